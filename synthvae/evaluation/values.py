@@ -1,0 +1,144 @@
+"""What an evaluation finds, as plain values: the one thing that reports and machines read.
+
+Nothing here holds a data frame or a row; every value is public to whoever may see the evaluation.
+Values computed from real rows are disclosures (not covered by the guarantee), so an evaluation
+stays with the custodian.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from synthvae._files import whole_file
+
+Topic = Literal["validity", "fidelity", "utility", "privacy"]
+Direction = Literal["higher", "lower", "towards"]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Interval(_Value):
+    """A confidence interval."""
+
+    low: float
+    high: float
+    level: float = 0.95
+    method: str
+
+
+class Score(_Value):
+    """One figure with its interval, its direction and what to compare it with.
+
+    `references` names what the same figure is for other tables: "holdout" (real rows that the
+    model never saw, in place of synthetic ones), "independent" (each column of train shuffled on
+    its own), "chance" or "ideal". `value` is None where the metric did not run; `not_run` says why,
+    and such a score never counts as a pass.
+    """
+
+    key: str
+    topic: Topic
+    title: str
+    meaning: str
+    value: float | None
+    interval: Interval | None = None
+    direction: Direction
+    goal: float | None = None
+    references: dict[str, float | None] = {}
+    detail: str = ""
+    not_run: str | None = None
+
+
+class Margin(_Value):
+    """The distribution of one column in bins: shares of train, holdout and synthetic rows."""
+
+    column: str
+    kind: Literal["category", "number", "date"]
+    labels: tuple[str, ...]
+    train: tuple[float, ...]
+    holdout: tuple[float, ...]
+    synthetic: tuple[float, ...]
+    distance: float
+    holdout_distance: float
+
+
+class PairDistance(_Value):
+    """Total variation distance of one pair of columns, with the holdout's beside it."""
+
+    columns: tuple[str, str]
+    distance: float
+    holdout_distance: float
+
+
+class Associations(_Value):
+    """Strength of association of every pair of columns, 0 to 1, as square matrices by row."""
+
+    columns: tuple[str, ...]
+    measure: str
+    train: tuple[tuple[float, ...], ...]
+    synthetic: tuple[tuple[float, ...], ...]
+
+
+class Attack(_Value):
+    """One membership-inference attack: its ROC curve, and how well it told members from others."""
+
+    key: str
+    title: str
+    meaning: str
+    members: int
+    non_members: int
+    auc: float
+    auc_interval: Interval
+    fpr: tuple[float, ...]
+    tpr: tuple[float, ...]
+    tpr_at: tuple[tuple[float, float, Interval], ...]
+    detection_limit: float
+
+
+class TableFacts(_Value):
+    """How large the tables were."""
+
+    train_rows: int
+    train_patients: int
+    holdout_rows: int
+    holdout_patients: int
+    synthetic_rows: int
+    columns: int
+
+
+class Evaluation(_Value):
+    """Everything that was found out about one synthetic table."""
+
+    version: int = 1
+    name: str
+    schema_digest: str
+    seed: int
+    tables: TableFacts
+    scores: tuple[Score, ...]
+    margins: tuple[Margin, ...]
+    worst_pairs: tuple[PairDistance, ...]
+    associations: Associations
+    attacks: tuple[Attack, ...]
+    notes: tuple[str, ...] = ()
+
+    def score(self, key: str) -> Score:
+        """Return the score of that key."""
+        return next(score for score in self.scores if score.key == key)
+
+    def to_json(self) -> str:
+        """Return the evaluation as JSON, the same text for the same values."""
+        return self.model_dump_json(indent=1) + "\n"
+
+    def save(self, path: str | Path) -> None:
+        """Write the evaluation: a web page where the name ends in `.html`, JSON otherwise."""
+        path = Path(path)
+        if path.suffix == ".html":
+            from synthvae.report import render
+
+            text = render(self)
+        else:
+            text = self.to_json()
+        with whole_file(path) as draft:
+            draft.write_text(text, encoding="utf-8")

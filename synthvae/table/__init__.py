@@ -1,0 +1,25 @@
+"""Tables in and out: reading and writing files, checking against the schema, splitting by patient.
+
+    file -> `read_table` -> raw frame -> `encode` -> codes -> `decode` -> typed frame -> `write_table`
+
+Codes are one whole number a cell: the index of a category or lattice point, or below zero a missing
+or special value. They are what the model learns from and what it generates.
+"""
+
+from synthvae.table.codes import MISSING, Problem, decode, encode, find_problems, inspect
+from synthvae.table.files import read_table, write_table
+from synthvae.table.patients import PatientRows, group_by_patient, split_by_patient
+
+__all__ = [
+    "MISSING",
+    "PatientRows",
+    "Problem",
+    "decode",
+    "encode",
+    "find_problems",
+    "group_by_patient",
+    "inspect",
+    "read_table",
+    "split_by_patient",
+    "write_table",
+]
