@@ -131,13 +131,12 @@ class Field(_Frozen):
         if self.invalid == "missing" and self.constraints.required:
             raise ValueError("`invalid: missing` needs `required: false` under constraints")
         if self.is_lattice:
-            if None in bounds:
-                raise ValueError(
-                    f"a {self.type} needs constraints minimum and maximum (public bounds)"
-                )
+            for bound in bounds:
+                if isinstance(bound, str) and self.type in ("number", "integer"):
+                    raise ValueError(f"bound {bound!r} is text; a {self.type} needs a number")
             if self.invalid == "other":
                 raise ValueError("`invalid: other` goes with categories; use clip or missing")
-            if self.units_of(bounds[0], math.ceil) > self.units_of(bounds[1], math.floor):
+            if None not in bounds and self.lattice_size < 1:
                 raise ValueError(f"minimum {bounds[0]} is above maximum {bounds[1]}")
         else:
             if self.invalid == "clip":
@@ -199,8 +198,6 @@ class Field(_Frozen):
             seconds = int((moment - datetime(1970, 1, 1)).total_seconds())
             step = 86_400 if self.type == "date" else self.step_seconds
             return int(rounded(Decimal(seconds) / step))
-        if isinstance(value, str):
-            raise ValueError(f"bound {value!r} is text; a {self.type} needs a number")
         return int(rounded(Decimal(str(value)).scaleb(self.places)))
 
     @cached_property
@@ -288,8 +285,14 @@ class Schema(_Frozen):
         if self.patientKey is None and self.maxRows is not None:
             raise ValueError("maxRows goes with patientKey; without one each row is one patient")
         for field in self.fields:
-            known = field.is_lattice or field.categories
-            if not known and field.name not in self.identifiers:
+            if field.name in self.identifiers:
+                continue
+            if field.is_lattice and None in (field.constraints.minimum, field.constraints.maximum):
+                raise ValueError(
+                    f"field {field.name!r}: a {field.type} needs minimum and maximum under "
+                    "constraints (public bounds, not read off the data)"
+                )
+            if not field.is_lattice and not field.categories:
                 raise ValueError(
                     f"field {field.name!r} is text without an enum: list its categories under "
                     "constraints, or set `role: identifier` to leave it out of the model"
