@@ -1,0 +1,76 @@
+"""Record features: a basis of functions on each column's tokens, whitened under its anchor.
+
+Column j has a basis of shape (tokens, rank), of mean zero and orthonormal under the anchor's masses:
+smooth cosines of the rank for numbers, contrasts for categories, and an indicator for each special
+value and for missing. A record is the concatenation of its columns' rows. Floored masses and a cap on
+the values bound a record's features, and with them its gradient.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthvae.anchors.column import ColumnAnchor
+
+FLOOR = 0.002
+LIMIT = 4.0
+
+Floats = NDArray[np.float64]
+
+
+def basis(anchor: ColumnAnchor, ordered: bool, rank: int) -> Floats:
+    """Return the basis of one column, shape (tokens, functions), at most `rank` functions.
+
+    Parameters
+    ----------
+    ordered
+        Whether the bins lie on a line (numbers and dates) or are unordered categories.
+    rank
+        Largest number of functions.
+    """
+    mass = np.maximum(anchor.mass, FLOOR)
+    mass = mass / mass.sum()
+    functions = _indicators(anchor)
+    functions += _cosines(anchor, mass, rank) if ordered else _contrasts(mass)
+    return _orthonormal(functions, mass, rank)
+
+
+def _indicators(anchor: ColumnAnchor) -> list[Floats]:
+    """Return an indicator of missing, then of each special value."""
+    found = []
+    for token in reversed(range(anchor.bins, anchor.tokens)):
+        found.append(np.eye(anchor.tokens)[token])
+    return found
+
+
+def _cosines(anchor: ColumnAnchor, mass: Floats, rank: int) -> list[Floats]:
+    """Return cosines of the bins' mid-ranks; zero on special and missing tokens."""
+    inside = mass[: anchor.bins] / mass[: anchor.bins].sum()
+    middle = np.cumsum(inside) - inside / 2
+    waves = []
+    for k in range(1, min(rank, anchor.bins - 1) + 1):
+        wave = np.zeros(anchor.tokens)
+        wave[: anchor.bins] = np.cos(np.pi * k * middle)
+        waves.append(wave)
+    return waves
+
+
+def _contrasts(mass: Floats) -> list[Floats]:
+    """Return an indicator of each token, the most frequent first."""
+    return [np.eye(len(mass))[token] for token in np.argsort(-mass, kind="stable")]
+
+
+def _orthonormal(functions: list[Floats], mass: Floats, rank: int) -> Floats:
+    """Return the Gram-Schmidt orthonormalisation under `mass` against constants, clipped."""
+    kept: list[Floats] = []
+    for function in functions:
+        rest = function - mass @ function
+        for known in kept:
+            rest = rest - (mass * known) @ rest * known
+        norm = np.sqrt(mass @ rest**2)
+        if norm > 1e-6 * max(1.0, np.abs(function).max()) and norm > 1e-4:
+            kept.append(rest / norm)
+        if len(kept) == rank:
+            break
+    if not kept:
+        return np.zeros((len(mass), 1))
+    return np.clip(np.stack(kept, axis=1), -LIMIT, LIMIT)

@@ -1,0 +1,214 @@
+"""Measure the one-way marginals with noise: hierarchical grids, then bins of equal mass.
+
+A lattice column is first counted in 16 equal cells; each cell whose noisy count is large is split
+in 8, up to twice more. The cells' masses are the non-negative least-squares fit to all noisy counts
+so far. Neighbouring cells are merged into bins of about equal mass, a heavy cell standing alone,
+and the bins are counted afresh. Every decision is taken on noisy counts, so it costs nothing more.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from synthvae.anchors.column import ColumnAnchor
+from synthvae.privacy.counts import noisy_counts
+from synthvae.privacy.stream import RandomStream
+from synthvae.schema import Field
+from synthvae.table.codes import FIRST_SPECIAL, MISSING
+
+FIRST_CELLS = 16
+BRANCHES = 8
+LEVELS = 3
+GRID_WEIGHT = 0.5  # precision of one level's counts, relative to that of the bins' counts
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+def query_weights(field: Field, bins: int) -> tuple[float, ...]:
+    """Return the relative precision of each noisy count that a column's anchor takes, in order.
+
+    Public: it depends on the field and the settings alone.
+    """
+    size = ColumnAnchor.cells_of(field)
+    if not field.is_lattice or size <= bins:
+        return (1.0,)
+    levels, cells = 1, FIRST_CELLS
+    while cells < size and levels < LEVELS:
+        levels, cells = levels + 1, cells * BRANCHES
+    return (*(GRID_WEIGHT for _ in range(levels)), 1.0)
+
+
+@dataclass(frozen=True)
+class _Count:
+    """One noisy histogram over cells and extra tokens: which leaf belongs to which entry."""
+
+    starts: Ints
+    values: Floats
+    sigma: float
+
+
+def measure_anchors(
+    codes: Ints,
+    fields: tuple[Field, ...],
+    sigmas: tuple[tuple[float, ...], ...],
+    bins: int,
+    rows_per_patient: int,
+    stream: RandomStream,
+) -> list[ColumnAnchor]:
+    """Return the anchor of each column, from noisy counts of its codes.
+
+    Parameters
+    ----------
+    codes
+        Shape (rows, columns), at most `rows_per_patient` rows of any patient.
+    sigmas
+        Noise of each count of each column, in rows; 0 counts exactly (without privacy).
+    bins
+        Bins to aim at in a lattice column.
+
+    Guarantee
+    ---------
+    Each count changes by at most `rows_per_patient` in L2 norm when one patient is added or
+    removed (all their rows may fall into one cell); everything else is post-processing.
+    """
+    anchors = []
+    for j, (field, noise) in enumerate(zip(fields, sigmas, strict=True)):
+        counter = _Counter(codes[:, j], field, noise, stream)
+        anchors.append(_measure(counter, field, bins, rows_per_patient))
+    return anchors
+
+
+class _Counter:
+    """Counts one column's codes over cells, with noise, spending its queries in order."""
+
+    def __init__(
+        self, codes: Ints, field: Field, sigmas: tuple[float, ...], stream: RandomStream
+    ) -> None:
+        self._codes, self._field, self._sigmas = codes, field, list(sigmas)
+        self._stream = stream
+        self.extras = len(field.special) + field.nullable
+
+    @property
+    def next_sigma(self) -> float:
+        return self._sigmas[0]
+
+    def count(self, starts: Ints) -> _Count:
+        """Return noisy counts of the cells that begin at `starts`, then of the extra tokens."""
+        sigma = self._sigmas.pop(0)
+        ordinary = self._codes[self._codes >= 0]
+        cells = np.searchsorted(starts, ordinary, side="right") - 1
+        exact = np.concatenate(
+            (
+                np.bincount(cells[cells >= 0], minlength=len(starts)),
+                [(self._codes == FIRST_SPECIAL - i).sum() for i in range(len(self._field.special))],
+                [(self._codes == MISSING).sum()] if self._field.nullable else [],
+            )
+        ).astype(np.int64)
+        values = noisy_counts(exact, sigma, self._stream) if sigma > 0 else exact
+        return _Count(starts, values.astype(float), max(sigma, 1e-3))
+
+
+def _measure(counter: _Counter, field: Field, bins: int, rows_per_patient: int) -> ColumnAnchor:
+    size = ColumnAnchor.cells_of(field)
+    weights = query_weights(field, bins)
+    if len(weights) == 1:
+        starts = np.arange(size)
+        mass = _fit([counter.count(starts)], starts, counter.extras)
+        return _anchor(field, starts, mass, np.arange(size))
+    starts = np.unique(np.linspace(0, size, min(FIRST_CELLS, size) + 1).astype(np.int64)[:-1])
+    counts = [counter.count(starts)]
+    mass = _fit(counts, starts, counter.extras)
+    for _ in range(len(weights) - 2):
+        total = max(mass.sum(), 1.0)
+        heavy = mass[: len(starts)] > max(total / bins / 2, 3.0 * counter.next_sigma)
+        starts = _split(starts, heavy, size)
+        counts.append(counter.count(starts))
+        mass = _fit(counts, starts, counter.extras)
+    cell_bin = _merge(mass[: len(starts)], bins, rows_per_patient)
+    firsts = np.searchsorted(cell_bin, np.arange(cell_bin[-1] + 1), side="left")
+    counts.append(counter.count(starts[firsts]))
+    return _anchor(field, starts, _fit(counts, starts, counter.extras), cell_bin)
+
+
+def _split(starts: Ints, heavy: NDArray[np.bool_], size: int) -> Ints:
+    """Return the starts after splitting each heavy cell in `BRANCHES` (or into its points)."""
+    ends = np.append(starts[1:], size)
+    parts = [
+        np.unique(np.linspace(a, b, min(BRANCHES, b - a) + 1).astype(np.int64)[:-1])
+        if split
+        else np.array([a])
+        for a, b, split in zip(starts, ends, heavy, strict=True)
+    ]
+    return np.concatenate(parts)
+
+
+def _fit(counts: list[_Count], starts: Ints, extras: int) -> Floats:
+    """Return the non-negative masses of leaves and extra tokens that fit all noisy counts best."""
+    leaves = len(starts)
+    blocks, targets = [], []
+    for count in counts:
+        block = np.zeros((len(count.starts) + extras, leaves + extras))
+        owner = np.searchsorted(count.starts, starts, side="right") - 1
+        block[owner, np.arange(leaves)] = 1.0
+        block[len(count.starts) + np.arange(extras), leaves + np.arange(extras)] = 1.0
+        blocks.append(block / count.sigma)
+        targets.append(count.values / count.sigma)
+    if len(counts) == 1 and len(counts[0].starts) == leaves:
+        mass = np.maximum(counts[0].values, 0.0)
+        return _to_simplex(counts[0].values) if mass.sum() > 0 else mass
+    solution, _ = nnls(np.vstack(blocks), np.concatenate(targets), maxiter=50 * (leaves + extras))
+    return np.asarray(solution, float)
+
+
+def _to_simplex(values: Floats) -> Floats:
+    """Return the nearest non-negative values of the same sum (at least 1), by a common shift."""
+    total = max(values.sum(), 1.0)
+    ordered = np.sort(values)[::-1]
+    shifts = (np.cumsum(ordered) - total) / np.arange(1, len(values) + 1)
+    return np.maximum(values - shifts[np.flatnonzero(ordered > shifts)[-1]], 0.0)
+
+
+def _merge(mass: Floats, bins: int, rows_per_patient: int) -> Ints:
+    """Return the bin of each cell: runs of about equal mass, a cell over its share alone."""
+    del rows_per_patient
+    total = mass.sum()
+    if total <= 0:
+        return np.minimum(np.arange(len(mass)) * bins // len(mass), bins - 1)
+    share = total / bins
+    labels = np.zeros(len(mass), np.int64)
+    current, filled, alone = 0, 0.0, False
+    for cell, weight in enumerate(mass):
+        heavy = weight >= share
+        closes = alone or filled + weight / 2 >= share or (heavy and filled >= 0.25 * share)
+        if cell and closes and (filled > 0 or alone):
+            current, filled = current + 1, 0.0
+        alone = heavy
+        labels[cell] = current
+        filled += weight
+    if filled < 0.25 * share and current > 0 and not alone:
+        labels[labels == current] = current - 1
+    return labels
+
+
+def _anchor(field: Field, starts: Ints, mass: Floats, cell_bin: Ints) -> ColumnAnchor:
+    cells = np.maximum(mass[: len(starts)], 0.0)
+    bins = int(cell_bin[-1]) + 1
+    sums = np.bincount(cell_bin, cells, minlength=bins)
+    sizes = np.diff(np.append(starts, ColumnAnchor.cells_of(field))).astype(float)
+    # A bin whose cells all came out empty is drawn from evenly.
+    cells = np.where(sums[cell_bin] > 0, cells, 1e-9 * sizes)
+    token_mass = np.concatenate((np.bincount(cell_bin, cells, minlength=bins), mass[len(starts) :]))
+    token_mass = np.maximum(token_mass, 1e-9 * max(token_mass.sum(), 1e-300))
+    total = token_mass.sum()
+    return ColumnAnchor(
+        starts.astype(np.int64),
+        cells / total,
+        cell_bin.astype(np.int64),
+        token_mass / total,
+        ColumnAnchor.cells_of(field),
+        len(field.special),
+        field.nullable,
+    )

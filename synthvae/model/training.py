@@ -1,0 +1,240 @@
+"""Private training: DP-SGD over patients (Abadi et al. 2016), with Opacus's ghost clipping.
+
+Each step draws every patient independently with the declared rate (Poisson sampling), clips each
+drawn patient's gradient (their rows together), adds Gaussian noise from the cryptographic stream and
+divides by the declared expected batch. Steps, rates, noise and normaliser are public and fixed
+beforehand; an empty batch takes a step of pure noise.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from opacus.optimizers import DPOptimizerFastGradientClipping
+from torch import Tensor, nn
+
+from synthvae.model.ghost import GhostClippedModule
+from synthvae.model.layout import Layout
+from synthvae.model.vae import AnchoredVAE
+from synthvae.privacy.guarantee import TrainingStage
+from synthvae.privacy.stream import RandomStream
+
+CELLS_PER_CHUNK = 8_000_000  # floats of the widest intermediate, to bound memory
+Weights = dict[str, NDArray[np.float64]]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class TrainingCurve:
+    """The mean loss of the drawn patients at each recorded step: private, for the steward only."""
+
+    steps: tuple[int, ...]
+    loss: tuple[float, ...]
+    validation: tuple[float, ...] | None = None
+
+
+class StreamNoiseOptimizer(DPOptimizerFastGradientClipping):
+    """Opacus's optimiser with noise from the cryptographic stream and a declared normaliser."""
+
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, stage: TrainingStage, stream: RandomStream
+    ) -> None:
+        super().__init__(
+            optimizer,
+            noise_multiplier=stage.noise_multiplier,
+            max_grad_norm=stage.clip_norm,
+            expected_batch_size=None,
+            loss_reduction="sum",
+        )
+        self._stage, self._stream = stage, stream
+
+    def add_noise(self) -> None:
+        """Add the noise of one step to the summed clipped gradients and normalise them."""
+        scale = self.noise_multiplier * self.max_grad_norm
+        for weight in self.params:
+            noise = self._stream.normal(weight.numel()) * scale
+            noisy = weight.summed_grad.double() + torch.from_numpy(noise).view_as(weight)
+            weight.grad = (noisy / self._stage.expected_batch).to(weight.dtype)
+
+
+class PatientTensor:
+    """Features of all patients, and which of their rows there are.
+
+    Shapes (patients, features) where each patient has one row, otherwise (patients, rows, features).
+    """
+
+    def __init__(self, features: NDArray[np.float64], rows: NDArray[np.int64]) -> None:
+        self.features = torch.tensor(features, dtype=torch.float32)
+        self.rows = torch.from_numpy(rows)
+        self.single = rows.shape[1] == 1
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, patients: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the features of some patients and the weight, 1 or 0, of each row."""
+        rows = self.rows[patients]
+        if self.single:
+            return self.features[rows[:, 0]], None
+        present = (rows >= 0).to(self.features.dtype)
+        return self.features[rows.clamp(min=0)] * present.unsqueeze(-1), present
+
+
+def train_privately(
+    layout: Layout,
+    data: PatientTensor,
+    stage: TrainingStage,
+    stream: RandomStream,
+    progress: Progress | None = None,
+) -> tuple[Weights, TrainingCurve]:
+    """Train the VAE under the stage's noise and return averaged weights and the training curve.
+
+    Guarantee
+    ---------
+    The weights are a function of `stage.steps` releases of the Poisson-subsampled Gaussian mechanism
+    with `stage.sampling_rate` and `stage.noise_multiplier`, for adding or removing one patient. The
+    curve is not covered.
+
+    Assumes
+    -------
+    `data` holds at most the declared rows of each patient; `stage` does not depend on `data`.
+    """
+    settings = layout.settings
+    generator = torch.Generator().manual_seed(int(stream.words(1)[0] >> np.uint64(1)))
+    model = AnchoredVAE(layout)
+    model.initialise(generator)
+    clipped = GhostClippedModule(
+        model, loss_reduction="sum", max_grad_norm=stage.clip_norm, use_ghost_clipping=True
+    )
+    adam = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    optimizer = StreamNoiseOptimizer(adam, stage, stream)
+    average = WeightAverage(model, settings.averaging)
+    chunk = chunk_size(layout, data)
+    steps, losses = [], []
+    for step in range(stage.steps):
+        adam.param_groups[0]["lr"] = settings.learning_rate * (1 - step / stage.steps)
+        drawn = torch.from_numpy(
+            np.flatnonzero(stream.bernoulli(len(data), stage.sampling_rate))
+        )
+        beta = kl_weight(settings.kl_weight, settings.kl_warmup, step, stage.steps)
+        total = _accumulate(clipped, optimizer, data, drawn, chunk, beta, generator)
+        optimizer.zero_grad()
+        average.update()
+        if step % max(1, stage.steps // 100) == 0 or step == stage.steps - 1:
+            steps.append(step)
+            losses.append(total / max(len(drawn), 1))
+        if progress is not None:
+            progress(step + 1, stage.steps)
+    clipped.remove_hooks()
+    return average.weights(), TrainingCurve(tuple(steps), tuple(losses))
+
+
+def _accumulate(
+    clipped: GhostClippedModule,
+    optimizer: StreamNoiseOptimizer,
+    data: PatientTensor,
+    drawn: Tensor,
+    chunk: int,
+    beta: float,
+    generator: torch.Generator,
+) -> float:
+    """Sum the drawn patients' clipped gradients in chunks and take one noisy step; return the loss."""
+    pieces = drawn.split(chunk) if len(drawn) else ()
+    total = 0.0
+    for i, patients in enumerate(pieces):
+        if i:
+            optimizer.zero_grad()
+        total += clipped_gradient(clipped, data, patients, beta, generator)
+        if i < len(pieces) - 1:
+            optimizer.signal_skip_step(True)
+            optimizer.step()
+    if not pieces:
+        for weight in optimizer.params:
+            weight.grad = torch.zeros_like(weight)
+    optimizer.signal_skip_step(False)
+    optimizer.step()
+    return total
+
+
+def clipped_gradient(
+    clipped: GhostClippedModule,
+    data: PatientTensor,
+    patients: Tensor,
+    beta: float,
+    generator: torch.Generator,
+) -> float:
+    """Leave the sum of these patients' clipped gradients in each weight's `grad`; return the loss.
+
+    Two passes backward: one for the norms, one for the weighted sum.
+    """
+    losses = patient_losses(clipped, data, patients, beta, generator)
+    losses.sum().backward(retain_graph=True)
+    factors = clipped.get_clipping_coef()
+    clipped.zero_grad()
+    bad = clipped.overflowed | ~torch.isfinite(losses.detach())
+    clipped.disable_hooks()
+    if bad.any():
+        patients, factors = patients[~bad], factors[~bad]
+        losses = patient_losses(clipped, data, patients, beta, generator)
+    (factors * losses).sum().backward()
+    clipped.enable_hooks()
+    for weight in clipped.parameters():
+        if weight.grad is None:
+            weight.grad = torch.zeros_like(weight)
+    return float(losses.detach().sum())
+
+
+def patient_losses(
+    model: nn.Module, data: PatientTensor, patients: Tensor, beta: float, generator: torch.Generator
+) -> Tensor:
+    """Return each patient's loss, shape (patients,), summed over their rows."""
+    features, present = data.take(patients)
+    module = model._module if isinstance(model, GhostClippedModule) else model
+    latent = module.decoder.in_features
+    noise = torch.randn((*features.shape[:-1], latent), generator=generator)
+    losses: Tensor = model(features, noise, beta)
+    return losses if present is None else (losses * present).sum(-1)
+
+
+def kl_weight(goal: float, warmup: float, step: int, steps: int) -> float:
+    """Return beta at a step: a linear rise to `goal` over the first `warmup` share of steps."""
+    rise = warmup * steps
+    return goal * min(1.0, (step + 1) / rise) if rise >= 1 else goal
+
+
+def chunk_size(layout: Layout, data: PatientTensor) -> int:
+    """Return how many patients to hold in memory at once; public sizes decide."""
+    widest = max(layout.features, sum(masses.size for _, _, masses in layout.groups))
+    return max(1, CELLS_PER_CHUNK // (widest * data.rows.shape[1]))
+
+
+class WeightAverage:
+    """An exponential moving average of a model's weights, unbiased for its start."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self._model, self._decay, self._mass = model, decay, 0.0
+        self._sums = {
+            name: torch.zeros_like(weight, dtype=torch.float64)
+            for name, weight in model.named_parameters()
+        }
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the model's present weights."""
+        self._mass = self._decay * self._mass + 1 - self._decay
+        for name, weight in self._model.named_parameters():
+            self._sums[name].mul_(self._decay).add_(weight.double(), alpha=1 - self._decay)
+
+    def weights(self) -> Weights:
+        """Return the averaged weights as float64 arrays, masked weights where they exist only."""
+        masks = {
+            f"{name}.weight": layer.mask.double()
+            for name, layer in self._model.named_modules()
+            if hasattr(layer, "mask")
+        }
+        return {
+            name: (total * masks.get(name, 1.0) / self._mass).numpy()
+            for name, total in self._sums.items()
+        }

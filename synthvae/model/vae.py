@@ -1,0 +1,101 @@
+"""The anchored VAE in torch.
+
+Encoder q(z|x) = N(mu(f), diag sigma^2(f)); prior N(0, I); decoder coefficients
+c = g(z) + A f + h(f), where A and h are masked so that column j sees earlier columns only, and
+
+    p(x_j | x_<j, z) = softmax(log p_j + Phi_j c_j)
+
+With c = 0 the model is the product of its anchors.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from synthvae.model.layout import Layout
+
+LOG_VAR_LIMIT = 6.0
+
+
+class MaskedLinear(nn.Module):
+    """A linear map without bias of which only the weights under a 0/1 mask exist.
+
+    Shape: (..., inputs) to (..., outputs). The mask is a plain attribute: Opacus refuses buffers
+    in a trainable layer.
+    """
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros_like(mask))
+        self.mask = mask
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the masked product."""
+        return F.linear(inputs, self.weight * self.mask)
+
+
+class AnchoredVAE(nn.Module):
+    """Encoder, latent and decoder over record features; `forward` gives each row's loss.
+
+    Shape: features (..., features) and latent noise (..., latent) to losses (...,).
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        size, settings = layout.features, layout.settings
+        self.encoder = nn.Linear(size, settings.hidden)
+        self.posterior = nn.Linear(settings.hidden, 2 * settings.latent)
+        self.decoder = nn.Linear(settings.latent, settings.hidden)
+        self.loadings = nn.Linear(settings.hidden, size)
+        self.earlier = MaskedLinear(torch.tensor(layout.mask, dtype=torch.float32))
+        self.mixture_in: MaskedLinear | None = None
+        self.mixture_out: MaskedLinear | None = None
+        if settings.mixture:
+            first, second = layout.mixture_masks
+            self.mixture_in = MaskedLinear(torch.tensor(first, dtype=torch.float32))
+            self.mixture_out = MaskedLinear(torch.tensor(second, dtype=torch.float32))
+        self.groups = [
+            (
+                torch.tensor(spread, dtype=torch.float32),
+                torch.tensor(masses, dtype=torch.float32),
+            )
+            for _, spread, masses in layout.groups
+        ]
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw first weights; the loadings are small, so the model starts at its anchors."""
+        for name, weight in self.named_parameters():
+            if name.endswith("bias") or name in ("earlier.weight", "mixture_out.weight"):
+                nn.init.zeros_(weight)
+            else:
+                scale = 0.1 if name.startswith("loadings") else 1.0
+                nn.init.normal_(weight, 0.0, scale / weight.shape[1] ** 0.5, generator=generator)
+
+    def encode(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean and log-variance of q(z|x), each of shape (..., latent)."""
+        mu, log_var = self.posterior(torch.tanh(self.encoder(features))).chunk(2, dim=-1)
+        return mu, LOG_VAR_LIMIT * torch.tanh(log_var / LOG_VAR_LIMIT)
+
+    def coefficients(self, features: Tensor, z: Tensor) -> Tensor:
+        """Return the decoder's coefficients c, shape (..., features)."""
+        c = self.loadings(torch.tanh(self.decoder(z))) + self.earlier(features)
+        if self.mixture_in is not None and self.mixture_out is not None:
+            c = c + self.mixture_out(torch.tanh(self.mixture_in(features)))
+        return c
+
+    def reconstruction(self, features: Tensor, z: Tensor) -> Tensor:
+        """Return -log p(x|z) of each row up to a constant, shape (...,), summed over columns."""
+        c = self.coefficients(features, z)
+        # The logit of the token that occurred is f . c; the constant is its log-mass.
+        loss = -(c * features).sum(-1)
+        for spread, masses in self.groups:
+            logits = (c @ spread).unflatten(-1, masses.shape) + masses
+            loss = loss + torch.logsumexp(logits, dim=-1).sum(-1)
+        return loss
+
+    def forward(self, features: Tensor, noise: Tensor, kl_weight: float) -> Tensor:
+        """Return the negative ELBO of each row, up to a constant, shape (...,)."""
+        mu, log_var = self.encode(features)
+        z = mu + torch.exp(0.5 * log_var) * noise
+        kl = 0.5 * (mu.square() + log_var.exp() - 1.0 - log_var).sum(-1)
+        return self.reconstruction(features, z) + kl_weight * kl

@@ -1,0 +1,1 @@
+"""Privacy: random streams, exact noise for counts, composition, and the guarantee as values."""
