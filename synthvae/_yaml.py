@@ -1,4 +1,8 @@
-"""Read YAML or JSON settings files safely, with the errors a person can act on."""
+"""Read YAML or JSON settings files safely, with the errors a person can act on.
+
+Plain words are resolved as in YAML 1.2 where 1.1 surprises: `yes` and `no`, `1:30` and codes with
+leading zeros (`007`) stay text, and `1e-5` is a number.
+"""
 
 import json
 import re
@@ -14,31 +18,64 @@ MAX_BYTES = 10_000_000
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML with the booleans of YAML 1.2 (`yes` and `no` stay text) and no duplicate keys."""
+    """Safe YAML with the plain words of YAML 1.2, without aliases and duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable) or key in seen:
-                line = key_node.start_mark.line + 1
+            line = key_node.start_mark.line + 1
+            if not isinstance(key, Hashable):
+                raise yaml.YAMLError(f"a key must be a word (line {line})")
+            if key in seen:
                 raise yaml.YAMLError(f"the key {key!r} stands twice (line {line})")
             seen.add(key)
         return super().construct_mapping(node, deep)
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            line = self.peek_event().start_mark.line + 1
+            line = self.line + 1
             raise yaml.YAMLError(f"aliases (*name) are not allowed (line {line})")
         return super().compose_node(parent, index)
 
 
+class _Dumper(yaml.SafeDumper):
+    """YAML in blocks whose innermost lists and mappings stand on one line, without aliases."""
+
+    def represent(self, data: Any) -> None:
+        node = self.represent_data(data)
+        if isinstance(node, yaml.CollectionNode):
+            node.flow_style = False
+        self.serialize(node)
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        return True
+
+
+PLAIN_WORDS = {
+    "bool": (r"^(true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    "int": (r"^[-+]?(0|[1-9][0-9]*)$", "-+0123456789"),
+    "float": (
+        r"^([-+]?(0|[1-9][0-9]*)?\.[0-9]+([eE][-+]?[0-9]+)?"
+        r"|[-+]?(0|[1-9][0-9]*)(\.([eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)"
+        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$",
+        "-+.0123456789",
+    ),
+}
+
+
+_CHANGED = {f"tag:yaml.org,2002:{name}" for name in PLAIN_WORDS}
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:bool"]
+    first: [(tag, regexp) for tag, regexp in resolvers if tag not in _CHANGED]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile("^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+for _name, (_pattern, _first) in PLAIN_WORDS.items():
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(_pattern), list(_first))
+# Text that any reader of YAML might take for a number is written in quotes.
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?\.?[0-9][0-9._]*([eE][-+]?[0-9]+)?$|^0[ox][0-9a-fA-F]+$"),
+    list("-+.0123456789"),
 )
 
 
@@ -65,10 +102,18 @@ def read_mapping(path: Path, error: type[SynthvaeError], what: str) -> dict[str,
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise error(f"There is no {what} file {path}.") from None
-    except (OSError, UnicodeDecodeError) as cause:
-        raise error(f"The {what} file {path} cannot be read: {cause}.") from cause
+    except UnicodeDecodeError as cause:
+        raise error(
+            f"The {what} file {path} is not UTF-8 text (byte {cause.start}); save it as UTF-8."
+        ) from cause
+    except (OSError, ValueError) as cause:
+        reason = getattr(cause, "strerror", None) or cause
+        raise error(f"The {what} file {path} cannot be read: {reason}.") from cause
     try:
-        value = json.loads(text) if path.suffix == ".json" else yaml.load(text, _Loader)
+        if path.suffix.lower() == ".json":
+            value = json.loads(text, object_pairs_hook=_without_twins)
+        else:
+            value = yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as cause:
         reason = " ".join(str(cause).split())
         raise error(f"The {what} file {path} is not valid: {reason}.") from cause
@@ -77,6 +122,24 @@ def read_mapping(path: Path, error: type[SynthvaeError], what: str) -> dict[str,
     return value
 
 
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for key, item in pairs:
+        if key in value:
+            raise ValueError(f"the key {key!r} stands twice")
+        value[key] = item
+    return value
+
+
 def write_yaml(value: dict[str, Any]) -> str:
     """Return `value` as YAML that `read_mapping` reads back equal."""
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
+    return str(
+        yaml.dump(
+            value,
+            Dumper=_Dumper,
+            sort_keys=False,
+            allow_unicode=True,
+            width=100,
+            default_flow_style=None,
+        )
+    )

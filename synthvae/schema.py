@@ -10,7 +10,9 @@ from the data. The additions to Table Schema (Frictionless Standards, v1) are `p
 import hashlib
 import json
 import math
-from datetime import date, datetime
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -33,17 +35,31 @@ from synthvae.errors import SchemaError
 FieldType = Literal["number", "integer", "boolean", "string", "date", "datetime"]
 Bound = float | int | str
 DEFAULT_FORMATS = {"date": "%Y-%m-%d", "datetime": "%Y-%m-%dT%H:%M:%S"}
+TRUE_WORDS = ("true", "True", "TRUE", "1")
+FALSE_WORDS = ("false", "False", "FALSE", "0")
 OTHER = "other"
 
 
+LARGEST = 1e15  # beyond, neighbouring whole numbers are no longer told apart
+
+
 def _as_bound(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"bound {value} is a boolean; it must be a number or a date")
+    if isinstance(value, int | float) and abs(value) > LARGEST:
+        raise ValueError(f"bound {value:.3g} is larger than {LARGEST:.0e}")
     return value.isoformat() if isinstance(value, date | datetime) else value
 
 
 def _as_tuple(value: Any) -> Any:
     if value is None:
         return ()
-    return (value,) if isinstance(value, str | int | float | dict) else value
+    return (value,) if isinstance(value, str | int | float | dict | BaseModel) else value
+
+
+def _as_labels(value: Any) -> Any:
+    items = _as_tuple(value)
+    return tuple(map(_label, items)) if isinstance(items, list | tuple) else items
 
 
 class _Frozen(BaseModel):
@@ -51,7 +67,7 @@ class _Frozen(BaseModel):
 
 
 class Constraints(_Frozen):
-    """What a value may be: bounds for numbers and dates, categories, and whether it may be missing."""
+    """What a value may be: bounds of numbers and dates, or categories; and if it may be missing."""
 
     minimum: Annotated[Bound | None, BeforeValidator(_as_bound)] = None
     maximum: Annotated[Bound | None, BeforeValidator(_as_bound)] = None
@@ -71,18 +87,27 @@ class Constraints(_Frozen):
         if value is not None:
             if not value:
                 raise ValueError("enum must name at least one category")
-            twice = sorted({label for label in value if value.count(label) > 1})
-            if twice:
-                raise ValueError(f"enum names {twice[0]!r} twice")
+            twice = _first_repeated(value)
+            if twice is not None:
+                raise ValueError(f"enum names {twice!r} twice")
         return value
 
 
 def _label(item: Any) -> str:
     if isinstance(item, bool):
-        raise ValueError(f"category {item} is a boolean; put it in quotes or use `type: boolean`")
+        raise ValueError(f"{item} is a boolean; put it in quotes or use `type: boolean`")
     if not isinstance(item, str | int | float | date):
-        raise ValueError(f"category {item!r} must be text or a number")
+        raise ValueError(f"{_brief(item)} must be text or a number")
     return str(item)
+
+
+def _brief(item: Any) -> str:
+    text = repr(item)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _first_repeated(items: Sequence[str]) -> str | None:
+    return next((item for item, times in Counter(items).items() if times > 1), None)
 
 
 class Field(_Frozen):
@@ -104,8 +129,8 @@ class Field(_Frozen):
     special: Annotated[tuple[float | int, ...], BeforeValidator(_as_tuple)] = ()
     invalid: Literal["error", "clip", "missing", "other"] = "error"
     role: Literal["protected", "identifier"] | None = None
-    trueValues: tuple[str, ...] = ("true", "True", "TRUE", "1")
-    falseValues: tuple[str, ...] = ("false", "False", "FALSE", "0")
+    trueValues: Annotated[tuple[str, ...], BeforeValidator(_as_labels)] = TRUE_WORDS
+    falseValues: Annotated[tuple[str, ...], BeforeValidator(_as_labels)] = FALSE_WORDS
     review: bool = False
 
     @field_validator("name")
@@ -117,7 +142,16 @@ class Field(_Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        bounds = (self.constraints.minimum, self.constraints.maximum)
+        self._check_words()
+        if self.is_lattice:
+            self._check_lattice()
+        else:
+            self._check_categories()
+        return self
+
+    def _check_words(self) -> None:
+        if not self.trueValues or not self.falseValues:
+            raise ValueError("trueValues and falseValues need at least one word each")
         if self.type == "boolean" and set(self.trueValues) & set(self.falseValues):
             raise ValueError("trueValues and falseValues must not overlap")
         if self.decimals is not None and self.type != "number":
@@ -130,24 +164,48 @@ class Field(_Frozen):
             raise ValueError("special names a value twice")
         if self.invalid == "missing" and self.constraints.required:
             raise ValueError("`invalid: missing` needs `required: false` under constraints")
-        if self.is_lattice:
-            for bound in bounds:
-                if isinstance(bound, str) and self.type in ("number", "integer"):
-                    raise ValueError(f"bound {bound!r} is text; a {self.type} needs a number")
-            if self.invalid == "other":
-                raise ValueError("`invalid: other` goes with categories; use clip or missing")
-            if None not in bounds and self.lattice_size < 1:
-                raise ValueError(f"minimum {bounds[0]} is above maximum {bounds[1]}")
-        else:
-            if self.invalid == "clip":
-                raise ValueError("`invalid: clip` goes with bounds; use other or missing")
-            if bounds != (None, None):
-                raise ValueError("minimum and maximum go with numbers and dates without an enum")
+
+    def _check_categories(self) -> None:
+        if self.invalid == "clip":
+            raise ValueError("`invalid: clip` goes with bounds; use other or missing")
         if self.invalid == "other" and self.type != "string":
             raise ValueError("`invalid: other` goes with `type: string`")
-        if self.constraints.enum and self.type not in ("string", "integer", "number"):
+        if self.special:
+            raise ValueError("special goes with bounds; list the value under enum")
+        if (self.constraints.minimum, self.constraints.maximum) != (None, None):
+            raise ValueError("minimum and maximum go with numbers and dates without an enum")
+        if self.constraints.enum is None or self.type == "string":
+            return
+        if self.type not in ("integer", "number"):
             raise ValueError(f"enum goes with string, integer or number, not {self.type}")
-        return self
+        for label in self.constraints.enum:
+            if not _is_number(label, whole=self.type == "integer"):
+                raise ValueError(f"category {label!r} is no {self.type}")
+
+    def _check_lattice(self) -> None:
+        low, high = self.constraints.minimum, self.constraints.maximum
+        if self.invalid == "other":
+            raise ValueError("`invalid: other` goes with categories; use clip or missing")
+        for bound in (low, high):
+            if isinstance(bound, str) and not self.format_:
+                raise ValueError(f"bound {_brief(bound)} is text; a {self.type} needs a number")
+        if self.format_:
+            self._check_format()
+        for bound in (low, high):
+            if bound is not None and abs(self.units_of(bound)) > LARGEST:
+                raise ValueError(
+                    f"bound {bound} with {self.places} decimals has too many digits; give fewer"
+                )
+        if low is not None and high is not None and self.lattice_size < 1:
+            raise ValueError(f"minimum {low} is above maximum {high}")
+
+    def _check_format(self) -> None:
+        if "%z" in self.format_.lower():
+            raise ValueError("format cannot have a time zone; convert the times to one zone")
+        try:
+            datetime.strptime(datetime(2004, 2, 3, 4, 5, 6).strftime(self.format_), self.format_)
+        except ValueError as cause:
+            raise ValueError(f"format {self.format_!r} is no pattern of dates: {cause}") from None
 
     @property
     def nullable(self) -> bool:
@@ -179,7 +237,9 @@ class Field(_Frozen):
 
     @cached_property
     def step_seconds(self) -> int:
-        """Seconds between two points of a date-time's lattice, from its format."""
+        """Seconds between two points of a date's or date-time's lattice, from its format."""
+        if self.type == "date":
+            return 86_400
         text = self.format_
         return 1 if "%S" in text or "%T" in text else 60 if "%M" in text else 3600
 
@@ -195,9 +255,8 @@ class Field(_Frozen):
         """Return a value as a whole number of lattice steps from zero (or from 1970)."""
         if self.type in DEFAULT_FORMATS:
             moment = _moment(value, self.format_)
-            seconds = int((moment - datetime(1970, 1, 1)).total_seconds())
-            step = 86_400 if self.type == "date" else self.step_seconds
-            return int(rounded(Decimal(seconds) / step))
+            seconds = (moment - datetime(1970, 1, 1)) // timedelta(seconds=1)
+            return int(rounded(Decimal(seconds) / self.step_seconds))
         return int(rounded(Decimal(str(value)).scaleb(self.places)))
 
     @cached_property
@@ -211,6 +270,14 @@ class Field(_Frozen):
         return self.units_of(self.constraints.maximum, math.floor) - self.first_unit + 1
 
 
+def _is_number(text: str, whole: bool) -> bool:
+    try:
+        value = float(text)
+    except ValueError:
+        return False
+    return math.isfinite(value) and (not whole or value == int(value))
+
+
 def _moment(value: Any, pattern: str) -> datetime:
     try:
         return datetime.fromisoformat(str(value)).replace(tzinfo=None)
@@ -219,7 +286,7 @@ def _moment(value: Any, pattern: str) -> datetime:
     try:
         return datetime.strptime(str(value), pattern).replace(tzinfo=None)
     except ValueError:
-        raise ValueError(f"bound {value!r} is not a date; write it as 2000-12-31") from None
+        raise ValueError(f"bound {_brief(value)} is not a date; write it as 2000-12-31") from None
 
 
 class Target(_Frozen):
@@ -264,7 +331,7 @@ class Schema(_Frozen):
     maxRows: Annotated[int | None, Setting(ge=1, le=1000)] = None
     target: Annotated[tuple[Target, ...], BeforeValidator(_as_targets)] = ()
     survival: Survival | None = None
-    missingValues: tuple[str, ...] = ("", "NA")
+    missingValues: Annotated[tuple[str, ...], BeforeValidator(_as_labels)] = ("", "NA")
     fields: tuple[Field, ...]
 
     @model_validator(mode="after")
@@ -272,9 +339,9 @@ class Schema(_Frozen):
         if not self.fields:
             raise ValueError("fields is empty; declare at least one column")
         names = [field.name for field in self.fields]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"the field {twice[0]!r} is declared twice")
+        twice = _first_repeated(names)
+        if twice is not None:
+            raise ValueError(f"the field {twice!r} is declared twice")
         for where, name in self._mentions():
             if name not in names:
                 raise ValueError(f"{where} names {name!r}, which is no field{nearest(name, names)}")
@@ -297,9 +364,24 @@ class Schema(_Frozen):
                     f"field {field.name!r} is text without an enum: list its categories under "
                     "constraints, or set `role: identifier` to leave it out of the model"
                 )
+            self._check_missing(field)
         if not self.modelled:
             raise ValueError("every field is an identifier; there is nothing to model")
         return self
+
+    def _check_missing(self, field: Field) -> None:
+        if field.nullable and not self.missingValues:
+            raise ValueError(
+                f"field {field.name!r} may be missing, but missingValues names no spelling for that"
+            )
+        spellings = field.constraints.enum or ()
+        if field.type == "boolean":
+            spellings = field.trueValues + field.falseValues
+        both = [label for label in spellings if label in self.missingValues]
+        if both:
+            raise ValueError(
+                f"field {field.name!r}: the category {both[0]!r} is listed under missingValues too"
+            )
 
     def _mentions(self) -> list[tuple[str, str]]:
         found = [("primaryKey", name) for name in self.primaryKey]
@@ -417,7 +499,7 @@ def explain(cause: ValidationError, model: type[BaseModel], value: dict[str, Any
         else:
             message = error["msg"].removeprefix("Value error, ")
             shown = error.get("input")
-            got = f" (got {shown!r})" if isinstance(shown, str | int | float | bool) else ""
+            got = f" (got {_brief(shown)})" if isinstance(shown, str | int | float | bool) else ""
             sentences.append(f"{where}: {message}{got}" if where else message)
     return "; ".join(dict.fromkeys(sentences)) + "."
 
@@ -428,7 +510,12 @@ def _where(
     """Return a location as text (a field by its column's name) and the model that owns it."""
     words: list[str] = []
     owner: type[BaseModel] | None = model
-    nested = {"fields": Field, "constraints": Constraints, "target": Target, "survival": Survival}
+    nested: dict[str, type[BaseModel]] = {
+        "fields": Field,
+        "constraints": Constraints,
+        "target": Target,
+        "survival": Survival,
+    }
     for depth, part in enumerate(location):
         last = depth == len(location) - 1
         if isinstance(part, str) and part in nested and not last and model is Schema:
@@ -437,7 +524,11 @@ def _where(
         if isinstance(part, int):
             named = value.get("name") if isinstance(value, dict) else None
             words[-1:] = [f"field {named!r}" if named else f"{words[-1]}[{part}]"]
-        elif not part.startswith(("function-", "constrained-")) and part not in ("float", "int", "str"):
+        elif not part.startswith(("function-", "constrained-")) and part not in (
+            "float",
+            "int",
+            "str",
+        ):
             words.append(part)
     return ", ".join(words), owner
 

@@ -68,7 +68,16 @@ class ColumnAnchor:
         tokens = np.where(codes <= FIRST_SPECIAL, self.bins + FIRST_SPECIAL - codes, tokens)
         return np.where(codes == MISSING, self.tokens - 1, tokens)
 
-    def decode(self, tokens: Ints, uniforms: Floats, allowed: Floats | None = None) -> Ints:
+    def within(self, low: int, high: int) -> Floats:
+        """Return the share of each cell's points from `low` to `high`, both included."""
+        first = np.maximum(self.starts, low)
+        last = np.minimum(self.starts + self.cell_sizes, high + 1)
+        inside: Floats = np.maximum(last - first, 0) / self.cell_sizes
+        return inside
+
+    def decode(
+        self, tokens: Ints, uniforms: Floats, limits: tuple[int, int] | None = None
+    ) -> Ints:
         """Draw a code for each token: a cell of its bin by mass, then a point of the cell.
 
         Parameters
@@ -77,25 +86,28 @@ class ColumnAnchor:
             Shape (rows,).
         uniforms
             One draw from [0, 1) a row.
-        allowed
-            Share of each cell that may be drawn, shape (cells,), to honour a condition; the caller
-            then draws the point within the cell itself.
+        limits
+            First and last lattice point that may be drawn; None for all.
         """
-        mass = self.cell_mass if allowed is None else self.cell_mass * allowed
+        starts, sizes, mass = self.starts, self.cell_sizes, self.cell_mass
+        if limits is not None:
+            low, high = limits
+            mass = mass * self.within(low, high)
+            sizes = np.minimum(starts + sizes, high + 1) - np.maximum(starts, low)
+            starts = np.maximum(starts, low)
         ends = np.cumsum(mass)
-        last_cells = np.searchsorted(self.cell_bin, np.arange(self.bins), side="right") - 1
-        tops = ends[last_cells]
-        bottoms = np.concatenate(([0.0], tops[:-1]))
         bins = np.minimum(tokens, self.bins - 1)
-        bottom, top = bottoms[bins], tops[bins]
-        aim = bottom + uniforms * (top - bottom)
+        last = np.searchsorted(self.cell_bin, np.arange(self.bins), side="right") - 1
+        tops = ends[last]
+        bottoms = np.concatenate(([0.0], tops[:-1]))
+        aim = bottoms[bins] + uniforms * (tops - bottoms)[bins]
         cells = np.searchsorted(ends, aim, side="right")
-        # Rounding may carry the aim to the next bin: stay inside the token's own cells.
-        first_cells = np.searchsorted(self.cell_bin, np.arange(self.bins), side="left")
-        cells = np.clip(cells, first_cells[bins], last_cells[bins])
+        # Rounding may carry the aim past its bin: stay inside the token's own cells.
+        first = np.concatenate(([0], last[:-1] + 1))
+        cells = np.clip(cells, first[bins], last[bins])
         below = ends[cells] - mass[cells]
-        within = np.clip((aim - below) / np.maximum(mass[cells], 1e-300), 0.0, 1.0 - 1e-12)
-        codes = self.starts[cells] + (within * self.cell_sizes[cells]).astype(np.int64)
+        part = np.clip((aim - below) / np.maximum(mass[cells], 1e-300), 0.0, 1.0 - 1e-12)
+        codes = starts[cells] + (part * np.maximum(sizes[cells], 1)).astype(np.int64)
         codes = np.where(tokens >= self.bins, FIRST_SPECIAL - (tokens - self.bins), codes)
         if self.nullable:
             codes = np.where(tokens == self.tokens - 1, MISSING, codes)

@@ -6,6 +6,7 @@ so far. Neighbouring cells are merged into bins of about equal mass, a heavy cel
 and the bins are counted afresh. Every decision is taken on noisy counts, so it costs nothing more.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,15 +56,15 @@ def measure_anchors(
     fields: tuple[Field, ...],
     sigmas: tuple[tuple[float, ...], ...],
     bins: int,
-    rows_per_patient: int,
     stream: RandomStream,
+    progress: Callable[[float], None] = lambda done: None,
 ) -> list[ColumnAnchor]:
     """Return the anchor of each column, from noisy counts of its codes.
 
     Parameters
     ----------
     codes
-        Shape (rows, columns), at most `rows_per_patient` rows of any patient.
+        Shape (rows, columns), at most the declared rows of any patient.
     sigmas
         Noise of each count of each column, in rows; 0 counts exactly (without privacy).
     bins
@@ -71,13 +72,14 @@ def measure_anchors(
 
     Guarantee
     ---------
-    Each count changes by at most `rows_per_patient` in L2 norm when one patient is added or
-    removed (all their rows may fall into one cell); everything else is post-processing.
+    Each count changes by at most the declared rows of a patient in L2 norm when one patient is added
+    or removed (all their rows may fall into one cell); everything else is post-processing.
     """
     anchors = []
     for j, (field, noise) in enumerate(zip(fields, sigmas, strict=True)):
         counter = _Counter(codes[:, j], field, noise, stream)
-        anchors.append(_measure(counter, field, bins, rows_per_patient))
+        anchors.append(_measure(counter, field, bins))
+        progress((j + 1) / len(fields))
     return anchors
 
 
@@ -111,7 +113,7 @@ class _Counter:
         return _Count(starts, values.astype(float), max(sigma, 1e-3))
 
 
-def _measure(counter: _Counter, field: Field, bins: int, rows_per_patient: int) -> ColumnAnchor:
+def _measure(counter: _Counter, field: Field, bins: int) -> ColumnAnchor:
     size = ColumnAnchor.cells_of(field)
     weights = query_weights(field, bins)
     if len(weights) == 1:
@@ -127,7 +129,7 @@ def _measure(counter: _Counter, field: Field, bins: int, rows_per_patient: int) 
         starts = _split(starts, heavy, size)
         counts.append(counter.count(starts))
         mass = _fit(counts, starts, counter.extras)
-    cell_bin = _merge(mass[: len(starts)], bins, rows_per_patient)
+    cell_bin = _merge(mass[: len(starts)], bins)
     firsts = np.searchsorted(cell_bin, np.arange(cell_bin[-1] + 1), side="left")
     counts.append(counter.count(starts[firsts]))
     return _anchor(field, starts, _fit(counts, starts, counter.extras), cell_bin)
@@ -171,9 +173,8 @@ def _to_simplex(values: Floats) -> Floats:
     return np.maximum(values - shifts[np.flatnonzero(ordered > shifts)[-1]], 0.0)
 
 
-def _merge(mass: Floats, bins: int, rows_per_patient: int) -> Ints:
+def _merge(mass: Floats, bins: int) -> Ints:
     """Return the bin of each cell: runs of about equal mass, a cell over its share alone."""
-    del rows_per_patient
     total = mass.sum()
     if total <= 0:
         return np.minimum(np.arange(len(mass)) * bins // len(mass), bins - 1)

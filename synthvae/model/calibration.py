@@ -4,7 +4,7 @@ Training noise and clipping bias move the margins. Here the model is sampled wit
 numbers, and each column's logits are raked towards its anchor (Deming and Stephan 1940).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,15 @@ BLOCKS = 6
 LARGEST = 4.0
 
 
-def calibrate_margins(layout: Layout, weights: Mapping[str, Floats]) -> list[Floats]:
+def calibrate_margins(
+    layout: Layout,
+    weights: Mapping[str, Floats],
+    progress: Callable[[float], None] = lambda done: None,
+) -> list[Floats]:
     """Return, for each column, what to add to its tokens' logits so that margins meet the anchors."""
     offsets = [np.zeros(anchor.tokens) for anchor in layout.anchors]
-    for _ in range(layout.settings.calibration_rounds):
+    rounds = layout.settings.calibration_rounds
+    for done in range(rounds):
         sampler = Sampler(layout, weights, offsets)
         blocks = [
             sampler.draw(BLOCK, block_generator(CALIBRATION_SEED, block))[0]
@@ -34,4 +39,5 @@ def calibrate_margins(layout: Layout, weights: Mapping[str, Floats]) -> list[Flo
             half = 0.5 / len(tokens)
             step = np.log((anchor.mass + half) / (seen + half))
             offsets[j] = np.clip(offsets[j] + step, -LARGEST, LARGEST)
+        progress((done + 1) / rounds)
     return offsets

@@ -6,6 +6,7 @@ divides by the declared expected batch. Steps, rates, noise and normaliser are p
 beforehand; an empty batch takes a step of pure noise.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -170,7 +171,10 @@ def clipped_gradient(
     Two passes backward: one for the norms, one for the weighted sum.
     """
     losses = patient_losses(clipped, data, patients, beta, generator)
-    losses.sum().backward(retain_graph=True)
+    with warnings.catch_warnings():
+        # The features are data and need no gradient, which is what torch points out here.
+        warnings.filterwarnings("ignore", message="Full backward hook is firing")
+        losses.sum().backward(retain_graph=True)
     factors = clipped.get_clipping_coef()
     clipped.zero_grad()
     bad = clipped.overflowed | ~torch.isfinite(losses.detach())
@@ -178,7 +182,9 @@ def clipped_gradient(
     if bad.any():
         patients, factors = patients[~bad], factors[~bad]
         losses = patient_losses(clipped, data, patients, beta, generator)
-    (factors * losses).sum().backward()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Full backward hook is firing")
+        (factors * losses).sum().backward()
     clipped.enable_hooks()
     for weight in clipped.parameters():
         if weight.grad is None:

@@ -1,6 +1,6 @@
 """Tables in and out: reading and writing files, checking against the schema, splitting by patient.
 
-    file -> `read_table` -> raw frame -> `encode` -> codes -> `decode` -> typed frame -> `write_table`
+    file -> read_table -> raw frame -> encode -> codes -> decode -> typed frame -> write_table
 
 Codes are one whole number a cell: the index of a category or lattice point, or below zero a missing
 or special value. They are what the model learns from and what it generates.

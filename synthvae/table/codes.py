@@ -5,9 +5,10 @@ The code of a cell is the index of its category or lattice point (0 or more), `M
 at once; decoding gives back typed columns.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field as default
-from datetime import datetime
+from dataclasses import dataclass
+from dataclasses import field as default
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from synthvae._checks import nearest
 from synthvae.errors import DataError
 from synthvae.schema import OTHER, Field, Schema
+from synthvae.table.cells import RawColumn, as_float, as_moments, as_numbers
 
 MISSING = -1
 FIRST_SPECIAL = -2
@@ -39,7 +41,7 @@ class Problem:
     def __str__(self) -> str:
         count = f"{self.rows} row{'' if self.rows == 1 else 's'}: " if self.rows else ""
         example = f" (first: {self.example})" if self.example else ""
-        return f"column '{self.column}': {count}{self.rule}{example}; {self.way_out}"
+        return f"column {self.column!r}: {count}{self.rule}{example}; {self.way_out}"
 
 
 @dataclass
@@ -49,7 +51,7 @@ class _Cells:
     field: Field
     codes: Ints
     invalid: Bools
-    texts: Any
+    texts: pd.Series
     problems: list[Problem] = default(default_factory=list)
 
     def reject(self, where: Bools, rule: str, way_out: str) -> None:
@@ -63,18 +65,11 @@ class _Cells:
             self.codes[where] = self.field.categories.index(OTHER)
         else:
             row = int(np.flatnonzero(where)[0])
-            shown = str(self.texts[row])
+            shown = str(self.texts.iloc[row])
             shown = shown if len(shown) <= 40 else shown[:37] + "..."
+            example = f"{shown!r} in row {row + 1}"
             self.codes[where] = MISSING
-            self.problems.append(
-                Problem(
-                    self.field.name,
-                    int(where.sum()),
-                    rule,
-                    f"{shown!r} in row {row + 1}",
-                    way_out,
-                )
-            )
+            self.problems.append(Problem(self.field.name, int(where.sum()), rule, example, way_out))
 
 
 def encode(frame: pd.DataFrame, schema: Schema) -> Ints:
@@ -111,11 +106,13 @@ def inspect(frame: pd.DataFrame, schema: Schema) -> tuple[Ints, Bools, list[Prob
     problems
         What `encode` would raise for.
     """
+    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     problems = _column_problems(frame, schema)
+    times = Counter(frame.columns)
     shape = (len(frame), len(schema.modelled))
     codes, invalid = np.full(shape, MISSING, np.int64), np.zeros(shape, bool)
     for j, field in enumerate(schema.modelled):
-        if field.name not in frame.columns or (frame.columns == field.name).sum() != 1:
+        if times[field.name] != 1:
             invalid[:, j] = True
             continue
         cells = _encode_column(field, frame[field.name], schema.missingValues)
@@ -125,83 +122,74 @@ def inspect(frame: pd.DataFrame, schema: Schema) -> tuple[Ints, Bools, list[Prob
 
 
 def _column_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
-    names = [str(name) for name in frame.columns]
-    found = [
-        Problem(name, 0, "stands twice in the table", "", "rename or drop one of the columns")
-        for name in sorted({name for name in names if names.count(name) > 1})
-    ]
+    times = Counter(frame.columns)
+    declared = dict.fromkeys(schema.names)
     needed = [field.name for field in schema.modelled]
     needed += [schema.patientKey] if schema.patientKey else []
-    found += [
-        Problem(
-            name,
-            0,
-            f"is in the schema but not in the table{nearest(name, set(names) - set(schema.names))}",
-            "",
-            "add the column, or take the field out of the schema",
-        )
-        for name in needed
-        if name not in names
+    absent = [name for name in needed if name not in times]
+    unknown = [name for name in times if name not in declared]
+    found = [
+        Problem(name, 0, "stands twice in the table", "", "rename or drop one of the columns")
+        for name in times
+        if times[name] > 1
     ]
-    return found + [
-        Problem(
-            name,
-            0,
-            f"is in the table but not in the schema{nearest(name, schema.names)}",
-            "",
-            "declare it as a field (`role: identifier` keeps it out of the model), or drop it",
-        )
-        for name in dict.fromkeys(names)
-        if name not in schema.names
-    ]
+    for i, name in enumerate(absent):
+        hint = nearest(name, unknown) if i < SHOWN else ""
+        rule = f"is in the schema but not in the table{hint}"
+        way_out = "add the column, or take the field out of the schema"
+        found.append(Problem(name, 0, rule, "", way_out))
+    for i, name in enumerate(unknown):
+        hint = nearest(name, declared) if i < SHOWN else ""
+        rule = f"is in the table but not in the schema{hint}"
+        way_out = "declare it as a field (`role: identifier` keeps it out of the model), or drop it"
+        found.append(Problem(name, 0, rule, "", way_out))
+    return found
 
 
 def _identifier_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
+    times = Counter(frame.columns)
     key = schema.patientKey
     if key is not None:
-        if key not in frame.columns:
-            return []
-        blank = frame[key].isna() | frame[key].astype(str).isin(schema.missingValues)
+        blank = (
+            RawColumn(frame[key]).blank(schema.missingValues)
+            if times[key] == 1
+            else np.zeros(0, bool)
+        )
         if not blank.any():
             return []
-        return [
-            Problem(key, int(blank.sum()), "no patient identifier", "", "fill in whose rows they are")
-        ]
+        way_out = "fill in whose rows they are"
+        return [Problem(key, int(blank.sum()), "no patient identifier", "", way_out)]
     found = []
-    keys = [[f.name] for f in schema.fields if f.role == "identifier"]
-    for names in [*keys, *([list(schema.primaryKey)] if schema.primaryKey else [])]:
-        if not set(names) <= set(frame.columns):
+    keys = [[field.name] for field in schema.fields if field.role == "identifier"]
+    keys += [list(schema.primaryKey)] if schema.primaryKey else []
+    for names in {tuple(names): names for names in keys}.values():
+        if any(times[name] != 1 for name in names):
             continue
-        repeated = frame.duplicated(names)
+        blank = np.any(
+            [RawColumn(frame[name]).blank(schema.missingValues) for name in names], axis=0
+        )
+        repeated = frame.loc[~blank, names].astype(str).duplicated()
         if repeated.any():
-            found.append(
-                Problem(
-                    ", ".join(names),
-                    int(repeated.sum()),
-                    "an identifier repeats, so a patient may have several rows",
-                    "",
-                    f"set `patientKey: {names[0]}` and `maxRows` so that the guarantee covers "
-                    "whole patients, or drop the column if it does not say whose row it is",
-                )
+            rule = "an identifier repeats, so a patient may have several rows"
+            way_out = (
+                f"set `patientKey: {names[0]}` and `maxRows` so that the guarantee covers "
+                "whole patients, or drop the column if it does not say whose row it is"
             )
+            found.append(Problem(", ".join(names), int(repeated.sum()), rule, "", way_out))
     return found
 
 
 def _encode_column(field: Field, values: pd.Series, missing: Sequence[str]) -> _Cells:
-    blank = values.isna().to_numpy()
-    if not pd.api.types.is_numeric_dtype(values) and not _is_datetime(values):
-        blank = blank | values.astype(object).isin(list(missing)).to_numpy()
-    shape = len(values)
-    cells = _Cells(
-        field, np.full(shape, MISSING, np.int64), np.zeros(shape, bool), values.to_numpy(object)
-    )
-    if field.is_lattice:
-        units, readable = (_numbers if field.type in ("number", "integer") else _moments)(
-            field, values, ~blank
-        )
-        _place_on_lattice(cells, units, readable, ~blank)
+    raw = RawColumn(values)
+    blank = raw.blank(missing)
+    codes, invalid = np.full(len(values), MISSING, np.int64), np.zeros(len(values), bool)
+    cells = _Cells(field, codes, invalid, values)
+    if not field.is_lattice:
+        _place_in_categories(cells, raw, ~blank)
+    elif field.type in ("number", "integer"):
+        _place_on_lattice(cells, as_numbers(raw), ~blank)
     else:
-        _place_in_categories(cells, values, ~blank)
+        _place_on_lattice(cells, as_moments(field, raw), ~blank)
     if not field.nullable and blank.any():
         cells.invalid |= blank
         cells.problems.append(
@@ -216,49 +204,9 @@ def _encode_column(field: Field, values: pd.Series, missing: Sequence[str]) -> _
     return cells
 
 
-def _is_datetime(values: pd.Series) -> bool:
-    return bool(pd.api.types.is_datetime64_any_dtype(values))
-
-
-def _numbers(field: Field, values: pd.Series, present: Bools) -> tuple[NDArray[np.float64], Bools]:
-    """Return values as floats, and where they are readable as numbers (infinities are)."""
-    numbers = np.full(len(values), np.nan)
-    if pd.api.types.is_numeric_dtype(values):
-        numbers[present] = values[present].astype("float64").to_numpy()
-    else:
-        # Text repeats a lot: parse each distinct one once.
-        places, distinct = pd.factorize(values[present].astype(str).str.strip())
-        parsed = pd.to_numeric(pd.Series(distinct, dtype=object), errors="coerce")
-        numbers[present] = parsed.to_numpy(float, na_value=np.nan)[places]
-    return numbers, present & ~np.isnan(numbers)
-
-
-def _moments(field: Field, values: pd.Series, present: Bools) -> tuple[NDArray[np.float64], Bools]:
-    """Return dates as lattice units since 1970, and where they are readable as dates."""
-    units = np.full(len(values), np.nan)
-    places, distinct = pd.factorize(values[present].astype(object))
-    parsed = np.array([_moment_units(field, item) for item in distinct], float)
-    if len(distinct):
-        units[present] = parsed[places]
-    return units, present & ~np.isnan(units)
-
-
-def _moment_units(field: Field, item: Any) -> float:
-    if isinstance(item, str):
-        try:
-            item = datetime.strptime(item.strip(), field.format_)
-        except ValueError:
-            return np.nan
-    try:
-        return float(field.units_of(item.isoformat()))
-    except (AttributeError, ValueError, OverflowError):
-        return np.nan
-
-
-def _place_on_lattice(
-    cells: _Cells, values: NDArray[np.float64], readable: Bools, present: Bools
-) -> None:
+def _place_on_lattice(cells: _Cells, values: NDArray[np.float64], present: Bools) -> None:
     field = cells.field
+    readable = present & ~np.isnan(values)
     kind = {"date": "date", "datetime": "date-time"}.get(field.type, "number")
     is_number = kind == "number"
     form = f" of the form {field.format_}" if field.format_ else ""
@@ -302,13 +250,14 @@ def _place_on_lattice(
     cells.codes[rest] = np.clip(index, 0, field.lattice_size - 1)
 
 
-def _place_in_categories(cells: _Cells, values: pd.Series, present: Bools) -> None:
+def _place_in_categories(cells: _Cells, raw: RawColumn, present: Bools) -> None:
     field = cells.field
-    places, distinct = pd.factorize(values[present].astype(object))
-    known = np.array([_category(field, item) for item in distinct], np.int64)
-    found = np.full(len(values), -1, np.int64)
-    if len(distinct):
-        found[present] = known[places]
+    raw.factorize()
+    index = _index(field)
+    numeric = field.type in ("integer", "number")
+    by_number = {as_float(label): code for label, code in index.items()} if numeric else {}
+    known = [_category(index, by_number, item) for item in raw.distinct]
+    found = np.where(present, raw.spread(known, -1, np.int64), -1)
     cells.codes[found >= 0] = found[found >= 0]
     listed = ", ".join(field.categories[:6]) + (", ..." if len(field.categories) > 6 else "")
     way_out = "declare `trueValues` and `falseValues`"
@@ -317,20 +266,21 @@ def _place_in_categories(cells: _Cells, values: pd.Series, present: Bools) -> No
     cells.reject(present & (found < 0), f"not one of {listed}", way_out)
 
 
-def _category(field: Field, item: Any) -> int:
-    """Return the index of a cell's category, or -1; 1.0 is read as 1 where only that is listed."""
+def _index(field: Field) -> dict[str, int]:
+    """Return the code of each spelling that a categorical field knows."""
     if field.type == "boolean":
-        text = str(item)
-        text = text.removesuffix(".0") if text not in field.trueValues + field.falseValues else text
-        return 1 if text in field.trueValues else 0 if text in field.falseValues else -1
-    labels = field.categories
+        typed = {"False": 0, "True": 1}  # cells that are booleans already
+        return typed | dict.fromkeys(field.falseValues, 0) | dict.fromkeys(field.trueValues, 1)
+    return {label: code for code, label in enumerate(field.categories)}
+
+
+def _category(index: dict[str, int], by_number: dict[float, int], item: Any) -> int:
+    """Return the code of a cell, or -1; 1.0 is read as 1 where only one of them is listed."""
     text = str(item)
-    if text in labels:
-        return labels.index(text)
-    short = text.removesuffix(".0")
-    if short in labels:
-        return labels.index(short)
-    return labels.index(f"{text}.0") if f"{text}.0" in labels else -1
+    for spelling in (text, text.removesuffix(".0"), f"{text}.0"):
+        if spelling in index:
+            return index[spelling]
+    return by_number.get(as_float(text), -1)
 
 
 def decode(codes: Ints, schema: Schema) -> pd.DataFrame:
@@ -352,11 +302,14 @@ def _decode_column(field: Field, codes: Ints) -> Any:
             return pd.arrays.BooleanArray(codes == 1, missing)
         labels = np.array([*field.categories, None], object)
         texts = labels[np.where(missing, len(field.categories), codes)]
-        return texts if field.type == "string" else pd.Series(texts).astype(_numeric(field))
+        if field.type == "string":
+            return texts
+        values = np.array([*map(float, field.categories), np.nan])
+        numbers = pd.Series(values[np.where(missing, len(field.categories), codes)])
+        return numbers.astype("Int64") if field.type == "integer" else numbers
     units = codes + field.first_unit
     if field.type in ("date", "datetime"):
-        step = 86_400 if field.type == "date" else field.step_seconds
-        moments = (units * step).astype("datetime64[s]")
+        moments = (units * field.step_seconds).astype("datetime64[s]")
         moments[missing] = np.datetime64("NaT")
         return moments
     specials = [(codes == FIRST_SPECIAL - i, value) for i, value in enumerate(field.special)]
@@ -364,12 +317,8 @@ def _decode_column(field: Field, codes: Ints) -> Any:
         for here, value in specials:
             units[here] = int(value)
         return pd.arrays.IntegerArray(units, missing)
-    numbers = units / 10.0**field.places
+    floats = units / 10.0**field.places
     for here, value in specials:
-        numbers[here] = value
-    numbers[missing] = np.nan
-    return numbers
-
-
-def _numeric(field: Field) -> str:
-    return "Int64" if field.type == "integer" else "float64"
+        floats[here] = value
+    floats[missing] = np.nan
+    return floats

@@ -1,12 +1,14 @@
 """Read and write tables as CSV or Parquet; a file is written whole or not at all."""
 
 import csv
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from synthvae._files import whole_file
-from synthvae.errors import InputFileError
+from synthvae.errors import ConfigError, InputFileError
 from synthvae.schema import Schema
 
 PARQUET = (".parquet", ".pq")
@@ -22,41 +24,86 @@ def read_table(path: str | Path, delimiter: str = ",") -> pd.DataFrame:
     Raises
     ------
     InputFileError
-        The file does not exist, is empty, has two columns of the same name, or is no table.
+        The file does not exist, is empty, has two columns of the same name or rows of uneven
+        length, or is no table.
     """
     path = Path(path)
     if not path.exists():
         raise InputFileError(f"There is no file {path}.")
     if path.is_dir():
         raise InputFileError(f"{path} is a folder; name a CSV or Parquet file.")
-    if path.stat().st_size == 0:
-        raise InputFileError(f"The file {path} is empty.")
+    if len(delimiter) != 1:
+        raise ConfigError(f"delimiter is {delimiter!r}; it must be a single character.")
     try:
-        frame = _read_parquet(path) if path.suffix in PARQUET else _read_csv(path, delimiter)
-    except InputFileError:
-        raise
+        if path.stat().st_size == 0:
+            raise InputFileError(f"The file {path} is empty.")
+        frame = _read_parquet(path) if _is_parquet(path) else _read_csv(path, delimiter)
     except UnicodeDecodeError as cause:
         raise InputFileError(
             f"The file {path} is not UTF-8 text (byte {cause.start}); save it as UTF-8."
         ) from cause
-    except (OSError, ValueError, csv.Error) as cause:
-        reason = " ".join(str(cause).split())
-        raise InputFileError(f"The file {path} cannot be read as a table: {reason}") from cause
+    except (OSError, ValueError, NotImplementedError, csv.Error) as cause:
+        reason = " ".join((getattr(cause, "strerror", None) or str(cause)).split())
+        raise InputFileError(f"The file {path} cannot be read as a table: {reason}.") from cause
+    _refuse_twins([str(name) for name in frame.columns], path)
     if frame.empty:
         raise InputFileError(f"The file {path} has a header but no rows.")
     return frame
 
 
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() in PARQUET
+
+
 def _read_parquet(path: Path) -> pd.DataFrame:
-    return pd.read_parquet(path)
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    _refuse_twins(table.column_names, path)
+    frame: pd.DataFrame = table.to_pandas()
+    named = [name for name in frame.index.names if name is not None]
+    return frame.reset_index(named) if named else frame
+
+
+def _refuse_twins(names: list[str], path: Path) -> None:
+    twin = next((name for name, times in Counter(names).items() if times > 1), None)
+    if twin is not None:
+        raise InputFileError(f"The column {twin!r} stands twice in {path}; rename one of them.")
 
 
 def _read_csv(path: Path, delimiter: str) -> pd.DataFrame:
+    # Arrow's reader, since that of pandas fills up short rows, cuts long ones and ends a cell at a
+    # NUL byte, all without a word.
+    import pyarrow as pa
+
+    header = _read_header(path, delimiter)
+    content = path.read_bytes().lstrip(b"\r\n")
+    uneven: list[Any] = []
+    try:
+        table = _parse(content, header, delimiter, uneven)
+    except pa.ArrowInvalid as cause:
+        if uneven:
+            row = uneven[0]
+            raise InputFileError(
+                f"Row {row.number - 1} of {path} has {row.actual_columns} cells, but the header "
+                f"has {row.expected_columns}; it begins {row.text[:60]!r}."
+            ) from cause
+        if "UTF8" in str(cause):
+            raise InputFileError(f"The file {path} is not UTF-8 text; save it as UTF-8.") from cause
+        raise
+    if content.count(b'"') % 2 and table.num_rows and "\n" in table.column(-1)[-1].as_py():
+        raise InputFileError(f"The file {path} has a quotation mark that opens and never closes.")
+    frame: pd.DataFrame = table.to_pandas()
+    # A nameless column, such as R's row names, is called as pandas would call it.
+    return frame.set_axis([name or f"Unnamed: {i}" for i, name in enumerate(header)], axis=1)
+
+
+def _read_header(path: Path, delimiter: str) -> list[str]:
     with path.open(encoding="utf-8-sig", newline="") as lines:
-        header = next(csv.reader(lines, delimiter=delimiter), [])
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise InputFileError(f"The column '{twice[0]}' stands twice in {path}; rename one of them.")
+        header: list[str] = next((row for row in csv.reader(lines, delimiter=delimiter) if row), [])
+    if not header:
+        raise InputFileError(f"The file {path} is empty.")
+    _refuse_twins([name for name in header if name], path)
     if len(header) == 1:
         other = next((mark for mark in DELIMITERS if mark != delimiter and mark in header[0]), None)
         if other is not None:
@@ -64,21 +111,35 @@ def _read_csv(path: Path, delimiter: str) -> pd.DataFrame:
                 f"The file {path} seems to be separated by {other!r}, not {delimiter!r}: "
                 f"its only column is named {header[0][:60]!r}; pass --delimiter {other!r}."
             )
-    frame = pd.read_csv(
-        path,
-        sep=delimiter,
-        dtype=str,
-        keep_default_na=False,
-        na_filter=False,
-        encoding="utf-8-sig",
-        index_col=False,
-        skip_blank_lines=len(header) > 1,
+    return header
+
+
+def _parse(content: bytes, header: list[str], delimiter: str, uneven: list[Any]) -> Any:
+    """Parse a whole CSV as text; rows of another length than the header's go to `uneven`."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    def refuse(row: Any) -> str:
+        uneven.append(row)
+        return "error"
+
+    return arrow_csv.read_csv(
+        pa.BufferReader(content),
+        read_options=arrow_csv.ReadOptions(
+            block_size=max(1 << 20, len(content) + 1), use_threads=False
+        ),
+        parse_options=arrow_csv.ParseOptions(
+            delimiter=delimiter,
+            newlines_in_values=True,
+            ignore_empty_lines=len(header) > 1,
+            invalid_row_handler=refuse,
+        ),
+        convert_options=arrow_csv.ConvertOptions(
+            column_types={name: pa.string() for name in header},
+            null_values=[],
+            strings_can_be_null=False,
+        ),
     )
-    short = frame.isna().any(axis=1)
-    if short.any():
-        line = int(short.to_numpy().argmax()) + 2
-        raise InputFileError(f"Line {line} of {path} has fewer cells than the header.")
-    return frame
 
 
 def write_table(frame: pd.DataFrame, path: str | Path, schema: Schema) -> None:
@@ -91,23 +152,44 @@ def write_table(frame: pd.DataFrame, path: str | Path, schema: Schema) -> None:
     """
     path = Path(path)
     with whole_file(path) as draft:
-        if path.suffix in PARQUET:
+        if _is_parquet(path):
             frame.to_parquet(draft, index=False)
-        else:
-            _as_text(frame, schema).to_csv(draft, index=False, lineterminator="\n")
+            return
+        text = _as_text(frame, schema)
+        text.to_csv(
+            draft,
+            index=False,
+            lineterminator="\n",
+            na_rep=_missing_mark(text, schema),
+            quoting=csv.QUOTE_ALL if _has_returns(text) else csv.QUOTE_MINIMAL,
+        )
+
+
+def _missing_mark(frame: pd.DataFrame, schema: Schema) -> str:
+    """How a missing cell is spelled; an only column would otherwise be a file of blank lines."""
+    words = schema.missingValues or ("",)
+    if "" in words and (frame.shape[1] > 1 or len(words) == 1):
+        return ""
+    return next(word for word in words if word)
+
+
+def _has_returns(frame: pd.DataFrame) -> bool:
+    """Whether a carriage return stands in a cell or name, which the writer would not quote."""
+    names = "".join(map(str, frame.columns))
+    texts = (frame.iloc[:, j] for j in range(frame.shape[1]))
+    return "\r" in names or any(
+        "\r" in str(item) for text in texts if text.dtype == object for item in text.unique()
+    )
 
 
 def _as_text(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    fields = {field.name: field for field in schema.modelled}
     columns = {}
     for name in frame.columns:
-        values = frame[name]
-        field = schema[name] if name in schema.names else None
-        if field is not None and name not in schema.identifiers:
-            if field.type == "boolean":
-                values = values.map({True: field.trueValues[0], False: field.falseValues[0]})
-            elif field.format_:
-                values = values.dt.strftime(field.format_)
+        values, field = frame[name], fields.get(name)
+        if field is not None and field.type == "boolean":
+            values = values.map({True: field.trueValues[0], False: field.falseValues[0]})
+        elif field is not None and field.format_ and pd.api.types.is_datetime64_any_dtype(values):
+            values = values.dt.strftime(field.format_)
         columns[name] = values
-    text = pd.DataFrame(columns)
-    mark = next((word for word in schema.missingValues if word != ""), "")
-    return text.fillna(mark) if len(text.columns) == 1 else text
+    return pd.DataFrame(columns)

@@ -15,7 +15,7 @@ from synthvae.table.codes import Ints, encode
 
 @dataclass(frozen=True)
 class PatientRows:
-    """The rows of each patient, padded: shape (patients, rows per patient), -1 where there is none."""
+    """The rows of each patient, shape (patients, rows per patient), -1 where there is none."""
 
     rows: Ints
 
@@ -55,7 +55,7 @@ def group_by_patient(
     kept = place < schema.rows_per_patient
     rows = np.full((len(counts), schema.rows_per_patient), -1, np.int64)
     rows[whose[order[kept]], place[kept]] = order[kept]
-    return PatientRows(np.where(rows >= 0, rows, -1))
+    return PatientRows(rows)
 
 
 def split_by_patient(
@@ -73,7 +73,11 @@ def split_by_patient(
     seed
         Makes the split repeatable; from the operating system where none is given.
     """
-    key = secrets.token_bytes(32) if seed is None else hashlib.sha256(f"split {seed}".encode()).digest()
+    key = (
+        secrets.token_bytes(32)
+        if seed is None
+        else hashlib.sha256(f"split {seed}".encode()).digest()
+    )
     if schema.patientKey is not None:
         names = [text.encode() for text in frame[schema.patientKey].astype(str)]
     else:

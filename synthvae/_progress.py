@@ -1,0 +1,45 @@
+"""Progress: long work reports what it does and how far it is; whoever called decides how to show it."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+Progress = Callable[[str, float], None]
+
+
+def silent(what: str, done: float) -> None:
+    """Show nothing."""
+    del what, done
+
+
+@contextlib.contextmanager
+def console_progress() -> Iterator[Progress]:
+    """Yield a progress that draws one bar for each kind of work, with the time left, on stderr."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        TaskID,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bars
+
+    bars = Bars(
+        TextColumn("{task.description:<34}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(compact=True),
+        console=Console(stderr=True),
+    )
+    tasks: dict[str, TaskID] = {}
+
+    def show(what: str, done: float) -> None:
+        if what not in tasks:
+            tasks[what] = bars.add_task(what, total=1.0)
+        bars.update(tasks[what], completed=min(1.0, done))
+
+    with bars:
+        yield show

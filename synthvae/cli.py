@@ -1,0 +1,278 @@
+"""The command line: thin; every command is one call into the package.
+
+Exit code 0 only when the job is done. An error is one readable sentence on stderr, with an exit code
+of its own kind (see `synthvae.errors`); `--debug` shows where it came from.
+"""
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from synthvae.errors import ConfigError, SynthvaeError
+
+app = typer.Typer(
+    name="synthvae",
+    help="Synthetic health records with differential privacy, and the evidence to release them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+schema_app = typer.Typer(help="Draft or check a schema file.", no_args_is_help=True)
+app.add_typer(schema_app, name="schema")
+
+INTERRUPTED = 130
+Table = Annotated[Path, typer.Argument(help="A CSV or Parquet file, by its ending.")]
+SchemaFile = Annotated[Path, typer.Option("--schema", help="The table's schema, YAML or JSON.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
+Delimiter = Annotated[str, typer.Option(help="What separates the cells of a CSV file.")]
+Seed = Annotated[int | None, typer.Option(help="The same seed gives the same result.")]
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with errors.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    del debug  # read by `main`, which also catches what fails before this runs
+    if version:
+        from synthvae import __version__
+
+        typer.echo(f"synthvae {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(help="The run's settings, YAML or JSON.")],
+    epsilon: Annotated[
+        str | None, typer.Option(help="Privacy budget in place of the config's, or none.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for results.")] = None,
+    force: Force = False,
+) -> None:
+    """Do the whole job: check, split, train, sample, evaluate and report."""
+    from synthvae._progress import console_progress
+    from synthvae.config import RunConfig
+    from synthvae.console import print_run
+    from synthvae.pipeline import run as run_job
+
+    settings = RunConfig.load(config)
+    changes: dict[str, object] = {}
+    if epsilon is not None:
+        changes |= {"epsilon": _epsilon(epsilon)}
+        changes |= {"delta": None} if _epsilon(epsilon) is None else {}
+    if out is not None:
+        changes |= {"out": out}
+    settings = settings.model_copy(update=changes)
+    with console_progress() as progress:
+        result = run_job(settings, progress, force=force)
+    print_run(result)
+
+
+@app.command()
+def fit(
+    table: Table,
+    schema: SchemaFile,
+    epsilon: Annotated[str, typer.Option(help="Privacy budget, or none for no privacy.")],
+    out: Annotated[Path, typer.Option(help="Folder for the model.")],
+    delta: Annotated[
+        float | None, typer.Option(help="Below 1/n; by default a tenth of 1/n, at most 1e-5.")
+    ] = None,
+    patients: Annotated[
+        int | None, typer.Option(help="Declared number of patients, in place of the schema's.")
+    ] = None,
+    delimiter: Delimiter = ",",
+    force: Force = False,
+) -> None:
+    """Train a model on a table under a privacy budget."""
+    from synthvae._files import refuse_existing
+    from synthvae._progress import console_progress
+    from synthvae.console import print_fit
+    from synthvae.schema import Schema
+    from synthvae.synthesizer import Synthesizer
+    from synthvae.table import read_table
+
+    refuse_existing(out, force)
+    facts = Schema.load(schema)
+    if patients is not None:
+        facts = facts.replace(patients=patients)
+    budget = _epsilon(epsilon)
+    synthesizer = Synthesizer(facts, budget, None if budget is None else delta)
+    frame = read_table(table, delimiter)
+    with console_progress() as progress:
+        synthesizer.fit(frame, progress)
+    synthesizer.save(out, force=force)
+    print_fit(synthesizer, out)
+
+
+@app.command()
+def sample(
+    model: Annotated[Path, typer.Argument(help="The folder of a fitted model.")],
+    out: Annotated[Path, typer.Option(help="CSV or Parquet file to write, by its ending.")],
+    rows: Annotated[
+        int | None, typer.Option(help="Rows to make; by default the declared table's.")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="A condition: column=value, column=a|b, or column=low..high; repeatable."),
+    ] = None,
+    seed: Seed = None,
+    force: Force = False,
+) -> None:
+    """Draw synthetic records from a model."""
+    from synthvae._files import refuse_existing
+    from synthvae._progress import console_progress
+    from synthvae.console import print_sample, read_conditions
+    from synthvae.synthesizer import Synthesizer
+    from synthvae.table import write_table
+
+    refuse_existing(out, force)
+    synthesizer = Synthesizer.load(model)
+    conditions = read_conditions(where or [], synthesizer.schema)
+    with console_progress() as progress:
+        frame = synthesizer.sample(rows, where=conditions, seed=seed, progress=progress)
+    write_table(frame, out, synthesizer.schema)
+    print_sample(frame, out, synthesizer.guarantee)
+
+
+@app.command()
+def evaluate(
+    synthetic: Annotated[Path, typer.Argument(help="The synthetic table, from any tool.")],
+    train: Annotated[Path, typer.Option(help="The real rows that it was made from.")],
+    holdout: Annotated[Path, typer.Option(help="Real rows that its maker never saw.")],
+    schema: SchemaFile,
+    out: Annotated[Path, typer.Option(help="Where to write: .json, or .html for a page.")],
+    seed: Annotated[int, typer.Option(help="Repeats everything random in the scores.")] = 0,
+    delimiter: Delimiter = ",",
+    force: Force = False,
+) -> None:
+    """Score anybody's synthetic table against real rows."""
+    from synthvae._files import refuse_existing
+    from synthvae._progress import console_progress
+    from synthvae.console import print_evaluation
+    from synthvae.evaluation import evaluate as score
+    from synthvae.schema import Schema
+    from synthvae.table import read_table
+
+    refuse_existing(out, force)
+    facts = Schema.load(schema)
+    frames = [read_table(path, delimiter) for path in (train, holdout, synthetic)]
+    with console_progress() as progress:
+        evaluation = score(*frames, facts, seed=seed, progress=progress)
+    evaluation.save(out)
+    print_evaluation(evaluation, out)
+
+
+@app.command()
+def report(
+    evaluation: Annotated[Path, typer.Argument(help="An evaluation.json.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")],
+    guarantee: Annotated[
+        Path | None, typer.Option(help="A guarantee.json; by default the one beside.")
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Make the report again from saved values."""
+    from synthvae._files import refuse_existing, whole_file
+    from synthvae.pipeline import read_report_inputs
+    from synthvae.report import render
+
+    refuse_existing(out, force)
+    page = render(*read_report_inputs(evaluation, guarantee))
+    with whole_file(out) as draft:
+        draft.write_text(page, encoding="utf-8")
+    typer.echo(f"Wrote {out}")
+
+
+@schema_app.command("init")
+def schema_init(
+    table: Table,
+    out: Annotated[Path, typer.Option(help="The schema file to write.")],
+    delimiter: Delimiter = ",",
+    force: Force = False,
+) -> None:
+    """Draft a schema from a table; whatever was read off the data is marked for review."""
+    from synthvae._files import refuse_existing, whole_file
+    from synthvae.drafting import draft_yaml
+    from synthvae.table import read_table
+
+    refuse_existing(out, force)
+    text = draft_yaml(read_table(table, delimiter), table.stem)
+    with whole_file(out) as draft:
+        draft.write_text(text, encoding="utf-8")
+    marked = text.count("review: true")
+    typer.echo(f"Wrote {out}; {marked} fields marked `review: true` need a person's word.")
+
+
+@schema_app.command("check")
+def schema_check(
+    schema: Annotated[Path, typer.Argument(help="The schema file.")],
+    table: Table,
+    delimiter: Delimiter = ",",
+) -> None:
+    """Compare a schema with a table and list every problem at once."""
+    from synthvae.errors import DataError
+    from synthvae.schema import Schema
+    from synthvae.table import find_problems, read_table
+
+    facts = Schema.load(schema)
+    problems = find_problems(read_table(table, delimiter), facts)
+    for problem in problems:
+        typer.echo(f"- {problem}")
+    for name in facts.to_review:
+        typer.echo(f"- column '{name}': marked `review: true`; confirm it and remove the mark")
+    if problems:
+        raise DataError(f"{len(problems)} problems found.")
+    typer.echo(f"{table} fits {schema}.")
+
+
+def _epsilon(text: str) -> float | None:
+    if text.strip().lower() == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"epsilon is {text!r}; give a number above 0, or none.") from None
+
+
+def main() -> None:
+    """Run the command line; the entry point of the `synthvae` command."""
+    debug = "--debug" in sys.argv
+    try:
+        code = app(standalone_mode=False)
+    except SynthvaeError as error:
+        _complain(str(error), debug)
+        code = error.exit_code
+    except typer.Exit as leave:
+        code = leave.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        _complain("Interrupted; what was there before is untouched.", debug)
+        code = INTERRUPTED
+    except BrokenPipeError:
+        code = 1
+    except Exception as error:
+        if hasattr(error, "show") and hasattr(error, "exit_code"):
+            error.show()  # wrong options: the command line's own message
+            code = error.exit_code
+        else:
+            _complain(
+                f"Something failed that should not have ({type(error).__name__}: {error}). "
+                "Please report it with what --debug prints.",
+                debug,
+            )
+            code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(message: str, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    print(f"Error: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""What commands print when they are done, and how they read conditions."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from synthvae.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from synthvae.evaluation.values import Evaluation, Score
+    from synthvae.pipeline import RunResult
+    from synthvae.privacy.guarantee import Guarantee
+    from synthvae.schema import Schema
+    from synthvae.synthesizer import Synthesizer
+
+
+def print_fit(synthesizer: "Synthesizer", path: Path) -> None:
+    """Say what a fit spent and where the model lies."""
+    typer.echo(f"Model in {path}. {spent(synthesizer.guarantee)}")
+
+
+def print_sample(frame: "pd.DataFrame", path: Path, guarantee: "Guarantee") -> None:
+    """Say what was drawn."""
+    typer.echo(f"Wrote {len(frame):,} synthetic rows to {path}. {spent(guarantee)}")
+
+
+def spent(guarantee: "Guarantee") -> str:
+    """Return what was spent, or that nothing protects the records, as a sentence."""
+    if guarantee.epsilon is None:
+        return f"{guarantee.why_void}."
+    words = f"Spent epsilon {guarantee.epsilon:.4g} at delta {guarantee.delta:g} per patient."
+    return words if guarantee.valid else f"{guarantee.why_void}. {words}"
+
+
+def print_evaluation(evaluation: "Evaluation", path: Path | None = None) -> None:
+    """Print the scores as a table, with their references."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"Scores of {evaluation.name}", title_justify="left")
+    table.add_column("score", no_wrap=True)
+    table.add_column("better")
+    for name in ("synthetic", "95 % interval", "real holdout", "independent"):
+        table.add_column(name, justify="right")
+    for score in evaluation.scores:
+        table.add_row(*_score_row(score))
+    Console().print(table)
+    if path is not None:
+        typer.echo(f"Wrote {path}. It was computed from real records: not for release.")
+
+
+def _score_row(score: "Score") -> tuple[str, ...]:
+    goal = {"higher": "higher", "lower": "lower", "towards": f"to {score.goal:g}"}
+    interval = score.interval
+    return (
+        score.title,
+        goal[score.direction] if score.goal is not None else score.direction,
+        "not run" if score.value is None else f"{score.value:.3f}",
+        "" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}",
+        _number(score.references.get("holdout")),
+        _number(score.references.get("independent")),
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def print_run(result: "RunResult") -> None:
+    """Say what a run made, what it spent, what it found, and where to look."""
+    print_evaluation(result.evaluation)
+    typer.echo(f"Made {result.rows:,} synthetic rows. {spent(result.guarantee)}")
+    typer.echo(f"  to release    {result.folder / 'release'}")
+    typer.echo(f"  to look at    {result.folder / 'custodian' / 'report.html'}  (not for release)")
+
+
+def read_conditions(texts: list[str], schema: "Schema") -> dict[str, Any]:
+    """Return conditions from `column=value`, `column=a|b`, `column=low..high` and `column=`.
+
+    Raises
+    ------
+    ConfigError
+        A text has no equals sign.
+    """
+    found: dict[str, Any] = {}
+    lattice = {field.name for field in schema.modelled if field.is_lattice}
+    for text in texts:
+        # Column names may hold equals signs: the longest one that fits is meant.
+        names = [name for name in schema.names if text.startswith(f"{name}=")]
+        if not names and "=" not in text:
+            raise ConfigError(f"where is {text!r}; write it as column=value.")
+        name = max(names, key=len) if names else text.partition("=")[0]
+        value = text[len(name) + 1 :]
+        if value == "":
+            found[name] = None
+        elif name in lattice and ".." in value:
+            low, _, high = value.partition("..")
+            found[name] = (low or None, high or None)
+        else:
+            found[name] = value.split("|") if "|" in value and name not in lattice else value
+    return found

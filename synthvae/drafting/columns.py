@@ -1,0 +1,373 @@
+"""One column's draft: what it seems to be, by its name, the dictionary and its values.
+
+What is drafted from the dictionary depends on the column's name and on the form of its values
+(whole numbers or not, which spelling of true and false) only. Whatever depends on the values
+themselves (bounds, categories, whether any is missing) is marked for review.
+"""
+
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from synthvae.drafting.dictionary import Range, Variable, look_up
+from synthvae.table.cells import as_float
+
+MISSING_SPELLINGS = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", ".", "-")
+TRUE_FALSE = (("true", "false"), ("True", "False"), ("TRUE", "FALSE"))
+SPELLINGS = (
+    *(("1", "0"), ("yes", "no"), ("Yes", "No"), ("YES", "NO")),
+    *(("y", "n"), ("Y", "N"), ("t", "f"), ("T", "F")),
+)
+DATE_FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d-%b-%Y")
+TIME_FORMATS = (
+    *("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M"),
+    *("%Y-%m-%dT%H:%M", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M"),
+)
+MOST_CATEGORIES = 200
+MOST_DECIMALS = 6
+LARGEST = 1e12  # what lies beyond is an error of entry and gives no bound
+PERSON_WORDS = frozenset(
+    ["patient", "pat", "person", "subject", "subj", "participant", "member", "individual"]
+)
+PERSON_NAMES = frozenset(
+    [
+        "mrn",
+        "nhsnumber",
+        "nhsno",
+        "nhsnum",
+        "ssn",
+        "pid",
+        "ptid",
+        "subjid",
+        "usubjid",
+        "seqn",
+        "eid",
+        "hospitalnumber",
+        "chinumber",
+        "medicalrecordnumber",
+        "medrecno",
+        "patientid",
+        "personid",
+        "subjectid",
+        "participantid",
+        "memberid",
+    ]
+)
+ID_WORDS = frozenset(
+    ["id", "ids", "identifier", "uuid", "guid", "key", "number", "no", "num", "nr"]
+)
+DIRECT_WORDS = frozenset(
+    ["email", "phone", "telephone", "address", "surname", "forename", "firstname", "lastname"]
+)
+
+Kind = Literal["boolean", "number", "date", "datetime", "text", "empty"]
+
+
+@dataclass(frozen=True)
+class ColumnDraft:
+    """A drafted field as plain values, remarks for its reader, and if it says whose row it is."""
+
+    field: dict[str, Any]
+    notes: tuple[str, ...]
+    person: bool = False
+    repeats: bool = False
+
+
+class _Values:
+    """A column's present values, distinct and as text, and what they have in common."""
+
+    def __init__(self, values: pd.Series) -> None:
+        blank = values.isna().to_numpy()
+        self.dtype = values.dtype
+        if not pd.api.types.is_numeric_dtype(values.dtype):
+            values = values.astype(object)
+            blank |= values.isin(MISSING_SPELLINGS).to_numpy()
+        self.missing = bool(blank.any())
+        present = values[~blank]
+        self.rows = len(present)
+        hashable = present if self._is_hashable(present) else present.map(str)
+        times = hashable.value_counts(sort=False)
+        self.objects = times.index.to_series()
+        counts: Counter[str] = Counter()
+        for item, count in zip(times.index, times.to_numpy(), strict=True):
+            counts[str(item).strip()] += int(count)
+        self.distinct = list(counts)
+        self.counts = np.array(list(counts.values()), np.int64)
+
+    @staticmethod
+    def _is_hashable(values: pd.Series) -> bool:
+        return not any(isinstance(item, list | dict | np.ndarray) for item in values.head(1000))
+
+    @property
+    def nearly_unique(self) -> bool:
+        return self.rows >= 20 and len(self.distinct) > 0.9 * self.rows
+
+    @cached_property
+    def numbers(self) -> NDArray[np.float64]:
+        """The distinct values as numbers; NaN for what is none."""
+        return np.array([as_float(text) for text in self.distinct], float)
+
+    @cached_property
+    def usable(self) -> NDArray[np.float64]:
+        """The numbers that can give a bound."""
+        return self.numbers[np.isfinite(self.numbers) & (np.abs(self.numbers) <= LARGEST)]
+
+    @cached_property
+    def kind(self) -> Kind:
+        if not self.distinct:
+            return "empty"
+        if pd.api.types.is_bool_dtype(self.dtype) or self.spelling in TRUE_FALSE:
+            return "boolean"
+        if self._is_numeric():
+            return "number"
+        pattern = self.pattern
+        if pattern:
+            return "datetime" if "%H" in pattern else "date"
+        return "text"
+
+    def _is_numeric(self) -> bool:
+        if isinstance(self.dtype, pd.CategoricalDtype):
+            return False
+        if any(re.fullmatch(r"0\d+", text) for text in self.distinct):
+            return False  # codes: leading zeros would be lost
+        share = self.counts[~np.isnan(self.numbers)].sum() / self.rows
+        return bool(share >= 0.9 and self.usable.size)
+
+    @cached_property
+    def decimals(self) -> int:
+        """The most decimals that a value is written with."""
+        numeric = [
+            text
+            for text, value in zip(self.distinct, self.numbers, strict=True)
+            if math.isfinite(value)
+        ]
+        places = [-int(Decimal(text).normalize().as_tuple().exponent) for text in numeric[:20_000]]
+        return max([0, *places])
+
+    @cached_property
+    def spelling(self) -> tuple[str, str] | None:
+        """How true and false are spelled, where these are the only values."""
+        seen = {re.sub(r"(?<=^[01])\.0+$", "", text) for text in self.distinct[:5]}
+        pairs = (*TRUE_FALSE, *SPELLINGS)
+        return next((pair for pair in pairs if len(self.distinct) < 5 and seen <= set(pair)), None)
+
+    @cached_property
+    def pattern(self) -> str | None:
+        """The date format that every value follows."""
+        types = {type(item) for item in self.objects.head(1000)}
+        if pd.api.types.is_datetime64_any_dtype(self.dtype) or types <= {pd.Timestamp, datetime}:
+            moments = pd.to_datetime(self.objects)
+            midnight = bool((moments == moments.dt.normalize()).all())
+            return DATE_FORMATS[0] if midnight else TIME_FORMATS[0]
+        if types == {date}:
+            return DATE_FORMATS[0]
+        fitting = (form for form in (*DATE_FORMATS, *TIME_FORMATS) if self.follows(form))
+        return next(fitting, None)
+
+    def follows(self, form: str) -> bool:
+        """Whether every value is a date of one format."""
+        return all(_parse(text, form) for text in self.distinct[:50]) and all(
+            _parse(text, form) for text in self.distinct
+        )
+
+
+def _parse(text: str, form: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, form)
+    except ValueError:
+        return None
+
+
+def draft_column(name: str, values: pd.Series) -> ColumnDraft:
+    """Return the draft of one column's field."""
+    seen = _Values(values)
+    identifier = _identifier(name, seen)
+    if identifier is not None:
+        return identifier
+    variable = look_up(name)
+    drafted = _by_dictionary(name, seen, variable) if variable else None
+    return drafted or _by_values(name, seen, variable)
+
+
+def _finish(
+    field: dict[str, Any], seen: _Values, review: list[str], notes: list[str]
+) -> ColumnDraft:
+    """Add what every field has: whether values may be missing, and the mark for review."""
+    if seen.missing:
+        field.setdefault("constraints", {})["required"] = False
+        review = [*review, "values are missing, so the draft allows that: is it so by design?"]
+    if review:
+        field["review"] = True
+    return ColumnDraft(field, tuple(f"REVIEW: {text}" for text in review) + tuple(notes))
+
+
+def _identifier(name: str, seen: _Values) -> ColumnDraft | None:
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+    words = [word for word in re.split(r"[^a-z0-9]+", spaced) if word]
+    plain = "".join(words)
+    keyed = bool(words) and words[-1] in ID_WORDS
+    person = (
+        plain in PERSON_NAMES
+        or plain in PERSON_WORDS
+        or plain == "id"
+        or (keyed and bool(PERSON_WORDS & set(words)))
+    )
+    repeats = len(seen.distinct) < seen.rows
+    field: dict[str, Any] = {"name": name, "role": "identifier"}
+    if seen.kind == "empty":
+        return ColumnDraft(field, ("no value at all: left out of the model",))
+    if person:
+        return ColumnDraft(field, (), True, repeats)
+    if DIRECT_WORDS & set(words) or re.fullmatch(r"unnamed \d+", " ".join(words)):
+        return ColumnDraft(field, ("never modelled",), repeats=repeats)
+    many = len(seen.distinct) > MOST_CATEGORIES
+    if (keyed or seen.kind == "text") and (seen.nearly_unique or (many and seen.kind == "text")):
+        note = "too many texts for categories (for codes, list the public ones under enum)"
+        note = "nearly every row has another value" if seen.nearly_unique else note
+        return ColumnDraft(field, (f"{note}: left out of the model",), repeats=repeats)
+    return None
+
+
+def _by_dictionary(name: str, seen: _Values, variable: Variable) -> ColumnDraft | None:
+    """Return a field as in the dictionary; None where the values do not match it."""
+    known = f"dictionary: {variable.name}; {variable.source}"
+    field: dict[str, Any] = {"name": name}
+    if variable.ranges:
+        return _by_range(field, seen, variable, known) if seen.kind == "number" else None
+    if variable.flag:
+        if seen.spelling is None and not pd.api.types.is_bool_dtype(seen.dtype):
+            return None
+        return _finish(field | _boolean(seen), seen, [], [known])
+    if len(seen.distinct) > MOST_CATEGORIES:
+        return None
+    field |= {"type": "string", "role": variable.role} if variable.role else {"type": "string"}
+    usual = next((enum for enum in variable.enums if set(seen.distinct) <= set(enum)), None)
+    field["constraints"] = {"enum": list(usual or sorted(seen.distinct))}
+    review = [] if usual else ["these are the categories that stand in the data"]
+    return _finish(field, seen, review, [known])
+
+
+def _by_range(
+    field: dict[str, Any], seen: _Values, variable: Variable, known: str
+) -> ColumnDraft | None:
+    usual = variable.ranges[0]
+    review: list[str] = []
+    fitting = [each for each in variable.ranges if _share_inside(seen, each) == 1]
+    if fitting:
+        chosen = fitting[0]
+        if chosen is not usual:
+            review.append(f"the values do not fit {usual.unit}, but {chosen.unit}: which is it?")
+    elif _share_inside(seen, usual) >= 0.95:
+        chosen = usual
+        review.append("some values lie outside these bounds; if they are errors, set `invalid`")
+    else:
+        return None
+    decimals = min(chosen.decimals, seen.decimals)
+    whole = decimals == 0 and seen.decimals == 0
+    field["type"] = "integer" if whole else "number"
+    if chosen.unit:
+        field["unit"] = chosen.unit
+    if not whole:
+        field["decimals"] = decimals
+    low, high = _tidy(chosen.minimum), _tidy(chosen.maximum)
+    if whole:
+        low, high = math.ceil(low), math.floor(high)
+    field["constraints"] = {"minimum": low, "maximum": high}
+    return _finish(field, seen, review + _unreadable(seen), [known])
+
+
+def _share_inside(seen: _Values, limits: Range) -> float:
+    inside = (seen.numbers >= limits.minimum) & (seen.numbers <= limits.maximum)
+    return float(seen.counts[inside].sum() / seen.counts[~np.isnan(seen.numbers)].sum())
+
+
+def _unreadable(seen: _Values) -> list[str]:
+    found = []
+    if np.isnan(seen.numbers).any():
+        found.append("some values are not numbers: correct them, or list them in missingValues")
+    if seen.usable.size < (~np.isnan(seen.numbers)).sum():
+        found.append("some values are infinite or absurdly large: correct them, or set `invalid`")
+    return found
+
+
+def _by_values(name: str, seen: _Values, variable: Variable | None) -> ColumnDraft:
+    """Return a field whose bounds or categories are read off the data, all for review."""
+    field: dict[str, Any] = {"name": name}
+    notes = [f"not as in the dictionary: {variable.name}; {variable.source}"] if variable else []
+    if seen.kind == "boolean" or seen.spelling:
+        field |= _boolean(seen)
+        sure = seen.kind == "boolean"
+        review = [] if sure else ["no other values stand in the data"]
+    elif seen.kind == "number":
+        field |= _number(seen)
+        review = ["the bounds are the least and largest value, rounded outward", *_unreadable(seen)]
+        if variable:
+            review.append("the values do not fit the dictionary's range; check the unit")
+    elif seen.kind in ("date", "datetime"):
+        field |= _dates(seen)
+        review = ["the bounds are the first and last year in the data"]
+        if "%d/%m" in field.get("format", "") and seen.follows(
+            field["format"].replace("%d/%m", "%m/%d")
+        ):
+            review.append("the day and the month might as well be the other way around")
+    elif len(seen.distinct) > MOST_CATEGORIES:
+        field |= {"role": "identifier"}
+        return ColumnDraft(field, ("too many different values: left out",), repeats=True)
+    else:
+        field |= {"type": "string", "constraints": {"enum": sorted(seen.distinct)}}
+        review = ["these are the categories that stand in the data"]
+    if variable is not None and variable.role:
+        field["role"] = variable.role
+    return _finish(field, seen, review, notes)
+
+
+def _boolean(seen: _Values) -> dict[str, Any]:
+    if seen.spelling is None or seen.spelling in TRUE_FALSE:
+        return {"type": "boolean"}
+    true, false = seen.spelling
+    return {"type": "boolean", "trueValues": [true], "falseValues": [false]}
+
+
+def _number(seen: _Values) -> dict[str, Any]:
+    low, high = float(seen.usable.min()), float(seen.usable.max())
+    width = high - low or abs(high) or 1.0
+    step = 10.0 ** math.floor(math.log10(width))
+    low, high = math.floor(low / step) * step, math.ceil(high / step) * step
+    high = high if high > low else low + step
+    digits = max(0, -math.floor(math.log10(step)))
+    bounds = {"minimum": _tidy(round(low, digits)), "maximum": _tidy(round(high, digits))}
+    if seen.decimals == 0:
+        return {"type": "integer", "constraints": bounds}
+    if seen.decimals > MOST_DECIMALS:
+        return {"type": "number", "constraints": bounds}
+    return {"type": "number", "decimals": seen.decimals, "constraints": bounds}
+
+
+def _tidy(value: float) -> float | int:
+    return int(value) if value == int(value) else value
+
+
+def _dates(seen: _Values) -> dict[str, Any]:
+    form = seen.pattern or DATE_FORMATS[0]
+    if isinstance(seen.objects.iloc[0], str):
+        parsed = [_parse(text, form) for text in seen.distinct]
+        years = [moment.year for moment in parsed if moment]
+    else:
+        years = [item.year for item in seen.objects]
+    ends = [f"{min(years):04d}-01-01", f"{max(years):04d}-12-31"]
+    field: dict[str, Any] = {"type": "date", "format": form}
+    if "%H" in form:
+        ends = [f"{ends[0]}T00:00:00", f"{ends[1]}T23:59:59"]
+        field["type"] = "datetime"
+    if form in (DATE_FORMATS[0], TIME_FORMATS[0]):
+        del field["format"]
+    return field | {"constraints": {"minimum": ends[0], "maximum": ends[1]}}

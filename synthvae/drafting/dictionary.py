@@ -1,0 +1,192 @@
+"""The shipped dictionary of common clinical variables: names, units, plausible ranges, sources."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic import Field as Setting
+
+from synthvae._yaml import read_mapping
+from synthvae.errors import ConfigError
+
+DICTIONARY = Path(__file__).with_name("clinical.yaml")
+QUALIFIERS = frozenset(
+    [
+        "admission",
+        "admit",
+        "adm",
+        "baseline",
+        "base",
+        "bl",
+        "initial",
+        "first",
+        "last",
+        "lowest",
+        "highest",
+        "min",
+        "max",
+        "mean",
+        "avg",
+        "average",
+        "median",
+        "value",
+        "val",
+        "result",
+        "level",
+        "day1",
+        "d1",
+        "24h",
+        "48h",
+        "t0",
+        "v1",
+        "recorded",
+        "measured",
+        "current",
+        "mmhg",
+        "bpm",
+        "kg",
+        "cm",
+        "years",
+        "yrs",
+        "yr",
+        "days",
+        "celsius",
+        "percent",
+        "pct",
+        "gdl",
+        "mgdl",
+        "ugdl",
+        "mmoll",
+        "umoll",
+        "iul",
+        "ul",
+        "gl",
+        "mgl",
+        "ngml",
+        "pgml",
+        "mg",
+        "dl",
+        "mmol",
+        "umol",
+        "ng",
+        "ml",
+        "g",
+        "l",
+        "u",
+        "iu",
+    ]
+)
+
+
+class Range(BaseModel):
+    """Plausible values of a variable in one unit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    unit: str | None = None
+    decimals: int = 0
+    minimum: float
+    maximum: float
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    unit: str | None = None
+    decimals: int | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    others: tuple[Range, ...] = Setting(default=(), alias="or")
+    enums: tuple[tuple[str, ...], ...] | None = None
+    flag: bool = False
+    role: str | None = None
+    source: str
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Variable:
+    """What is publicly known about one clinical variable.
+
+    A number has `ranges`, the usual unit first; a category has `enums`, its usual spellings; a
+    flag is true or false.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    ranges: tuple[Range, ...]
+    enums: tuple[tuple[str, ...], ...]
+    flag: bool
+    role: str | None
+    source: str
+
+
+@cache
+def load_dictionary() -> dict[str, Variable]:
+    """Return every variable of the dictionary under each of its names, written plainly."""
+    value = read_mapping(DICTIONARY, ConfigError, "dictionary")
+    found: dict[str, Variable] = {}
+    for raw in value["variables"]:
+        variable = _variable(_Entry.model_validate(raw), value["sources"])
+        for name in {_plain(name) for name in (variable.name, *variable.aliases)}:
+            if name in found:
+                raise ConfigError(f"The dictionary {DICTIONARY.name} has {name!r} twice.")
+            found[name] = variable
+    return found
+
+
+def _variable(entry: _Entry, sources: dict[str, Any]) -> Variable:
+    ranges: tuple[Range, ...] = ()
+    if entry.minimum is not None and entry.maximum is not None:
+        usual = Range(
+            unit=entry.unit,
+            decimals=entry.decimals or 0,
+            minimum=entry.minimum,
+            maximum=entry.maximum,
+        )
+        ranges = (usual, *entry.others)
+    source = str(sources[entry.source]) + (f"; {entry.note}" if entry.note else "")
+    return Variable(
+        entry.name, entry.aliases, ranges, entry.enums or (), entry.flag, entry.role, source
+    )
+
+
+def look_up(name: str) -> Variable | None:
+    """Return the variable that a column's name stands for, or None.
+
+    Case, accents, spaces and punctuation do not count, nor do words at either end that say when,
+    how or in which unit something was measured.
+
+    Examples
+    --------
+    >>> look_up("Heart-Rate (max)").name
+    'heart rate'
+    >>> look_up("postcode") is None
+    True
+    """
+    known = load_dictionary()
+    words = [word for word in re.split(r"[^a-z0-9]+", _fold(name)) if word]
+    size = len(words)
+    for length in range(size, 0, -1):
+        for start in range(size - length + 1):
+            around = words[:start] + words[start + length :]
+            inner = "".join(words[start : start + length])
+            if inner in known and QUALIFIERS.issuperset(around):
+                return known[inner]
+    return None
+
+
+def _fold(name: str) -> str:
+    split = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", name)
+    plain = unicodedata.normalize("NFKD", split)
+    return "".join(mark for mark in plain if not unicodedata.combining(mark)).lower()
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "", _fold(name))

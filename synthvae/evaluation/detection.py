@@ -1,0 +1,84 @@
+"""Can a classifier tell synthetic rows from real ones? The classifier two-sample test."""
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.model_selection import StratifiedGroupKFold
+
+from synthvae.evaluation.intervals import percentile, resample_weights, weighted_auc
+from synthvae.evaluation.learners import tree_features
+from synthvae.evaluation.questions import Question
+from synthvae.evaluation.tables import Table, Tables, at_most
+from synthvae.evaluation.values import Score
+from synthvae.schema import Schema
+
+FOLDS = 3
+ROUNDS = 60
+MOST_ROWS = 4000
+LEAST_PATIENTS = 30
+
+C2ST = Question(
+    "c2st",
+    "fidelity",
+    "Telling synthetic from real (C2ST AUC)",
+    "How well a classifier that saw both kinds tells a synthetic row from a real one: 0.5 is a "
+    "coin's toss, 1 means that every row gives itself away. It finds any difference, small ones "
+    "too; how much a difference matters, the other scores say.",
+    "towards",
+    goal=0.5,
+)
+
+Floats = NDArray[np.float64]
+
+
+def tell_apart(tables: Tables, generator: np.random.Generator) -> Score:
+    """Return the AUC with which boosted trees tell synthetic rows from holdout rows.
+
+    References
+    ----------
+    Lopez-Paz & Oquab 2017, "Revisiting Classifier Two-Sample Tests", ICLR.
+    """
+    everything = (tables.holdout, tables.synthetic, tables.train)
+    fewest = min(table.patient_count for table in everything)
+    if fewest < LEAST_PATIENTS:
+        return C2ST.unanswered(
+            f"needs {LEAST_PATIENTS} patients (or rows) in each table; the smallest has {fewest}"
+        )
+    rows = min(*(len(table) for table in everything), MOST_ROWS)
+    real, synthetic, train, independent = (
+        at_most(table, rows, generator)
+        for table in (tables.holdout, tables.synthetic, tables.train, tables.independent)
+    )
+    schema = tables.schema
+    figures = separation(real, synthetic, schema, generator)
+    return C2ST.answer(
+        figures[0],
+        percentile(figures[1:], "patients and synthetic rows"),
+        {
+            "holdout": float(separation(real, train, schema, generator)[0]),
+            "independent": float(separation(real, independent, schema, generator)[0]),
+            "chance": 0.5,
+        },
+        f"Boosted trees, {FOLDS}-fold cross-validation, {rows:,} holdout rows against as many "
+        "others; 'holdout' is the holdout against train, both real.",
+    )
+
+
+def separation(real: Table, other: Table, schema: Schema, generator: np.random.Generator) -> Floats:
+    """Return the cross-validated AUC, and then that of each bootstrap of the patients.
+
+    All rows of a patient are in the same fold.
+    """
+    features = np.concatenate([tree_features(t.codes, schema.modelled) for t in (real, other)])
+    is_other = np.repeat([False, True], [len(real), len(other)])
+    whose = np.r_[real.patients, other.patients + 1 + real.patients.max()]
+    # Patients are numbered in the order of the rows, so folds need a shuffle of the numbers.
+    groups = generator.permutation(int(whose.max()) + 1)[whose]
+    chances = np.zeros(len(features))
+    for learn, test in StratifiedGroupKFold(FOLDS).split(features, is_other, groups):
+        model = HistGradientBoostingClassifier(
+            max_iter=ROUNDS, early_stopping=False, random_state=0
+        ).fit(features[learn], is_other[learn])
+        chances[test] = model.predict_proba(features[test])[:, 1]
+    weights = np.r_[np.ones((1, len(features))), resample_weights(groups, generator)]
+    return weighted_auc(chances, is_other, weights)

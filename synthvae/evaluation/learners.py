@@ -1,0 +1,125 @@
+"""Two learners on tables of codes: a linear one and boosted trees."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from synthvae.evaluation.tables import Ints
+from synthvae.schema import Field
+from synthvae.table.codes import FIRST_SPECIAL, MISSING
+
+ROUNDS = 100
+MOST_DUMMIES = 30
+CLIP = 10.0
+
+Floats = NDArray[np.float64]
+Learner = Literal["linear", "boosting"]
+
+
+def tree_features(codes: Ints, fields: Sequence[Field]) -> Floats:
+    """Return codes as features for trees: missing is NaN, a number's special values have columns.
+
+    Parameters
+    ----------
+    codes
+        Shape (rows, columns).
+
+    Returns
+    -------
+    ndarray
+        Shape (rows, features).
+    """
+    columns = []
+    for j, field in enumerate(fields):
+        values = codes[:, j].astype(float)
+        values[codes[:, j] < 0] = np.nan
+        columns.append(values)
+        for i in range(len(field.special)):
+            columns.append((codes[:, j] == FIRST_SPECIAL - i).astype(float))
+    return np.column_stack(columns)
+
+
+class LinearFeatures:
+    """Features for a linear learner, scaled and coded by the rows that it is fitted on.
+
+    Numbers are standardised and clipped at ten standard deviations, their missing and special
+    values have indicators; categories have indicators for the 30 most frequent ones.
+    """
+
+    def __init__(self, codes: Ints, fields: Sequence[Field]) -> None:
+        self._scales = [_scale(codes[:, j]) for j in range(len(fields))]
+        self._levels = [_levels(codes[:, j], field) for j, field in enumerate(fields)]
+        self._lattice = [field.is_lattice for field in fields]
+
+    def __call__(self, codes: Ints) -> Floats:
+        """Return the features of rows, shape (rows, features)."""
+        columns = [np.zeros(len(codes))]
+        for j, (mean, spread) in enumerate(self._scales):
+            if self._lattice[j]:
+                numbers = np.clip((codes[:, j] - mean) / spread, -CLIP, CLIP)
+                columns.append(np.where(codes[:, j] >= 0, numbers, 0.0))
+            columns += [(codes[:, j] == level).astype(float) for level in self._levels[j]]
+        return np.column_stack(columns)
+
+
+def _scale(codes: Ints) -> tuple[float, float]:
+    present = codes[codes >= 0]
+    if not len(present):
+        return 0.0, 1.0
+    return float(present.mean()), float(present.std()) or 1.0
+
+
+def _levels(codes: Ints, field: Field) -> list[int]:
+    if field.is_lattice:
+        return [MISSING, *(FIRST_SPECIAL - i for i in range(len(field.special)))]
+    counts = np.bincount(codes + 1, minlength=2)
+    frequent = np.argsort(-counts, kind="stable")[:MOST_DUMMIES]
+    return [int(level) - 1 for level in frequent if counts[level]]
+
+
+def predict_classes(
+    learner: Learner, fields: Sequence[Field], fit: tuple[Ints, Ints], codes: Ints, classes: int
+) -> Floats:
+    """Return the probability of each class, shape (rows, classes), learnt from (codes, labels).
+
+    A class that the learner never saw has probability zero.
+    """
+    seen_codes, labels = fit
+    seen = np.unique(labels)
+    rounds = ROUNDS if classes <= 5 else max(10, 5 * ROUNDS // classes)
+    model: Any
+    if learner == "linear":
+        prepare = LinearFeatures(seen_codes, fields)
+        model = LogisticRegression(max_iter=300)
+        with warnings.catch_warnings():
+            # Stopping after 300 steps is good enough for a ranking, and no fault of the caller's.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(prepare(seen_codes), labels)
+        found = model.predict_proba(prepare(codes))
+    else:
+        model = HistGradientBoostingClassifier(
+            max_iter=rounds, early_stopping=False, random_state=0
+        ).fit(tree_features(seen_codes, fields), labels)
+        found = model.predict_proba(tree_features(codes, fields))
+    chances = np.zeros((len(codes), classes))
+    chances[:, seen] = found
+    return chances
+
+
+def predict_numbers(
+    learner: Learner, fields: Sequence[Field], fit: tuple[Ints, Floats], codes: Ints
+) -> Floats:
+    """Return predicted numbers, shape (rows,), learnt from (codes, numbers)."""
+    seen_codes, numbers = fit
+    if learner == "linear":
+        prepare = LinearFeatures(seen_codes, fields)
+        return np.asarray(Ridge().fit(prepare(seen_codes), numbers).predict(prepare(codes)))
+    model = HistGradientBoostingRegressor(max_iter=ROUNDS, early_stopping=False, random_state=0)
+    model.fit(tree_features(seen_codes, fields), numbers)
+    return np.asarray(model.predict(tree_features(codes, fields)))

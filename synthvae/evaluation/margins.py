@@ -1,0 +1,245 @@
+"""Total variation of one-, two- and three-way margins, and what the figures of them need."""
+
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb, prod
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthvae.evaluation.codes import Binning, tokenise
+from synthvae.evaluation.intervals import jackknife, jackknife_groups, rounded
+from synthvae.evaluation.questions import Question, counted
+from synthvae.evaluation.tables import Ints, Tables, at_most
+from synthvae.evaluation.values import Margin, PairDistance, Score
+from synthvae.schema import Field
+
+MOST_PAIRS = 1000
+MOST_TRIPLES = 150
+WORST = 20
+SHOWN_CATEGORIES = 20
+DENSE_CELLS = 1 << 16
+
+Floats = NDArray[np.float64]
+Columns = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class MarginFindings:
+    """What comparing margins yields."""
+
+    scores: tuple[Score, ...]
+    margins: tuple[Margin, ...]
+    worst_pairs: tuple[PairDistance, ...]
+
+
+def compare_margins(
+    tables: Tables, cuts: tuple[Binning, ...], generator: np.random.Generator
+) -> MarginFindings:
+    """Return total variation distances from train, with references of the same size.
+
+    The distance of two tables on a set of columns is half the summed difference of the shares of
+    their cells: the share of rows that would have to change (Levin & Peres 2017, Markov Chains and
+    Mixing Times, section 4.1). It shrinks as tables grow, so each reference says its rows.
+    """
+    alike = min(len(tables.holdout), len(tables.synthetic))
+    train = tokenise(tables.train, cuts)
+    others = {
+        "holdout": tokenise(at_most(tables.holdout, alike, generator), cuts),
+        "independent": tokenise(tables.independent, cuts),
+        "bootstrap": tokenise(tables.bootstrap, cuts),
+        "alike": tokenise(at_most(tables.synthetic, alike, generator), cuts),
+    }
+    synthetic = tokenise(tables.synthetic, cuts)
+    groups = jackknife_groups(tables.synthetic.patients, generator)
+    levels = [cut.levels for cut in cuts]
+    scores: list[Score] = []
+    pairs: list[Columns] = []
+    found: dict[int, tuple[Floats, Floats]] = {}
+    for size in (1, 2, 3):
+        margins = draw_margins(len(cuts), size, generator)
+        if not margins:
+            scores.append(question(size).unanswered(f"needs {size} columns; there are {len(cuts)}"))
+            continue
+        figures = np.array(
+            [variations(train, synthetic, levels, margin, groups) for margin in margins]
+        )
+        references = {
+            name: np.array([variation(train, other, levels, margin) for margin in margins])
+            for name, other in others.items()
+        }
+        found[size] = figures[:, 0], references["holdout"]
+        pairs = margins if size == 2 else pairs
+        scores.append(_answer(size, figures.mean(axis=0), references, alike, tables))
+    return MarginFindings(
+        tuple(scores),
+        _figures(tables, cuts, *found[1]),
+        _worst(pairs, cuts, *found[2]) if 2 in found else (),
+    )
+
+
+def draw_margins(columns: int, size: int, generator: np.random.Generator) -> list[Columns]:
+    """Return the sets of columns to compare: all of them, or a sample where there are too many."""
+    most = {1: columns, 2: MOST_PAIRS, 3: MOST_TRIPLES}[size]
+    if comb(columns, size) <= most:
+        return list(combinations(range(columns), size))
+    chosen: set[Columns] = set()
+    while len(chosen) < most:
+        chosen.add(tuple(sorted(generator.choice(columns, size, replace=False).tolist())))
+    return sorted(chosen)
+
+
+def _cells(
+    first: Ints, second: Ints, levels: list[int], columns: Columns
+) -> tuple[Ints, Ints, int]:
+    """Return the cell that each row of both tables falls into, and the number of cells."""
+    size = prod(levels[j] for j in columns)
+    shape = [levels[j] for j in columns]
+    keys = [np.ravel_multi_index(tuple(table[list(columns)]), shape) for table in (first, second)]
+    if size <= DENSE_CELLS:
+        return keys[0], keys[1], size
+    seen, places = np.unique(np.concatenate(keys), return_inverse=True)
+    return places[: len(keys[0])], places[len(keys[0]) :], len(seen)
+
+
+def variation(first: Ints, second: Ints, levels: list[int], columns: Columns) -> float:
+    """Return the total variation distance of two tables of tokens on a set of columns.
+
+    Parameters
+    ----------
+    first, second
+        Tokens by column, shape (columns, rows).
+    levels
+        Number of tokens of each column.
+    """
+    mine, theirs, size = _cells(first, second, levels, columns)
+    shares = [np.bincount(cells, minlength=size) / len(cells) for cells in (mine, theirs)]
+    return float(np.abs(shares[0] - shares[1]).sum() / 2)
+
+
+def variations(
+    first: Ints, second: Ints, levels: list[int], columns: Columns, groups: Ints
+) -> Floats:
+    """Return the distance, and then the same with each group of `second`'s rows left out."""
+    mine, theirs, size = _cells(first, second, levels, columns)
+    count = int(groups.max()) + 1
+    expected = np.bincount(mine, minlength=size) / len(mine)
+    parts = np.bincount(theirs * count + groups, minlength=size * count).reshape(size, count)
+    kept = parts.sum(axis=1, keepdims=True) - parts
+    counts = np.concatenate([parts.sum(axis=1, keepdims=True), kept], axis=1)
+    rows = counts.sum(axis=0)
+    shares = counts / np.where(rows, rows, 1)
+    return np.asarray(np.abs(shares - expected[:, None]).sum(axis=0) / 2)
+
+
+_WHAT = {1: "column", 2: "pair of columns", 3: "triple of columns"}
+_MANY = {1: "columns", 2: "pairs of columns", 3: "triples of columns"}
+
+
+def question(size: int) -> Question:
+    """Return what is asked of margins of so many columns."""
+    return Question(
+        f"tvd{size}",
+        "fidelity",
+        f"Total variation of {_MANY[size]}",
+        f"How far the distribution of a {_WHAT[size]} is from train's, on average: the share of "
+        "rows that would have to change for the two to agree (0: the same, 1: nothing in common). "
+        "The goal is the noise of real rows of the same number.",
+        "lower",
+    )
+
+
+def _answer(
+    size: int, means: Floats, references: dict[str, Floats], alike: int, tables: Tables
+) -> Score:
+    columns, compared = len(tables.schema.modelled), len(references["holdout"])
+    every = comb(columns, size)
+    drawn = "all" if compared == every else f"a random sample of {compared:,} of"
+    known: dict[str, float | None] = {
+        name: float(figures.mean()) for name, figures in references.items()
+    }
+    like_for_like = known.pop("alike")
+    return (
+        question(size)
+        .with_goal(known["bootstrap"])
+        .answer(
+            means[0],
+            jackknife(float(means[0]), means[1:], "synthetic rows"),
+            known | {"ideal": 0.0},
+            f"Mean over {drawn} {every:,} {_MANY[size]}; numbers and dates in up to ten quantile "
+            "bins of train, missing as a level of its own. The distance shrinks as tables grow: "
+            "'independent' and 'bootstrap' (train's patients drawn again: the noise) have the "
+            f"synthetic table's {counted(len(tables.synthetic), 'row')}; 'holdout' has {alike:,}, "
+            f"and at that number the synthetic table's figure is {like_for_like:.3f}.",
+        )
+    )
+
+
+def _worst(
+    pairs: list[Columns], cuts: tuple[Binning, ...], distances: Floats, holdout: Floats
+) -> tuple[PairDistance, ...]:
+    order = np.argsort(-distances, kind="stable")[:WORST]
+    return tuple(
+        PairDistance(
+            columns=(cuts[pairs[i][0]].field.name, cuts[pairs[i][1]].field.name),
+            distance=rounded(distances[i]),
+            holdout_distance=rounded(holdout[i]),
+        )
+        for i in order
+    )
+
+
+def _figures(
+    tables: Tables, cuts: tuple[Binning, ...], distances: Floats, holdout: Floats
+) -> tuple[Margin, ...]:
+    return tuple(
+        _margin(tables, cut, j, float(distances[j]), float(holdout[j]))
+        for j, cut in enumerate(cuts)
+    )
+
+
+def _margin(tables: Tables, cut: Binning, j: int, distance: float, holdout: float) -> Margin:
+    named = (tables.train, tables.holdout, tables.synthetic)
+    shares = np.stack(
+        [
+            np.bincount(cut.tokens(table.codes[:, j]), minlength=cut.levels) / len(table)
+            for table in named
+        ]
+    )
+    labels, shares = _for_reading(cut, shares)
+    train, held, synthetic = (tuple(rounded(share) for share in row) for row in shares)
+    return Margin(
+        column=cut.field.name,
+        kind=_kind(cut.field),
+        labels=labels,
+        train=train,
+        holdout=held,
+        synthetic=synthetic,
+        distance=rounded(distance),
+        holdout_distance=rounded(holdout),
+    )
+
+
+def _kind(field: Field) -> Literal["category", "number", "date"]:
+    if not field.is_lattice:
+        return "category"
+    return "date" if field.type in ("date", "datetime") else "number"
+
+
+def _for_reading(cut: Binning, shares: Floats) -> tuple[tuple[str, ...], Floats]:
+    """Put the missing level last, drop what a number never is, and fold rare categories."""
+    labels = np.array([*cut.labels[1:], cut.labels[0]], object)
+    shares = np.roll(shares, -1, axis=1)
+    shown = np.asarray(shares.any(axis=0))
+    if not cut.field.is_lattice:
+        shown[:-1] = True
+    if not shown.any():
+        shown[0] = True
+    labels, shares = labels[shown], shares[:, shown]
+    if cut.field.is_lattice or len(labels) <= SHOWN_CATEGORIES + 1:
+        return tuple(labels), shares
+    order = np.argsort(-shares.sum(axis=0), kind="stable")
+    kept, folded = np.sort(order[:SHOWN_CATEGORIES]), order[SHOWN_CATEGORIES:]
+    names = (*labels[kept], f"({len(folded)} others)")
+    return names, np.column_stack([shares[:, kept], shares[:, folded].sum(axis=1)])

@@ -1,0 +1,97 @@
+"""Whether cells are what the schema allows, and whether rows are copies of real ones."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthvae.evaluation.intervals import clopper_pearson, interval
+from synthvae.evaluation.questions import Question, counted
+from synthvae.evaluation.tables import Table, Tables
+from synthvae.evaluation.values import Interval, Score
+
+NAMED = 5
+
+CELLS = Question(
+    "valid_cells",
+    "validity",
+    "Cells inside the schema",
+    "Share of the synthetic table's cells that the schema allows: readable, of the right type, "
+    "within the bounds or categories, missing only where that is allowed.",
+    "higher",
+    goal=1.0,
+)
+ROWS = Question(
+    "valid_rows",
+    "validity",
+    "Rows inside the schema",
+    "Share of synthetic rows in which every cell is allowed by the schema.",
+    "higher",
+    goal=1.0,
+)
+COPIES = Question(
+    "copies",
+    "privacy",
+    "Exact copies of train rows",
+    "Share of synthetic rows that equal a train row in every modelled column. Where columns are "
+    "few and coarse, new patients equal old ones by chance: the holdout's rate says how often. More "
+    "than that points at copying; less proves nothing.",
+    "lower",
+)
+
+
+def check_validity(tables: Tables) -> tuple[Score, Score]:
+    """Return the shares of valid cells and of valid rows."""
+    invalid, held = tables.synthetic.invalid, tables.holdout.invalid
+    cells = CELLS.answer(
+        1 - float(invalid.mean()),
+        _mean_interval(1 - invalid.mean(axis=1)),
+        {"holdout": 1 - float(held.mean()), "ideal": 1.0},
+        _worst_columns(tables),
+    )
+    broken = np.asarray(invalid.any(axis=1))
+    valid = int((~broken).sum())
+    rows = ROWS.answer(
+        valid / len(broken),
+        clopper_pearson(valid, len(broken)),
+        {"holdout": float((~held.any(axis=1)).mean()), "ideal": 1.0},
+        f"{len(broken) - valid:,} of {counted(len(broken), 'row')} with an invalid cell.",
+    )
+    return cells, rows
+
+
+def _worst_columns(tables: Tables) -> str:
+    shares = tables.synthetic.invalid.mean(axis=0)
+    worst = [int(j) for j in np.argsort(-shares, kind="stable")[:NAMED] if shares[j]]
+    if not worst:
+        return "No cell is invalid."
+    names = [f"'{tables.schema.modelled[j].name}' ({100 * shares[j]:.3g} %)" for j in worst]
+    return f"Columns with most invalid cells: {', '.join(names)}."
+
+
+def _mean_interval(shares: NDArray[np.float64]) -> Interval:
+    """Return the interval of the mean of one share a row; exact where all rows are the same."""
+    rows, mean = len(shares), float(shares.mean())
+    error = float(shares.std()) / rows**0.5
+    if not error:
+        return clopper_pearson(round(mean * rows), rows)
+    return interval(max(0.0, mean - 1.96 * error), min(1.0, mean + 1.96 * error), "normal, by row")
+
+
+def copied(table: Table, originals: Table) -> int:
+    """Return how many rows of a table are the same, in every column, as some original row."""
+    known = {row.tobytes() for row in originals.codes}
+    whole = table.take(np.asarray(~table.invalid.any(axis=1)))
+    return sum(row.tobytes() in known for row in whole.codes)
+
+
+def count_copies(tables: Tables) -> Score:
+    """Return the share of synthetic rows that are copies of train rows, beside the holdout's."""
+    rows = len(tables.synthetic)
+    copies = copied(tables.synthetic, tables.train)
+    expected = copied(tables.holdout, tables.train) / len(tables.holdout)
+    by_chance = copied(tables.independent, tables.train) / rows
+    return COPIES.with_goal(expected).answer(
+        copies / rows,
+        clopper_pearson(copies, rows),
+        {"holdout": expected, "independent": by_chance},
+        f"{copies:,} of {counted(rows, 'synthetic row')}. A tripwire, not evidence of privacy.",
+    )

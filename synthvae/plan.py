@@ -1,0 +1,170 @@
+"""A fit's plan: what will be released with which noise, fixed before the first look at the data."""
+
+import math
+from dataclasses import dataclass, replace
+
+from synthvae.anchors import query_weights
+from synthvae.errors import BudgetError, SchemaError
+from synthvae.privacy.accounting import (
+    calibrate_training,
+    compose,
+    default_interval,
+    gaussian_mu,
+)
+from synthvae.privacy.guarantee import GaussianStage, TrainingStage
+from synthvae.schema import Schema
+from synthvae.settings import ASSUMED_PATIENTS, Settings, settings_for
+
+LARGEST_EPSILON = 100.0
+COUNT_SHARE = 0.01  # of the budget, for a noisy number of patients where none is declared
+ROWS_WEIGHT = 0.25  # precision of the rows-per-patient counts, relative to one marginal
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a fit will do to the data, from public numbers alone.
+
+    Attributes
+    ----------
+    column_noise
+        Noise multipliers of each column's counts, in order; the noise in rows is this times the
+        largest number of rows of one patient.
+    rows_noise, count_noise
+        Noise multipliers of the rows-per-patient counts and of the number of patients; None where
+        they are not taken.
+    training
+        None without privacy.
+    """
+
+    schema: Schema
+    settings: Settings
+    epsilon: float | None
+    delta: float | None
+    column_noise: tuple[tuple[float, ...], ...]
+    rows_noise: float | None
+    count_noise: float | None
+    training: TrainingStage | None
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the plan has a privacy budget."""
+        return self.epsilon is not None
+
+    @property
+    def anchors(self) -> GaussianStage:
+        """All counts together, as one stage of the account."""
+        noises = [noise for column in self.column_noise for noise in column]
+        noises += [noise for noise in (self.rows_noise, self.count_noise) if noise is not None]
+        return GaussianStage(
+            queries=len(noises),
+            noise_multipliers=tuple(noises),
+            rows_per_patient=self.schema.rows_per_patient,
+        )
+
+    @property
+    def stages(self) -> tuple[GaussianStage | TrainingStage, ...]:
+        """The stages of the account; empty without privacy."""
+        return () if self.training is None else (self.anchors, self.training)
+
+    def with_patients(self, patients: int) -> "Plan":
+        """Return the plan with its normaliser from a number of patients; the account is the same."""
+        if self.training is None:
+            return self
+        expected = self.training.sampling_rate * patients
+        training = self.training.model_copy(update={"expected_batch": expected})
+        return replace(self, training=training)
+
+    def spent(self) -> float | None:
+        """Return epsilon at delta of all stages together, or None without privacy."""
+        if self.epsilon is None or self.delta is None:
+            return None
+        return compose(self.stages, self.delta, default_interval(self.epsilon))
+
+
+def default_delta(patients: int | None) -> float:
+    """Return the default delta: a tenth of 1/n, and at most 1e-5."""
+    return min(1e-5, 1 / (10 * (patients or ASSUMED_PATIENTS)))
+
+
+def check_budget(epsilon: float | None, delta: float | None, patients: int | None) -> None:
+    """Raise `BudgetError` for an epsilon or delta that promises nothing or cannot be kept."""
+    if epsilon is None:
+        if delta is not None:
+            raise BudgetError("delta is given without epsilon; without privacy there is neither.")
+        return
+    if not isinstance(epsilon, int | float) or not math.isfinite(epsilon) or epsilon <= 0:
+        raise BudgetError(
+            f"epsilon is {epsilon!r}; it must be a finite number above 0, or none for no privacy."
+        )
+    if epsilon > LARGEST_EPSILON:
+        raise BudgetError(
+            f"epsilon is {epsilon:g}; above {LARGEST_EPSILON:g} it protects nobody: use a smaller "
+            "one, or none to train without privacy and have every artefact say so."
+        )
+    if delta is None:
+        return
+    if not isinstance(delta, int | float) or not 0 < delta < 1:
+        raise BudgetError(f"delta is {delta!r}; it must be a number between 0 and 1.")
+    if patients is not None and delta >= 1 / patients:
+        raise BudgetError(
+            f"delta is {delta:g}, not below 1/n for {patients} declared patients ({1 / patients:.3g}): "
+            "it would allow somebody's whole record to be published; use "
+            f"{default_delta(patients):.3g} or less."
+        )
+
+
+def make_plan(
+    schema: Schema,
+    epsilon: float | None,
+    delta: float | None = None,
+    settings: Settings | None = None,
+) -> Plan:
+    """Return the plan for a schema and a budget.
+
+    Parameters
+    ----------
+    epsilon
+        Privacy budget; None trains without privacy.
+    delta
+        None for the default, a tenth of 1/n and at most 1e-5.
+    settings
+        None for those of the public rule.
+
+    Raises
+    ------
+    BudgetError
+        The budget is not valid.
+    SchemaError
+        Fields still await review by a person, and a budget is given.
+    """
+    check_budget(epsilon, delta, schema.patients)
+    settings = settings or settings_for(schema, epsilon)
+    weights = [query_weights(field, settings.bins) for field in schema.modelled]
+    has_patients = schema.patientKey is not None
+    if epsilon is None:
+        exact = tuple(tuple(0.0 for _ in column) for column in weights)
+        return Plan(schema, settings, None, None, exact, 0.0 if has_patients else None, None, None)
+    if schema.to_review:
+        raise SchemaError(
+            f"The fields {', '.join(schema.to_review)} were drafted from the data and await review: "
+            "confirm that their bounds and categories are public facts and remove `review: true`."
+        )
+    delta = default_delta(schema.patients) if delta is None else delta
+    budget = gaussian_mu(epsilon, delta) ** 2
+    count_noise = None if schema.patients else 1 / math.sqrt(COUNT_SHARE * budget)
+    total = sum(sum(column) for column in weights) + ROWS_WEIGHT * has_patients
+    unit = settings.anchor_share * budget / total
+    column_noise = tuple(
+        tuple(1 / math.sqrt(weight * unit) for weight in column) for column in weights
+    )
+    rows_noise = 1 / math.sqrt(ROWS_WEIGHT * unit) if has_patients else None
+    draft = TrainingStage(
+        sampling_rate=settings.sampling_rate,
+        noise_multiplier=1.0,
+        steps=settings.steps,
+        clip_norm=settings.clip_norm,
+        expected_batch=settings.sampling_rate * (schema.patients or ASSUMED_PATIENTS),
+    )
+    plan = Plan(schema, settings, epsilon, delta, column_noise, rows_noise, count_noise, None)
+    training = calibrate_training(plan.anchors, draft, epsilon, delta)
+    return replace(plan, training=training)

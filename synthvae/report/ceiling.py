@@ -1,0 +1,78 @@
+"""The best attack that an (epsilon, delta) guarantee leaves possible."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+_LARGEST = 700.0  # exp() of more is infinite
+
+
+def ceiling(fpr: npt.ArrayLike, epsilon: float, delta: float) -> npt.NDArray[np.float64]:
+    """Return the largest share of members that any test can find at each false positive rate.
+
+    Whoever tries to tell whether one patient's record was in the training table, by whatever
+    means, stays on or below this curve. It is concave, so it also bounds the average over patients.
+
+    Parameters
+    ----------
+    fpr : array of floats in 0..1
+        False positive rates: shares of non-members taken for members.
+    epsilon, delta : float
+        The guarantee, for adding or removing one patient.
+
+    Returns
+    -------
+    array of floats in 0..1
+        min(e^ε·FPR + δ, 1 − e^−ε·(1 − δ − FPR)), at most 1.
+
+    References
+    ----------
+    Kairouz, Oh, Viswanath (2015), "The composition theorem for differential privacy", ICML,
+    Theorem 2.1 (the privacy region).
+
+    Examples
+    --------
+    >>> ceiling([0.0, 0.25, 1.0], epsilon=math.log(3), delta=0.0).round(3).tolist()
+    [0.0, 0.75, 1.0]
+    """
+    rates = np.asarray(fpr, dtype=np.float64)
+    factor = math.exp(min(epsilon, _LARGEST))
+    found = np.minimum(factor * rates + delta, 1 - (1 - delta - rates) / factor)
+    return np.clip(found, 0.0, 1.0)
+
+
+def corners(epsilon: float, delta: float) -> npt.NDArray[np.float64]:
+    """Return the false positive rates at which the ceiling bends, from 0 to 1."""
+    bend = (1 - delta) / (1 + math.exp(min(epsilon, _LARGEST)))
+    return np.array([0.0, bend, 1 - delta, 1.0])
+
+
+def largest_auc(epsilon: float, delta: float) -> float:
+    """Return the area under the ceiling: no attack's AUC can be larger.
+
+    Examples
+    --------
+    >>> round(largest_auc(math.log(3), 0.0), 3)
+    0.75
+    """
+    rates = corners(epsilon, delta)
+    found = ceiling(rates, epsilon, delta)
+    return float(np.sum((found[1:] + found[:-1]) / 2 * np.diff(rates)))
+
+
+def odds_factor(epsilon: float) -> float:
+    """Return e^ε, the most by which the odds of a guess about one patient can rise."""
+    return math.exp(epsilon) if epsilon <= _LARGEST else math.inf
+
+
+def best_guess(epsilon: float, delta: float) -> float:
+    """Return how often a guess can be right at most, where chance is right half the time.
+
+    Examples
+    --------
+    >>> best_guess(math.log(3), 0.0)
+    0.75
+    """
+    factor = math.exp(min(epsilon, _LARGEST))
+    return min(1.0, (factor + delta) / (factor + 1))

@@ -1,0 +1,186 @@
+"""Turn a matplotlib figure into lean SVG that takes its colours and fonts from the page.
+
+Figures are drawn in stand-in colours, one for each role; in the SVG every stand-in becomes a CSS
+variable, so that one drawing serves light, dark and paper. Ids are made unique by the figure's key,
+and whatever depends on the moment or the machine is left out.
+"""
+
+import contextlib
+import io
+import re
+import warnings
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+ROLES = (
+    "ink",
+    "muted",
+    "rule",
+    "surface",
+    "train",
+    "holdout",
+    "synthetic",
+    "independent",
+    "alarm",
+    "line-1",
+    "line-2",
+    "line-3",
+    "line-4",
+    "line-5",
+    "line-6",
+)
+COLOUR = {role: f"#0102{index + 16:02x}" for index, role in enumerate(ROLES)}
+DASHES = ("solid", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), (0, (1, 1)), (0, (10, 3)))
+
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.family": ["DejaVu Sans"],
+    "font.size": 11,
+    "axes.edgecolor": COLOUR["rule"],
+    "axes.labelcolor": COLOUR["muted"],
+    "axes.labelsize": 11,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "text.color": COLOUR["ink"],
+    "xtick.color": COLOUR["rule"],
+    "ytick.color": COLOUR["rule"],
+    "xtick.labelcolor": COLOUR["muted"],
+    "ytick.labelcolor": COLOUR["muted"],
+    "xtick.labelsize": 10.5,
+    "ytick.labelsize": 10.5,
+    "xtick.minor.visible": False,
+    "ytick.minor.visible": False,
+    "grid.color": COLOUR["rule"],
+    "grid.linewidth": 0.6,
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures as text: a head, and rows; the first `words` columns are words."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+    words: int = 1
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure of the page: its panels as SVG, what they show in words, and their numbers."""
+
+    key: str
+    title: str
+    panels: tuple[Markup, ...]
+    table: Table
+    caption: str = ""
+    legend: tuple[tuple[str, str], ...] = ()
+
+
+@contextlib.contextmanager
+def house_style() -> Iterator[None]:
+    """Draw with matplotlib's own defaults and the house's, whatever the user's settings are."""
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # Column names may be in any script; the browser has the letters that this font lacks.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
+def axes(width: float, height: float, margins: tuple[float, float, float, float]) -> Axes:
+    """Return the axes of a new figure; sizes and margins (left, bottom, right, top) in px."""
+    figure = Figure(figsize=(width / 72, height / 72), dpi=72)
+    left, bottom, right, top = margins
+    inside = (width - left - right) / width, (height - bottom - top) / height
+    return figure.add_axes((left / width, bottom / height, *inside))
+
+
+def to_svg(plot: Axes, key: str, alt: str) -> Markup:
+    """Return the figure of some axes as SVG for use inside a page.
+
+    To a screen reader it is one image, named by `alt`. Call within `house_style`.
+    """
+    matplotlib.rcParams["svg.hashsalt"] = key
+    buffer = io.StringIO()
+    figure = plot.get_figure(root=True)
+    assert figure is not None, "axes made by `axes` stand in a figure"
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    root = ET.fromstring(buffer.getvalue())
+    _strip(root)
+    _theme(root)
+    _own_ids(root, key)
+    box = root.get("viewBox", "0 0 1 1")
+    root.attrib.clear()
+    root.attrib.update({"viewBox": box, "role": "img", "aria-label": alt, "class": "plot"})
+    root.set("style", f"--w:{float(box.split()[2]):g}")
+    return Markup(ET.tostring(root, encoding="unicode"))
+
+
+def _strip(root: ET.Element) -> None:
+    """Drop metadata, styles that would leak into the page, and namespaces."""
+    for parent in root.iter():
+        for child in list(parent):
+            if child.tag.endswith(("}metadata", "}style")):
+                parent.remove(child)
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+        for name in [name for name in element.attrib if "}" in name]:
+            element.set(name.rpartition("}")[2], element.attrib.pop(name))
+        if "d" in element.attrib:
+            element.set("d", _round(" ".join(element.attrib["d"].split())))
+        if not (element.tail or "").strip():
+            element.tail = None
+        if element.tag != "text" and not (element.text or "").strip():
+            element.text = None
+
+
+def _round(path: str) -> str:
+    return re.sub(r"-?\d+\.\d+", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), path)
+
+
+def _theme(root: ET.Element) -> None:
+    variables = {colour: f"var(--{role})" for role, colour in COLOUR.items()}
+    for element in root.iter():
+        for name in ("style", "fill", "stroke"):
+            value = element.get(name)
+            if value is None:
+                continue
+            for colour, variable in variables.items():
+                value = value.replace(colour, variable)
+            value = re.sub(r"(font: [^;]*?px) [^;]*", r"\1 var(--sans)", value)
+            value = re.sub(r"font-family: [^;]*", "font-family: var(--sans)", value)
+            element.set(name, value)
+
+
+def _own_ids(root: ET.Element, key: str) -> None:
+    """Prefix the ids that something refers to, and drop the others."""
+    used = set()
+    for element in root.iter():
+        for value in element.attrib.values():
+            used.update(re.findall(r"url\(#([^)]+)\)", value))
+        if element.get("href", "").startswith("#"):
+            used.add(element.get("href", "")[1:])
+    for element in root.iter():
+        if "id" in element.attrib and element.attrib["id"] not in used:
+            del element.attrib["id"]
+        for name, value in list(element.attrib.items()):
+            if name == "id":
+                element.set(name, f"{key}-{value}")
+            elif name == "href" and value.startswith("#"):
+                element.set(name, f"#{key}-{value[1:]}")
+            elif "url(#" in value:
+                element.set(name, value.replace("url(#", f"url(#{key}-"))

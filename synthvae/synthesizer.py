@@ -1,0 +1,436 @@
+"""The synthesizer: the one place where schema, anchors, training and sampling meet."""
+
+import platform
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from synthvae._checks import check_positive_integer
+from synthvae._progress import Progress, silent
+from synthvae.anchors import ColumnAnchor, measure_anchors
+from synthvae.errors import ConfigError, DataError
+from synthvae.model.calibration import calibrate_margins
+from synthvae.model.conditions import Condition, parse_conditions
+from synthvae.model.layout import Layout
+from synthvae.model.sampling import BLOCK, Sampler, block_generator
+from synthvae.plan import Plan, make_plan
+from synthvae.privacy.accounting import ACCOUNTANT
+from synthvae.privacy.counts import noisy_counts
+from synthvae.privacy.guarantee import Guarantee
+from synthvae.privacy.stream import RandomStream
+from synthvae.schema import Schema
+from synthvae.settings import Settings
+from synthvae.table import PatientRows, decode, encode, group_by_patient
+
+if TYPE_CHECKING:
+    from synthvae.model.training import TrainingCurve
+
+FEWEST_PATIENTS = 10
+OVERSAMPLING = 8  # candidates for each record that is drawn under a condition
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+PUBLIC_INPUTS = (
+    "the schema: columns, types, bounds, categories, rows per patient",
+    "the declared number of patients",
+    "epsilon, delta and the settings, which the public rule derives from the above",
+)
+NOT_COVERED = (
+    "what the schema itself says: bounds and categories are taken as public",
+    "that somebody's data were used at all, and the errors shown to whoever prepared the table",
+    "inferences about a group, or about a person from what holds for people like them",
+    "the evaluation, its scores and the training curve, which are computed from real records",
+    "other releases made from the same data: their budgets add up and must be kept together",
+    "the last bits of floating-point arithmetic: gradient noise is drawn in double precision from "
+    "a cryptographic stream and is not exact; counts are exact discrete noise, accounted as "
+    "continuous Gaussian (the difference is below 0.2 % of epsilon at the noise used)",
+)
+
+
+@dataclass(frozen=True)
+class FittedState:
+    """What a fit leaves behind: noisy anchors and weights, no real row.
+
+    Attributes
+    ----------
+    offsets
+        For each column, what calibration adds to its tokens' logits.
+    row_shares
+        Share of patients with 1, 2, ... rows; None where each row is one patient.
+    patients
+        The declared or noisily counted number of patients.
+    """
+
+    layout: Layout
+    weights: dict[str, Floats]
+    offsets: list[Floats]
+    row_shares: Floats | None
+    patients: int
+
+
+class Synthesizer:
+    """A tabular variational autoencoder trained under differential privacy.
+
+    Parameters
+    ----------
+    schema
+        Public facts about the table.
+    epsilon
+        Privacy budget; None trains without privacy and marks everything so.
+    delta
+        Probability with which the guarantee may fail, below 1/n; None for the default.
+    settings
+        Sizes and schedule, in place of the public rule's.
+    test_seed
+        Makes training repeatable for tests. The noise is then predictable: the guarantee is void,
+        and every artefact says so.
+
+    Raises
+    ------
+    BudgetError
+        Epsilon is not above 0 and finite, or delta is not below 1/n.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> schema = Schema.from_dict({"patients": 200, "fields": [
+    ...     {"name": "sex", "constraints": {"enum": ["female", "male"]}},
+    ...     {"name": "age", "type": "integer", "constraints": {"minimum": 0, "maximum": 99}}]})
+    >>> table = pd.DataFrame({"sex": ["female", "male"] * 100, "age": range(200)}).assign(
+    ...     age=lambda t: t["age"] % 100)
+    >>> synth = Synthesizer(schema, epsilon=2.0).fit(table)
+    >>> list(synth.sample(5, where={"sex": "female"}, seed=7)["sex"].unique())
+    ['female']
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        epsilon: float | None,
+        delta: float | None = None,
+        *,
+        settings: Settings | None = None,
+        test_seed: int | None = None,
+    ) -> None:
+        if schema.patients is not None and schema.patients < FEWEST_PATIENTS:
+            raise ConfigError(
+                f"patients is {schema.patients}; a model needs at least {FEWEST_PATIENTS} patients."
+            )
+        self.schema = schema
+        self._plan: Plan | None = make_plan(schema, epsilon, delta, settings)
+        self._settings = self._plan.settings
+        self._test_seed = test_seed
+        self._state: FittedState | None = None
+        self._guarantee: Guarantee | None = None
+        self._curve: TrainingCurve | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """Sizes and schedule of the fit: public."""
+        return self._settings
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """What is promised about the fitted model, with the log to recompute it from."""
+        self.state()
+        assert self._guarantee is not None
+        return self._guarantee
+
+    @property
+    def training_curve(self) -> "TrainingCurve | None":
+        """Losses during training: computed from real rows, not covered, never saved with a model."""
+        return self._curve
+
+    @property
+    def default_rows(self) -> int:
+        """Rows that `sample` makes unless told: those of the declared number of patients."""
+        state = self.state()
+        per_patient = 1.0
+        if state.row_shares is not None:
+            per_patient = float(state.row_shares @ np.arange(1, len(state.row_shares) + 1))
+        return max(1, round(state.patients * per_patient))
+
+    def state(self) -> FittedState:
+        """Return what the fit left behind, or raise `ConfigError` before there was one."""
+        if self._state is None:
+            raise ConfigError("This synthesizer has not been fitted; call fit first, or load one.")
+        return self._state
+
+    @classmethod
+    def from_state(
+        cls, schema: Schema, state: FittedState, guarantee: Guarantee
+    ) -> "Synthesizer":
+        """Return a fitted synthesizer from its parts; it samples, and cannot be fitted further."""
+        made = cls.__new__(cls)
+        made.schema, made._state, made._guarantee, made._curve = schema, state, guarantee, None
+        made._test_seed, made._settings, made._plan = None, state.layout.settings, None
+        return made
+
+    def fit(self, frame: pd.DataFrame, progress: Progress = silent) -> "Synthesizer":
+        """Learn from a table; the only place where the budget is spent.
+
+        Parameters
+        ----------
+        frame
+            The table, as it was read; every row is checked against the schema first.
+        progress
+            Called with what is being done and how much of it is done, from 0 to 1.
+
+        Raises
+        ------
+        DataError
+            The table does not fit the schema, or has too few patients; nothing was spent.
+
+        Guarantee
+        ---------
+        (epsilon, delta)-differential privacy for adding or removing one patient, where a patient is
+        all rows with one patientKey (or one row), for everything that the object holds afterwards
+        except `training_curve`.
+        """
+        plan = self._plan
+        if plan is None:
+            raise ConfigError("A loaded model cannot be fitted again; make a new Synthesizer.")
+        codes = encode(frame, self.schema)
+        stream = RandomStream(self._test_seed)
+        patients = group_by_patient(frame, self.schema, stream.generator())
+        if len(patients) < FEWEST_PATIENTS:
+            raise DataError(
+                f"The table has {len(patients)} patient{'' if len(patients) == 1 else 's'}; a model "
+                f"needs at least {FEWEST_PATIENTS}."
+            )
+        progress("measuring anchors", 0.0)
+        counted = self._count_patients(patients, stream)
+        scale = self.schema.rows_per_patient
+        anchors = measure_anchors(
+            codes[patients.kept],
+            self.schema.modelled,
+            tuple(tuple(scale * noise for noise in column) for column in plan.column_noise),
+            plan.settings.bins,
+            stream,
+            lambda done: progress("measuring anchors", done),
+        )
+        layout = Layout.build(anchors, self.schema.modelled, plan.settings)
+        row_shares = self._count_rows(patients, stream)
+        plan = plan.with_patients(counted)
+        weights = self._train(plan, layout, codes, patients, stream, progress)
+        progress("calibrating margins", 0.0)
+        offsets = calibrate_margins(
+            layout, weights, lambda done: progress("calibrating margins", done)
+        )
+        self._guarantee = self._make_guarantee(plan)
+        self._state = FittedState(layout, weights, offsets, row_shares, counted)
+        return self
+
+    def _count_patients(self, patients: PatientRows, stream: RandomStream) -> int:
+        """Return the declared number of patients, or a noisy count where none is declared."""
+        if self.schema.patients is not None:
+            return self.schema.patients
+        counted = np.array([len(patients)], np.int64)
+        if self._plan is not None and self._plan.count_noise is not None:
+            counted = noisy_counts(counted, self._plan.count_noise, stream)
+        return max(FEWEST_PATIENTS, int(counted[0]))
+
+    def _count_rows(self, patients: PatientRows, stream: RandomStream) -> Floats | None:
+        """Return the noisy shares of patients with 1, 2, ... rows."""
+        if self.schema.patientKey is None:
+            return None
+        most = self.schema.rows_per_patient
+        rows = np.bincount(patients.present.sum(axis=1), minlength=most + 1)[1:]
+        if self._plan is not None and self._plan.rows_noise:
+            rows = noisy_counts(rows, self._plan.rows_noise, stream)
+        shares = np.maximum(rows, 0).astype(float)
+        shares = shares if shares.sum() > 0 else np.ones(most)
+        return shares / shares.sum()
+
+    def _train(
+        self,
+        plan: Plan,
+        layout: Layout,
+        codes: Ints,
+        patients: PatientRows,
+        stream: RandomStream,
+        progress: Progress,
+    ) -> dict[str, Floats]:
+        progress("training", 0.0)
+        # torch takes seconds to import: only training needs it.
+        from synthvae.model.open_training import train_openly
+        from synthvae.model.training import PatientTensor, train_privately
+
+        data = PatientTensor(layout.record_features(layout.tokens(codes)), patients.rows)
+
+        def show(step: int, steps: int) -> None:
+            progress("training", step / steps)
+
+        if plan.training is None:
+            seed = int(stream.words(1)[0] >> np.uint64(33))
+            weights, self._curve = train_openly(layout, data, seed, show)
+            progress("training", 1.0)
+        else:
+            weights, self._curve = train_privately(layout, data, plan.training, stream, show)
+        return weights
+
+    def _make_guarantee(self, plan: Plan) -> Guarantee:
+        schema = self.schema
+        why_void = None
+        if not plan.is_private:
+            why_void = "NOT PRIVATE: trained without differential privacy (epsilon: none)"
+        elif self._test_seed is not None:
+            why_void = "TEST MODE: trained with a fixed seed, so the noise is predictable"
+        most = schema.rows_per_patient
+        unit = "one patient, of one row"
+        if schema.patientKey is not None:
+            unit = f"one patient, all rows with one '{schema.patientKey}' (at most {most} are used)"
+        names = ("synthvae", "torch", "opacus", "dp-accounting", "opendp", "numpy")
+        return Guarantee(
+            valid=why_void is None,
+            why_void=why_void,
+            epsilon=plan.spent(),
+            epsilon_budget=plan.epsilon,
+            delta=plan.delta,
+            unit=unit,
+            declared_patients=schema.patients,
+            rows_per_patient=most,
+            accountant=ACCOUNTANT,
+            stages=plan.stages,
+            public_inputs=PUBLIC_INPUTS,
+            not_covered=NOT_COVERED,
+            schema_digest=schema.digest,
+            software={name: version(name) for name in names}
+            | {"python": platform.python_version()},
+        )
+
+    def sample(
+        self,
+        rows: int | None = None,
+        *,
+        where: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        progress: Progress = silent,
+    ) -> pd.DataFrame:
+        """Draw synthetic records: post-processing, which costs no privacy.
+
+        Parameters
+        ----------
+        rows
+            How many; the declared table's by default.
+        where
+            Conditions by column: a value, a list of categories, a pair (low, high) for numbers and
+            dates, or None for missing. Records are drawn from the model given these, by
+            importance resampling over the order of the columns.
+        seed
+            The same seed gives the same records on every machine, and more rows extend fewer;
+            drawn from the operating system where none is given.
+
+        Returns
+        -------
+        DataFrame
+            Typed columns in the schema's order; identifiers are made up.
+
+        Raises
+        ------
+        ConfigError
+            The model is not fitted, or a condition names no column or an impossible value.
+        """
+        state = self.state()
+        rows = self.default_rows if rows is None else check_positive_integer("rows", rows)
+        seed = secrets.randbits(63) if seed is None else seed
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise ConfigError(f"seed is {seed!r}; it must be a whole number of at least 0.")
+        conditions = parse_conditions(where or {}, self.schema, state.layout.anchors)
+        sampler = Sampler(state.layout, state.weights, state.offsets)
+        blocks: list[Ints] = []
+        made = 0
+        while made < rows:
+            block = _draw_block(sampler, conditions, int(seed), len(blocks))
+            blocks.append(block)
+            made += len(block)
+            progress("sampling", made / rows)
+        frame = decode(np.concatenate(blocks)[:rows], self.schema)
+        return self._with_identifiers(frame, int(seed))
+
+    def _with_identifiers(self, frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+        """Add made-up identifiers: rows in a patient's number, drawn as they were measured."""
+        row = np.arange(1, len(frame) + 1)
+        patient = row
+        shares = self.state().row_shares
+        if shares is not None:
+            generator = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, 1))))
+            counts = generator.choice(np.arange(1, len(shares) + 1), len(frame), p=shares)
+            patient = np.repeat(row, counts)[: len(frame)]
+        columns = {}
+        for field in self.schema.fields:
+            if field.name not in self.schema.identifiers:
+                columns[field.name] = frame[field.name]
+                continue
+            number = patient if field.name == self.schema.patientKey else row
+            if field.type in ("integer", "number"):
+                columns[field.name] = pd.Series(number)
+            else:
+                columns[field.name] = pd.Series([f"synthetic-{i:07d}" for i in number])
+        return pd.DataFrame(columns)
+
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the model to a folder: safetensors and JSON, with nothing of the real rows.
+
+        Raises
+        ------
+        OutputExistsError
+            The folder exists and `force` is not given.
+        """
+        from synthvae.artefact import save_model
+
+        save_model(self, Path(path), force)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Synthesizer":
+        """Read a model from a folder.
+
+        Raises
+        ------
+        ArtefactError
+            The folder holds no model, a damaged one, or one of a newer version.
+        """
+        from synthvae.artefact import load_model
+
+        return load_model(Path(path))
+
+
+def _draw_block(
+    sampler: Sampler, conditions: Mapping[int, Condition], seed: int, block: int
+) -> Ints:
+    """Draw the codes of one block of records, shape (rows, columns)."""
+    generator = block_generator(seed, block)
+    shares = {j: condition.shares for j, condition in conditions.items()}
+    tokens, log_weights = sampler.draw(BLOCK, generator, shares or None)
+    if conditions:
+        chosen = _resample(log_weights, BLOCK // OVERSAMPLING, generator)
+        tokens = tokens[chosen]
+    columns = []
+    for j, anchor in enumerate(sampler.layout.anchors):
+        limits = conditions[j].limits if j in conditions else None
+        columns.append(_decode_tokens(anchor, tokens[:, j], generator, limits))
+    return np.stack(columns, axis=1)
+
+
+def _decode_tokens(
+    anchor: ColumnAnchor,
+    tokens: Ints,
+    generator: np.random.Generator,
+    limits: tuple[int, int] | None,
+) -> Ints:
+    return anchor.decode(tokens, generator.random(len(tokens)), limits)
+
+
+def _resample(log_weights: Floats, count: int, generator: np.random.Generator) -> Ints:
+    """Return systematically resampled indices in random order (Douc and Cappé 2005, section 2.4)."""
+    weights = np.exp(log_weights - log_weights.max())
+    ends = np.cumsum(weights) / weights.sum()
+    aims = (np.arange(count) + generator.random()) / count
+    return generator.permutation(np.minimum(np.searchsorted(ends, aims), len(ends) - 1))

@@ -1,0 +1,266 @@
+"""A made-up evaluation and guarantee of any width, the same for the same arguments."""
+
+import numpy as np
+
+from synthvae.evaluation.values import (
+    Associations,
+    Attack,
+    Evaluation,
+    Interval,
+    Margin,
+    PairDistance,
+    Score,
+    TableFacts,
+)
+from synthvae.privacy.guarantee import GaussianStage, Guarantee, TrainingStage
+from synthvae.report import FieldSummary, RunContext, TrainingCurve
+
+NAMES = (
+    "age", "sex", "diagnosis", "creatinine", "cost", "race", "admitted", "num_comorbidities",
+    "mean_arterial_pressure", "heart_rate", "respiration", "temperature", "sodium", "wbc",
+    "duration", "event",
+)  # fmt: skip
+GROUPS = {
+    "sex": ("female", "male"),
+    "diagnosis": (
+        "ARF/MOSF w/Sepsis", "CHF", "COPD", "Cirrhosis", "Colon Cancer", "Coma",
+        "Lung Cancer",
+    ),
+    "race": ("white", "black", "hispanic", "asian", "other", "missing"),
+    "event": ("no", "yes"),
+}  # fmt: skip
+
+
+def interval(low: float, high: float, method: str = "bootstrap of patients") -> Interval:
+    return Interval(low=low, high=high, method=method)
+
+
+def score(key, topic, title, value, spread=0.01, *, direction="lower", **more) -> Score:
+    return Score(
+        key=key,
+        topic=topic,
+        title=title,
+        meaning=more.pop("meaning", "What this figure says, in one plain sentence."),
+        value=value,
+        interval=None if value is None else interval(value - spread, value + spread),
+        direction=direction,
+        **more,
+    )
+
+
+def scores() -> tuple[Score, ...]:
+    found = [
+        score("schema", "validity", "Cells that obey the schema", 1.0, 0.0, direction="higher",
+              meaning="Share of cells inside their declared range or categories.",
+              references={"holdout": 1.0}),
+        score("clinical_rules", "validity", "Clinical rules", None,
+              not_run="no rules were given"),
+        score("tvd1", "fidelity", "One-way distance", 0.021, 0.002,
+              meaning="Mean total variation distance of each column.",
+              references={"holdout": 0.012, "independent": 0.010}),
+        score("tvd2", "fidelity", "Two-way distance", 0.067, 0.003,
+              meaning="Mean total variation distance of each pair of columns, in bins.",
+              references={"holdout": 0.037, "independent": 0.104}),
+        score("tvd3", "fidelity", "Three-way distance", 0.120, 0.004,
+              meaning="Mean total variation distance of triples of columns.",
+              references={"holdout": 0.080, "independent": 0.201}),
+        score("c2st", "fidelity", "Real or synthetic? (C2ST)", 0.752, 0.012,
+              meaning="How well a classifier tells synthetic from real rows.",
+              references={"holdout": 0.502, "independent": 0.861, "chance": 0.5}),
+        score("quality", "fidelity", "SDMetrics quality", 0.914, 0.0, direction="higher",
+              meaning="Mean of column shapes and pair trends.",
+              references={"holdout": 0.963, "independent": 0.871, "ideal": 1.0}),
+    ]  # fmt: skip
+    for learner, value, real in (
+        ("logistic regression", 0.664, 0.688),
+        ("random forest", 0.651, 0.681),
+        ("gradient boosting", 0.647, 0.692),
+    ):
+        key = f"tstr_{learner.split()[0]}"
+        found.append(
+            score(key, "utility", f"AUROC of event, {learner}", value, 0.021, direction="higher",
+                  meaning="Trained on synthetic, tested on the real holdout.",
+                  references={"trained on real": real, "independent": 0.512, "chance": 0.5})
+        )  # fmt: skip
+    found += [
+        score("brier", "utility", "Brier score of event, logistic regression", 0.212, 0.006,
+              meaning="Mean squared error of predicted risk.",
+              references={"trained on real": 0.204, "independent": 0.229}),
+        score("slope", "utility", "Calibration slope of event", 0.83, 0.09,
+              direction="towards", goal=1.0,
+              meaning="Below 1: predictions too extreme; above 1: too timid.",
+              references={"trained on real": 0.97, "ideal": 1.0}),
+        score("cox", "utility", "Hazard ratios' overlap", None, direction="higher",
+              meaning="Overlap of the intervals of Cox hazard ratios.",
+              not_run="the extra 'survival' is not installed"),
+        score("attribute", "privacy", "Attribute inference, gain", 0.004, 0.011,
+              meaning="How much better a sensitive column is guessed for members than for others.",
+              references={"chance": 0.0}),
+        score("dcr", "privacy", "Closest records, share nearer to train", 0.503, 0.014,
+              direction="towards", goal=0.5,
+              meaning="Share of synthetic rows nearer to a train than to a holdout row.",
+              references={"holdout": 0.498}),
+    ]  # fmt: skip
+    return tuple(found)
+
+
+def margin(name: str, rng: np.random.Generator) -> Margin:
+    if name in GROUPS:
+        labels, kind = GROUPS[name], "category"
+        shape = rng.dirichlet(np.full(len(labels), 1.5))
+    else:
+        kind = "date" if name == "admitted" else "number"
+        edges = range(2000, 2012) if kind == "date" else range(0, 200, 10)
+        labels = tuple(str(e) if kind == "date" else f"{e}–{e + 10}" for e in edges)
+        grid = np.linspace(0, 1, len(labels))
+        shape = np.exp(-((grid - rng.uniform(0.2, 0.7)) ** 2) / rng.uniform(0.01, 0.08)) + 0.004
+        if rng.random() < 0.5:
+            labels, shape = (*labels, "missing"), np.append(shape, shape.sum() * 0.12)
+        shape = shape / shape.sum()
+
+    def drawn(rows: float) -> tuple[float, ...]:
+        return tuple((rng.multinomial(int(rows), shape) / int(rows)).tolist())
+
+    train, holdout, synthetic = drawn(5600), drawn(1400), drawn(10 ** rng.uniform(2, 4))
+
+    def distance(other: tuple[float, ...]) -> float:
+        return float(np.abs(np.subtract(train, other)).sum() / 2)
+
+    return Margin(
+        column=name, kind=kind, labels=labels, train=train, holdout=holdout, synthetic=synthetic,
+        distance=distance(synthetic), holdout_distance=distance(holdout),
+    )  # fmt: skip
+
+
+def associations(names: tuple[str, ...], rng: np.random.Generator) -> Associations:
+    loads = rng.normal(size=(len(names), 3))
+    strength = np.abs(np.corrcoef(loads + rng.normal(size=(len(names), 3)) * 0.3))
+    noise = rng.normal(size=strength.shape) * 0.08
+    weaker = np.clip(strength * 0.85 + (noise + noise.T) / 2, 0, 1)
+    np.fill_diagonal(strength, 1)
+    np.fill_diagonal(weaker, 1)
+    return Associations(
+        columns=names,
+        measure="bias-corrected Cramér's V of binned columns",
+        train=tuple(map(tuple, strength.round(4).tolist())),
+        synthetic=tuple(map(tuple, weaker.round(4).tolist())),
+    )
+
+
+def attack(key: str, title: str, power: float, rng: np.random.Generator) -> Attack:
+    members = np.sort(rng.normal(power, 1, 1400))
+    others = rng.normal(0, 1, 1400)
+    cuts = np.concatenate([[np.inf], np.sort(others)[::-1], [-np.inf]])
+    fpr = (others[None, :] >= cuts[:, None]).mean(1)
+    tpr = 1 - np.searchsorted(members, cuts, side="left") / len(members)
+    auc = float(np.sum(np.diff(fpr) * (tpr[1:] + tpr[:-1]) / 2))
+    at = []
+    for rate in (0.001, 0.01, 0.1):
+        found = float(np.interp(rate, fpr, tpr))
+        spread = 1.96 * np.sqrt(max(found, 0.001) * (1 - found) / 1400)
+        bounds = interval(max(0.0, found - spread), found + spread, "Clopper–Pearson")
+        at.append((rate, found, bounds))
+    return Attack(
+        key=key, title=title, meaning="Scores each record by how close synthetic rows come to it.",
+        members=1400, non_members=1400, auc=auc, auc_interval=interval(auc - 0.021, auc + 0.021),
+        fpr=tuple(fpr.tolist()), tpr=tuple(tpr.tolist()), tpr_at=tuple(at), detection_limit=0.528,
+    )  # fmt: skip
+
+
+def evaluation(columns: int = 16, power: float = 0.06, seed: int = 7, **changes) -> Evaluation:
+    rng = np.random.default_rng(seed)
+    names = tuple(NAMES[i] if i < len(NAMES) else f"lab_value_{i}" for i in range(columns))
+    pairs = sorted(
+        (
+            PairDistance(
+                columns=(names[i], names[i + 1]),
+                distance=float(rng.uniform(0.05, 0.25)),
+                holdout_distance=float(rng.uniform(0.03, 0.07)),
+            )
+            for i in range(min(columns - 1, 10))
+        ),
+        key=lambda pair: -pair.distance,
+    )
+    values = {
+        "name": "support",
+        "schema_digest": "3b1c" * 16,
+        "seed": 11,
+        "tables": TableFacts(
+            train_rows=5652, train_patients=5652, holdout_rows=1413, holdout_patients=1413,
+            synthetic_rows=7000, columns=columns,
+        ),
+        "scores": scores(),
+        "margins": tuple(margin(name, rng) for name in names),
+        "worst_pairs": tuple(pairs),
+        "associations": associations(names, rng),
+        "attacks": (
+            attack("domias", "Density ratio (DOMIAS)", power, rng),
+            attack("classifier", "Classifier", power / 2, rng),
+            attack("nearest", "Nearest neighbour, calibrated", 0.0, rng),
+        ),
+        "notes": ("The patient's key was reconstructed from baseline columns.",),
+    }  # fmt: skip
+    return Evaluation(**(values | changes))
+
+
+def guarantee(**changes) -> Guarantee:
+    values = {
+        "valid": True,
+        "epsilon": 0.998,
+        "epsilon_budget": 1.0,
+        "delta": 1e-5,
+        "unit": "patient (each row is one patient)",
+        "declared_patients": 7000,
+        "rows_per_patient": 1,
+        "accountant": "dp-accounting PLD, discretisation 1e-4",
+        "stages": (
+            GaussianStage(queries=48, noise_multipliers=(14.2, 21.5), rows_per_patient=1),
+            TrainingStage(
+                sampling_rate=0.333, noise_multiplier=9.87, steps=400, clip_norm=3.0,
+                expected_batch=2331.0,
+            ),
+        ),
+        "public_inputs": ("the schema", "the settings", "the declared number of patients"),
+        "not_covered": (
+            "this evaluation and the training curve",
+            "the residue of floating-point noise in gradients",
+            "what a patient's record says about other people like them",
+        ),
+        "schema_digest": "3b1c" * 16,
+        "software": {"synthvae": "0.1.0", "opacus": "1.6.0"},
+    }  # fmt: skip
+    return Guarantee(**(values | changes))
+
+
+def void_guarantee() -> Guarantee:
+    return guarantee(
+        valid=False, why_void="Trained without privacy (epsilon: none).", epsilon=None,
+        epsilon_budget=None, delta=None, stages=(),
+    )  # fmt: skip
+
+
+def training() -> TrainingCurve:
+    rng = np.random.default_rng(3)
+    steps = np.arange(0, 400, 5)
+    loss = 24 + 9 * np.exp(-steps / 60) + rng.normal(size=len(steps)) * 0.25
+    return TrainingCurve(steps=tuple(steps.tolist()), loss=tuple(loss.round(4).tolist()))
+
+
+def context(columns: int = 16) -> RunContext:
+    return RunContext(
+        title="Seriously ill hospital patients",
+        purpose="Teaching survival analysis to clinical researchers inside the sandbox.",
+        created="2025-03-01",
+        seed=7,
+        software={"python": "3.11.7", "torch": "2.13.0"},
+        settings={"steps": "400", "share of the budget for anchors": "40 %"},
+        fields=tuple(
+            FieldSummary(
+                name=NAMES[i] if i < len(NAMES) else f"lab_value_{i}",
+                type="string" if i < len(NAMES) and NAMES[i] in GROUPS else "number",
+                rule="0 to 200; may be missing",
+                role="protected" if i == 1 else "",
+            )
+            for i in range(columns)
+        ),
+    )
