@@ -48,6 +48,11 @@ class _Dumper(yaml.SafeDumper):
             node.flow_style = False
         self.serialize(node)
 
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        # In other styles the emitter lets these line ends through and the scanner folds them.
+        style = '"' if re.search("[\x85\u2028\u2029]", data) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True
 
@@ -71,6 +76,7 @@ _Loader.yaml_implicit_resolvers = {
 }
 for _name, (_pattern, _first) in PLAIN_WORDS.items():
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(_pattern), list(_first))
+_Dumper.add_representer(str, _Dumper.represent_str)
 # Text that any reader of YAML might take for a number is written in quotes.
 _Dumper.add_implicit_resolver(
     "tag:yaml.org,2002:float",

@@ -263,7 +263,8 @@ class Synthesizer:
         from synthvae.model.open_training import train_openly
         from synthvae.model.training import PatientTensor, train_privately
 
-        data = PatientTensor(layout.record_features(layout.tokens(codes)), patients.rows)
+        features = layout.record_features(layout.tokens(codes))
+        data = PatientTensor(features, patients.rows, layout.settings.latent)
 
         def show(step: int, steps: int) -> None:
             progress("training", step / steps)

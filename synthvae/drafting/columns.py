@@ -7,9 +7,8 @@ themselves (bounds, categories, whether any is missing) is marked for review.
 
 import math
 import re
-from collections import Counter
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from functools import cached_property
 from typing import Any, Literal
@@ -19,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from synthvae.drafting.dictionary import Range, Variable, look_up
-from synthvae.table.cells import as_float
+from synthvae.table.cells import RawColumn, as_float
 
 MISSING_SPELLINGS = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", ".", "-")
 TRUE_FALSE = (("true", "false"), ("True", "False"), ("TRUE", "FALSE"))
@@ -86,26 +85,15 @@ class _Values:
     """A column's present values, distinct and as text, and what they have in common."""
 
     def __init__(self, values: pd.Series) -> None:
-        blank = values.isna().to_numpy()
         self.dtype = values.dtype
-        if not pd.api.types.is_numeric_dtype(values.dtype):
-            values = values.astype(object)
-            blank |= values.isin(MISSING_SPELLINGS).to_numpy()
+        blank = RawColumn(values).blank(MISSING_SPELLINGS)
         self.missing = bool(blank.any())
-        present = values[~blank]
-        self.rows = len(present)
-        hashable = present if self._is_hashable(present) else present.map(str)
-        times = hashable.value_counts(sort=False)
-        self.objects = times.index.to_series()
-        counts: Counter[str] = Counter()
-        for item, count in zip(times.index, times.to_numpy(), strict=True):
-            counts[str(item).strip()] += int(count)
-        self.distinct = list(counts)
-        self.counts = np.array(list(counts.values()), np.int64)
-
-    @staticmethod
-    def _is_hashable(values: pd.Series) -> bool:
-        return not any(isinstance(item, list | dict | np.ndarray) for item in values.head(1000))
+        self.rows = int((~blank).sum())
+        present = RawColumn(values[~blank])
+        present.factorize()
+        self.objects = present.distinct
+        self.counts = np.bincount(present.spread(range(len(self.objects)), -1, np.int64))
+        self.distinct = [str(item) for item in self.objects]
 
     @property
     def nearly_unique(self) -> bool:
@@ -137,7 +125,7 @@ class _Values:
     def _is_numeric(self) -> bool:
         if isinstance(self.dtype, pd.CategoricalDtype):
             return False
-        if any(re.fullmatch(r"0\d+", text) for text in self.distinct):
+        if any(re.fullmatch(r"0\d+", text.strip()) for text in self.distinct):
             return False  # codes: leading zeros would be lost
         share = self.counts[~np.isnan(self.numbers)].sum() / self.rows
         return bool(share >= 0.9 and self.usable.size)
@@ -163,10 +151,9 @@ class _Values:
     @cached_property
     def pattern(self) -> str | None:
         """The date format that every value follows."""
-        types = {type(item) for item in self.objects.head(1000)}
-        if pd.api.types.is_datetime64_any_dtype(self.dtype) or types <= {pd.Timestamp, datetime}:
-            moments = pd.to_datetime(self.objects)
-            midnight = bool((moments == moments.dt.normalize()).all())
+        types = {type(item) for item in self.objects}
+        if types <= {pd.Timestamp, datetime}:
+            midnight = all(item.time() == time() for item in self.objects)
             return DATE_FORMATS[0] if midnight else TIME_FORMATS[0]
         if types == {date}:
             return DATE_FORMATS[0]
@@ -182,7 +169,7 @@ class _Values:
 
 def _parse(text: str, form: str) -> datetime | None:
     try:
-        return datetime.strptime(text, form)
+        return datetime.strptime(text.strip(), form)
     except ValueError:
         return None
 
@@ -358,7 +345,7 @@ def _tidy(value: float) -> float | int:
 
 def _dates(seen: _Values) -> dict[str, Any]:
     form = seen.pattern or DATE_FORMATS[0]
-    if isinstance(seen.objects.iloc[0], str):
+    if isinstance(seen.objects[0], str):
         parsed = [_parse(text, form) for text in seen.distinct]
         years = [moment.year for moment in parsed if moment]
     else:

@@ -37,16 +37,59 @@ def masked_linear_norms(
 
 
 class GhostClippedModule(GradSampleModuleFastGradientClipping):
-    """Opacus's ghost clipping, where a patient whose gradient overflows counts as nothing.
+    """Opacus's ghost clipping with one pass backward instead of two.
 
-    Opacus scales by C / (norm + 1e-6); a norm that is not finite would make the whole batch not
-    finite. Here its coefficient is zero, and `overflowed` says whose it was, so that the caller can
-    leave these patients out. Whether a patient overflows depends on that patient alone.
+    Opacus finds every patient's norm in a first pass backward, then scales the losses and passes
+    backward again. All layers here are linear, so what the first pass leaves (activations a and
+    gradients g of each layer's output) gives the clipped sum at once, as (factor * g)^T a
+    (Bu et al. 2023, "Differentially Private Optimization on Large Model at Small Cost", section 3).
+
+    A patient whose gradient overflows counts as nothing: a norm that is not finite would otherwise
+    make the whole sum not finite. Whether it does depends on that patient's rows alone.
     """
+
+    def __init__(self, module: nn.Module, clip_norm: float) -> None:
+        super().__init__(module, loss_reduction="sum", max_grad_norm=clip_norm)
+        self._passed: list[tuple[nn.Module, Tensor, Tensor]] = []
+
+    def capture_backprops_hook(
+        self,
+        module: nn.Module,
+        forward_input: Tensor,
+        forward_output: Tensor,
+        loss_reduction: str,
+        batch_first: bool,
+    ) -> None:
+        """Keep what the pass leaves at this layer, and let Opacus find the norms."""
+        if self.hooks_enabled:
+            self._passed.append((module, module.activations[-1][0], forward_output[0].detach()))
+        super().capture_backprops_hook(
+            module, forward_input, forward_output, loss_reduction, batch_first
+        )
 
     def get_clipping_coef(self) -> Tensor:
         """Return each patient's factor, shape (patients,): at most 1, and 0 where not finite."""
-        norms = self.get_norm_sample()
-        self.overflowed = ~torch.isfinite(norms)
+        squares = [weight._norm_sample.square() for weight in self.trainable_parameters]
+        norms = torch.stack(squares).sum(0).sqrt()
         factors = (self.max_grad_norm / (norms + 1e-6)).clamp(max=1.0)
-        return torch.where(self.overflowed, torch.zeros_like(factors), factors)
+        return torch.where(torch.isfinite(norms), factors, torch.zeros_like(factors))
+
+    def sum_clipped(self) -> None:
+        """Leave the sum of the patients' clipped gradients in each weight's `grad`.
+
+        Call after `losses.sum().backward()`, once.
+        """
+        factors = self.get_clipping_coef()
+        lost = bool((factors == 0).any())
+        for layer, inputs, backprops in self._passed:
+            scale = factors.view(-1, *(1 for _ in backprops.shape[1:]))
+            scaled = backprops * scale
+            if lost:  # 0 times infinity is not 0
+                scaled = torch.where(scale == 0, torch.zeros_like(scaled), scaled)
+                inputs = torch.where(scale == 0, torch.zeros_like(inputs), inputs)  # noqa: PLW2901
+            flat = scaled.flatten(end_dim=-2)
+            grad = flat.T @ inputs.flatten(end_dim=-2)
+            layer.weight.grad = grad * layer.mask if isinstance(layer, MaskedLinear) else grad
+            if getattr(layer, "bias", None) is not None:
+                layer.bias.grad = flat.sum(0)
+        self._passed.clear()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from synthvae.model.ghost import GhostClippedModule
 from synthvae.model.layout import Layout
-from synthvae.model.vae import AnchoredVAE
+from synthvae.model.vae import AnchoredVAE, MaskedLinear
 from synthvae.privacy.guarantee import TrainingStage
 from synthvae.privacy.stream import RandomStream
 
@@ -51,22 +51,32 @@ class StreamNoiseOptimizer(DPOptimizerFastGradientClipping):
         )
         self._stage, self._stream = stage, stream
 
+    def accumulate(self) -> None:
+        """Add this chunk's clipped sums to those of the step's earlier chunks."""
+        for weight in self.params:
+            earlier = weight.summed_grad
+            weight.summed_grad = weight.grad if earlier is None else earlier + weight.grad
+
     def add_noise(self) -> None:
         """Add the noise of one step to the summed clipped gradients and normalise them."""
         scale = self.noise_multiplier * self.max_grad_norm
-        for weight in self.params:
-            noise = self._stream.normal(weight.numel()) * scale
-            noisy = weight.summed_grad.double() + torch.from_numpy(noise).view_as(weight)
+        sizes = [weight.numel() for weight in self.params]
+        noise = torch.from_numpy(self._stream.normal(sum(sizes)) * scale).split(sizes)
+        for weight, part in zip(self.params, noise, strict=True):
+            noisy = weight.summed_grad.double() + part.view_as(weight)
             weight.grad = (noisy / self._stage.expected_batch).to(weight.dtype)
 
 
 class PatientTensor:
-    """Features of all patients, and which of their rows there are.
+    """Features of all patients, which of their rows there are, and how wide their latent is.
 
     Shapes (patients, features) where each patient has one row, otherwise (patients, rows, features).
     """
 
-    def __init__(self, features: NDArray[np.float64], rows: NDArray[np.int64]) -> None:
+    def __init__(
+        self, features: NDArray[np.float64], rows: NDArray[np.int64], latent: int
+    ) -> None:
+        self.latent = latent
         self.features = torch.tensor(features, dtype=torch.float32)
         self.rows = torch.from_numpy(rows)
         self.single = rows.shape[1] == 1
@@ -106,9 +116,7 @@ def train_privately(
     generator = torch.Generator().manual_seed(int(stream.words(1)[0] >> np.uint64(1)))
     model = AnchoredVAE(layout)
     model.initialise(generator)
-    clipped = GhostClippedModule(
-        model, loss_reduction="sum", max_grad_norm=stage.clip_norm, use_ghost_clipping=True
-    )
+    clipped = GhostClippedModule(model, stage.clip_norm)
     adam = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
     optimizer = StreamNoiseOptimizer(adam, stage, stream)
     average = WeightAverage(model, settings.averaging)
@@ -166,30 +174,14 @@ def clipped_gradient(
     beta: float,
     generator: torch.Generator,
 ) -> float:
-    """Leave the sum of these patients' clipped gradients in each weight's `grad`; return the loss.
-
-    Two passes backward: one for the norms, one for the weighted sum.
-    """
+    """Leave the sum of these patients' clipped gradients in each weight's `grad`; return the loss."""
     losses = patient_losses(clipped, data, patients, beta, generator)
     with warnings.catch_warnings():
         # The features are data and need no gradient, which is what torch points out here.
         warnings.filterwarnings("ignore", message="Full backward hook is firing")
-        losses.sum().backward(retain_graph=True)
-    factors = clipped.get_clipping_coef()
-    clipped.zero_grad()
-    bad = clipped.overflowed | ~torch.isfinite(losses.detach())
-    clipped.disable_hooks()
-    if bad.any():
-        patients, factors = patients[~bad], factors[~bad]
-        losses = patient_losses(clipped, data, patients, beta, generator)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Full backward hook is firing")
-        (factors * losses).sum().backward()
-    clipped.enable_hooks()
-    for weight in clipped.parameters():
-        if weight.grad is None:
-            weight.grad = torch.zeros_like(weight)
-    return float(losses.detach().sum())
+        losses.sum().backward()
+    clipped.sum_clipped()
+    return float(losses.detach().nan_to_num(0.0, 0.0, 0.0).sum())
 
 
 def patient_losses(
@@ -197,9 +189,7 @@ def patient_losses(
 ) -> Tensor:
     """Return each patient's loss, shape (patients,), summed over their rows."""
     features, present = data.take(patients)
-    module = model._module if isinstance(model, GhostClippedModule) else model
-    latent = module.decoder.in_features
-    noise = torch.randn((*features.shape[:-1], latent), generator=generator)
+    noise = torch.randn((*features.shape[:-1], data.latent), generator=generator)
     losses: Tensor = model(features, noise, beta)
     return losses if present is None else (losses * present).sum(-1)
 
@@ -221,26 +211,23 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._model, self._decay, self._mass = model, decay, 0.0
-        self._sums = {
-            name: torch.zeros_like(weight, dtype=torch.float64)
-            for name, weight in model.named_parameters()
-        }
+        self._sums = [torch.zeros_like(weight) for weight in model.parameters()]
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in the model's present weights."""
         self._mass = self._decay * self._mass + 1 - self._decay
-        for name, weight in self._model.named_parameters():
-            self._sums[name].mul_(self._decay).add_(weight.double(), alpha=1 - self._decay)
+        torch._foreach_lerp_(self._sums, list(self._model.parameters()), 1 - self._decay)
 
     def weights(self) -> Weights:
         """Return the averaged weights as float64 arrays, masked weights where they exist only."""
         masks = {
             f"{name}.weight": layer.mask.double()
             for name, layer in self._model.named_modules()
-            if hasattr(layer, "mask")
+            if isinstance(layer, MaskedLinear)
         }
+        names = [name for name, _ in self._model.named_parameters()]
         return {
-            name: (total * masks.get(name, 1.0) / self._mass).numpy()
-            for name, total in self._sums.items()
+            name: (total.double() * masks.get(name, 1.0) / self._mass).numpy()
+            for name, total in zip(names, self._sums, strict=True)
         }

@@ -8,6 +8,8 @@ c = g(z) + A f + h(f), where A and h are masked so that column j sees earlier co
 With c = 0 the model is the product of its anchors.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,6 +17,7 @@ from torch.nn import functional as F
 from synthvae.model.layout import Layout
 
 LOG_VAR_LIMIT = 6.0
+Groups = list[tuple[Tensor, Tensor]]
 
 
 class MaskedLinear(nn.Module):
@@ -32,6 +35,36 @@ class MaskedLinear(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the masked product."""
         return F.linear(inputs, self.weight * self.mask)
+
+
+class LogNormaliser(torch.autograd.Function):
+    """Sum over columns of the log of the softmax's normaliser, with its gradient on the way.
+
+    Shape: coefficients (..., features) to (...,). The gradient is each column's mean basis under
+    its softmax; computing it together with the value takes the exponentials once.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, c: Tensor, groups: Groups) -> Tensor:
+        """Return the log-normalisers' sum."""
+        flat = c.reshape(-1, c.shape[-1])
+        total = flat.new_zeros(len(flat))
+        slope = torch.zeros_like(flat)
+        for spread, masses in groups:
+            logits = torch.mm(flat, spread).view(-1, *masses.shape) + masses
+            top = logits.amax(-1, keepdim=True)
+            mass = logits.sub_(top).exp_()
+            norm = mass.sum(-1, keepdim=True)
+            total += (norm.log() + top).sum((-2, -1))
+            slope.addmm_(mass.div_(norm).flatten(1), spread.T)
+        ctx.save_for_backward(slope.view_as(c))
+        return total.view(c.shape[:-1])
+
+    @staticmethod
+    def backward(ctx: Any, *outgoing: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient of the coefficients."""
+        (slope,) = ctx.saved_tensors
+        return outgoing[0].unsqueeze(-1) * slope, None
 
 
 class AnchoredVAE(nn.Module):
@@ -87,11 +120,8 @@ class AnchoredVAE(nn.Module):
         """Return -log p(x|z) of each row up to a constant, shape (...,), summed over columns."""
         c = self.coefficients(features, z)
         # The logit of the token that occurred is f . c; the constant is its log-mass.
-        loss = -(c * features).sum(-1)
-        for spread, masses in self.groups:
-            logits = (c @ spread).unflatten(-1, masses.shape) + masses
-            loss = loss + torch.logsumexp(logits, dim=-1).sum(-1)
-        return loss
+        normaliser: Tensor = LogNormaliser.apply(c, self.groups)
+        return normaliser - (c * features).sum(-1)
 
     def forward(self, features: Tensor, noise: Tensor, kl_weight: float) -> Tensor:
         """Return the negative ELBO of each row, up to a constant, shape (...,)."""

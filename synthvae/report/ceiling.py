@@ -71,7 +71,7 @@ def best_guess(epsilon: float, delta: float) -> float:
 
     Examples
     --------
-    >>> best_guess(math.log(3), 0.0)
+    >>> round(best_guess(math.log(3), 0.0), 3)
     0.75
     """
     factor = math.exp(min(epsilon, _LARGEST))

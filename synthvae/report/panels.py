@@ -29,8 +29,9 @@ def _margin(margin: Margin, key: str) -> Drawing:
     named = margin.kind == "category" and len(margin.labels) <= _ROWS
     inside = _rows(margin) if named else _columns(margin)
     height = 16 * len(margin.labels) + 4 if named else _HEIGHT
+    name = shorten(margin.column, 80)
     alt = (
-        f"Distribution of {shorten(margin.column, 80)}: distance {number(margin.distance)} from real, "
+        f"Distribution of {name}: distance {number(margin.distance)} from real, "
         f"where the holdout has {number(margin.holdout_distance)}."
     )
     svg = Markup('<svg class="bars" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>')
@@ -42,7 +43,7 @@ def _margin(margin: Margin, key: str) -> Drawing:
     )
     return Drawing(
         key=key,
-        title=shorten(margin.column, 80),
+        title=name,
         panels=(svg.format(_WIDTH, height, alt, inside),),
         table=Table(("Value", "Train, %", "Holdout, %", "Synthetic, %"), rows),
         caption=f"distance {number(margin.distance)} · holdout {number(margin.holdout_distance)}",

@@ -134,7 +134,7 @@ def margin(name: str, rng: np.random.Generator) -> Margin:
 
 def associations(names: tuple[str, ...], rng: np.random.Generator) -> Associations:
     loads = rng.normal(size=(len(names), 3))
-    strength = np.abs(np.corrcoef(loads + rng.normal(size=(len(names), 3)) * 0.3))
+    strength = np.abs(np.atleast_2d(np.corrcoef(loads + rng.normal(size=loads.shape) * 0.3)))
     noise = rng.normal(size=strength.shape) * 0.08
     weaker = np.clip(strength * 0.85 + (noise + noise.T) / 2, 0, 1)
     np.fill_diagonal(strength, 1)

@@ -1,0 +1,322 @@
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import report_example as example
+
+from synthvae.evaluation.values import Associations
+from synthvae.report import RunContext, TrainingCurve, render
+from synthvae.report.sections import attack_row
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "\"quoted\" & 'single'",
+    "</style></svg><img src=x onerror=alert(1)>",
+    "naïve_größe_漢字_🩺",
+    "$x_1^2$ {{ 7*7 }} {% raw %}",
+    "very_long_" * 60,
+    "#010210 url(#x) var(--ink)",
+    "line\nbreak\x00\u202e",
+)
+
+
+class Page(HTMLParser):
+    """What a browser would find: elements with their attributes, ids, links, and nesting."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.elements, self.ids, self.open, self.figures = [], [], [], []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.elements.append((tag, attrs))
+        if "id" in attrs:
+            self.ids.append(attrs["id"])
+        if tag == "figure":
+            self.figures.append({"id": attrs.get("id"), "svg": [], "tables": 0, "details": 0})
+        elif self.figures and "figure" in self.open:
+            figure = self.figures[-1]
+            if tag == "svg":
+                figure["svg"].append(attrs)
+            figure["details"] += tag == "details"
+            figure["tables"] += tag == "table" and "details" in self.open
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "title"):
+            self.text += data
+
+    def attributes(self, name):
+        return [attrs[name] for _, attrs in self.elements if name in attrs]
+
+
+@pytest.fixture(scope="module")
+def full():
+    return render(example.evaluation(), example.guarantee(), example.training(), example.context())
+
+
+@pytest.fixture(scope="module")
+def wide():
+    return render(
+        example.evaluation(300), example.guarantee(), example.training(), example.context(300)
+    )
+
+
+def test_the_same_values_give_the_same_bytes(full):
+    again = render(example.evaluation(), example.guarantee(), example.training(), example.context())
+    assert again == full
+
+
+def test_the_same_bytes_in_another_process_and_style(full, tmp_path):
+    (tmp_path / "matplotlibrc").write_text("font.size: 20\nsvg.fonttype: path\naxes.grid: True\n")
+    code = (
+        "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import report_example as e;"
+        "from synthvae.report import render;"
+        "sys.stdout.buffer.write(render(e.evaluation(), e.guarantee(), e.training(), e.context())"
+        ".encode())"
+    )
+    folder = str(example.__file__).rpartition("/")[0]
+    done = subprocess.run(
+        [sys.executable, "-c", code, folder], cwd=tmp_path, capture_output=True, check=True
+    )
+    assert done.stdout.decode() == full
+
+
+def test_every_link_leads_somewhere_and_every_id_is_one(full):
+    page = Page(full)
+    links = page.attributes("href")
+    assert len([link for link in links if link.startswith("#")]) >= 15
+    assert {link[1:] for link in links if link.startswith("#")} <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+    assert set(re.findall(r"url\(#([^)]+)\)", full)) <= set(page.ids)
+
+
+@pytest.mark.parametrize("which", ["full", "wide"])
+def test_every_figure_has_words_and_numbers(which, request):
+    page = Page(request.getfixturevalue(which))
+    keys = {figure["id"] for figure in page.figures}
+    assert {"figure-roc", "figure-utility-scores", "figure-associations"} <= keys
+    assert "figure-training-loss" in keys
+    assert len([key for key in keys if "margin" in key]) == (16 if which == "full" else 300)
+    for figure in page.figures:
+        assert figure["svg"], figure["id"]
+        assert all(svg.get("role") == "img" for svg in figure["svg"]), figure["id"]
+        assert all(len(svg.get("aria-label", "")) > 20 for svg in figure["svg"]), figure["id"]
+        assert figure["details"] >= 1, figure["id"]
+        assert figure["tables"] >= 1, figure["id"]
+
+
+def test_every_other_drawing_is_passed_over_by_screen_readers(full):
+    for tag, attrs in Page(full).elements:
+        if tag == "svg":
+            assert attrs.get("role") == "img" or attrs.get("aria-hidden") == "true"
+
+
+@pytest.mark.parametrize("which", ["full", "wide"])
+def test_nothing_is_loaded_and_nothing_runs(which, request):
+    text = request.getfixturevalue(which)
+    page = Page(text)
+    assert "http:" not in text
+    assert "https:" not in text
+    assert not {tag for tag, _ in page.elements} & {"script", "link", "iframe", "object", "form"}
+    for name in ("src", "srcset", "action", "poster"):
+        assert not page.attributes(name)
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.attributes("href"))
+    assert not [name for _, attrs in page.elements for name in attrs if name.startswith("on")]
+    policy = next(attrs for _, attrs in page.elements if "http-equiv" in attrs)
+    assert policy["content"].startswith("default-src 'none'")
+    assert "@import" not in text
+
+
+def test_three_hundred_columns_stay_small(wide):
+    assert len(wide.encode()) < 2_000_000
+
+
+def hostile_page():
+    columns = len(HOSTILE)
+    base = example.evaluation(columns)
+    margins = tuple(
+        margin.model_copy(update={"column": name, "kind": "category", "labels": HOSTILE[:n]})
+        if (n := len(margin.labels)) <= columns
+        else margin.model_copy(update={"column": name})
+        for margin, name in zip(base.margins, HOSTILE, strict=True)
+    )
+    changes = {
+        "name": HOSTILE[0],
+        "margins": margins,
+        "associations": base.associations.model_copy(update={"columns": HOSTILE}),
+        "scores": tuple(
+            score.model_copy(update={"title": name, "meaning": name, "detail": name})
+            for score, name in zip(base.scores, HOSTILE * 3, strict=False)
+        ),
+        "attacks": tuple(
+            attack.model_copy(update={"title": name, "meaning": name})
+            for attack, name in zip(base.attacks, HOSTILE, strict=False)
+        ),
+        "notes": HOSTILE,
+    }
+    context = example.context(columns)
+    fields = tuple(
+        field.model_copy(update={"name": name, "rule": name, "role": name})
+        for field, name in zip(context.fields, HOSTILE, strict=True)
+    )
+    return render(
+        base.model_copy(update=changes),
+        example.guarantee(not_covered=HOSTILE, unit=HOSTILE[1], software={HOSTILE[0]: HOSTILE[2]}),
+        example.training(),
+        context.model_copy(
+            update={"title": HOSTILE[2], "purpose": HOSTILE[0], "fields": fields, "settings": {
+                HOSTILE[1]: HOSTILE[0]}}
+        ),
+    )  # fmt: skip
+
+
+def test_text_from_data_is_text_everywhere():
+    text = hostile_page()
+    page = Page(text)
+    assert not {tag for tag, _ in page.elements} & {"script", "img", "raw"}
+    assert text.count("</style>") == 1
+    assert "<script" not in text
+    assert "{{ 7*7 }}" in page.text
+    assert "$x_1^2$" in page.text
+    assert "<script>alert(1)</script>" in page.text
+    assert "#010210 url(#x) var(--ink)" in page.text
+    assert "naïve_größe_漢字_🩺" in page.text
+    assert "\u202e" not in text
+    assert "\x00" not in text
+    assert text.encode("utf-8")
+    names = [label for label in page.attributes("aria-label") if "Distribution of" in label]
+    assert any("\"quoted\" & 'single'" in name for name in names)
+
+
+def test_the_custodian_is_warned_always_and_of_no_privacy_loudly(full):
+    custodian = "CUSTODIAN COPY: NOT FOR RELEASE"
+    assert custodian in Page(full).text
+    assert "NOT PRIVATE" not in full
+    missing = Page(render(example.evaluation(3)))
+    assert custodian in missing.text
+    assert "NOT PRIVATE" in missing.text
+    assert "No guarantee came with this evaluation" in missing.text
+    void = Page(render(example.evaluation(3), example.void_guarantee()))
+    assert "NOT PRIVATE" in void.text
+    assert "Trained without privacy (epsilon: none)." in void.text
+    assert "No ceiling is drawn" in void.text
+
+
+def test_an_epsilon_that_is_void_draws_no_ceiling():
+    guarantee = example.guarantee(valid=False, why_void="The seed of the noise is fixed.")
+    text = render(example.evaluation(3), guarantee)
+    assert "NOT PRIVATE" in text
+    assert "The seed of the noise is fixed." in text
+    assert "ε = 0.998" not in text
+    assert "out of any attack" not in text
+
+
+def test_what_did_not_run_is_never_a_pass(full):
+    page = Page(full)
+    assert "not run: the extra 'survival' is not installed" in page.text
+    assert "not run: no rules were given" in page.text
+    summary = full[full.index('id="summary"') : full.index('id="guarantee"')]
+    assert "Clinical rules" in summary
+    assert "Hazard ratios" in summary
+    silent = example.score("quiet", "utility", "Quiet score", None)
+    text = Page(render(example.evaluation(3, scores=(silent,)), example.guarantee())).text
+    assert "not run: no reason was given" in text
+
+
+def test_tripwires_are_labelled(full):
+    section = full[full.index('id="attacks"') : full.index('id="utility"')]
+    assert section.count('class="tag">tripwire') == 2  # the score, and the note on it
+    assert "no evidence of privacy" in section
+
+
+def test_an_attack_above_the_ceiling_raises_an_alarm():
+    rng = np.random.default_rng(1)
+    strong = example.attack("copy", "Copies", 3.0, rng)
+    weak = example.attack("none", "Nothing", 0.0, rng)
+    assert "AUC" in attack_row(strong, (0.5, 1e-5)).alarm
+    assert attack_row(strong, (8.0, 1e-5)).alarm is None
+    assert attack_row(weak, (0.5, 1e-5)).alarm is None
+    assert attack_row(strong, None).alarm is None
+    text = render(example.evaluation(3, attacks=(strong,)), example.guarantee())
+    assert "ALARM" in Page(text).text
+
+
+def test_every_score_shows_value_interval_references_and_direction(full):
+    row = re.search(r"<tr><th[^>]*><span class=\"name\">Real or synthetic.*?</tr>", full, re.S)[0]
+    for part in ("0.752", "0.740 to 0.764", "real holdout", "0.502", "0.861", "lower is better"):
+        assert part in row
+    assert "How well a classifier tells" in row
+
+
+def test_little_is_enough_for_a_page():
+    nothing = Associations(columns=(), measure="none", train=(), synthetic=())
+    bare = example.evaluation(
+        1, attacks=(), scores=(), margins=(), worst_pairs=(), notes=(), associations=nothing
+    )
+    text = Page(render(bare, None, TrainingCurve(steps=(), loss=()), RunContext())).text
+    assert "no membership attack was part of this evaluation" in text
+    assert "The training curve is empty." in text
+    assert "nan" not in text
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3, 25])
+def test_any_number_of_columns(columns):
+    page = Page(render(example.evaluation(columns), example.guarantee()))
+    assert len([key for key in page.ids if key.startswith("figure-margin-")]) == columns
+
+
+def test_undefined_figures_are_dashes():
+    hollow = np.full((3, 3), np.nan)
+    base = example.evaluation(3)
+    matrix = tuple(map(tuple, hollow.tolist()))
+    maps = base.associations.model_copy(update={"train": matrix, "synthetic": matrix})
+    margin = base.margins[0]
+    zeros = tuple(0.0 for _ in margin.labels)
+    empty = margin.model_copy(update={"train": zeros, "holdout": zeros, "synthetic": zeros})
+    page = render(
+        base.model_copy(update={"associations": maps, "margins": (empty,)}), example.guarantee()
+    )
+    assert "nan" not in Page(page).text
+    assert not re.search(r'd="[^"]*nan', page)
+
+
+def test_the_package_stays_light_until_a_report_is_made():
+    code = (
+        "import sys; import synthvae.report; from synthvae.report import render, RunContext;"
+        "print(sorted({'torch', 'matplotlib', 'jinja2', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_drawing_leaves_matplotlib_as_it_was_and_needs_no_torch():
+    code = (
+        "import sys, matplotlib; sys.path.insert(0, sys.argv[1]); import report_example as e;"
+        "now = lambda: {k: matplotlib.rcParams[k] for k in matplotlib.rcParams if k != 'backend'};"
+        "before = now(); from synthvae.report import render;"
+        "render(e.evaluation(3), e.guarantee(), e.training());"
+        "assert before == now();"
+        "print('torch' in sys.modules, 'matplotlib.pyplot' in sys.modules)"
+    )
+    folder = str(example.__file__).rpartition("/")[0]
+    done = subprocess.run(
+        [sys.executable, "-c", code, folder], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "False"]
