@@ -47,7 +47,7 @@ def _as_bound(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError(f"bound {value} is a boolean; it must be a number or a date")
     if isinstance(value, int | float) and abs(value) > LARGEST:
-        raise ValueError(f"bound {value:.3g} is larger than {LARGEST:.0e}")
+        raise ValueError(f"a bound must lie between {-LARGEST:g} and {LARGEST:g}")
     return value.isoformat() if isinstance(value, date | datetime) else value
 
 
@@ -158,6 +158,8 @@ class Field(_Frozen):
             raise ValueError(f"decimals goes with `type: number`, not {self.type}")
         if self.special and self.type not in ("number", "integer"):
             raise ValueError(f"special values go with numbers, not `type: {self.type}`")
+        if any(abs(value) > LARGEST for value in self.special):
+            raise ValueError(f"special values must lie between {-LARGEST:g} and {LARGEST:g}")
         if self.type == "integer" and any(value != int(value) for value in self.special):
             raise ValueError("special values of an integer must be whole numbers")
         if len(set(self.special)) < len(self.special):

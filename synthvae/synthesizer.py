@@ -261,20 +261,22 @@ class Synthesizer:
         progress("training", 0.0)
         # torch takes seconds to import: only training needs it.
         from synthvae.model.open_training import train_openly
-        from synthvae.model.training import PatientTensor, train_privately
+        from synthvae.model.training import PatientTensor, fitting_threads, train_privately
 
         features = layout.record_features(layout.tokens(codes))
         data = PatientTensor(features, patients.rows, layout.settings.latent)
+        rows_per_step = layout.settings.sampling_rate * patients.rows.size
 
         def show(step: int, steps: int) -> None:
             progress("training", step / steps)
 
-        if plan.training is None:
-            seed = int(stream.words(1)[0] >> np.uint64(33))
-            weights, self._curve = train_openly(layout, data, seed, show)
-            progress("training", 1.0)
-        else:
-            weights, self._curve = train_privately(layout, data, plan.training, stream, show)
+        with fitting_threads(layout, rows_per_step):
+            if plan.training is None:
+                seed = int(stream.words(1)[0] >> np.uint64(33))
+                weights, self._curve = train_openly(layout, data, seed, show)
+            else:
+                weights, self._curve = train_privately(layout, data, plan.training, stream, show)
+        progress("training", 1.0)
         return weights
 
     def _make_guarantee(self, plan: Plan) -> Guarantee:

@@ -10,7 +10,8 @@ from synthvae.schema import Field, Schema
 
 # Names and categories as people write them: dots, spaces, accents, quotes, line ends, separators.
 WORDS = st.text(
-    st.characters(codec="utf-8", exclude_characters="\0") | st.sampled_from(list("aé\"'\n\r;,.\t ")),
+    st.characters(codec="utf-8", exclude_characters="\0")
+    | st.sampled_from(list("aé\"'\n\r;,.\t ")),
     min_size=1,
     max_size=6,
 ).filter(lambda word: word.strip() not in ("", "NA"))

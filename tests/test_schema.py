@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from synthvae.errors import SchemaError
 from synthvae.schema import Field, Schema, Target
@@ -20,6 +20,7 @@ def number(low: Any, high: Any, **field: Any) -> Schema:
     return one(**{"type": "number", "constraints": {"minimum": low, "maximum": high}} | field)
 
 
+@settings(deadline=None)
 @given(schema=schemas())
 def test_survives_dictionaries_and_files(
     tmp_path_factory: pytest.TempPathFactory, schema: Schema
@@ -91,7 +92,10 @@ def test_a_list_of_categories_that_is_not_there(tmp_path: Path) -> None:
 
 FIELD_ERRORS = [
     ({"name": ""}, "a field needs a name"),
-    ({"name": "x", "typ": "number"}, r"field 'x', typ: unknown key 'typ' \(did you mean 'type'\?\)"),
+    (
+        {"name": "x", "typ": "number"},
+        r"field 'x', typ: unknown key 'typ' \(did you mean 'type'\?\)",
+    ),
     (
         {"name": "x", "constraints": {"minimun": 1}},
         r"field 'x', constraints, minimun: unknown key 'minimun' \(did you mean 'minimum'\?\)",
@@ -113,6 +117,7 @@ FIELD_ERRORS = [
     ({"name": "x", "type": "boolean", "invalid": "missing"}, "needs `required: false`"),
     (AGE | {"decimals": 1}, "decimals goes with `type: number`, not integer"),
     (AGE | {"special": [0.5]}, "must be whole numbers"),
+    (AGE | {"special": [1e300]}, "special values must lie between -1e"),
     (AGE | {"special": [0, 0]}, "special names a value twice"),
     (AGE | {"invalid": "other"}, "`invalid: other` goes with categories"),
     (SEX | {"special": [0]}, "special values go with numbers"),
@@ -132,10 +137,10 @@ def test_refuses_a_field(field: dict[str, Any], message: str) -> None:
         (2, 1, "minimum 2.* is above maximum 1"),
         ("a", 1, "bound 'a' is text; a number needs a number"),
         (True, 1, "bound True is a boolean"),
-        (0, float("inf"), "larger than 1e\\+15"),
+        (0, float("inf"), "a bound must lie between -1e"),
         (0, float("nan"), "finite number"),
-        (0, 1e308, "larger than 1e\\+15"),
-        (0, 10**400, "larger than 1e\\+15"),
+        (0, 1e308, "a bound must lie between -1e"),
+        (0, 10**400, "a bound must lie between -1e"),
     ],
 )
 def test_refuses_bounds(low: Any, high: Any, message: str) -> None:
@@ -168,7 +173,10 @@ def test_refuses_dates(form: str, low: str, message: str) -> None:
         ({"fields": {"age": 1}}, "fields: "),
         ({"fields": [AGE, AGE]}, "the field 'age' is declared twice"),
         ({"fields": [{"name": "id", "role": "identifier"}]}, "every field is an identifier"),
-        ({"patientKey": "agee", "maxRows": 2}, r"patientKey names 'agee', .*\(did you mean 'age'\?\)"),
+        (
+            {"patientKey": "agee", "maxRows": 2},
+            r"patientKey names 'agee', .*\(did you mean 'age'\?\)",
+        ),
         ({"patientKey": "age"}, "patientKey needs maxRows"),
         ({"maxRows": 2}, "maxRows goes with patientKey"),
         ({"target": "agee"}, "target names 'agee', which is no field"),
@@ -176,7 +184,7 @@ def test_refuses_dates(form: str, low: str, message: str) -> None:
         ({"survival": {"duration": "age", "event": "x"}}, "survival names 'x'"),
         ({"survival": {"duration": "age"}}, "survival, event: missing"),
         ({"patients": 0}, r"patients: .*greater than or equal to 1 \(got 0\)"),
-        ({"patience": 5}, r"patience: unknown key 'patience' \(did you mean 'patients'\?\)"),
+        ({"patient": 5}, r"patient: unknown key 'patient' \(did you mean 'patients'\?\)"),
         ({"missingValues": []}, "'sex' may be missing, but missingValues names no spelling"),
         ({"name": {"a": 1}}, "name: Input should be a valid string"),
     ],

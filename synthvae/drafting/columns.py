@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthvae.drafting.dictionary import Range, Variable, look_up
+from synthvae.drafting.dictionary import Range, Variable, load_words, look_up
 from synthvae.table.cells import RawColumn, as_float
 
 MISSING_SPELLINGS = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", ".", "-")
@@ -33,40 +33,8 @@ TIME_FORMATS = (
 )
 MOST_CATEGORIES = 200
 MOST_DECIMALS = 6
+FINEST = 1e-9  # the finest lattice of a schema
 LARGEST = 1e12  # what lies beyond is an error of entry and gives no bound
-PERSON_WORDS = frozenset(
-    ["patient", "pat", "person", "subject", "subj", "participant", "member", "individual"]
-)
-PERSON_NAMES = frozenset(
-    [
-        "mrn",
-        "nhsnumber",
-        "nhsno",
-        "nhsnum",
-        "ssn",
-        "pid",
-        "ptid",
-        "subjid",
-        "usubjid",
-        "seqn",
-        "eid",
-        "hospitalnumber",
-        "chinumber",
-        "medicalrecordnumber",
-        "medrecno",
-        "patientid",
-        "personid",
-        "subjectid",
-        "participantid",
-        "memberid",
-    ]
-)
-ID_WORDS = frozenset(
-    ["id", "ids", "identifier", "uuid", "guid", "key", "number", "no", "num", "nr"]
-)
-DIRECT_WORDS = frozenset(
-    ["email", "phone", "telephone", "address", "surname", "forename", "firstname", "lastname"]
-)
 
 Kind = Literal["boolean", "number", "date", "datetime", "text", "empty"]
 
@@ -201,20 +169,18 @@ def _identifier(name: str, seen: _Values) -> ColumnDraft | None:
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
     words = [word for word in re.split(r"[^a-z0-9]+", spaced) if word]
     plain = "".join(words)
-    keyed = bool(words) and words[-1] in ID_WORDS
-    person = (
-        plain in PERSON_NAMES
-        or plain in PERSON_WORDS
-        or plain == "id"
-        or (keyed and bool(PERSON_WORDS & set(words)))
-    )
+    keyed = bool(words) and words[-1] in load_words("keys")
+    persons = load_words("persons")
+    person = plain in persons | load_words("person numbers") or (keyed and persons & set(words))
     repeats = len(seen.distinct) < seen.rows
     field: dict[str, Any] = {"name": name, "role": "identifier"}
     if seen.kind == "empty":
         return ColumnDraft(field, ("no value at all: left out of the model",))
     if person:
         return ColumnDraft(field, (), True, repeats)
-    if DIRECT_WORDS & set(words) or re.fullmatch(r"unnamed \d+", " ".join(words)):
+    if load_words("direct identifiers") & set(words) or re.fullmatch(
+        r"unnamed \d+", " ".join(words)
+    ):
         return ColumnDraft(field, ("never modelled",), repeats=repeats)
     many = len(seen.distinct) > MOST_CATEGORIES
     if (keyed or seen.kind == "text") and (seen.nearly_unique or (many and seen.kind == "text")):
@@ -327,7 +293,7 @@ def _boolean(seen: _Values) -> dict[str, Any]:
 def _number(seen: _Values) -> dict[str, Any]:
     low, high = float(seen.usable.min()), float(seen.usable.max())
     width = high - low or abs(high) or 1.0
-    step = 10.0 ** math.floor(math.log10(width))
+    step = max(10.0 ** math.floor(math.log10(width)), FINEST)
     low, high = math.floor(low / step) * step, math.ceil(high / step) * step
     high = high if high > low else low + step
     digits = max(0, -math.floor(math.log10(step)))

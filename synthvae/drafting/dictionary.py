@@ -14,72 +14,6 @@ from synthvae._yaml import read_mapping
 from synthvae.errors import ConfigError
 
 DICTIONARY = Path(__file__).with_name("clinical.yaml")
-QUALIFIERS = frozenset(
-    [
-        "admission",
-        "admit",
-        "adm",
-        "baseline",
-        "base",
-        "bl",
-        "initial",
-        "first",
-        "last",
-        "lowest",
-        "highest",
-        "min",
-        "max",
-        "mean",
-        "avg",
-        "average",
-        "median",
-        "value",
-        "val",
-        "result",
-        "level",
-        "day1",
-        "d1",
-        "24h",
-        "48h",
-        "t0",
-        "v1",
-        "recorded",
-        "measured",
-        "current",
-        "mmhg",
-        "bpm",
-        "kg",
-        "cm",
-        "years",
-        "yrs",
-        "yr",
-        "days",
-        "celsius",
-        "percent",
-        "pct",
-        "gdl",
-        "mgdl",
-        "ugdl",
-        "mmoll",
-        "umoll",
-        "iul",
-        "ul",
-        "gl",
-        "mgl",
-        "ngml",
-        "pgml",
-        "mg",
-        "dl",
-        "mmol",
-        "umol",
-        "ng",
-        "ml",
-        "g",
-        "l",
-        "u",
-        "iu",
-    ]
-)
 
 
 class Range(BaseModel):
@@ -128,9 +62,20 @@ class Variable:
 
 
 @cache
+def load_words(kind: str) -> frozenset[str]:
+    """Return one of the dictionary's lists of words, such as `qualifiers`."""
+    return frozenset(_contents()["words"][kind].split())
+
+
+@cache
+def _contents() -> dict[str, Any]:
+    return read_mapping(DICTIONARY, ConfigError, "dictionary")
+
+
+@cache
 def load_dictionary() -> dict[str, Variable]:
     """Return every variable of the dictionary under each of its names, written plainly."""
-    value = read_mapping(DICTIONARY, ConfigError, "dictionary")
+    value = _contents()
     found: dict[str, Variable] = {}
     for raw in value["variables"]:
         variable = _variable(_Entry.model_validate(raw), value["sources"])
@@ -177,7 +122,7 @@ def look_up(name: str) -> Variable | None:
         for start in range(size - length + 1):
             around = words[:start] + words[start + length :]
             inner = "".join(words[start : start + length])
-            if inner in known and QUALIFIERS.issuperset(around):
+            if inner in known and load_words("qualifiers").issuperset(around):
                 return known[inner]
     return None
 

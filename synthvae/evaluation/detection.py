@@ -2,13 +2,11 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.model_selection import StratifiedGroupKFold
 
 from synthvae.evaluation.intervals import percentile, resample_weights, weighted_auc
-from synthvae.evaluation.learners import tree_features
+from synthvae.evaluation.learners import boosted_classes, tree_features
 from synthvae.evaluation.questions import Question
-from synthvae.evaluation.tables import Table, Tables, at_most
+from synthvae.evaluation.tables import Ints, Table, Tables, at_most
 from synthvae.evaluation.values import Score
 from synthvae.schema import Schema
 
@@ -72,13 +70,16 @@ def separation(real: Table, other: Table, schema: Schema, generator: np.random.G
     features = np.concatenate([tree_features(t.codes, schema.modelled) for t in (real, other)])
     is_other = np.repeat([False, True], [len(real), len(other)])
     whose = np.r_[real.patients, other.patients + 1 + real.patients.max()]
-    # Patients are numbered in the order of the rows, so folds need a shuffle of the numbers.
-    groups = generator.permutation(int(whose.max()) + 1)[whose]
+    folds = np.concatenate([_folds(table.patients, generator) for table in (real, other)])
     chances = np.zeros(len(features))
-    for learn, test in StratifiedGroupKFold(FOLDS).split(features, is_other, groups):
-        model = HistGradientBoostingClassifier(
-            max_iter=ROUNDS, early_stopping=False, random_state=0
-        ).fit(features[learn], is_other[learn])
-        chances[test] = model.predict_proba(features[test])[:, 1]
-    weights = np.r_[np.ones((1, len(features))), resample_weights(groups, generator)]
+    for fold in range(FOLDS):
+        learn, test = folds != fold, folds == fold
+        found = boosted_classes(features[learn], is_other[learn], features[test], ROUNDS)
+        chances[test] = found[:, 1]
+    weights = np.r_[np.ones((1, len(features))), resample_weights(whose, generator)]
     return weighted_auc(chances, is_other, weights)
+
+
+def _folds(patients: Ints, generator: np.random.Generator) -> Ints:
+    whose = np.unique(patients, return_inverse=True)[1]
+    return np.asarray(generator.permutation(int(whose.max()) + 1)[whose] % FOLDS)

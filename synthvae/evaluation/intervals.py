@@ -111,7 +111,7 @@ def jackknife(
     groups = len(without)
     if groups < 2:
         return None
-    error = (groups - 1) / groups**0.5 * without.std()
+    error = (groups - 1) ** 0.5 * without.std()
     half = stats.t.ppf((1 + LEVEL) / 2, groups - 1) * error
     return interval(
         max(bounds[0], value - half),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from synthvae.evaluation.tables import Ints
 from synthvae.schema import Field
@@ -17,6 +18,7 @@ from synthvae.table.codes import FIRST_SPECIAL, MISSING
 ROUNDS = 100
 MOST_DUMMIES = 30
 CLIP = 10.0
+TREES: dict[str, Any] = {"max_bins": 64, "early_stopping": False, "random_state": 0}
 
 Floats = NDArray[np.float64]
 Learner = Literal["linear", "boosting"]
@@ -103,10 +105,9 @@ def predict_classes(
             model.fit(prepare(seen_codes), labels)
         found = model.predict_proba(prepare(codes))
     else:
-        model = HistGradientBoostingClassifier(
-            max_iter=rounds, early_stopping=False, random_state=0
-        ).fit(tree_features(seen_codes, fields), labels)
-        found = model.predict_proba(tree_features(codes, fields))
+        found = boosted_classes(
+            tree_features(seen_codes, fields), labels, tree_features(codes, fields), rounds
+        )
     chances = np.zeros((len(codes), classes))
     chances[:, seen] = found
     return chances
@@ -120,6 +121,29 @@ def predict_numbers(
     if learner == "linear":
         prepare = LinearFeatures(seen_codes, fields)
         return np.asarray(Ridge().fit(prepare(seen_codes), numbers).predict(prepare(codes)))
-    model = HistGradientBoostingRegressor(max_iter=ROUNDS, early_stopping=False, random_state=0)
-    model.fit(tree_features(seen_codes, fields), numbers)
-    return np.asarray(model.predict(tree_features(codes, fields)))
+    features, asked = tree_features(seen_codes, fields), tree_features(codes, fields)
+    known = _known(features)
+    model = HistGradientBoostingRegressor(max_iter=ROUNDS, **TREES)
+    with _one_thread():
+        return np.asarray(model.fit(features[:, known], numbers).predict(asked[:, known]))
+
+
+def boosted_classes(features: Floats, labels: NDArray[Any], asked: Floats, rounds: int) -> Floats:
+    """Return the probability of each class that is in `labels`, shape (rows asked, classes)."""
+    known = _known(features)
+    model = HistGradientBoostingClassifier(max_iter=rounds, **TREES)
+    with _one_thread():
+        return np.asarray(model.fit(features[:, known], labels).predict_proba(asked[:, known]))
+
+
+def _one_thread() -> Any:
+    """Keep the trees to one thread: on a busy machine, more of them wait for each other."""
+    return threadpool_limits(limits=1, user_api="openmp")
+
+
+def _known(features: Floats) -> NDArray[np.bool_]:
+    """Return the columns that have a value at all: the trees' binning needs one."""
+    known = np.asarray(~np.isnan(features).all(axis=0))
+    if not known.any():
+        features[:, 0], known[0] = 0.0, True
+    return known

@@ -188,8 +188,8 @@ def _describe(
         bounds,
         references,
         f"{sizes} An AUC of {limit:.3f} would be told from 0.5 four times out of five; on a copy "
-        f"of the members' own rows the same attack reaches {copying:.3f}. 'holdout' is the attack on "
-        "real rows of people who are neither.",
+        f"of the members' own rows the same attack reaches {copying:.3f}. 'holdout' is the attack "
+        "on real rows of people who are neither.",
     )
     rate, found, share_bounds = at[1]
     return (attack,), (area, FOUND.answer(found, share_bounds, {"chance": rate}, sizes))

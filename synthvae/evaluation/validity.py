@@ -32,8 +32,8 @@ COPIES = Question(
     "privacy",
     "Exact copies of train rows",
     "Share of synthetic rows that equal a train row in every modelled column. Where columns are "
-    "few and coarse, new patients equal old ones by chance: the holdout's rate says how often. More "
-    "than that points at copying; less proves nothing.",
+    "few and coarse, new patients equal old ones by chance: the holdout's rate says how often. "
+    "More than that points at copying; less proves nothing.",
     "lower",
 )
 

@@ -10,7 +10,7 @@ from opacus.grad_sample import GradSampleModuleFastGradientClipping
 from opacus.grad_sample.utils import register_norm_sampler
 from torch import Tensor, nn
 
-from synthvae.model.vae import MaskedLinear
+from synthvae.model.vae import Affine, MaskedLinear
 
 
 @register_norm_sampler(MaskedLinear)
@@ -34,6 +34,26 @@ def masked_linear_norms(
             part = (both * inputs[:, s] * inputs[:, t]).sum(-1)
             squared = squared + (part if s == t else 2 * part)
     return {layer.weight: squared.clamp(min=0).sqrt()}
+
+
+@register_norm_sampler(Affine)
+def affine_norms(
+    layer: Affine, activations: list[Tensor], backprops: Tensor
+) -> dict[nn.Parameter, Tensor]:
+    """Return each patient's gradient norms of a linear layer, each of shape (patients,).
+
+    The weight's norm is |g| |a| for one row, and the root of sum_st (g_s . g_t)(a_s . a_t) over a
+    patient's rows; the bias's is |g|. Opacus's own sampler takes the products of g twice.
+    """
+    inputs = activations[0].to(backprops.dtype)
+    if backprops.dim() == 2:
+        squares = backprops.square().sum(-1)
+        weight, bias = squares * inputs.square().sum(-1), squares
+    else:
+        products = torch.bmm(backprops, backprops.transpose(1, 2))
+        weight = (products * torch.bmm(inputs, inputs.transpose(1, 2))).sum((1, 2))
+        bias = products.sum((1, 2))
+    return {layer.weight: weight.clamp(min=0).sqrt(), layer.bias: bias.clamp(min=0).sqrt()}
 
 
 class GhostClippedModule(GradSampleModuleFastGradientClipping):
@@ -90,6 +110,6 @@ class GhostClippedModule(GradSampleModuleFastGradientClipping):
             flat = scaled.flatten(end_dim=-2)
             grad = flat.T @ inputs.flatten(end_dim=-2)
             layer.weight.grad = grad * layer.mask if isinstance(layer, MaskedLinear) else grad
-            if getattr(layer, "bias", None) is not None:
+            if isinstance(layer, Affine):
                 layer.bias.grad = flat.sum(0)
         self._passed.clear()

@@ -6,8 +6,9 @@ divides by the declared expected batch. Steps, rates, noise and normaliser are p
 beforehand; an empty batch takes a step of pure noise.
 """
 
+import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from synthvae.privacy.guarantee import TrainingStage
 from synthvae.privacy.stream import RandomStream
 
 CELLS_PER_CHUNK = 8_000_000  # floats of the widest intermediate, to bound memory
+CELLS_PER_THREAD = 2_000_000  # floats below which one thread is as fast as many
 Weights = dict[str, NDArray[np.float64]]
 Progress = Callable[[int, int], None]
 
@@ -129,7 +131,7 @@ def train_privately(
         )
         beta = kl_weight(settings.kl_weight, settings.kl_warmup, step, stage.steps)
         total = _accumulate(clipped, optimizer, data, drawn, chunk, beta, generator)
-        optimizer.zero_grad()
+        optimizer.zero_grad(set_to_none=True)
         average.update()
         if step % max(1, stage.steps // 100) == 0 or step == stage.steps - 1:
             steps.append(step)
@@ -154,7 +156,7 @@ def _accumulate(
     total = 0.0
     for i, patients in enumerate(pieces):
         if i:
-            optimizer.zero_grad()
+            optimizer.zero_grad(set_to_none=True)
         total += clipped_gradient(clipped, data, patients, beta, generator)
         if i < len(pieces) - 1:
             optimizer.signal_skip_step(True)
@@ -198,6 +200,20 @@ def kl_weight(goal: float, warmup: float, step: int, steps: int) -> float:
     """Return beta at a step: a linear rise to `goal` over the first `warmup` share of steps."""
     rise = warmup * steps
     return goal * min(1.0, (step + 1) / rise) if rise >= 1 else goal
+
+
+@contextlib.contextmanager
+def fitting_threads(layout: Layout, rows_per_step: float) -> Iterator[None]:
+    """Train on one thread where steps are small: more threads gain nothing there, and wait for each
+    other at great cost when the machine has other work."""
+    before = torch.get_num_threads()
+    cells = rows_per_step * sum(masses.size for _, _, masses in layout.groups)
+    try:
+        if cells < CELLS_PER_THREAD:
+            torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def chunk_size(layout: Layout, data: PatientTensor) -> int:

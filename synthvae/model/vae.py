@@ -37,6 +37,10 @@ class MaskedLinear(nn.Module):
         return F.linear(inputs, self.weight * self.mask)
 
 
+class Affine(nn.Linear):
+    """A linear map with bias, under a name of its own so that it has its own norm sampler."""
+
+
 class LogNormaliser(torch.autograd.Function):
     """Sum over columns of the log of the softmax's normaliser, with its gradient on the way.
 
@@ -76,10 +80,10 @@ class AnchoredVAE(nn.Module):
     def __init__(self, layout: Layout) -> None:
         super().__init__()
         size, settings = layout.features, layout.settings
-        self.encoder = nn.Linear(size, settings.hidden)
-        self.posterior = nn.Linear(settings.hidden, 2 * settings.latent)
-        self.decoder = nn.Linear(settings.latent, settings.hidden)
-        self.loadings = nn.Linear(settings.hidden, size)
+        self.encoder = Affine(size, settings.hidden)
+        self.posterior = Affine(settings.hidden, 2 * settings.latent)
+        self.decoder = Affine(settings.latent, settings.hidden)
+        self.loadings = Affine(settings.hidden, size)
         self.earlier = MaskedLinear(torch.tensor(layout.mask, dtype=torch.float32))
         self.mixture_in: MaskedLinear | None = None
         self.mixture_out: MaskedLinear | None = None

@@ -109,6 +109,8 @@ def _roc_log(attacks: Sequence[Attack], budget: Budget | None) -> Axes:
         known = (found >= floor * 0.7) & (rates >= 1 / max(attack.non_members, 1))
         _line(plot, index, rates, np.where(known, found, np.nan))
         for rate, value, interval in attack.tpr_at:
+            if rate < floor:
+                continue
             place = rate * 1.07 ** (index - (len(attacks) - 1) / 2)
             colour = COLOUR[f"line-{index % _LINES + 1}"]
             low, high = (max(end, floor * 0.7) for end in (interval.low, interval.high))
@@ -234,7 +236,7 @@ def _map(
     plot.imshow(_tint(values, limit), interpolation="none", aspect="equal")
     plot.set_title(title, fontsize=12, color=COLOUR["ink"], loc="left", pad=8)
     plot.tick_params(length=0, pad=4)
-    plot.spines[:].set_visible(not named)
+    plot.spines[:].set_visible(True)
     plot.spines[:].set_color(COLOUR["rule"])
     if named:
         text = 11.5 if size <= 16 else 8.5

@@ -12,6 +12,8 @@ from synthvae.report.words import fit, number, share, shorten
 _WIDTH, _HEIGHT = 232, 112
 _ROWS = 7  # categories that have room for their names
 _STRIP = 150
+_SIGNS = {"up to ": "≤ ", "above ": "> "}
+_LEAST_SPAN = 0.02  # a strip shows differences below this as small
 REAL = ("real", "train", "trtr", "trained on real")
 
 
@@ -96,12 +98,13 @@ def _columns(margin: Margin) -> Markup:
         move = f"V{_px(y)}" if abs(x - last) < 0.01 else f"M{_px(x)} {_px(y)}"
         synthetic.append(f"{move}H{_px(x + wide)}")
         last = x + wide
-    names = [_text(left, _HEIGHT - 5, "", margin.labels[regular[0]])] if regular else []
+    room = (end - left) / 2 - 4
+    names = [_text(left, "", margin.labels[regular[0]], room)] if regular else []
     if len(regular) > 1:
-        names.append(_text(end, _HEIGHT - 5, "e", margin.labels[regular[-1]]))
+        names.append(_text(end, "e", margin.labels[regular[-1]], room))
     if special:
         word = margin.labels[special[0]] if len(special) == 1 else "special"
-        names.append(_text(end + 8 + (apart - 8) / 2, _HEIGHT - 5, "m", word, 50))
+        names.append(_text(end + 8 + (apart - 8) / 2, "m", word, apart))
     return Markup(
         f'<path class="x" d="M{left} {base}H{_px(end)}'
         f'{f"M{_px(end + 8)} {base}H{right}" if special else ""}"/>'
@@ -112,12 +115,18 @@ def _columns(margin: Margin) -> Markup:
 
 
 def _is_special(margin: Margin, label: str) -> bool:
-    return margin.kind != "category" and not any(char.isdigit() for char in label)
+    """Tell whether a bin is no stretch of the axis: a special value, or missing."""
+    if margin.kind == "category":
+        return False
+    return label.endswith("(special)") or not any(char.isdigit() for char in label)
 
 
-def _text(x: float, y: float, style: str, label: str, width: float = 84) -> str:
+def _text(x: float, style: str, label: str, width: float) -> str:
     which = f' class="{style}"' if style else ""
-    return f'<text x="{_px(x)}" y="{y}"{which}>{escape(fit(label, width))}</text>'
+    for words, sign in _SIGNS.items():
+        label = label.replace(words, sign) if label.startswith(words) else label
+    label = label.removesuffix(" (special)").strip("()")
+    return f'<text x="{_px(x)}" y="{_HEIGHT - 5}"{which}>{escape(fit(label, width))}</text>'
 
 
 def _top(margin: Margin) -> float:
@@ -140,23 +149,21 @@ def strip(score: Score) -> Markup:
     known = [point for point in points if point is not None and math.isfinite(point)]
     if score.value is None or not known:
         return Markup("")
-    low, high = min(known), max(known)
-    span = high - low
+    middle, span = (max(known) + min(known)) / 2, max(max(known) - min(known), _LEAST_SPAN)
 
     def at(value: float) -> str:
-        place = (value - low) / span if span else 0.5
-        return _px(9 + place * (_STRIP - 18))
+        return _px(_STRIP / 2 + (value - middle) / span * (_STRIP - 18))
 
     parts = [f'<path class="x" d="M2 12H{_STRIP - 2}"/>']
-    for name, value in score.references.items():
-        if value is not None and math.isfinite(value):
-            parts.append(_mark(name, at(value)))
-    if score.goal is not None:
-        parts.append(f'<path class="goal" d="M{at(score.goal)} 3V21"/>')
     if score.interval is not None:
         ends = at(score.interval.low), at(score.interval.high)
         parts.append(f'<path class="i" d="M{ends[0]} 12H{ends[1]}"/>')
     parts.append(f'<circle class="d" cx="{at(score.value)}" cy="12" r="4.5"/>')
+    for name, value in score.references.items():
+        if value is not None and math.isfinite(value):
+            parts.append(_mark(name, at(value)))
+    if score.goal is not None and score.goal not in score.references.values():
+        parts.append(f'<path class="goal" d="M{at(score.goal)} 4V20"/>')
     return Markup(
         f'<svg class="strip" viewBox="0 0 {_STRIP} 24" aria-hidden="true">{"".join(parts)}</svg>'
     )

@@ -21,6 +21,7 @@ from synthvae.report.words import (
     plain,
     power,
     share,
+    shorten,
 )
 
 TOPICS: dict[Topic, str] = {
@@ -98,7 +99,7 @@ def score_row(score: Score) -> ScoreRow:
         note = f"{share(score.interval.level, 0)} interval, {plain(score.interval.method)}"
     return ScoreRow(
         key=score.key,
-        title=plain(score.title),
+        title=shorten(score.title, 160),
         topic=TOPICS[score.topic],
         meaning=plain(score.meaning),
         detail=plain(score.detail),
@@ -196,7 +197,7 @@ def attack_row(attack: Attack, budget: tuple[float, float] | None) -> AttackRow:
             "find out which before anything is released."
         )
     return AttackRow(
-        title=plain(attack.title),
+        title=shorten(attack.title, 160),
         meaning=plain(attack.meaning),
         sizes=f"{count(attack.members)} members, {count(attack.non_members)} non-members",
         auc=number(attack.auc),

@@ -88,6 +88,8 @@ def _read_csv(path: Path, delimiter: str) -> pd.DataFrame:
                 f"Row {row.number - 1} of {path} has {row.actual_columns} cells, but the header "
                 f"has {row.expected_columns}; it begins {row.text[:60]!r}."
             ) from cause
+        if "Empty CSV" in str(cause):
+            raise InputFileError(f"The file {path} has a header but no rows.") from cause
         if "UTF8" in str(cause):
             raise InputFileError(f"The file {path} is not UTF-8 text; save it as UTF-8.") from cause
         raise
@@ -101,10 +103,13 @@ def _read_csv(path: Path, delimiter: str) -> pd.DataFrame:
 def _read_header(path: Path, delimiter: str) -> list[str]:
     with path.open(encoding="utf-8-sig", newline="") as lines:
         header: list[str] = next((row for row in csv.reader(lines, delimiter=delimiter) if row), [])
+        lines.seek(0)
+        start = lines.read(4 + 2 * len(header[0])).lstrip("\r\n") if len(header) == 1 else ""
     if not header:
         raise InputFileError(f"The file {path} is empty.")
     _refuse_twins([name for name in header if name], path)
-    if len(header) == 1:
+    quoted = len(header) == 1 and start.startswith(_quoted(header[0]))
+    if len(header) == 1 and not quoted:
         other = next((mark for mark in DELIMITERS if mark != delimiter and mark in header[0]), None)
         if other is not None:
             raise InputFileError(
@@ -112,6 +117,10 @@ def _read_header(path: Path, delimiter: str) -> list[str]:
                 f"its only column is named {header[0][:60]!r}; pass --delimiter {other!r}."
             )
     return header
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _parse(content: bytes, header: list[str], delimiter: str, uneven: list[Any]) -> Any:
@@ -161,7 +170,7 @@ def write_table(frame: pd.DataFrame, path: str | Path, schema: Schema) -> None:
             index=False,
             lineterminator="\n",
             na_rep=_missing_mark(text, schema),
-            quoting=csv.QUOTE_ALL if _has_returns(text) else csv.QUOTE_MINIMAL,
+            quoting=csv.QUOTE_ALL if _needs_quotes(text) else csv.QUOTE_MINIMAL,
         )
 
 
@@ -173,9 +182,14 @@ def _missing_mark(frame: pd.DataFrame, schema: Schema) -> str:
     return next(word for word in words if word)
 
 
-def _has_returns(frame: pd.DataFrame) -> bool:
-    """Whether a carriage return stands in a cell or name, which the writer would not quote."""
+def _needs_quotes(frame: pd.DataFrame) -> bool:
+    """Whether there is what the writer would not quote, though a reader may stumble over it.
+
+    That is a carriage return, or an only name that looks like several with another delimiter.
+    """
     names = "".join(map(str, frame.columns))
+    if frame.shape[1] == 1 and any(mark in names for mark in DELIMITERS):
+        return True
     texts = (frame.iloc[:, j] for j in range(frame.shape[1]))
     return "\r" in names or any(
         "\r" in str(item) for text in texts if text.dtype == object for item in text.unique()

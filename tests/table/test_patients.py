@@ -39,7 +39,9 @@ def test_every_row_of_a_patient_is_kept_equally_often() -> None:
 
 def test_draws_differ_without_a_generator() -> None:
     frame = visits(["a"] * 200)
-    assert not np.array_equal(group_by_patient(frame, VISITS).kept, group_by_patient(frame, VISITS).kept)
+    assert not np.array_equal(
+        group_by_patient(frame, VISITS).kept, group_by_patient(frame, VISITS).kept
+    )
 
 
 def test_a_table_without_rows() -> None:

@@ -1,0 +1,164 @@
+import numpy as np
+import pandas as pd
+import pytest
+from evaluation_example import SCHEMA, clinic, letters, table, yes_no
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from synthvae.evaluation import evaluate
+from synthvae.evaluation.membership import (
+    detection_limit,
+    distances,
+    infer_membership,
+    roc,
+    true_positives,
+)
+from synthvae.evaluation.tables import prepare
+from synthvae.evaluation.validity import copied, count_copies
+from synthvae.schema import Schema
+
+
+def attack(train, holdout, synthetic, schema=SCHEMA, seed=0):
+    tables = prepare(train, holdout, synthetic, schema, np.random.default_rng(seed))
+    return infer_membership(tables, np.random.default_rng(seed))
+
+
+def test_distances_worked_out_by_hand():
+    schema = Schema.from_dict(
+        {
+            "fields": [
+                {"name": "x", "type": "integer", "constraints": {"minimum": 0, "maximum": 10}},
+                {"name": "c", "constraints": {"enum": ["a", "b"]}},
+            ]
+        }
+    )
+    published = table([0, 10], [0, 1])
+    # A copy; another category costs 1; half the range costs half in place and a quarter in rank.
+    asked = table([0, 10, 5], [0, 0, 0])
+    found = distances(asked, published, schema)
+    assert found[0] == 0
+    assert found[1] == pytest.approx(1)
+    assert found[2] == pytest.approx(np.sqrt(0.5 * 0.5**2 + 0.5 * 0.25**2))
+
+
+def test_a_patients_rows_count_once_by_their_mean():
+    schema = yes_no(1)
+    rows = table([0, 1, 1])
+    rows.patients[:] = [5, 5, 2]
+    assert distances(rows, table([0]), schema).tolist() == pytest.approx([1.0, 0.5])
+
+
+def test_a_generator_that_copies_lights_up():
+    train, holdout = clinic(800, 1), clinic(400, 2)
+    found = attack(train, holdout, train.sample(frac=1, random_state=0)).attacks[0]
+    assert found.auc > 0.95
+    assert found.auc_interval.low > 0.9
+    assert found.tpr_at[1][1] > 0.5
+    assert found.members == found.non_members == 400
+
+
+def test_a_few_copies_among_fresh_rows_are_found():
+    train, holdout, fresh = clinic(1000, 1), clinic(1000, 2), clinic(1000, 3)
+    leaky = pd.concat([fresh, train[:300]], ignore_index=True)
+    found = attack(train, holdout, leaky).attacks[0]
+    assert found.auc_interval.low > 0.5
+    assert found.tpr_at[1][2].low > 0.01
+
+
+def test_a_fresh_real_sample_is_covered_by_chance():
+    covered = 0
+    for seed in range(10):
+        fresh = clinic(600, 30 + seed)
+        found = attack(clinic(600, seed), clinic(600, 60 + seed), fresh, seed=seed).attacks[0]
+        covered += found.auc_interval.low <= 0.5 <= found.auc_interval.high
+    assert covered >= 8
+
+
+def test_the_scores_carry_references_and_a_warning():
+    found = attack(clinic(400, 1), clinic(200, 2), clinic(400, 3))
+    area, share = found.scores
+    assert area.value == found.attacks[0].auc
+    assert area.references["holdout"] == pytest.approx(0.5, abs=0.12)
+    assert area.references["independent"] == pytest.approx(0.5, abs=0.12)
+    assert "tripwire" in area.meaning
+    assert "Yao et al. 2025" in found.attacks[0].meaning
+    assert share.interval.low <= share.value <= share.interval.high
+
+
+def test_members_and_others_are_disjoint_patients():
+    schema = SCHEMA.replace(
+        patientKey="id",
+        maxRows=2,
+        fields=[{"name": "id"}, *SCHEMA.to_dict()["fields"]],
+    )
+    train, holdout = clinic(60, 1), clinic(40, 2)
+    train.insert(0, "id", np.arange(60) // 2)
+    holdout.insert(0, "id", 20 + np.arange(40) // 2)
+    found = attack(train, holdout, clinic(60, 3), schema)
+    # Patients 20 to 29 are in both: 20 of train remain, and 10 of the holdout.
+    assert found.attacks[0].members == found.attacks[0].non_members == 10
+    assert "10 patients in both" in found.notes[0]
+    holdout["id"] = np.arange(40) // 2
+    nobody = attack(train, holdout, clinic(60, 3), schema)
+    assert nobody.attacks == ()
+    assert "needs 5 patients" in nobody.scores[0].not_run
+
+
+def test_roc_agrees_with_sklearn():
+    g = np.random.default_rng(0)
+    members, others = g.integers(30, size=80) + 1.0, g.integers(30, size=90) + 0.0
+    fpr, tpr = roc(members, others)
+    labels, scores = np.repeat([1, 0], [80, 90]), np.r_[members, others]
+    expected = roc_curve(labels, scores, drop_intermediate=False)
+    assert fpr == pytest.approx(expected[0], abs=1e-6)
+    assert tpr == pytest.approx(expected[1], abs=1e-6)
+    assert np.trapezoid(tpr, fpr) == pytest.approx(roc_auc_score(labels, scores), abs=1e-5)
+    long = roc(g.normal(size=3000), g.normal(size=3000))
+    assert len(long[0]) == 200
+    assert (long[0][0], long[1][-1]) == (0, 1)
+
+
+def test_true_positives_at_a_rate_worked_out_by_hand():
+    others = np.arange(10.0)
+    # One false alarm in ten is allowed: above 8 are 8.5, 9.5 and 20 among members.
+    assert true_positives(np.array([8.5, 9.5, 20, 1]), others, 0.1)[0] == 0.75
+    assert true_positives(np.array([8.5, 9.5, 20, 1]), others, 0.01)[0] == 0.5
+    assert true_positives(np.zeros(5), np.zeros(5), 0.1)[0] == 0
+
+
+def test_the_detection_limit_is_what_four_of_five_trials_find():
+    limit = detection_limit(200, 200)
+    g = np.random.default_rng(0)
+    shift = 2**0.5 * float(np.sqrt(2) * _inverse_erf(2 * limit - 1))
+    found = 0
+    for _ in range(300):
+        members, others = g.normal(shift, 1, 200), g.normal(0, 1, 200)
+        area = roc_auc_score(np.repeat([1, 0], 200), np.r_[members, others])
+        found += abs(area - 0.5) > 1.96 * (401 / (12 * 200 * 200)) ** 0.5
+    assert 0.7 < found / 300 < 0.9
+
+
+def _inverse_erf(value):
+    from scipy.special import erfinv
+
+    return erfinv(value)
+
+
+def test_copies_are_counted_beside_the_holdouts_rate():
+    schema = yes_no(2)
+    train, holdout = letters("aabb", "abab"), letters("aacc", "abab")
+    tables = prepare(train, holdout, letters("abcc", "aacc"), schema, np.random.default_rng(0))
+    score = count_copies(tables)
+    # Synthetic aa and ba stand in train, cc twice does not; of the holdout aa and ab do.
+    assert score.value == 0.5
+    assert score.references["holdout"] == score.goal == 0.5
+    assert copied(table([0, 1], [2, 2]), table([0], [2])) == 1
+
+
+def test_invalid_rows_are_no_copies():
+    schema = Schema.from_dict(
+        {"fields": [{"name": "c", "constraints": {"enum": ["a", "b"], "required": False}}]}
+    )
+    frames = [pd.DataFrame({"c": values}) for values in (["", "a"], ["a"], ["z", ""])]
+    scores = evaluate(*frames, schema)
+    assert scores.score("copies").value == 0.5
+    assert scores.score("valid_cells").value == 0.5
