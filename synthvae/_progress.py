@@ -6,6 +6,11 @@ from collections.abc import Callable, Iterator
 Progress = Callable[[str, float], None]
 
 
+def steps_of(progress: Progress, work: str) -> Progress:
+    """Return a progress for the steps of one kind of work, which share one bar."""
+    return lambda what, done: progress(f"{work}: {what}", done)
+
+
 def silent(what: str, done: float) -> None:
     """Show nothing."""
     del what, done
@@ -13,7 +18,10 @@ def silent(what: str, done: float) -> None:
 
 @contextlib.contextmanager
 def console_progress() -> Iterator[Progress]:
-    """Yield a progress that draws one bar for each kind of work, with the time left, on stderr."""
+    """Yield a progress that draws one bar for each kind of work, with the time left, on stderr.
+
+    What stands before a colon names the kind of work, what stands behind it the present step.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -26,7 +34,7 @@ def console_progress() -> Iterator[Progress]:
     from rich.progress import Progress as Bars
 
     bars = Bars(
-        TextColumn("{task.description:<34}"),
+        TextColumn("{task.description:<48}"),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
@@ -37,9 +45,10 @@ def console_progress() -> Iterator[Progress]:
     tasks: dict[str, TaskID] = {}
 
     def show(what: str, done: float) -> None:
-        if what not in tasks:
-            tasks[what] = bars.add_task(what, total=1.0)
-        bars.update(tasks[what], completed=min(1.0, done))
+        work = what.partition(": ")[0]
+        if work not in tasks:
+            tasks[work] = bars.add_task(what, total=1.0)
+        bars.update(tasks[work], description=what, completed=min(1.0, done))
 
     with bars:
         yield show

@@ -152,7 +152,7 @@ def evaluate(
 ) -> None:
     """Score anybody's synthetic table against real rows."""
     from synthvae._files import refuse_existing
-    from synthvae._progress import console_progress
+    from synthvae._progress import console_progress, steps_of
     from synthvae.console import print_evaluation
     from synthvae.evaluation import evaluate as score
     from synthvae.schema import Schema
@@ -160,9 +160,10 @@ def evaluate(
 
     refuse_existing(out, force)
     facts = Schema.load(schema)
-    frames = [read_table(path, delimiter) for path in (train, holdout, synthetic)]
+    real, unseen, made = (read_table(path, delimiter) for path in (train, holdout, synthetic))
     with console_progress() as progress:
-        evaluation = score(*frames, facts, seed=seed, progress=progress)
+        steps = steps_of(progress, "evaluating")
+        evaluation = score(real, unseen, made, facts, seed=seed, progress=steps)
     evaluation.save(out)
     print_evaluation(evaluation, out)
 

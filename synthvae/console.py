@@ -41,23 +41,28 @@ def print_evaluation(evaluation: "Evaluation", path: Path | None = None) -> None
     from rich.table import Table
 
     table = Table(title=f"Scores of {evaluation.name}", title_justify="left")
-    table.add_column("score", no_wrap=True)
+    table.add_column("score", overflow="fold")
     table.add_column("better")
     for name in ("synthetic", "95 % interval", "real holdout", "independent"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for score in evaluation.scores:
         table.add_row(*_score_row(score))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)
+    console.print(table)
     if path is not None:
         typer.echo(f"Wrote {path}. It was computed from real records: not for release.")
 
 
 def _score_row(score: "Score") -> tuple[str, ...]:
-    goal = {"higher": "higher", "lower": "lower", "towards": f"to {score.goal:g}"}
+    better: str = score.direction
+    if score.goal is not None and score.direction == "towards":
+        better = f"to {score.goal:g}"
     interval = score.interval
     return (
         score.title,
-        goal[score.direction] if score.goal is not None else score.direction,
+        better,
         "not run" if score.value is None else f"{score.value:.3f}",
         "" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}",
         _number(score.references.get("holdout")),

@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import BaseModel, ValidationError
 
 from synthvae._files import refuse_existing, whole_folder
-from synthvae._progress import Progress, silent
+from synthvae._progress import Progress, silent, steps_of
 from synthvae.config import RunConfig, Source
 from synthvae.errors import ConfigError, InputFileError, SynthvaeError
 from synthvae.report.values import RunContext, TrainingCurve, data_dictionary
@@ -106,7 +106,12 @@ def run(config: RunConfig, progress: Progress = silent, *, force: bool = False) 
         from synthvae.evaluation import evaluate
 
         evaluation = evaluate(
-            train, holdout, synthetic, schema, seed=config.seed, progress=progress
+            train,
+            holdout,
+            synthetic,
+            schema,
+            seed=config.seed,
+            progress=steps_of(progress, "evaluating"),
         )
     except (Exception, KeyboardInterrupt) as cause:
         # The budget is spent by now: keep what it bought, then pass the failure on.

@@ -3,7 +3,7 @@
 Every bound and category stands in the schema because a person declared it; none is ever learned
 from the data. The additions to Table Schema (Frictionless Standards, v1) are `patientKey`,
 `patients`, `maxRows`, `target`, `survival`, and per field `decimals`, `unit`, `special`,
-`invalid`, `role` and `review`. Unlike there, a value is `required` unless the field says
+`invalid`, `role`, `perPatient` and `review`. Unlike there, a value is `required` unless the field says
 `required: false`.
 """
 
@@ -115,7 +115,8 @@ class Field(_Frozen):
 
     A field is modelled as *categories* (booleans, and whatever has an `enum`) or on a *lattice*
     (numbers, integers, dates: every value is `minimum + index * step`), or it is an *identifier*,
-    which is never modelled and is regenerated in the output.
+    which is never modelled and is regenerated in the output. `perPatient` says that all rows of a
+    patient hold the same value, as of sex or of what was asked once at enrolment.
     """
 
     name: str
@@ -131,6 +132,7 @@ class Field(_Frozen):
     role: Literal["protected", "identifier"] | None = None
     trueValues: Annotated[tuple[str, ...], BeforeValidator(_as_labels)] = TRUE_WORDS
     falseValues: Annotated[tuple[str, ...], BeforeValidator(_as_labels)] = FALSE_WORDS
+    perPatient: bool = False
     review: bool = False
 
     @field_validator("name")
@@ -351,6 +353,8 @@ class Schema(_Frozen):
             raise ValueError(
                 "patientKey needs maxRows, the declared largest number of rows kept per patient"
             )
+        if self.patientKey is None and any(field.perPatient for field in self.fields):
+            raise ValueError("perPatient goes with patientKey; without one each row is one patient")
         if self.patientKey is None and self.maxRows is not None:
             raise ValueError("maxRows goes with patientKey; without one each row is one patient")
         for field in self.fields:
@@ -403,8 +407,9 @@ class Schema(_Frozen):
 
     @cached_property
     def modelled(self) -> tuple[Field, ...]:
-        """The fields that the model sees, in the order of the file."""
-        return tuple(field for field in self.fields if field.name not in self.identifiers)
+        """The fields that the model sees: those of patients first, else in the order of the file."""
+        known = [field for field in self.fields if field.name not in self.identifiers]
+        return tuple(sorted(known, key=lambda field: not field.perPatient))
 
     @property
     def rows_per_patient(self) -> int:

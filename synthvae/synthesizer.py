@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from synthvae._checks import check_positive_integer
 from synthvae._progress import Progress, silent
-from synthvae.anchors import ColumnAnchor, measure_anchors
+from synthvae.anchors import measure_anchors
 from synthvae.errors import ConfigError, DataError
 from synthvae.model.calibration import calibrate_margins
 from synthvae.model.conditions import Condition, parse_conditions
@@ -326,7 +326,7 @@ class Synthesizer:
         where
             Conditions by column: a value, a list of categories, a pair (low, high) for numbers and
             dates, or None for missing. Records are drawn from the model given these, by
-            importance resampling over the order of the columns.
+            importance resampling over the order of the columns, each of a patient of its own.
         seed
             The same seed gives the same records on every machine, and more rows extend fewer;
             drawn from the operating system where none is given.
@@ -348,31 +348,35 @@ class Synthesizer:
             raise ConfigError(f"seed is {seed!r}; it must be a whole number of at least 0.")
         conditions = parse_conditions(where or {}, self.schema, state.layout.anchors)
         sampler = Sampler(state.layout, state.weights, state.offsets)
+        shared = sum(field.perPatient for field in self.schema.modelled)
         blocks: list[Ints] = []
-        made = 0
+        patients: list[Ints] = []
+        made = people = 0
         while made < rows:
-            block = _draw_block(sampler, conditions, int(seed), len(blocks))
-            blocks.append(block)
-            made += len(block)
-            progress("sampling", made / rows)
+            generator = block_generator(int(seed), len(blocks))
+            if conditions:
+                codes = _draw_under_conditions(sampler, conditions, generator)
+                whose = np.arange(len(codes))
+            else:
+                whose = _draw_patients(state.row_shares, generator)
+                codes = _draw_block(sampler, whose, shared, generator)
+            blocks.append(codes)
+            patients.append(whose + people)
+            made += len(codes)
+            people = int(patients[-1][-1]) + 1
+            progress("sampling", min(1.0, made / rows))
         frame = decode(np.concatenate(blocks)[:rows], self.schema)
-        return self._with_identifiers(frame, int(seed))
+        return self._with_identifiers(frame, np.concatenate(patients)[:rows])
 
-    def _with_identifiers(self, frame: pd.DataFrame, seed: int) -> pd.DataFrame:
-        """Add made-up identifiers: rows in a patient's number, drawn as they were measured."""
-        row = np.arange(1, len(frame) + 1)
-        patient = row
-        shares = self.state().row_shares
-        if shares is not None:
-            generator = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, 1))))
-            counts = generator.choice(np.arange(1, len(shares) + 1), len(frame), p=shares)
-            patient = np.repeat(row, counts)[: len(frame)]
+    def _with_identifiers(self, frame: pd.DataFrame, patients: Ints) -> pd.DataFrame:
+        """Add made-up identifiers, numbered from 1, and put the columns in the schema's order."""
         columns = {}
         for field in self.schema.fields:
             if field.name not in self.schema.identifiers:
                 columns[field.name] = frame[field.name]
                 continue
-            number = patient if field.name == self.schema.patientKey else row
+            of_patients = field.name == self.schema.patientKey
+            number = (patients if of_patients else np.arange(len(frame))) + 1
             if field.type in ("integer", "number"):
                 columns[field.name] = pd.Series(number)
             else:
@@ -405,30 +409,39 @@ class Synthesizer:
         return load_model(Path(path))
 
 
+def _draw_patients(row_shares: Floats | None, generator: np.random.Generator) -> Ints:
+    """Return whose each row of a block is, shape (rows,), with numbers of rows as measured."""
+    if row_shares is None:
+        return np.arange(BLOCK)
+    counts = generator.choice(np.arange(1, len(row_shares) + 1), BLOCK, p=row_shares)
+    return np.repeat(np.arange(BLOCK), counts)[:BLOCK]
+
+
 def _draw_block(
-    sampler: Sampler, conditions: Mapping[int, Condition], seed: int, block: int
+    sampler: Sampler, whose: Ints, shared: int, generator: np.random.Generator
 ) -> Ints:
     """Draw the codes of one block of records, shape (rows, columns)."""
-    generator = block_generator(seed, block)
-    shares = {j: condition.shares for j, condition in conditions.items()}
-    tokens, log_weights = sampler.draw(BLOCK, generator, shares or None)
-    if conditions:
-        chosen = _resample(log_weights, BLOCK // OVERSAMPLING, generator)
-        tokens = tokens[chosen]
+    firsts = np.searchsorted(whose, whose)
+    tokens, _ = sampler.draw(len(whose), generator, patients=(firsts, shared))
     columns = []
     for j, anchor in enumerate(sampler.layout.anchors):
-        limits = conditions[j].limits if j in conditions else None
-        columns.append(_decode_tokens(anchor, tokens[:, j], generator, limits))
+        codes = anchor.decode(tokens[:, j], generator.random(len(tokens)))
+        columns.append(codes[firsts] if j < shared else codes)
     return np.stack(columns, axis=1)
 
 
-def _decode_tokens(
-    anchor: ColumnAnchor,
-    tokens: Ints,
-    generator: np.random.Generator,
-    limits: tuple[int, int] | None,
+def _draw_under_conditions(
+    sampler: Sampler, conditions: Mapping[int, Condition], generator: np.random.Generator
 ) -> Ints:
-    return anchor.decode(tokens, generator.random(len(tokens)), limits)
+    """Draw the codes of records that meet conditions, each of a patient of its own."""
+    shares = {j: condition.shares for j, condition in conditions.items()}
+    tokens, log_weights = sampler.draw(BLOCK, generator, shares)
+    tokens = tokens[_resample(log_weights, BLOCK // OVERSAMPLING, generator)]
+    columns = []
+    for j, anchor in enumerate(sampler.layout.anchors):
+        limits = conditions[j].limits if j in conditions else None
+        columns.append(anchor.decode(tokens[:, j], generator.random(len(tokens)), limits))
+    return np.stack(columns, axis=1)
 
 
 def _resample(log_weights: Floats, count: int, generator: np.random.Generator) -> Ints:

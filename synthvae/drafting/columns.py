@@ -300,9 +300,11 @@ def _number(seen: _Values) -> dict[str, Any]:
     bounds = {"minimum": _tidy(round(low, digits)), "maximum": _tidy(round(high, digits))}
     if seen.decimals == 0:
         return {"type": "integer", "constraints": bounds}
-    if seen.decimals > MOST_DECIMALS:
-        return {"type": "number", "constraints": bounds}
-    return {"type": "number", "decimals": seen.decimals, "constraints": bounds}
+    decimals = seen.decimals
+    if decimals > MOST_DECIMALS:  # digits of a computation, not of a measurement
+        decimals = min(9, max(0, 3 - math.floor(math.log10(high - low))))
+    most = 14 - math.floor(math.log10(max(abs(low), abs(high), 1)))
+    return {"type": "number", "decimals": min(decimals, most), "constraints": bounds}
 
 
 def _tidy(value: float) -> float | int:

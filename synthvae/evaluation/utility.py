@@ -259,7 +259,7 @@ def _detail(task: _Task, test: Table, tables: Tables) -> str:
     text = (
         f"Tested on {counted(len(test), 'holdout row')} of {patients}; trained on "
         f" {counted(trained[0], 'synthetic row')} or {counted(trained[1], 'real row')} "
-        "('real': TRTR)."
+        "('real': TRTR). 'independent' learns from shuffled columns: anywhere around chance."
     )
     hidden = len(tables.schema.modelled) - len(task.columns) - 1
     if hidden:

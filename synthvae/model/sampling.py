@@ -40,7 +40,11 @@ class Sampler:
         ]
 
     def draw(
-        self, rows: int, generator: np.random.Generator, allowed: Mapping[int, Floats] | None = None
+        self,
+        rows: int,
+        generator: np.random.Generator,
+        allowed: Mapping[int, Floats] | None = None,
+        patients: tuple[Ints, int] | None = None,
     ) -> tuple[Ints, Floats]:
         """Draw one block of records.
 
@@ -50,6 +54,10 @@ class Sampler:
             How many; about `BLOCK` at a time is fastest.
         allowed
             For conditioned columns, the share of each token that may be drawn, shape (tokens,).
+        patients
+            The first row of each row's patient, shape (rows,), and how many of the first columns are
+            the same in all rows of a patient. These rows share their latent, so that each row alone
+            is distributed as without patients.
 
         Returns
         -------
@@ -61,6 +69,8 @@ class Sampler:
         layout = self.layout
         # Features and coefficients are held as (features, rows): every step touches whole rows.
         z = generator.standard_normal((rows, layout.settings.latent)).T
+        firsts, shared = (np.arange(rows), 0) if patients is None else patients
+        z = z[:, firsts]
         hidden = np.tanh(self._weights["decoder.weight"] @ z + self._bias("decoder"))
         start = self._weights["loadings.weight"] @ hidden + self._bias("loadings")
         uniforms = generator.random((layout.columns, rows))
@@ -79,6 +89,8 @@ class Sampler:
                 uniforms[j],
                 None if allowed is None else allowed.get(j),
             )
+            if j < shared:
+                chosen = chosen[firsts]
             tokens[j] = chosen
             log_weights += evidence
             features[own] = layout.bases[j].T[:, chosen]

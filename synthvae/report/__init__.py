@@ -1,7 +1,7 @@
 """The report: one offline page made from values, in pure stages.
 
     evaluation, guarantee, training curve, context      values, no data frame among them
-      -> `figures`, `panels`                            drawings as SVG text, each with its numbers
+      -> `roc`, `heatmaps`, `dots`, `curve`, `panels`   drawings as SVG text, each with its numbers
       -> `sections`                                     what each part of the page says
       -> `page`, with `templates/`                      one HTML file
 

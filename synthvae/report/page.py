@@ -6,8 +6,12 @@ import jinja2
 
 from synthvae.evaluation.values import Evaluation
 from synthvae.privacy.guarantee import Guarantee
-from synthvae.report import figures, panels, sections
+from synthvae.report import panels, sections
+from synthvae.report.curve import training_curve
+from synthvae.report.dots import score_dots
 from synthvae.report.drawing import Drawing
+from synthvae.report.heatmaps import association_maps
+from synthvae.report.roc import attack_roc
 from synthvae.report.values import RunContext, TrainingCurve
 from synthvae.report.words import count, counted, number, plain
 
@@ -34,16 +38,14 @@ def draw(
     margins = panels.margins(evaluation.margins)
     utility = [score for score in evaluation.scores if score.topic == "utility"]
     return Drawings(
-        roc=figures.attack_roc(evaluation.attacks, budget) if evaluation.attacks else None,
-        utility=figures.score_dots(utility),
+        roc=attack_roc(evaluation.attacks, budget) if evaluation.attacks else None,
+        utility=score_dots(utility),
         margins=margins[:_SHOWN_MARGINS],
         more_margins=margins[_SHOWN_MARGINS:],
         associations=(
-            figures.association_maps(evaluation.associations)
-            if evaluation.associations.columns
-            else None
+            association_maps(evaluation.associations) if evaluation.associations.columns else None
         ),
-        training=figures.training_curve(training) if training else None,
+        training=training_curve(training) if training else None,
     )
 
 

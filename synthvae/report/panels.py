@@ -7,14 +7,13 @@ from markupsafe import Markup, escape
 
 from synthvae.evaluation.values import Margin, Score
 from synthvae.report.drawing import Drawing, Table
-from synthvae.report.words import fit, number, share, shorten
+from synthvae.report.words import REAL, fit, number, share, shorten
 
 _WIDTH, _HEIGHT = 232, 112
 _ROWS = 7  # categories that have room for their names
 _STRIP = 150
 _SIGNS = {"up to ": "≤ ", "above ": "> "}
 _LEAST_SPAN = 0.02  # a strip shows differences below this as small
-REAL = ("real", "train", "trtr", "trained on real")
 
 
 def margins(found: Sequence[Margin]) -> tuple[Drawing, ...]:

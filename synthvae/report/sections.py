@@ -10,9 +10,9 @@ from synthvae.evaluation.values import Attack, Evaluation, PairDistance, Score, 
 from synthvae.privacy.guarantee import GaussianStage, Guarantee, TrainingStage
 from synthvae.report.ceiling import best_guess, ceiling, largest_auc, odds_factor
 from synthvae.report.drawing import Table
-from synthvae.report.figures import interval_text, reference_name
 from synthvae.report.panels import strip
 from synthvae.report.words import (
+    bound,
     count,
     counted,
     direction,
@@ -20,6 +20,8 @@ from synthvae.report.words import (
     number,
     plain,
     power,
+    range_text,
+    reference_name,
     share,
     shorten,
 )
@@ -104,7 +106,7 @@ def score_row(score: Score) -> ScoreRow:
         meaning=plain(score.meaning),
         detail=plain(score.detail),
         value=number(score.value) if ran else "not run",
-        interval=interval_text(score) if ran and score.interval is not None else "",
+        interval=range_text(score.interval) if ran and score.interval is not None else "",
         interval_note=note,
         references=references if ran else (),
         direction=direction(score.direction, score.goal),
@@ -201,7 +203,7 @@ def attack_row(attack: Attack, budget: tuple[float, float] | None) -> AttackRow:
         meaning=plain(attack.meaning),
         sizes=f"{count(attack.members)} members, {count(attack.non_members)} non-members",
         auc=number(attack.auc),
-        interval=f"{number(attack.auc_interval.low)} to {number(attack.auc_interval.high)}",
+        interval=range_text(attack.auc_interval),
         rates=tuple(rates),
         detection_limit=number(attack.detection_limit),
         tripwire=is_tripwire(attack),
@@ -227,7 +229,7 @@ def promise(guarantee: Guarantee) -> Promise:
     facts = (
         ("Unit of protection", plain(guarantee.unit)),
         ("Neighbouring tables", plain(guarantee.neighbours)),
-        ("ε spent", exact(guarantee.epsilon)),
+        ("ε spent", bound(guarantee.epsilon)),
         ("ε budget", exact(guarantee.epsilon_budget)),
         ("δ", exact(guarantee.delta)),
         ("Declared patients", count(guarantee.declared_patients)),
@@ -237,7 +239,7 @@ def promise(guarantee: Guarantee) -> Promise:
     )
     return Promise(
         void=why_void(guarantee),
-        epsilon=exact(guarantee.epsilon),
+        epsilon=bound(guarantee.epsilon, 3),
         delta=exact(guarantee.delta),
         facts=facts,
         stages=_stages(guarantee),
@@ -270,7 +272,7 @@ def _stages(guarantee: Guarantee) -> Table:
     head = ("Stage", "Mechanism", "Noise (σ)", "Releases", "Who takes part")
     note = (
         "σ is in units of the most that one patient can change. All stages are composed together; "
-        "anybody can recompute ε from these rows."
+        "anybody can recompute ε from the guarantee's file."
     )
     return Table(head, tuple(rows), note, words=5)
 
@@ -278,14 +280,14 @@ def _stages(guarantee: Guarantee) -> Table:
 def _plain_words(guarantee: Guarantee, budget: tuple[float, float]) -> tuple[str, ...]:
     epsilon, delta = budget
     factor = odds_factor(epsilon)
-    times = power(factor) if factor >= 1000 else number(factor, 2 if factor < 10 else 0)
+    times = power(factor) if factor >= 1000 else bound(factor, 2 if factor < 10 else 0)
     sentences = [
         "Imagine two worlds that differ in one patient only: in one the patient's record was used, "
         "in the other it was not. Whatever anybody concludes from the synthetic table, with any "
         f"method and any other knowledge, is at most {times} times as likely in one world as in "
         f"the other, but for a remainder of probability δ = {exact(delta)}.",
         f"A guess about one patient that would be right half the time by chance is right at most "
-        f"{share(best_guess(epsilon, delta))} of the time after the table is seen.",
+        f"{bound(100 * best_guess(epsilon, delta), 1)} % of the time after the table is seen.",
     ]
     if guarantee.declared_patients:
         expected = guarantee.declared_patients * delta

@@ -4,7 +4,10 @@ import math
 import re
 import unicodedata
 
+from synthvae.evaluation.values import Interval
+
 NONE = "–"
+REAL = ("real", "train", "trtr", "trained on real")  # references of models trained on real rows
 _DIGITS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _DIRECTIONS = {"higher": "higher is better", "lower": "lower is better"}
 _UNSAFE = re.compile(r"[\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
@@ -57,6 +60,21 @@ def exact(value: float | None) -> str:
     return f"{value:,.4g}".replace("-", "−") if abs(value) < 1000 else f"{value:,.0f}"
 
 
+def bound(value: float | None, decimals: int = 4) -> str:
+    """Return an upper bound, rounded up so that what is said is never less than what is true.
+
+    Examples
+    --------
+    >>> bound(1.00001), bound(0.99961), bound(1.0), bound(1.2e-6)
+    ('1.0001', '0.9997', '1', '1.2 × 10⁻⁶')
+    """
+    if value is None or not 1e-4 <= abs(value) < 1000:
+        return exact(value)
+    steps = value * 10**decimals
+    raised = math.ceil(steps - 1e-6) / 10**decimals
+    return f"{raised:.{decimals}f}".rstrip("0").rstrip(".")
+
+
 def count(value: int | None) -> str:
     """Return a whole number with its thousands apart."""
     return NONE if value is None else f"{value:,}"
@@ -78,6 +96,26 @@ def share(value: float | None, decimals: int = 1) -> str:
     if value is None or not math.isfinite(value):
         return NONE
     return f"{100 * value:.{decimals}f} %"
+
+
+def reference_name(name: str) -> str:
+    """Return what a reference is called in the report."""
+    known = {
+        "holdout": "real holdout",
+        "independent": "independent columns",
+        "chance": "chance",
+        "ideal": "ideal",
+        "bootstrap": "real, resampled",
+        **dict.fromkeys(REAL, "trained on real"),
+    }
+    return known.get(name, plain(name))
+
+
+def range_text(interval: Interval | None) -> str:
+    """Return an interval as text, or a dash."""
+    if interval is None:
+        return NONE
+    return f"{number(interval.low)} to {number(interval.high)}"
 
 
 def direction(name: str, goal: float | None) -> str:

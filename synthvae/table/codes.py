@@ -118,7 +118,8 @@ def inspect(frame: pd.DataFrame, schema: Schema) -> tuple[Ints, Bools, list[Prob
         cells = _encode_column(field, frame[field.name], schema.missingValues)
         codes[:, j], invalid[:, j] = cells.codes, cells.invalid
         problems += cells.problems
-    return codes, invalid, problems + _identifier_problems(frame, schema)
+    problems += _identifier_problems(frame, schema)
+    return codes, invalid, problems or _patient_problems(frame, codes, schema)
 
 
 def _column_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
@@ -176,6 +177,29 @@ def _identifier_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
                 "whole patients, or drop the column if it does not say whose row it is"
             )
             found.append(Problem(", ".join(names), int(repeated.sum()), rule, "", way_out))
+    return found
+
+
+def _patient_problems(frame: pd.DataFrame, codes: Ints, schema: Schema) -> list[Problem]:
+    """Return the per-patient columns whose values differ between rows of a patient."""
+    if schema.patientKey is None or schema.patientKey not in frame.columns:
+        return []
+    whose, _ = pd.factorize(frame[schema.patientKey].astype(str))
+    first = np.full(whose.max(initial=-1) + 1, -1)
+    first[whose[::-1]] = np.arange(len(whose))[::-1]
+    found = []
+    for j, field in enumerate(schema.modelled):
+        differs = codes[:, j] != codes[first[whose], j]
+        if field.perPatient and differs.any():
+            found.append(
+                Problem(
+                    field.name,
+                    int(differs.sum()),
+                    "another value than in the patient's first row",
+                    f"row {int(np.flatnonzero(differs)[0]) + 1}",
+                    "correct them, or take `perPatient` off the field",
+                )
+            )
     return found
 
 

@@ -32,11 +32,12 @@ def test_distances_worked_out_by_hand():
         }
     )
     published = table([0, 10], [0, 1])
-    # A copy; another category costs 1; half the range costs half in place and a quarter in rank.
+    # A copy; the whole range costs 1 in place and a half in rank (another category costs 1, so the
+    # second row is closer to the first published one); half the range costs half of that.
     asked = table([0, 10, 5], [0, 0, 0])
     found = distances(asked, published, schema)
     assert found[0] == 0
-    assert found[1] == pytest.approx(1)
+    assert found[1] == pytest.approx(np.sqrt(0.5 * 1**2 + 0.5 * 0.5**2))
     assert found[2] == pytest.approx(np.sqrt(0.5 * 0.5**2 + 0.5 * 0.25**2))
 
 
