@@ -10,6 +10,9 @@ from pathlib import Path
 
 from synthvae.errors import OutputExistsError, StorageError
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+OTHERS_FIRST = (errno.EEXIST, errno.ENOTEMPTY)
+
 
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
@@ -17,11 +20,82 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as cause:
-        if cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if cause.errno in NO_ROOM:
             raise StorageError(
-                f"There is no room left on the disk for {path}; what was there before is untouched."
+                f"There is no room left on the disk for {path}; what was there before is untouched. "
+                "Free some space, or choose another place."
             ) from cause
-        raise StorageError(f"{path} cannot be written: {cause.strerror or cause}.") from cause
+        raise StorageError(
+            f"{path} cannot be written: {cause.strerror or cause}; choose another place."
+        ) from cause
+
+
+def check_output(
+    path: Path,
+    force: bool,
+    *,
+    inputs: tuple[Path, ...] = (),
+    folder_of: tuple[str, ...] | None = None,
+) -> None:
+    """Refuse an output that cannot be written or would cost something, before any work is done.
+
+    Parameters
+    ----------
+    force
+        Whether what stands there is to be replaced.
+    inputs
+        What the work reads: never replaced.
+    folder_of
+        Names of what an output folder holds, where the output is a folder: one that holds anything
+        else is never replaced.
+
+    Raises
+    ------
+    OutputExistsError
+        Something stands at `path` and is not to be replaced.
+    StorageError
+        `path` cannot be written.
+    """
+    with storage_errors(path):
+        for given in inputs:
+            if given.exists() and _holds(path, given):
+                raise OutputExistsError(
+                    f"{path} is or holds the input {given}, which would be lost; choose another "
+                    "output."
+                )
+        refuse_existing(path, force)
+        if path.exists():
+            _check_kind(path, folder_of)
+        _try_to_write(path)
+
+
+def _holds(path: Path, given: Path) -> bool:
+    given = given.resolve()
+    return path.resolve() in (given, *given.parents)
+
+
+def _check_kind(path: Path, folder_of: tuple[str, ...] | None) -> None:
+    if folder_of is None and not path.is_file():
+        kind = "a folder" if path.is_dir() else "no ordinary file"
+        raise OutputExistsError(f"{path} is {kind}, where a file should go; name another output.")
+    if folder_of is None:
+        return
+    if not path.is_dir():
+        raise OutputExistsError(f"{path} is a file, where a folder should go; name another output.")
+    foreign = sorted({item.name for item in path.iterdir()} - set(folder_of))
+    if foreign:
+        raise OutputExistsError(
+            f"{path} holds '{foreign[0]}', which is not what synthvae would replace there; move it "
+            "away, or choose another output."
+        )
+
+
+def _try_to_write(path: Path) -> None:
+    """Make and remove a file where the draft will be, in the nearest folder that exists."""
+    folder = next(parent for parent in path.resolve().parents if parent.exists())
+    handle, name = tempfile.mkstemp(prefix=f".{path.resolve().name}.", suffix=".partial", dir=folder)
+    os.close(handle)
+    Path(name).unlink()
 
 
 def refuse_existing(path: Path, force: bool) -> None:
@@ -34,6 +108,7 @@ def refuse_existing(path: Path, force: bool) -> None:
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a draft's path that replaces `path` when the block ends, and vanishes if it fails."""
     with storage_errors(path):
+        path = path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
         os.close(handle)
@@ -41,7 +116,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         try:
             yield draft
             _sync(draft)
-            draft.chmod(0o644)
+            draft.chmod(0o666 & ~_umask())
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
@@ -54,27 +129,66 @@ def whole_folder(path: Path, force: bool = False) -> Iterator[Path]:
     Raises
     ------
     OutputExistsError
-        `path` exists and `force` is not given; checked before anything is made.
+        `path` exists and `force` is not given: checked before anything is made. If it came to be
+        meanwhile, the draft is kept beside it, under the name that the error says.
     """
     refuse_existing(path, force)
     with storage_errors(path):
+        path = path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
-        old = draft.with_suffix(".replaced")
         try:
             yield draft
             for file in draft.rglob("*"):
                 if file.is_file():
                     _sync(file)
-            draft.chmod(0o755)
-            if path.exists():
-                path.rename(old)
-            draft.rename(path)
+            draft.chmod(0o777 & ~_umask())
+            if force:
+                _replace_folder(draft, path)
+            elif not _take_place(draft, path):
+                beside = free_name(path)
+                draft.rename(beside)
+                raise OutputExistsError(
+                    f"{path} was written by somebody else meanwhile and is left alone; what was made "
+                    f"here is in {beside}."
+                )
         finally:
-            if old.exists() and not path.exists():
-                old.rename(path)
-            for leftover in (draft, old):
-                _remove(leftover)
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def free_name(path: Path) -> Path:
+    """Return the first of `path-2`, `path-3`, ... that does not exist."""
+    number = 2
+    while (beside := path.with_name(f"{path.name}-{number}")).exists():
+        number += 1
+    return beside
+
+
+def _take_place(draft: Path, path: Path) -> bool:
+    """Rename a folder to a name that should be free; return False where it is taken."""
+    if path.exists():
+        return False
+    try:
+        draft.rename(path)
+    except OSError as cause:
+        if cause.errno in OTHERS_FIRST:
+            return False
+        raise
+    return True
+
+
+def _replace_folder(draft: Path, path: Path) -> None:
+    """Put a folder in another's place; the other is back where this fails or is interrupted."""
+    old = draft.with_suffix(".replaced")
+    try:
+        while not _take_place(draft, path):  # somebody else may come in between
+            _remove(old)
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(old)
+    finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        _remove(old)
 
 
 def _remove(path: Path) -> None:
@@ -82,6 +196,12 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _sync(path: Path) -> None:

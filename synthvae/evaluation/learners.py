@@ -99,7 +99,7 @@ def predict_classes(
     if learner == "linear":
         prepare = LinearFeatures(seen_codes, fields)
         model = LogisticRegression(max_iter=300)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _one_thread():
             # Stopping after 300 steps is good enough for a ranking, and no fault of the caller's.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(prepare(seen_codes), labels)
@@ -120,7 +120,8 @@ def predict_numbers(
     seen_codes, numbers = fit
     if learner == "linear":
         prepare = LinearFeatures(seen_codes, fields)
-        return np.asarray(Ridge().fit(prepare(seen_codes), numbers).predict(prepare(codes)))
+        with _one_thread():
+            return np.asarray(Ridge().fit(prepare(seen_codes), numbers).predict(prepare(codes)))
     features, asked = tree_features(seen_codes, fields), tree_features(codes, fields)
     known = _known(features)
     model = HistGradientBoostingRegressor(max_iter=ROUNDS, **TREES)
@@ -137,8 +138,8 @@ def boosted_classes(features: Floats, labels: NDArray[Any], asked: Floats, round
 
 
 def _one_thread() -> Any:
-    """Keep the trees to one thread: on a busy machine, more of them wait for each other."""
-    return threadpool_limits(limits=1, user_api="openmp")
+    """Keep a fit to one thread: on a busy machine, more of them wait for each other."""
+    return threadpool_limits(limits=1)
 
 
 def _known(features: Floats) -> NDArray[np.bool_]:

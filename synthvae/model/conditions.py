@@ -1,6 +1,7 @@
 """Conditions on columns for sampling: which tokens may be drawn, and which lattice points."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,8 @@ def parse_conditions(
     ----------
     where
         For each column a value, a list of categories, or, for numbers and dates, a pair
-        (low, high) with both included and None for an open end; None alone means missing.
+        (low, high) with both included and None for an open end; None alone means missing. A
+        special value lies in a range as the number that it is.
 
     Raises
     ------
@@ -47,38 +49,85 @@ def parse_conditions(
     names = [field.name for field in schema.modelled]
     found = {}
     for name, value in where.items():
+        if name in schema.identifiers:
+            raise ConfigError(
+                f"where names {name!r}, an identifier: identifiers are made up, not modelled; give "
+                "conditions on other columns."
+            )
         if name not in names:
             raise ConfigError(
-                f"where names {name!r}, which is no modelled column{nearest(name, names)}."
+                f"where names {name!r}, which is no modelled column{nearest(str(name), names)}."
             )
         j = names.index(name)
-        field, anchor = schema.modelled[j], anchors[j]
-        if field.is_lattice and isinstance(value, tuple):
-            if len(value) != 2:
-                raise ConfigError(f"where {name!r} is {value!r}; a range is a pair (low, high).")
-            low = 0 if value[0] is None else _code(field, value[0], schema)
-            high = anchor.size - 1 if value[1] is None else _code(field, value[1], schema)
-            if low < 0 or high < low:
-                raise ConfigError(f"where {name!r} is {value!r}; the range is empty.")
-            found[j] = _range(anchor, low, high)
-            continue
-        values = list(value) if isinstance(value, list | set | tuple) else [value]
-        codes = [_code(field, item, schema) for item in values]
-        if field.is_lattice and len(codes) == 1 and codes[0] >= 0:
-            found[j] = _range(anchor, codes[0], codes[0])
-        elif field.is_lattice and any(code >= 0 for code in codes):
-            raise ConfigError(
-                f"where {name!r} lists several values; for a {field.type} give a range (low, high)."
-            )
-        else:
-            tokens = anchor.encode(np.array(codes, np.int64))
-            shares = np.zeros(anchor.tokens)
-            shares[tokens] = 1.0
-            found[j] = Condition(shares, None)
+        found[j] = _condition(schema.modelled[j], anchors[j], value, schema)
     return found
 
 
-def _range(anchor: ColumnAnchor, low: int, high: int) -> Condition:
+def _condition(field: Field, anchor: ColumnAnchor, value: Any, schema: Schema) -> Condition:
+    if field.is_lattice and isinstance(value, tuple):
+        return _range(field, anchor, value, schema)
+    values = list(value) if isinstance(value, list | set | frozenset | tuple) else [value]
+    if not values:
+        raise ConfigError(f"where {field.name!r} lists no value; name at least one.")
+    codes = [_code(field, item, schema) for item in values]
+    if field.is_lattice and len(codes) == 1 and codes[0] >= 0:
+        return _points(anchor, codes[0], codes[0])
+    if field.is_lattice and any(code >= 0 for code in codes):
+        raise ConfigError(
+            f"where {field.name!r} lists several values; for a {field.type} give a range (low, high)."
+        )
+    shares = np.zeros(anchor.tokens)
+    shares[anchor.encode(np.array(codes, np.int64))] = 1.0
+    return Condition(shares, None)
+
+
+def _range(
+    field: Field, anchor: ColumnAnchor, value: tuple[Any, ...], schema: Schema
+) -> Condition:
+    """Return the condition of lying in a range: its lattice points, and special values in it."""
+    if len(value) != 2:
+        raise ConfigError(f"where {field.name!r} is {value!r}; a range is a pair (low, high).")
+    low, high = (None if end is None or end is pd.NA else end for end in value)
+    first, last = 0, anchor.size - 1
+    if low is not None:
+        first = _end(field, low, math.ceil, schema)
+    if high is not None:
+        last = _end(field, high, math.floor, schema)
+    specials = [
+        anchor.bins + i for i, special in enumerate(field.special) if _holds(field, low, high, special)
+    ]
+    if last < first and not specials:
+        raise ConfigError(
+            f"where {field.name!r} is from {low} to {high}, which holds no value of the column; give "
+            "the lower end first."
+        )
+    condition = _points(anchor, first, last)
+    condition.shares[specials] = 1.0
+    return condition
+
+
+def _end(field: Field, value: Any, rounded: Callable[[Any], int], schema: Schema) -> int:
+    """Return the lattice point at, or just inside of, one end of a range."""
+    code = _code(field, value, schema)
+    if code == MISSING:
+        raise ConfigError(f"where {field.name!r} has a missing end; leave an open end out.")
+    if isinstance(value, str) and not field.format_:
+        value = value.strip()
+    try:
+        return field.units_of(value, rounded) - field.first_unit
+    except ValueError:  # a date in a form that only the table's reader knows
+        return code
+
+
+def _holds(field: Field, low: Any, high: Any, special: float) -> bool:
+    """Whether a special value lies in a range, whose open ends are the field's bounds."""
+    bottom = field.constraints.minimum if low is None else low
+    top = field.constraints.maximum if high is None else high
+    return float(bottom or 0) <= special <= float(top or 0)
+
+
+def _points(anchor: ColumnAnchor, low: int, high: int) -> Condition:
+    """Return the condition of lying on one of the lattice points from `low` to `high`."""
     inside = anchor.within(low, high)
     shares = np.zeros(anchor.tokens)
     mass = np.bincount(anchor.cell_bin, anchor.cell_mass * inside, minlength=anchor.bins)
