@@ -93,7 +93,9 @@ def _check_kind(path: Path, folder_of: tuple[str, ...] | None) -> None:
 def _try_to_write(path: Path) -> None:
     """Make and remove a file where the draft will be, in the nearest folder that exists."""
     folder = next(parent for parent in path.resolve().parents if parent.exists())
-    handle, name = tempfile.mkstemp(prefix=f".{path.resolve().name}.", suffix=".partial", dir=folder)
+    handle, name = tempfile.mkstemp(
+        prefix=f".{path.resolve().name}.", suffix=".partial", dir=folder
+    )
     os.close(handle)
     Path(name).unlink()
 

@@ -1,9 +1,9 @@
 """Saved models: a folder of safetensors and JSON, versioned, without pickle and without real rows.
 
-    model.json          version, settings, column layout, checksum of the arrays
-    model.safetensors   weights, calibration, anchors
-    guarantee.json      what is promised
-    schema.yaml         the public facts that the model was fitted with
+model.json          version, settings, column layout, checksum of the arrays
+model.safetensors   weights, calibration, anchors
+guarantee.json      what is promised
+schema.yaml         the public facts that the model was fitted with
 """
 
 import hashlib

@@ -118,7 +118,9 @@ def sample(
     ] = None,
     where: Annotated[
         list[str] | None,
-        typer.Option(help="A condition: column=value, column=a|b, or column=low..high; repeatable."),
+        typer.Option(
+            help="A condition: column=value, column=a|b, or column=low..high; repeatable."
+        ),
     ] = None,
     seed: Seed = None,
     force: Force = False,

@@ -1,10 +1,18 @@
 """One run's settings: which table, which budget, where the results go."""
 
-import math
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from synthvae._yaml import read_mapping
 from synthvae.errors import ConfigError
@@ -16,13 +24,42 @@ class _Frozen(BaseModel):
 
 
 def _as_epsilon(value: Any) -> Any:
-    return None if isinstance(value, str) and value.strip().lower() == "none" else value
+    if value is None:
+        raise ValueError("must be a number above 0, or the word none for no privacy")
+    if isinstance(value, str) and value.strip().lower() == "none":
+        return None
+    return _as_number(value)
+
+
+def _as_number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+def _as_path(value: Any) -> Any:
+    if isinstance(value, str) and not value.strip("\0"):
+        raise ValueError("must be a path")
+    return Path(value).expanduser() if isinstance(value, str) else value
+
+
+def _as_settings(value: Any) -> Any:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if isinstance(item, bool) or not isinstance(item, int | float):
+                raise ValueError(f"{name} must be a number, not {item!r}")
+    return value
+
+
+AnyPath = Annotated[Path, BeforeValidator(_as_path)]
+Whole = Annotated[int, BeforeValidator(_as_number)]
+Real = Annotated[float, BeforeValidator(_as_number)]
 
 
 class Source(_Frozen):
     """Where the table comes from: a file, or a data set that a dependency ships."""
 
-    path: Path | None = None
+    path: AnyPath | None = None
     dataset: Literal["randhie"] | None = None
     delimiter: str = ","
 
@@ -56,28 +93,36 @@ class RunConfig(_Frozen):
         Sizes and schedule in place of the public rule's, by name.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: str
     title: str | None = None
     purpose: str | None = None
     data: Source
-    schema_path: Annotated[Path, Field(alias="schema")]
-    epsilon: Annotated[float | None, BeforeValidator(_as_epsilon)]
-    delta: float | None = None
-    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    rows: Annotated[int | None, Field(ge=1)] = None
-    seed: Annotated[int, Field(ge=0)] = 0
-    out: Path = Path("reports")
-    settings: dict[str, int | float] = {}
+    schema_path: Annotated[AnyPath, Field(alias="schema")]
+    # Whether a budget is one is said where it is spent, with an exit code of its own.
+    epsilon: Annotated[
+        float | None, Field(allow_inf_nan=True), BeforeValidator(_as_epsilon)
+    ]
+    delta: Annotated[float | None, Field(allow_inf_nan=True), BeforeValidator(_as_number)] = None
+    holdout: Annotated[Real, Field(gt=0, lt=1)] = 0.2
+    rows: Annotated[Whole, Field(ge=1)] | None = None
+    seed: Annotated[Whole, Field(ge=0)] = 0
+    out: AnyPath = Path("reports")
+    settings: Annotated[dict[str, int | float], BeforeValidator(_as_settings)] = {}
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+            raise ValueError(
+                "names a folder: use up to 100 letters, digits, dots, dashes and underscores, and "
+                "begin with a letter or digit"
+            )
+        return value
 
     @property
     def folder(self) -> Path:
         """The folder of results."""
         return self.out / self.name
-
-    @property
-    def private(self) -> bool:
-        """Whether there is a privacy budget."""
-        return self.epsilon is not None and math.isfinite(self.epsilon)
 
     @classmethod
     def load(cls, path: str | Path) -> "RunConfig":

@@ -171,9 +171,7 @@ def write_custodian(
     if curve is not None:
         (folder / "training_curve.json").write_text(curve.model_dump_json(indent=1) + "\n")
     (folder / "context.json").write_text(context.model_dump_json(indent=1) + "\n")
-    (folder / "guarantee.json").write_text(
-        synthesizer.guarantee.model_dump_json(indent=1) + "\n"
-    )
+    (folder / "guarantee.json").write_text(synthesizer.guarantee.model_dump_json(indent=1) + "\n")
     if evaluation is not None:
         from synthvae.report import render
 

@@ -16,7 +16,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -505,6 +505,8 @@ def explain(cause: ValidationError, model: type[BaseModel], value: dict[str, Any
             sentences.append(f"{where}: missing")
         else:
             message = error["msg"].removeprefix("Value error, ")
+            if error["type"] in ("model_type", "dict_type"):
+                message = "must be a mapping of names to values"
             shown = error.get("input")
             got = f" (got {_brief(shown)})" if isinstance(shown, str | int | float | bool) else ""
             sentences.append(f"{where}: {message}{got}" if where else message)
@@ -517,16 +519,9 @@ def _where(
     """Return a location as text (a field by its column's name) and the model that owns it."""
     words: list[str] = []
     owner: type[BaseModel] | None = model
-    nested: dict[str, type[BaseModel]] = {
-        "fields": Field,
-        "constraints": Constraints,
-        "target": Target,
-        "survival": Survival,
-    }
     for depth, part in enumerate(location):
-        last = depth == len(location) - 1
-        if isinstance(part, str) and part in nested and not last and model is Schema:
-            owner = nested[part]
+        if isinstance(part, str) and depth < len(location) - 1:
+            owner = _model_of(owner, part) or owner
         value = _step(value, part)
         if isinstance(part, int):
             named = value.get("name") if isinstance(value, dict) else None
@@ -538,6 +533,19 @@ def _where(
         ):
             words.append(part)
     return ", ".join(words), owner
+
+
+def _model_of(owner: type[BaseModel] | None, key: str) -> type[BaseModel] | None:
+    """Return the model that a key's value is read as (or is a list of), where it is one."""
+    fields = owner.model_fields if owner else {}
+    field = next((f for name, f in fields.items() if key in (name, f.alias)), None)
+    kinds: list[Any] = [field.annotation] if field else []
+    while kinds:
+        kind = kinds.pop()
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+        kinds += get_args(kind)
+    return None
 
 
 def _step(value: Any, part: int | str) -> Any:

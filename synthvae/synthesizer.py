@@ -164,9 +164,7 @@ class Synthesizer:
         return self._state
 
     @classmethod
-    def from_state(
-        cls, schema: Schema, state: FittedState, guarantee: Guarantee
-    ) -> "Synthesizer":
+    def from_state(cls, schema: Schema, state: FittedState, guarantee: Guarantee) -> "Synthesizer":
         """Return a fitted synthesizer from its parts; it samples, and cannot be fitted further."""
         made = cls.__new__(cls)
         made.schema, made._state, made._guarantee, made._curve = schema, state, guarantee, None
@@ -417,9 +415,7 @@ def _draw_patients(row_shares: Floats | None, generator: np.random.Generator) ->
     return np.repeat(np.arange(BLOCK), counts)[:BLOCK]
 
 
-def _draw_block(
-    sampler: Sampler, whose: Ints, shared: int, generator: np.random.Generator
-) -> Ints:
+def _draw_block(sampler: Sampler, whose: Ints, shared: int, generator: np.random.Generator) -> Ints:
     """Draw the codes of one block of records, shape (rows, columns)."""
     firsts = np.searchsorted(whose, whose)
     tokens, _ = sampler.draw(len(whose), generator, patients=(firsts, shared))

@@ -1,6 +1,6 @@
 """Anchors: the private one-way marginals from which the model starts.
 
-    codes -> `measure` (grids, noisy counts) -> `ColumnAnchor` (tokens, masses) -> `basis` (features)
+codes -> `measure` (grids, noisy counts) -> `ColumnAnchor` (tokens, masses) -> `basis` (features)
 """
 
 from synthvae.anchors.basis import basis

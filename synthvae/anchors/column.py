@@ -10,6 +10,7 @@ from synthvae.table.codes import FIRST_SPECIAL, MISSING
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+TRACE = 1e-12  # mass that any range of points has, in proportion to its length
 
 
 @dataclass(frozen=True)
@@ -68,16 +69,18 @@ class ColumnAnchor:
         tokens = np.where(codes <= FIRST_SPECIAL, self.bins + FIRST_SPECIAL - codes, tokens)
         return np.where(codes == MISSING, self.tokens - 1, tokens)
 
-    def within(self, low: int, high: int) -> Floats:
-        """Return the share of each cell's points from `low` to `high`, both included."""
+    def mass_within(self, low: int, high: int) -> Floats:
+        """Return the mass of each cell's points from `low` to `high`, both included.
+
+        It is never quite zero where there is such a point, so that any range can be drawn from.
+        """
         first = np.maximum(self.starts, low)
         last = np.minimum(self.starts + self.cell_sizes, high + 1)
-        inside: Floats = np.maximum(last - first, 0) / self.cell_sizes
-        return inside
+        inside = np.maximum(last - first, 0) / self.cell_sizes
+        mass: Floats = inside * np.maximum(self.cell_mass, TRACE * self.cell_sizes / self.size)
+        return mass
 
-    def decode(
-        self, tokens: Ints, uniforms: Floats, limits: tuple[int, int] | None = None
-    ) -> Ints:
+    def decode(self, tokens: Ints, uniforms: Floats, limits: tuple[int, int] | None = None) -> Ints:
         """Draw a code for each token: a cell of its bin by mass, then a point of the cell.
 
         Parameters
@@ -92,7 +95,7 @@ class ColumnAnchor:
         starts, sizes, mass = self.starts, self.cell_sizes, self.cell_mass
         if limits is not None:
             low, high = limits
-            mass = mass * self.within(low, high)
+            mass = self.mass_within(low, high)
             sizes = np.minimum(starts + sizes, high + 1) - np.maximum(starts, low)
             starts = np.maximum(starts, low)
         ends = np.cumsum(mass)
@@ -108,6 +111,8 @@ class ColumnAnchor:
         below = ends[cells] - mass[cells]
         part = np.clip((aim - below) / np.maximum(mass[cells], 1e-300), 0.0, 1.0 - 1e-12)
         codes = starts[cells] + (part * np.maximum(sizes[cells], 1)).astype(np.int64)
+        if limits is not None:
+            codes = np.clip(codes, *limits)  # where rounding left the range
         codes = np.where(tokens >= self.bins, FIRST_SPECIAL - (tokens - self.bins), codes)
         if self.nullable:
             codes = np.where(tokens == self.tokens - 1, MISSING, codes)

@@ -81,9 +81,7 @@ def _condition(field: Field, anchor: ColumnAnchor, value: Any, schema: Schema) -
     return Condition(shares, None)
 
 
-def _range(
-    field: Field, anchor: ColumnAnchor, value: tuple[Any, ...], schema: Schema
-) -> Condition:
+def _range(field: Field, anchor: ColumnAnchor, value: tuple[Any, ...], schema: Schema) -> Condition:
     """Return the condition of lying in a range: its lattice points, and special values in it."""
     if len(value) != 2:
         raise ConfigError(f"where {field.name!r} is {value!r}; a range is a pair (low, high).")
@@ -94,7 +92,9 @@ def _range(
     if high is not None:
         last = _end(field, high, math.floor, schema)
     specials = [
-        anchor.bins + i for i, special in enumerate(field.special) if _holds(field, low, high, special)
+        anchor.bins + i
+        for i, special in enumerate(field.special)
+        if _holds(field, low, high, special)
     ]
     if last < first and not specials:
         raise ConfigError(
@@ -115,7 +115,7 @@ def _end(field: Field, value: Any, rounded: Callable[[Any], int], schema: Schema
         value = value.strip()
     try:
         return field.units_of(value, rounded) - field.first_unit
-    except ValueError:  # a date in a form that only the table's reader knows
+    except (ValueError, ArithmeticError):  # a date in a form that only the table's reader knows
         return code
 
 
@@ -128,9 +128,8 @@ def _holds(field: Field, low: Any, high: Any, special: float) -> bool:
 
 def _points(anchor: ColumnAnchor, low: int, high: int) -> Condition:
     """Return the condition of lying on one of the lattice points from `low` to `high`."""
-    inside = anchor.within(low, high)
     shares = np.zeros(anchor.tokens)
-    mass = np.bincount(anchor.cell_bin, anchor.cell_mass * inside, minlength=anchor.bins)
+    mass = np.bincount(anchor.cell_bin, anchor.mass_within(low, high), minlength=anchor.bins)
     shares[: anchor.bins] = mass / anchor.mass[: anchor.bins]
     return Condition(shares, (low, high))
 
@@ -140,9 +139,19 @@ def _code(field: Field, value: Any, schema: Schema) -> int:
         if not field.nullable:
             raise ConfigError(f"where {field.name!r} is missing, but the column is never missing.")
         return MISSING
-    only = Schema(fields=(field,), missingValues=schema.missingValues)
+    alone = field.model_copy(update={"perPatient": False})
+    only = Schema(fields=(alone,), missingValues=schema.missingValues)
     codes, invalid, problems = inspect(pd.DataFrame({field.name: [value]}), only)
     if problems or invalid.any():
         rule = problems[0].rule if problems else "outside what the schema declares"
-        raise ConfigError(f"where {field.name!r} is {value!r}, which is {rule}.")
+        raise ConfigError(f"where {field.name!r} is {value!r}, which is {rule}; {_choices(field)}.")
     return int(codes[0, 0])
+
+
+def _choices(field: Field) -> str:
+    """Return what a condition on a column may say."""
+    rules = field.constraints
+    if field.is_lattice:
+        return f"the schema declares {rules.minimum} to {rules.maximum}"
+    listed = ", ".join(field.categories[:6]) + (", ..." if len(field.categories) > 6 else "")
+    return f"the schema declares {listed}"

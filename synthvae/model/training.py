@@ -75,9 +75,7 @@ class PatientTensor:
     Shapes (patients, features) where each patient has one row, otherwise (patients, rows, features).
     """
 
-    def __init__(
-        self, features: NDArray[np.float64], rows: NDArray[np.int64], latent: int
-    ) -> None:
+    def __init__(self, features: NDArray[np.float64], rows: NDArray[np.int64], latent: int) -> None:
         self.latent = latent
         self.features = torch.tensor(features, dtype=torch.float32)
         self.rows = torch.from_numpy(rows)
@@ -126,9 +124,7 @@ def train_privately(
     steps, losses = [], []
     for step in range(stage.steps):
         adam.param_groups[0]["lr"] = settings.learning_rate * (1 - step / stage.steps)
-        drawn = torch.from_numpy(
-            np.flatnonzero(stream.bernoulli(len(data), stage.sampling_rate))
-        )
+        drawn = torch.from_numpy(np.flatnonzero(stream.bernoulli(len(data), stage.sampling_rate)))
         beta = kl_weight(settings.kl_weight, settings.kl_warmup, step, stage.steps)
         total = _accumulate(clipped, optimizer, data, drawn, chunk, beta, generator)
         optimizer.zero_grad(set_to_none=True)
