@@ -4,14 +4,16 @@ Exit code 0 only when the job is done. An error is one readable sentence on stde
 of its own kind (see `synthvae.errors`); `--debug` shows where it came from.
 """
 
+import os
+import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from synthvae.errors import ConfigError, SynthvaeError
+from synthvae.errors import ConfigError, StorageError, SynthvaeError
 
 app = typer.Typer(
     name="synthvae",
@@ -25,6 +27,7 @@ schema_app = typer.Typer(help="Draft or check a schema file.", no_args_is_help=T
 app.add_typer(schema_app, name="schema")
 
 INTERRUPTED = 130
+UNTOUCHED = "what was there before is untouched."
 Table = Annotated[Path, typer.Argument(help="A CSV or Parquet file, by its ending.")]
 SchemaFile = Annotated[Path, typer.Option("--schema", help="The table's schema, YAML or JSON.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
@@ -63,8 +66,8 @@ def run(
     settings = RunConfig.load(config)
     changes: dict[str, object] = {}
     if epsilon is not None:
-        changes |= {"epsilon": _epsilon(epsilon)}
-        changes |= {"delta": None} if _epsilon(epsilon) is None else {}
+        budget = _epsilon(epsilon)
+        changes |= {"epsilon": budget} | ({"delta": None} if budget is None else {})
     if out is not None:
         changes |= {"out": out}
     settings = settings.model_copy(update=changes)
@@ -89,17 +92,19 @@ def fit(
     force: Force = False,
 ) -> None:
     """Train a model on a table under a privacy budget."""
-    from synthvae._files import refuse_existing
+    from synthvae._checks import check_positive_integer
+    from synthvae._files import check_output
     from synthvae._progress import console_progress
+    from synthvae.artefact import FILES
     from synthvae.console import print_fit
     from synthvae.schema import Schema
     from synthvae.synthesizer import Synthesizer
     from synthvae.table import read_table
 
-    refuse_existing(out, force)
+    check_output(out, force, inputs=(table, schema), folder_of=FILES)
     facts = Schema.load(schema)
     if patients is not None:
-        facts = facts.replace(patients=patients)
+        facts = facts.replace(patients=check_positive_integer("patients", patients))
     budget = _epsilon(epsilon)
     synthesizer = Synthesizer(facts, budget, None if budget is None else delta)
     frame = read_table(table, delimiter)
@@ -126,13 +131,14 @@ def sample(
     force: Force = False,
 ) -> None:
     """Draw synthetic records from a model."""
-    from synthvae._files import refuse_existing
+    from synthvae._files import check_output
     from synthvae._progress import console_progress
-    from synthvae.console import print_sample, read_conditions
+    from synthvae.console import check_ending, print_sample, read_conditions
     from synthvae.synthesizer import Synthesizer
     from synthvae.table import write_table
 
-    refuse_existing(out, force)
+    check_ending(out, ".csv", ".txt", ".parquet", ".pq")
+    check_output(out, force)
     synthesizer = Synthesizer.load(model)
     conditions = read_conditions(where or [], synthesizer.schema)
     with console_progress() as progress:
@@ -153,14 +159,15 @@ def evaluate(
     force: Force = False,
 ) -> None:
     """Score anybody's synthetic table against real rows."""
-    from synthvae._files import refuse_existing
+    from synthvae._files import check_output
     from synthvae._progress import console_progress, steps_of
-    from synthvae.console import print_evaluation
+    from synthvae.console import check_ending, print_evaluation
     from synthvae.evaluation import evaluate as score
     from synthvae.schema import Schema
     from synthvae.table import read_table
 
-    refuse_existing(out, force)
+    check_ending(out, ".json", ".html")
+    check_output(out, force, inputs=(synthetic, train, holdout, schema))
     facts = Schema.load(schema)
     real, unseen, made = (read_table(path, delimiter) for path in (train, holdout, synthetic))
     with console_progress() as progress:
@@ -180,11 +187,11 @@ def report(
     force: Force = False,
 ) -> None:
     """Make the report again from saved values."""
-    from synthvae._files import refuse_existing, whole_file
+    from synthvae._files import check_output, whole_file
     from synthvae.pipeline import read_report_inputs
     from synthvae.report import render
 
-    refuse_existing(out, force)
+    check_output(out, force, inputs=(evaluation, *([guarantee] if guarantee else [])))
     page = render(*read_report_inputs(evaluation, guarantee))
     with whole_file(out) as draft:
         draft.write_text(page, encoding="utf-8")
@@ -199,11 +206,11 @@ def schema_init(
     force: Force = False,
 ) -> None:
     """Draft a schema from a table; whatever was read off the data is marked for review."""
-    from synthvae._files import refuse_existing, whole_file
+    from synthvae._files import check_output, whole_file
     from synthvae.drafting import draft_yaml
     from synthvae.table import read_table
 
-    refuse_existing(out, force)
+    check_output(out, force, inputs=(table,))
     text = draft_yaml(read_table(table, delimiter), table.stem)
     with whole_file(out) as draft:
         draft.write_text(text, encoding="utf-8")
@@ -242,33 +249,68 @@ def _epsilon(text: str) -> float | None:
         raise ConfigError(f"epsilon is {text!r}; give a number above 0, or none.") from None
 
 
+class _Stopped(KeyboardInterrupt):
+    """A signal that asks the program to end, handled like Ctrl-C so that nothing half-made stays."""
+
+    exit_code = INTERRUPTED
+
+
+def _stop(number: int, _frame: object) -> NoReturn:
+    stopped = _Stopped(f"Stopped by {signal.Signals(number).name}; {UNTOUCHED}")
+    stopped.exit_code = 128 + number
+    raise stopped
+
+
 def main() -> None:
     """Run the command line; the entry point of the `synthvae` command."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _stop)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # names of columns may not fit a terminal's encoding
+            stream.reconfigure(errors="backslashreplace")
+    # Wherever it stands, so that it can be put after the command that failed.
     debug = "--debug" in sys.argv
+    code = _run_app([word for word in sys.argv[1:] if word != "--debug"], debug)
     try:
-        code = app(standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _run_app(words: list[str], debug: bool) -> int:
+    try:
+        code = app(words, standalone_mode=False)
     except SynthvaeError as error:
         _complain(str(error), debug)
-        code = error.exit_code
+        return error.exit_code
     except typer.Exit as leave:
-        code = leave.exit_code
-    except (typer.Abort, KeyboardInterrupt):
-        _complain("Interrupted; what was there before is untouched.", debug)
-        code = INTERRUPTED
+        return leave.exit_code
+    except (typer.Abort, KeyboardInterrupt) as stop:
+        cause = stop.__cause__ if isinstance(stop.__cause__, KeyboardInterrupt) else stop
+        _complain(str(cause) or f"Interrupted; {UNTOUCHED}", debug)
+        return getattr(cause, "exit_code", INTERRUPTED)
     except BrokenPipeError:
-        code = 1
+        return 1
+    except MemoryError:
+        _complain(f"There is not enough memory for this; {UNTOUCHED}", debug)
+        return 1
+    except OSError as error:
+        _complain(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.", debug)
+        return StorageError.exit_code
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):
             error.show()  # wrong options: the command line's own message
-            code = error.exit_code
-        else:
-            _complain(
-                f"Something failed that should not have ({type(error).__name__}: {error}). "
-                "Please report it with what --debug prints.",
-                debug,
-            )
-            code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+            return int(error.exit_code)
+        _complain(
+            f"Something failed that should not have ({type(error).__name__}: {error}). "
+            "Please report it with what --debug prints.",
+            debug,
+        )
+        return 1
+    return code if isinstance(code, int) else 0
 
 
 def _complain(message: str, debug: bool) -> None:

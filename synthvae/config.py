@@ -99,9 +99,7 @@ class RunConfig(_Frozen):
     data: Source
     schema_path: Annotated[AnyPath, Field(alias="schema")]
     # Whether a budget is one is said where it is spent, with an exit code of its own.
-    epsilon: Annotated[
-        float | None, Field(allow_inf_nan=True), BeforeValidator(_as_epsilon)
-    ]
+    epsilon: Annotated[float | None, Field(allow_inf_nan=True), BeforeValidator(_as_epsilon)]
     delta: Annotated[float | None, Field(allow_inf_nan=True), BeforeValidator(_as_number)] = None
     holdout: Annotated[Real, Field(gt=0, lt=1)] = 0.2
     rows: Annotated[Whole, Field(ge=1)] | None = None

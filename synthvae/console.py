@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from synthvae.evaluation.values import Evaluation, Score
     from synthvae.pipeline import RunResult
     from synthvae.privacy.guarantee import Guarantee
-    from synthvae.schema import Schema
+    from synthvae.schema import Field, Schema
     from synthvae.synthesizer import Synthesizer
 
 
@@ -39,14 +39,16 @@ def print_evaluation(evaluation: "Evaluation", path: Path | None = None) -> None
     """Print the scores as a table, with their references."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=f"Scores of {evaluation.name}", title_justify="left")
+    # Names come from the schema: a bracket in them is no markup.
+    table = Table(title=Text(f"Scores of {evaluation.name}"), title_justify="left")
     table.add_column("score", overflow="fold")
     table.add_column("better")
     for name in ("synthetic", "95 % interval", "real holdout", "independent"):
         table.add_column(name, justify="right", no_wrap=True)
     for score in evaluation.scores:
-        table.add_row(*_score_row(score))
+        table.add_row(*map(Text, _score_row(score)))
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)
@@ -82,28 +84,46 @@ def print_run(result: "RunResult") -> None:
     typer.echo(f"  to look at    {result.folder / 'custodian' / 'report.html'}  (not for release)")
 
 
+def check_ending(path: Path, *endings: str) -> None:
+    """Raise `ConfigError` where a file's ending is none that can be written."""
+    if path.suffix.lower() not in endings:
+        raise ConfigError(f"out is {path}; its name must end in {' or '.join(endings)}.")
+
+
 def read_conditions(texts: list[str], schema: "Schema") -> dict[str, Any]:
     """Return conditions from `column=value`, `column=a|b`, `column=low..high` and `column=`.
 
     Raises
     ------
     ConfigError
-        A text has no equals sign.
+        A text has no equals sign, or two name the same column.
     """
     found: dict[str, Any] = {}
-    lattice = {field.name for field in schema.modelled if field.is_lattice}
+    fields = {field.name: field for field in schema.modelled}
     for text in texts:
         # Column names may hold equals signs: the longest one that fits is meant.
         names = [name for name in schema.names if text.startswith(f"{name}=")]
         if not names and "=" not in text:
             raise ConfigError(f"where is {text!r}; write it as column=value.")
         name = max(names, key=len) if names else text.partition("=")[0]
-        value = text[len(name) + 1 :]
-        if value == "":
-            found[name] = None
-        elif name in lattice and ".." in value:
-            low, _, high = value.partition("..")
-            found[name] = (low or None, high or None)
-        else:
-            found[name] = value.split("|") if "|" in value and name not in lattice else value
+        if name in found:
+            raise ConfigError(
+                f"where names {name!r} twice; give one condition a column: column=a|b for several "
+                "categories, column=low..high for a range."
+            )
+        found[name] = _read_value(text[len(name) + 1 :], fields.get(name))
     return found
+
+
+def _read_value(value: str, field: "Field | None") -> Any:
+    """Return one condition's value: text, a list of categories, a pair, or None for missing."""
+    if field is not None and value in field.categories:
+        return value
+    if value == "":
+        return None
+    if field is not None and field.is_lattice and ".." in value:
+        low, _, high = value.partition("..")
+        return (low or None, high or None)
+    if field is None or field.is_lattice or "|" not in value:
+        return value
+    return value.split("|")

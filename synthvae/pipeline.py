@@ -4,19 +4,25 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import pandas as pd
 from pydantic import BaseModel, ValidationError
 
-from synthvae._files import refuse_existing, whole_folder
+from synthvae._files import check_output, free_name, whole_folder
 from synthvae._progress import Progress, silent, steps_of
 from synthvae.config import RunConfig, Source
-from synthvae.errors import ConfigError, InputFileError, SynthvaeError
+from synthvae.errors import (
+    ConfigError,
+    DataError,
+    EvaluationError,
+    InputFileError,
+    SynthvaeError,
+)
 from synthvae.report.values import RunContext, TrainingCurve, data_dictionary
 from synthvae.schema import Schema, explain
 from synthvae.settings import Settings, settings_for
-from synthvae.synthesizer import Synthesizer
+from synthvae.synthesizer import FEWEST_PATIENTS, Synthesizer, check_memory
 from synthvae.table import encode, read_table, split_by_patient, write_table
 
 if TYPE_CHECKING:
@@ -36,6 +42,10 @@ CUSTODIAN_NOTE = """\
 NOT FOR RELEASE. This folder holds figures computed from real records: the evaluation, the report
 and the training curve. The differential privacy guarantee does not cover them. They are for the
 data steward and the release committee.
+"""
+UNSCORED_NOTE = """\
+NOT SCORED. The run failed or was interrupted after its budget was spent: the release was written, but
+nobody has looked at how good or how safe it is. `synthvae evaluate` scores it.
 """
 VOID_NOTE = """\
 {why}
@@ -80,56 +90,136 @@ def run(config: RunConfig, progress: Progress = silent, *, force: bool = False) 
     ------
     SynthvaeError
         One of its kinds, before anything is spent wherever that can be known; what stood in the
-        folder before is untouched. If the evaluation fails after the budget was spent, the
-        release is written all the same, and the error says so.
+        folder before is untouched. What fails after the budget was spent does not cost what it
+        bought: the release is written, beside an older result if there is one, and the error says
+        where.
     """
-    refuse_existing(config.folder, force)
+    inputs = [config.schema_path, *([config.data.path] if config.data.path else [])]
+    check_output(config.folder, force, inputs=tuple(inputs), folder_of=(RELEASE, CUSTODIAN))
     schema = Schema.load(config.schema_path)
+    synthesizer = plan_fit(config, schema)
     progress("reading and checking", 0.0)
     frame = load_source(config.data)
+    train, holdout = split(frame, schema, config)
+    progress("reading and checking", 1.0)
+    synthesizer.fit(train, progress)
+    made = _Made(synthesizer)
+    try:
+        _sample_and_score(made, train, holdout, schema, config, progress)
+    except (Exception, KeyboardInterrupt) as cause:
+        _keep(made, config.folder, cause)
+    assert made.synthetic is not None
+    assert made.evaluation is not None
+    progress("writing", 0.0)
+    with whole_folder(config.folder, force) as folder:
+        write_release(folder / RELEASE, synthesizer, made.synthetic)
+        write_custodian(folder / CUSTODIAN, made)
+    progress("writing", 1.0)
+    return RunResult(config.folder, len(made.synthetic), made.evaluation, synthesizer.guarantee)
+
+
+@dataclass
+class _Made:
+    """What a run has made so far, once its budget is spent."""
+
+    synthesizer: Synthesizer
+    context: RunContext | None = None
+    synthetic: pd.DataFrame | None = None
+    evaluation: "Evaluation | None" = None
+    page: str | None = None
+
+
+def plan_fit(config: RunConfig, schema: Schema) -> Synthesizer:
+    """Return the unfitted synthesizer of a run, from public facts alone.
+
+    The schema declares the whole table's patients; the model sees the declared share of them.
+    """
+    if schema.patients is not None:
+        remaining = max(1, round(schema.patients * (1 - config.holdout)))
+        if remaining < FEWEST_PATIENTS:
+            raise ConfigError(
+                f"patients is {schema.patients} in the schema, of which a holdout of "
+                f"{config.holdout:g} leaves {remaining} to train on; a model needs at least "
+                f"{FEWEST_PATIENTS}: lower holdout, or find more patients."
+            )
+        schema = schema.replace(patients=remaining)
+    settings = override_settings(schema, config.epsilon, config.settings)
+    synthesizer = Synthesizer(schema, config.epsilon, config.delta, settings=settings)
+    if config.rows is not None:
+        check_memory(config.rows, schema)
+    return synthesizer
+
+
+def split(
+    frame: pd.DataFrame, schema: Schema, config: RunConfig
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Check a table and return its rows to train on and its rows held out.
+
+    Raises
+    ------
+    DataError
+        The table does not fit the schema, or one side has too few patients.
+    """
     encode(frame, schema)
     held = split_by_patient(frame, schema, config.holdout, config.seed)
     train, holdout = frame[~held], frame[held]
-    progress("reading and checking", 1.0)
-    fitted = schema
-    if schema.patients is not None:
-        # The declared number is the table's; the model sees the declared share of it.
-        fitted = schema.replace(patients=max(1, round(schema.patients * (1 - config.holdout))))
-    settings = override_settings(fitted, config.epsilon, config.settings)
-    synthesizer = Synthesizer(fitted, config.epsilon, config.delta, settings=settings)
-    synthesizer.fit(train, progress)
-    synthetic = synthesizer.sample(config.rows, seed=config.seed, progress=progress)
-    context = make_context(config, schema, synthesizer)
-    evaluation: Evaluation | None = None
-    failure: BaseException | None = None
-    try:
-        from synthvae.evaluation import evaluate
-
-        evaluation = evaluate(
-            train,
-            holdout,
-            synthetic,
-            schema,
-            seed=config.seed,
-            progress=steps_of(progress, "evaluating"),
+    key = schema.patientKey
+    patients, remaining = (
+        len(rows) if key is None else int(rows[key].astype(str).nunique())
+        for rows in (frame, train)
+    )
+    if remaining < FEWEST_PATIENTS or remaining == patients:
+        raise DataError(
+            f"The table has {patients} patient{'' if patients == 1 else 's'}, of which a holdout of "
+            f"{config.holdout:g} leaves {remaining} to train on and {patients - remaining} to judge "
+            f"by; a run needs at least {FEWEST_PATIENTS} and 1. Change holdout, or train on all of "
+            "them with `synthvae fit`."
         )
-    except (Exception, KeyboardInterrupt) as cause:
-        # The budget is spent by now: keep what it bought, then pass the failure on.
-        failure = cause
-    progress("writing", 0.0)
-    with whole_folder(config.folder, force) as folder:
-        write_release(folder / RELEASE, synthesizer, synthetic)
-        write_custodian(folder / CUSTODIAN, synthesizer, evaluation, context)
-    progress("writing", 1.0)
-    if evaluation is None:
-        assert failure is not None
-        if isinstance(failure, SynthvaeError):
-            raise type(failure)(
-                f"{failure} The records and the model are in {config.folder / RELEASE}; "
-                "score them with `synthvae evaluate`."
-            ) from failure
-        raise failure
-    return RunResult(config.folder, len(synthetic), evaluation, synthesizer.guarantee)
+    return train, holdout
+
+
+def _sample_and_score(
+    made: _Made,
+    train: pd.DataFrame,
+    holdout: pd.DataFrame,
+    schema: Schema,
+    config: RunConfig,
+    progress: Progress,
+) -> None:
+    made.context = make_context(config, schema, made.synthesizer)
+    made.synthetic = made.synthesizer.sample(config.rows, seed=config.seed, progress=progress)
+    from synthvae.evaluation import evaluate
+    from synthvae.report import render
+
+    made.evaluation = evaluate(
+        train,
+        holdout,
+        made.synthetic,
+        schema,
+        seed=config.seed,
+        progress=steps_of(progress, "evaluating"),
+    )
+    guarantee, curve = made.synthesizer.guarantee, report_curve(made.synthesizer)
+    made.page = render(made.evaluation, guarantee, curve, made.context)
+
+
+def _keep(made: _Made, path: Path, cause: BaseException) -> NoReturn:
+    """Write what was made before a failure, beside any older result, and pass the failure on."""
+    path = free_name(path) if path.exists() else path
+    with whole_folder(path) as folder:
+        write_release(folder / RELEASE, made.synthesizer, made.synthetic)
+        write_custodian(folder / CUSTODIAN, made)
+    what = "model is" if made.synthetic is None else "records and the model are"
+    kept = f"The {what} in {path / RELEASE}, not scored; the budget for them is spent."
+    if isinstance(cause, KeyboardInterrupt):
+        cause.args = (f"Interrupted after the fit. {kept}",)
+        raise cause
+    if isinstance(cause, SynthvaeError):
+        raise type(cause)(f"{cause} {kept}") from cause
+    raise EvaluationError(
+        f"The evaluation failed ({type(cause).__name__}: {cause}), which should not happen; please "
+        f"report it with what --debug prints. {kept}"
+    ) from cause
 
 
 def make_context(config: RunConfig, schema: Schema, synthesizer: Synthesizer) -> RunContext:
@@ -145,12 +235,13 @@ def make_context(config: RunConfig, schema: Schema, synthesizer: Synthesizer) ->
     )
 
 
-def write_release(folder: Path, synthesizer: Synthesizer, synthetic: pd.DataFrame) -> None:
+def write_release(folder: Path, synthesizer: Synthesizer, synthetic: pd.DataFrame | None) -> None:
     """Write what the guarantee covers: table, model, schema, guarantee."""
     folder.mkdir(parents=True)
     guarantee = synthesizer.guarantee
     name = "synthetic.csv" if guarantee.valid else "NOT_PRIVATE-synthetic.csv"
-    write_table(synthetic, folder / name, synthesizer.schema)
+    if synthetic is not None:
+        write_table(synthetic, folder / name, synthesizer.schema)
     synthesizer.save(folder / "model")
     for file in ("schema.yaml", "guarantee.json"):
         shutil.copyfile(folder / "model" / file, folder / file)
@@ -158,26 +249,22 @@ def write_release(folder: Path, synthesizer: Synthesizer, synthetic: pd.DataFram
     (folder / "README.txt").write_text(note, encoding="utf-8")
 
 
-def write_custodian(
-    folder: Path,
-    synthesizer: Synthesizer,
-    evaluation: "Evaluation | None",
-    context: RunContext,
-) -> None:
+def write_custodian(folder: Path, made: _Made) -> None:
     """Write what the guarantee does not cover: evaluation, report, training curve."""
     folder.mkdir(parents=True)
-    (folder / "NOT_FOR_RELEASE.txt").write_text(CUSTODIAN_NOTE, encoding="utf-8")
-    curve = report_curve(synthesizer)
-    if curve is not None:
-        (folder / "training_curve.json").write_text(curve.model_dump_json(indent=1) + "\n")
-    (folder / "context.json").write_text(context.model_dump_json(indent=1) + "\n")
-    (folder / "guarantee.json").write_text(synthesizer.guarantee.model_dump_json(indent=1) + "\n")
-    if evaluation is not None:
-        from synthvae.report import render
-
-        (folder / "evaluation.json").write_text(evaluation.to_json(), encoding="utf-8")
-        page = render(evaluation, synthesizer.guarantee, curve, context)
-        (folder / "report.html").write_text(page, encoding="utf-8")
+    curve = report_curve(made.synthesizer)
+    texts = {
+        "NOT_FOR_RELEASE.txt": CUSTODIAN_NOTE,
+        "guarantee.json": made.synthesizer.guarantee.model_dump_json(indent=1) + "\n",
+        "training_curve.json": curve and curve.model_dump_json(indent=1) + "\n",
+        "context.json": made.context and made.context.model_dump_json(indent=1) + "\n",
+        "evaluation.json": made.evaluation and made.evaluation.to_json(),
+        "report.html": made.page,
+        "NOT_SCORED.txt": None if made.page else UNSCORED_NOTE,
+    }
+    for name, text in texts.items():
+        if text:
+            (folder / name).write_text(text, encoding="utf-8")
 
 
 def report_curve(synthesizer: Synthesizer) -> TrainingCurve | None:

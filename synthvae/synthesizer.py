@@ -1,5 +1,6 @@
 """The synthesizer: the one place where schema, anchors, training and sampling meet."""
 
+import os
 import platform
 import secrets
 from collections.abc import Mapping
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from synthvae.model.training import TrainingCurve
 
 FEWEST_PATIENTS = 10
+BYTES_A_CELL = 40  # while sampling: codes, drawn values, the frame
 OVERSAMPLING = 8  # candidates for each record that is drawn under a condition
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -342,6 +344,7 @@ class Synthesizer:
         state = self.state()
         rows = self.default_rows if rows is None else check_positive_integer("rows", rows)
         seed = secrets.randbits(63) if seed is None else seed
+        check_memory(rows, self.schema)
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise ConfigError(f"seed is {seed!r}; it must be a whole number of at least 0.")
         conditions = parse_conditions(where or {}, self.schema, state.layout.anchors)
@@ -405,6 +408,19 @@ class Synthesizer:
         from synthvae.artefact import load_model
 
         return load_model(Path(path))
+
+
+def check_memory(rows: int, schema: Schema) -> None:
+    """Raise `ConfigError` for more rows than this machine's memory holds."""
+    needed = rows * len(schema.fields) * BYTES_A_CELL
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
+        return
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > memory:
+        raise ConfigError(
+            f"rows is {rows}; so many need about {needed / 2**30:.3g} GB of memory, and this machine "
+            f"has {memory / 2**30:.3g}: make fewer at a time, each with a seed of its own."
+        )
 
 
 def _draw_patients(row_shares: Floats | None, generator: np.random.Generator) -> Ints:

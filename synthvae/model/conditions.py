@@ -1,8 +1,10 @@
 """Conditions on columns for sampling: which tokens may be drawn, and which lattice points."""
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -142,6 +144,11 @@ def _code(field: Field, value: Any, schema: Schema) -> int:
     alone = field.model_copy(update={"perPatient": False})
     only = Schema(fields=(alone,), missingValues=schema.missingValues)
     codes, invalid, problems = inspect(pd.DataFrame({field.name: [value]}), only)
+    if problems and field.format_ and isinstance(value, str):
+        # As bounds are written in the schema, whatever the format of the table.
+        with contextlib.suppress(ValueError):
+            moment = pd.Series([datetime.fromisoformat(value)])
+            codes, invalid, problems = inspect(moment.to_frame(field.name), only)
     if problems or invalid.any():
         rule = problems[0].rule if problems else "outside what the schema declares"
         raise ConfigError(f"where {field.name!r} is {value!r}, which is {rule}; {_choices(field)}.")

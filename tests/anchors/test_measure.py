@@ -1,0 +1,96 @@
+"""Measuring anchors: exact without noise, right on average with it, and never off the schema."""
+
+import numpy as np
+import pytest
+
+from synthvae.anchors import ColumnAnchor, measure_anchors, query_weights
+from synthvae.privacy.stream import RandomStream
+from synthvae.schema import Field
+
+NUMBER = Field(
+    name="x",
+    type="integer",
+    special=(-9,),
+    constraints={"minimum": 0, "maximum": 999, "required": False},
+)
+CATEGORY = Field(name="c", constraints={"enum": ["a", "b", "c"]})
+
+
+def measure(codes: list[int] | np.ndarray, field: Field, sigma: float, bins: int = 8) -> ColumnAnchor:
+    noise = tuple(sigma for _ in query_weights(field, bins))
+    table = np.asarray(codes, np.int64)[:, None]
+    return measure_anchors(table, (field,), (noise,), bins, RandomStream(test_seed=1))[0]
+
+
+def test_categories_without_noise_are_their_shares() -> None:
+    assert measure([0, 0, 0, 1], CATEGORY, 0.0).mass == pytest.approx([0.75, 0.25, 0], abs=1e-6)
+
+
+def test_special_and_missing_have_tokens_of_their_own() -> None:
+    anchor = measure([-1] * 10 + [-2] * 20 + list(range(70)), NUMBER, 0.0)
+    assert anchor.mass[-2:] == pytest.approx([0.2, 0.1], abs=1e-6)
+    assert anchor.tokens == anchor.bins + 2
+
+
+def test_a_point_mass_stands_alone() -> None:
+    spread = np.arange(0, 1000, 2)
+    codes = np.concatenate((np.full(500, 137), spread))
+    anchor = measure(codes, NUMBER, 0.0)
+    token = anchor.encode(np.array([137]))[0]
+    assert anchor.mass[token] == pytest.approx(0.5, abs=0.01)
+    alone = anchor.decode(np.full(50, token), np.linspace(0, 1, 50, endpoint=False))
+    assert set(alone) <= {136, 137, 138}
+
+
+def test_bins_have_about_equal_mass_where_the_column_is_skewed() -> None:
+    codes = np.minimum(np.random.default_rng(0).exponential(40, 20_000), 999).astype(int)
+    anchor = measure(codes, NUMBER, 0.0)
+    assert anchor.bins == pytest.approx(8, abs=2)
+    assert anchor.mass[: anchor.bins].max() < 2.2 / 8
+
+
+@pytest.mark.parametrize("sigma", [5.0, 40.0])
+def test_noisy_margins_are_close_to_the_truth(sigma: float) -> None:
+    codes = np.minimum(np.random.default_rng(0).exponential(90, 7000), 999).astype(int)
+    anchor = measure(codes, NUMBER, sigma, bins=12)
+    truth = np.bincount(anchor.encode(codes), minlength=anchor.tokens) / 7000
+    assert 0.5 * np.abs(anchor.mass - truth).sum() < 8 * sigma / 7000 + 0.002
+
+
+def test_an_empty_column_still_gives_an_anchor() -> None:
+    anchor = measure([-1] * 30, NUMBER, 10.0)
+    assert anchor.mass.sum() == pytest.approx(1)
+    assert (anchor.mass > 0).all()
+    codes = anchor.decode(np.arange(anchor.tokens), np.full(anchor.tokens, 0.5))
+    assert codes.max() < 1000
+
+
+def test_the_number_of_counts_depends_on_public_facts_alone() -> None:
+    assert len(query_weights(CATEGORY, 8)) == 1
+    assert len(query_weights(NUMBER, 8)) == 4
+    small = Field(name="n", type="integer", constraints={"minimum": 0, "maximum": 7})
+    assert len(query_weights(small, 8)) == 1
+
+
+def test_one_patient_moves_each_count_by_their_rows_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Without noise, the exact counts that would have been noised differ by the patient's rows.
+    from synthvae.anchors import measure as module
+
+    seen: list[np.ndarray] = []
+
+    def record(counts: np.ndarray, sigma: float, stream: RandomStream) -> np.ndarray:
+        seen.append(counts.copy())
+        return counts
+
+    monkeypatch.setattr(module, "noisy_counts", record)
+    base = np.random.default_rng(0).integers(0, 1000, 500)
+    both = []
+    for codes in (base, np.append(base, [999, 999, 999])):
+        seen.clear()
+        measure(codes, NUMBER, 1.0)
+        both.append([counts.copy() for counts in seen])
+    for before, after in zip(*both, strict=True):
+        if before.shape == after.shape:
+            assert np.linalg.norm(after - before) <= 3

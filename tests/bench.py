@@ -1,0 +1,200 @@
+"""Measure speed, memory and quality in one run: `make bench`, or `python -m tests.bench --help`.
+
+Nothing here asserts a time: machines differ, so each figure stands beside its goal and, where it
+can, as a ratio against a baseline in the same run. By default the tables are RAND HIE and a simulated
+one of the shape of a hospital study (7,000 x 16); `--table` and `--schema` measure another.
+"""
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from synthvae.schema import Schema
+from synthvae.table import read_table, write_table
+
+STEPS = 60
+
+
+def simulated_study(rows: int = 7000) -> tuple[pd.DataFrame, Schema]:
+    """Return a simulated hospital study: ten numbers, six categories, tied by two hidden factors."""
+    generator = np.random.default_rng(11)
+    severity, frailty = generator.normal(size=(2, rows))
+    columns: dict[str, np.ndarray] = {}
+    fields = []
+    for k in range(10):
+        latent = 0.7 * severity * (k % 3 != 0) + 0.5 * frailty * (k % 2) + generator.normal(size=rows)
+        value = np.exp(0.5 * latent) if k % 4 == 0 else latent
+        value = np.clip(np.round(20 + 10 * value, 1), 0, 150)
+        columns[f"lab {k}"] = value
+        rule = {"minimum": 0, "maximum": 150}
+        fields.append({"name": f"lab {k}", "type": "number", "decimals": 1, "constraints": rule})
+    for k, levels in enumerate((2, 2, 2, 3, 5, 2)):
+        score = severity * (k % 2) + frailty + generator.normal(size=rows)
+        code = np.searchsorted(np.quantile(score, np.arange(1, levels) / levels), score)
+        labels = [f"level {i}" for i in range(levels)]
+        columns[f"group {k}"] = np.array(labels, object)[code]
+        fields.append({"name": f"group {k}", "constraints": {"enum": labels}})
+    schema = Schema.from_dict({"name": "study", "patients": rows, "fields": fields})
+    return pd.DataFrame(columns), schema
+
+
+def command(*words: str | Path) -> tuple[float, float]:
+    """Run a `synthvae` command in a process of its own; return seconds and megabytes."""
+    program = "from synthvae.cli import main; main()"
+    start = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, words)], stderr=subprocess.DEVNULL
+    ) as child:
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = status
+    if status:
+        sys.exit(f"synthvae {' '.join(map(str, words))} failed")
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def measure_start() -> None:
+    """Print how long the command line takes to start."""
+    times = [command("--help")[0] for _ in range(5)]
+    show("synthvae --help", f"{statistics.median(times):.2f} s", "under 1 s")
+
+
+def measure_table(name: str, frame: pd.DataFrame, schema: Schema, epsilon: float) -> None:
+    """Print seconds, memory and quality of a fit and a sample through the command line."""
+    from synthvae.evaluation import evaluate
+    from synthvae.table import split_by_patient
+
+    held = split_by_patient(frame, schema, 0.2, seed=0)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "schema.yaml").write_text(schema.to_yaml(), encoding="utf-8")
+        write_table(frame[~held], place / "train.csv", schema)
+        fit, memory = command(
+            "fit", place / "train.csv", "--schema", place / "schema.yaml", "--epsilon",
+            str(epsilon), "--out", place / "model",
+        )  # fmt: skip
+        rows = str(int((~held).sum()))
+        sample, _ = command(
+            "sample", place / "model", "--rows", rows, "--seed", "0", "--out", place / "out.csv"
+        )
+        synthetic = read_table(place / "out.csv")
+        show(f"{name}: fit + sample", f"{fit + sample:.1f} s", "under 30 s")
+        show(f"{name}: memory", f"{memory:.0f} MB", "under 2,000 MB")
+        measure_sampling(name, place / "model")
+    scores = evaluate(frame[~held], frame[held], synthetic, schema)
+    for key in ("tvd1", "tvd2", "tvd3", "c2st", "membership_auc"):
+        score = scores.score(key)
+        beside = ", ".join(f"{k} {v:.3f}" for k, v in score.references.items() if v is not None)
+        show(f"{name}: {key}", f"{score.value:.3f}", beside)
+
+
+def measure_sampling(name: str, model: Path) -> None:
+    """Print how many rows a second `Synthesizer.sample` makes."""
+    from synthvae import Synthesizer
+
+    synthesizer = Synthesizer.load(model)
+    synthesizer.sample(1000, seed=0)
+    rates = []
+    for seed in range(3):
+        start = time.perf_counter()
+        synthesizer.sample(100_000, seed=seed)
+        rates.append(100_000 / (time.perf_counter() - start))
+    show(f"{name}: sampling", f"{statistics.median(rates):,.0f} rows/s", "over 100,000 rows/s")
+
+
+def measure_step() -> None:
+    """Print what a private training step costs beside the same step without privacy."""
+    import torch
+
+    from synthvae.anchors import measure_anchors, query_weights
+    from synthvae.model.layout import Layout
+    from synthvae.model.training import PatientTensor, patient_losses, train_privately
+    from synthvae.model.vae import AnchoredVAE
+    from synthvae.privacy.guarantee import TrainingStage
+    from synthvae.privacy.stream import RandomStream
+    from synthvae.settings import settings_for
+    from synthvae.table import encode, group_by_patient
+
+    frame, schema = simulated_study()
+    settings, codes = settings_for(schema, 1.0), encode(frame, schema)
+    noise = tuple(tuple(40.0 for _ in query_weights(f, settings.bins)) for f in schema.modelled)
+    anchors = measure_anchors(codes, schema.modelled, noise, settings.bins, RandomStream())
+    layout = Layout.build(anchors, schema.modelled, settings)
+    features = layout.record_features(layout.tokens(codes))
+    data = PatientTensor(features, group_by_patient(frame, schema).rows, settings.latent)
+    batch = round(settings.sampling_rate * len(frame))
+    stage = TrainingStage(
+        sampling_rate=settings.sampling_rate,
+        noise_multiplier=30.0,
+        steps=STEPS,
+        clip_norm=3.0,
+        expected_batch=batch,
+    )
+    generator = torch.Generator().manual_seed(0)
+
+    def private() -> None:
+        train_privately(layout, data, stage, RandomStream())
+
+    def plain() -> None:
+        model = AnchoredVAE(layout)
+        model.initialise(generator)
+        adam = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+        for _ in range(STEPS):
+            drawn = torch.randint(len(data), (batch,), generator=generator)
+            loss = patient_losses(model, data, drawn, 1.0, generator).mean()
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+
+    torch.set_num_threads(1)
+    for job in (private, plain):  # the first run of each pays for torch's own start
+        job()
+    ratios = [seconds(private) / seconds(plain) for _ in range(5)]
+    show("private step / plain step", f"{statistics.median(ratios):.2f}", "at most 2")
+
+
+def seconds(job: Callable[[], None]) -> float:
+    """Return the seconds that a job takes."""
+    start = time.perf_counter()
+    job()
+    return time.perf_counter() - start
+
+
+def show(what: str, found: str, beside: str) -> None:
+    """Print one figure and what it is to be compared with."""
+    print(f"{what:<34} {found:>16}   {beside}", flush=True)
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--table", type=Path)
+    parser.add_argument("--schema", type=Path)
+    parser.add_argument("--epsilon", type=float, default=1.0)
+    options = parser.parse_args()
+    measure_start()
+    measure_step()
+    if options.table:
+        schema = Schema.load(options.schema)
+        measure_table(options.table.stem, read_table(options.table), schema, options.epsilon)
+    else:
+        from synthvae.datasets import load_randhie
+
+        schema = Schema.load(Path(__file__).parent.parent / "configs" / "randhie.schema.yaml")
+        measure_table("study", *simulated_study(), options.epsilon)
+        measure_table("randhie", load_randhie(), schema, options.epsilon)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    show("this process, scores included", f"{peak:.0f} MB", "")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""A small layout and data for the model's tests."""
+
+import numpy as np
+import pytest
+
+from synthvae.anchors import measure_anchors, query_weights
+from synthvae.model.layout import Layout
+from synthvae.privacy.stream import RandomStream
+from synthvae.table import encode
+from tests.simulated import CLINIC, clinic, quick
+
+
+@pytest.fixture(scope="session", params=[0, 8], ids=["plain", "mixture"])
+def layout(request: pytest.FixtureRequest) -> Layout:
+    settings = quick(CLINIC, 1.0, mixture=request.param)
+    codes = encode(clinic(300), CLINIC)
+    noise = tuple(tuple(0.0 for _ in query_weights(f, settings.bins)) for f in CLINIC.modelled)
+    anchors = measure_anchors(
+        codes, CLINIC.modelled, noise, settings.bins, RandomStream(test_seed=0)
+    )
+    return Layout.build(anchors, CLINIC.modelled, settings)
+
+
+@pytest.fixture(scope="session")
+def features(layout: Layout) -> np.ndarray:
+    return layout.record_features(layout.tokens(encode(clinic(60), CLINIC)))

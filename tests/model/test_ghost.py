@@ -1,0 +1,117 @@
+"""Clipped gradients against per-patient gradients that are materialised (the oracle)."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from opacus.grad_sample import GradSampleModule
+
+from synthvae.model.ghost import GhostClippedModule
+from synthvae.model.layout import Layout
+from synthvae.model.training import PatientTensor, clipped_gradient, patient_losses
+from synthvae.model.vae import AnchoredVAE
+
+pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook is firing")
+
+
+def patients_of(features: np.ndarray, rows_per_patient: int, layout: Layout) -> PatientTensor:
+    rows = np.arange(len(features)).reshape(-1, rows_per_patient).copy()
+    if rows_per_patient > 1:
+        rows[0, 1:] = -1
+        rows[2, 2:] = -1
+    return PatientTensor(features, rows, layout.settings.latent)
+
+
+def random_model(layout: Layout, scale: float = 0.1) -> AnchoredVAE:
+    generator = torch.Generator().manual_seed(0)
+    model = AnchoredVAE(layout)
+    model.initialise(generator)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += scale * torch.randn(weight.shape, generator=generator)
+    return model
+
+
+def per_patient_gradients(model: AnchoredVAE, data: PatientTensor) -> torch.Tensor:
+    oracle = GradSampleModule(model, loss_reduction="sum")
+    generator = torch.Generator().manual_seed(1)
+    patient_losses(oracle, data, torch.arange(len(data)), 0.7, generator).sum().backward()
+    samples = [weight.grad_sample.flatten(1) for weight in oracle.parameters()]
+    return torch.cat(samples, dim=1)
+
+
+def our_sum(model: AnchoredVAE, data: PatientTensor, clip_norm: float) -> torch.Tensor:
+    clipped = GhostClippedModule(model, clip_norm)
+    generator = torch.Generator().manual_seed(1)
+    clipped_gradient(clipped, data, torch.arange(len(data)), 0.7, generator)
+    return torch.cat([weight.grad.flatten() for weight in model.parameters()])
+
+
+@pytest.mark.parametrize("rows_per_patient", [1, 3])
+@pytest.mark.parametrize("clip_norm", [0.5, 20.0, 1e6])
+def test_the_clipped_sum_equals_the_oracles(
+    layout: Layout, features: np.ndarray, rows_per_patient: int, clip_norm: float
+) -> None:
+    model = random_model(layout)
+    data = patients_of(features, rows_per_patient, layout)
+    each = per_patient_gradients(copy.deepcopy(model), data)
+    factors = (clip_norm / (each.norm(dim=1) + 1e-6)).clamp(max=1.0)
+    expected = (each * factors[:, None]).sum(0)
+    found = our_sum(model, data, clip_norm)
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_line_8_no_patient_adds_more_than_the_clip_norm(
+    layout: Layout, features: np.ndarray
+) -> None:
+    for patient in range(0, 60, 7):
+        data = PatientTensor(features[[patient]], np.array([[0]]), layout.settings.latent)
+        assert our_sum(random_model(layout, 1.0), data, 0.5).norm() <= 0.5 * (1 + 1e-5)
+
+
+def test_line_8_adversarial_rows_are_clipped_too(layout: Layout, features: np.ndarray) -> None:
+    huge = np.full_like(features[:1], 1e12)
+    data = PatientTensor(huge, np.array([[0]]), layout.settings.latent)
+    assert our_sum(random_model(layout), data, 0.5).norm() <= 0.5 * (1 + 1e-5)
+
+
+def test_line_8_every_parameter_has_a_gradient(layout: Layout, features: np.ndarray) -> None:
+    model = random_model(layout)
+    our_sum(model, patients_of(features, 1, layout), 1.0)
+    for name, weight in model.named_parameters():
+        assert weight.grad is not None
+        assert weight.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_line_8_one_overflowing_patient_is_left_out_alone(
+    layout: Layout, features: np.ndarray, bad: float
+) -> None:
+    spoiled = features.copy()
+    spoiled[5] = bad
+    everyone = PatientTensor(spoiled, np.arange(60)[:, None], layout.settings.latent)
+    model = random_model(layout)
+    clipped = GhostClippedModule(model, 1.0)
+    # The latent noise of the others must be the same: draw it for all, then drop patient 5.
+    loss = clipped_gradient(
+        clipped, everyone, torch.arange(60), 0.7, torch.Generator().manual_seed(1)
+    )
+    with_bad = torch.cat([weight.grad.flatten() for weight in model.parameters()])
+    assert torch.isfinite(with_bad).all()
+    assert np.isfinite(loss)
+    each = per_patient_gradients(
+        random_model(layout),
+        PatientTensor(features, np.arange(60)[:, None], layout.settings.latent),
+    )
+    factors = (1.0 / (each.norm(dim=1) + 1e-6)).clamp(max=1.0)
+    factors[5] = 0.0
+    expected = (each * factors[:, None]).sum(0)
+    assert torch.allclose(with_bad, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_masked_weights_get_no_gradient(layout: Layout, features: np.ndarray) -> None:
+    model = random_model(layout)
+    our_sum(model, patients_of(features, 1, layout), 1.0)
+    hidden = torch.tensor(layout.mask) == 0
+    assert (model.earlier.weight.grad[hidden] == 0).all()

@@ -1,0 +1,206 @@
+"""The correctness checklist of private training, by its lines.
+
+Each test is named after the line that it shows: 1 bounds, 2 Poisson, 3 public sizes, 4 account,
+7 delta, 8 clipping, 9 odd values, 11 fresh noise, 16 no real rows in sampling.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import binomtest, chi2
+
+from synthvae import Synthesizer
+from synthvae.errors import BudgetError, DataError
+from synthvae.model import training as training_module
+from synthvae.plan import make_plan
+from synthvae.privacy.accounting import compose
+from synthvae.schema import Schema
+from tests.simulated import CLINIC, VISITS, clinic, quick, visits
+
+
+def fitted(frame: pd.DataFrame, schema: Schema = CLINIC, **options: object) -> Synthesizer:
+    settings = quick(schema, 1.0)
+    return Synthesizer(schema, 1.0, settings=settings, **options).fit(frame)  # type: ignore[arg-type]
+
+
+def public_shape(synthesizer: Synthesizer) -> dict[str, object]:
+    """Return everything about a model that must not depend on a single record."""
+    state = synthesizer.state()
+    return {
+        "guarantee": synthesizer.guarantee,
+        "settings": synthesizer.settings,
+        "size": [anchor.size for anchor in state.layout.anchors],
+        "extras": [(anchor.specials, anchor.nullable) for anchor in state.layout.anchors],
+        "first": [int(anchor.starts[0]) for anchor in state.layout.anchors],
+        "categories": [
+            anchor.tokens
+            for anchor, field in zip(state.layout.anchors, CLINIC.modelled, strict=True)
+            if not field.is_lattice
+        ],
+        "rows": synthesizer.default_rows,
+    }
+
+
+ODD = pd.DataFrame(
+    {
+        "age": [100],
+        "sex": ["male"],
+        "creatinine": [1e308],
+        "cost": [np.inf],
+        "ward": ["a ward that nobody declared"],
+        "died": [True],
+    }
+)
+
+
+def test_line_1_an_odd_record_changes_no_bound_and_no_category() -> None:
+    frame = clinic(300)
+    with_odd = pd.concat([frame, ODD], ignore_index=True)
+    assert public_shape(fitted(frame)) == public_shape(fitted(with_odd))
+    records = fitted(with_odd).sample(3000, seed=1)
+    assert records["creatinine"].max() <= 25
+    assert records["cost"].max() <= 100_000
+    assert set(records["ward"]) <= {"north", "south", "east", "other"}
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Record the size of every batch of private training."""
+    sizes: list[int] = []
+    accumulate = training_module._accumulate
+
+    def watch(*arguments: object) -> float:
+        drawn = arguments[3]
+        assert isinstance(drawn, torch.Tensor)
+        sizes.append(len(drawn))
+        return accumulate(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training_module, "_accumulate", watch)
+    yield sizes
+
+
+def test_line_2_batches_are_binomial(batches: list[int]) -> None:
+    settings = quick(CLINIC, 1.0, steps=150, sampling_rate=0.2)
+    Synthesizer(CLINIC, 1.0, settings=settings, test_seed=3).fit(clinic(300))
+    variance = 300 * 0.2 * 0.8
+    spread = sum((size - 60) ** 2 for size in batches) / variance
+    low, high = chi2.ppf([1e-4, 1 - 1e-4], len(batches))
+    assert low < spread < high  # shuffled batches of a fixed size would give 0
+    assert binomtest(sum(batches), 300 * len(batches), 0.2).pvalue > 1e-4
+
+
+def test_line_2_empty_batches_take_a_noisy_step_and_are_accounted(batches: list[int]) -> None:
+    settings = quick(CLINIC, 1.0, steps=30, sampling_rate=1e-4)
+    synthesizer = Synthesizer(CLINIC, 1.0, settings=settings, test_seed=4).fit(clinic(50))
+    assert batches.count(0) > 20
+    assert synthesizer.guarantee.stages[1].steps == 30  # type: ignore[union-attr]
+    weights = synthesizer.state().weights
+    assert all(np.isfinite(weight).all() for weight in weights.values())
+    assert np.abs(weights["earlier.weight"]).max() > 0  # starts at zero: only noise moved it
+
+
+def test_line_3_sizes_rates_and_noise_ignore_the_true_number_of_rows() -> None:
+    few, many = fitted(clinic(50)), fitted(clinic(51))
+    assert few.guarantee == many.guarantee
+    assert few.settings == many.settings
+    assert few.default_rows == many.default_rows == 400
+
+
+def test_line_3_without_a_declared_number_only_the_noisy_count_enters() -> None:
+    schema = CLINIC.replace(patients=None)
+    plan = make_plan(schema, 1.0, 1e-6)
+    assert plan.count_noise is not None
+    synthesizer = Synthesizer(
+        schema, 1.0, 1e-6, settings=quick(schema, 1.0), test_seed=1
+    ).fit(clinic(300))
+    stage = synthesizer.guarantee.stages[1]
+    assert stage.sampling_rate == plan.settings.sampling_rate  # type: ignore[union-attr]
+    assert plan.count_noise in synthesizer.guarantee.stages[0].noise_multipliers  # type: ignore[union-attr]
+    assert synthesizer.default_rows != 300
+    assert abs(synthesizer.default_rows - 300) < 6 * plan.count_noise
+
+
+@pytest.mark.filterwarnings("ignore:Optimal order is the largest alpha")  # a looser RDP bound
+def test_line_4_an_independent_accountant_agrees_with_the_log() -> None:
+    from opacus.accountants import PRVAccountant
+
+    guarantee = fitted(clinic(50)).guarantee
+    assert guarantee.epsilon is not None
+    assert guarantee.delta is not None
+    assert guarantee.epsilon <= 1.0
+    assert guarantee.epsilon == pytest.approx(compose(guarantee.stages, guarantee.delta), abs=5e-3)
+    counts, stage = guarantee.stages
+    joint = sum(noise**-2 for noise in counts.noise_multipliers) ** -0.5  # type: ignore[union-attr]
+    other = PRVAccountant()
+    other.history = [
+        (joint, 1 - 1e-9, 1),  # that accountant cannot take a rate of one
+        (stage.noise_multiplier, stage.sampling_rate, stage.steps),  # type: ignore[union-attr]
+    ]
+    assert other.get_epsilon(guarantee.delta) == pytest.approx(guarantee.epsilon, abs=0.02)
+
+
+def test_line_4_training_takes_the_steps_of_the_log_and_no_more(batches: list[int]) -> None:
+    guarantee = fitted(clinic(50)).guarantee
+    assert len(batches) == guarantee.stages[1].steps  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("delta", [1 / 400, 0.1])
+def test_line_7_a_delta_of_one_over_n_is_refused(delta: float) -> None:
+    with pytest.raises(BudgetError, match="not below 1/n"):
+        Synthesizer(CLINIC, 1.0, delta)
+
+
+@pytest.mark.parametrize("value", ["twelve", "NaN", "1e999x"])
+def test_line_9_what_is_no_number_is_an_error_before_anything_is_spent(value: str) -> None:
+    frame = clinic(50).astype(object)
+    frame.loc[3, "creatinine"] = value
+    with pytest.raises(DataError, match=r"column 'creatinine': 1 row: not a number"):
+        fitted(frame)
+
+
+def test_line_9_odd_values_are_handled_row_by_row() -> None:
+    frame = clinic(60)
+    odd = pd.concat([frame, *(ODD.assign(creatinine=x) for x in (-np.inf, np.nan, 1e308))])
+    with_odd = fitted(odd.reset_index(drop=True), test_seed=1)
+    assert all(np.isfinite(w).all() for w in with_odd.state().weights.values())
+
+
+def test_line_11_two_fits_differ_whatever_the_seed_of_sampling() -> None:
+    first, second = (fitted(clinic(60)) for _ in range(2))
+    assert not np.array_equal(
+        first.state().weights["earlier.weight"], second.state().weights["earlier.weight"]
+    )
+    assert not first.sample(50, seed=7).equals(second.sample(50, seed=7))
+
+
+def test_line_11_a_fixed_seed_voids_the_guarantee() -> None:
+    guarantee = fitted(clinic(50), test_seed=1).guarantee
+    assert not guarantee.valid
+    assert guarantee.why_void is not None
+    assert "TEST MODE" in guarantee.why_void
+
+
+def test_line_13_a_patient_with_many_rows_counts_as_one_with_few() -> None:
+    frame = visits(60)
+    many = pd.DataFrame({"patient": ["new"] * 500, "sex": ["male"] * 500, "score": [40] * 500})
+    settings = quick(VISITS, 1.0)
+    synthesizer = Synthesizer(VISITS, 1.0, settings=settings, test_seed=2)
+    synthesizer.fit(pd.concat([frame, many], ignore_index=True))
+    assert synthesizer.guarantee.rows_per_patient == 3
+
+
+def test_line_16_sampling_holds_no_real_rows() -> None:
+    frame = clinic(300)
+    synthesizer = fitted(frame)
+    state = synthesizer.state()
+    held = [value for value in vars(synthesizer).values() if isinstance(value, pd.DataFrame)]
+    assert held == []
+    arrays = [*state.weights.values(), *state.offsets]
+    for anchor in state.layout.anchors:
+        arrays += [v for v in dataclasses.asdict(anchor).values() if isinstance(v, np.ndarray)]
+    # No array is as long as the table, and none is aligned with its rows.
+    assert max(len(array) for array in arrays) < 300
