@@ -53,7 +53,9 @@ def command(*words: str | Path) -> tuple[float, float]:
     program = "from synthvae.cli import main; main()"
     start = time.perf_counter()
     with subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, words)], stderr=subprocess.DEVNULL
+        [sys.executable, "-c", program, *map(str, words)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     ) as child:
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = status

@@ -201,7 +201,7 @@ def _as_text(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     columns = {}
     for name in frame.columns:
         values, field = frame[name], fields.get(name)
-        if field is not None and field.type == "boolean":
+        if field is not None and field.type == "boolean" and pd.api.types.is_bool_dtype(values):
             values = values.map({True: field.trueValues[0], False: field.falseValues[0]})
         elif field is not None and field.format_ and pd.api.types.is_datetime64_any_dtype(values):
             values = values.dt.strftime(field.format_)

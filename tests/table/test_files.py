@@ -175,3 +175,11 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     inside_a_file = write(tmp_path, "x") / "t.csv"
     with pytest.raises(StorageError, match="cannot be written"):
         write_table(decode(np.array([[1]]), schema), inside_a_file, schema)
+
+
+def test_flags_that_are_not_booleans_are_written_as_they_are(tmp_path: Path) -> None:
+    schema = Schema.from_dict(
+        {"fields": [{"name": "flag", "type": "boolean", "trueValues": ["1"], "falseValues": ["0"]}]}
+    )
+    write_table(pd.DataFrame({"flag": [1, 0]}), tmp_path / "flags.csv", schema)
+    assert read_table(tmp_path / "flags.csv")["flag"].tolist() == ["1", "0"]

@@ -1,0 +1,29 @@
+from pathlib import Path
+
+import pytest
+
+from synthvae.table import write_table
+from tests.cli.running import Run, runner
+from tests.hospital import SCHEMA, fitted, make_table, write_schema
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process."""
+    return runner(capsys)
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a table and its schema."""
+    write_table(make_table(), tmp_path / "train.csv", SCHEMA)
+    write_schema(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def model(work: Path) -> Path:
+    """A fitted model in the working folder."""
+    fitted().save(work / "model")
+    return work / "model"
