@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from synthvae._checks import check_positive_integer
 from synthvae._progress import Progress, silent
+from synthvae._threads import one_blas_thread
 from synthvae.anchors import measure_anchors
 from synthvae.errors import ConfigError, DataError
 from synthvae.model.calibration import calibrate_margins
@@ -221,9 +222,10 @@ class Synthesizer:
         plan = plan.with_patients(counted)
         weights = self._train(plan, layout, codes, patients, stream, progress)
         progress("calibrating margins", 0.0)
-        offsets = calibrate_margins(
-            layout, weights, lambda done: progress("calibrating margins", done)
-        )
+        with one_blas_thread():
+            offsets = calibrate_margins(
+                layout, weights, lambda done: progress("calibrating margins", done)
+            )
         self._guarantee = self._make_guarantee(plan)
         self._state = FittedState(layout, weights, offsets, row_shares, counted)
         return self
@@ -349,25 +351,37 @@ class Synthesizer:
             raise ConfigError(f"seed is {seed!r}; it must be a whole number of at least 0.")
         conditions = parse_conditions(where or {}, self.schema, state.layout.anchors)
         sampler = Sampler(state.layout, state.weights, state.offsets)
+        with one_blas_thread():
+            codes, patients = self._draw(sampler, conditions, rows, int(seed), progress)
+        return self._with_identifiers(decode(codes, self.schema), patients)
+
+    def _draw(
+        self,
+        sampler: Sampler,
+        conditions: Mapping[int, Condition],
+        rows: int,
+        seed: int,
+        progress: Progress,
+    ) -> tuple[Ints, Ints]:
+        """Return the codes of records, shape (rows, columns), and whose each is, shape (rows,)."""
         shared = sum(field.perPatient for field in self.schema.modelled)
         blocks: list[Ints] = []
         patients: list[Ints] = []
         made = people = 0
         while made < rows:
-            generator = block_generator(int(seed), len(blocks))
+            generator = block_generator(seed, len(blocks))
             if conditions:
                 codes = _draw_under_conditions(sampler, conditions, generator)
                 whose = np.arange(len(codes))
             else:
-                whose = _draw_patients(state.row_shares, generator)
+                whose = _draw_patients(self.state().row_shares, generator)
                 codes = _draw_block(sampler, whose, shared, generator)
             blocks.append(codes)
             patients.append(whose + people)
             made += len(codes)
             people = int(patients[-1][-1]) + 1
             progress("sampling", min(1.0, made / rows))
-        frame = decode(np.concatenate(blocks)[:rows], self.schema)
-        return self._with_identifiers(frame, np.concatenate(patients)[:rows])
+        return np.concatenate(blocks)[:rows], np.concatenate(patients)[:rows]
 
     def _with_identifiers(self, frame: pd.DataFrame, patients: Ints) -> pd.DataFrame:
         """Add made-up identifiers, numbered from 1, and put the columns in the schema's order."""
