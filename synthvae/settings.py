@@ -78,7 +78,8 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
         return _without_privacy(patients * rows, columns)
     signal = math.log10(max(patients * epsilon, 1) / 7000)
     wide = max(0.0, math.log10(columns / 16))
-    rank = round(3 + 5 * signal - 3 * wide)
+    # The cost of a step grows with the square of the features: about 200 of them stay quick.
+    rank = min(round(3 + 5 * signal - 3 * wide), 200 // columns)
     return Settings(
         bins=round(min(32, max(6, 12 + 8 * signal))),
         rank=min(8, max(1, rank)),

@@ -263,16 +263,15 @@ class Synthesizer:
         progress("training", 0.0)
         # torch takes seconds to import: only training needs it.
         from synthvae.model.open_training import train_openly
-        from synthvae.model.training import PatientTensor, fitting_threads, train_privately
+        from synthvae.model.training import PatientTensor, one_torch_thread, train_privately
 
         features = layout.record_features(layout.tokens(codes))
         data = PatientTensor(features, patients.rows, layout.settings.latent)
-        rows_per_step = layout.settings.sampling_rate * patients.rows.size
 
         def show(step: int, steps: int) -> None:
             progress("training", step / steps)
 
-        with fitting_threads(layout, rows_per_step):
+        with one_torch_thread():
             if plan.training is None:
                 seed = int(stream.words(1)[0] >> np.uint64(33))
                 weights, self._curve = train_openly(layout, data, seed, show)

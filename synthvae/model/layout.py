@@ -13,6 +13,7 @@ from synthvae.settings import Settings
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 PADDED = -1e9  # log-mass of a padding token
+COLUMNS_PER_GROUP = 12  # more share one product, fewer waste less of it
 
 
 @dataclass(frozen=True)
@@ -96,23 +97,45 @@ class Layout:
         return np.concatenate([part[tokens[:, j]] for j, part in enumerate(self.bases)], axis=1)
 
     @cached_property
-    def groups(self) -> tuple[tuple[Ints, Floats, Floats], ...]:
-        """Columns of like size together, for padded arithmetic.
-
-        Each group holds its columns, a matrix of shape (features, columns * width) that gives all
-        their tokens' logits from coefficients, and their log-masses, padded with a large negative.
-        """
+    def groups(self) -> tuple["Group", ...]:
+        """Columns of like size together, a few at a time, for padded arithmetic."""
         sizes = np.array([anchor.tokens for anchor in self.anchors])
         classes = np.ceil(np.log2(np.maximum(sizes, 4))).astype(int)
         found = []
         for size_class in np.unique(classes):
-            columns = np.flatnonzero(classes == size_class)
-            width = int(sizes[columns].max())
-            spread = np.zeros((self.features, len(columns) * width))
-            masses = np.full((len(columns), width), PADDED)
-            for i, j in enumerate(columns):
-                rows = slice(self.ends[j], self.ends[j + 1])
-                spread[rows, i * width : i * width + sizes[j]] = self.bases[j].T
-                masses[i, : sizes[j]] = np.log(self.anchors[j].mass)
-            found.append((columns, spread, masses))
+            alike = np.flatnonzero(classes == size_class)
+            for first in range(0, len(alike), COLUMNS_PER_GROUP):
+                found.append(self._group(alike[first : first + COLUMNS_PER_GROUP], sizes))
         return tuple(found)
+
+    def _group(self, columns: Ints, sizes: Ints) -> "Group":
+        width = int(sizes[columns].max())
+        own = np.concatenate([np.arange(self.ends[j], self.ends[j + 1]) for j in columns])
+        spread = np.zeros((len(own), len(columns) * width))
+        masses = np.full((len(columns), width), PADDED)
+        row = 0
+        for i, j in enumerate(columns):
+            tokens, functions = self.bases[j].shape
+            spread[row : row + functions, i * width : i * width + tokens] = self.bases[j].T
+            masses[i, :tokens] = np.log(self.anchors[j].mass)
+            row += functions
+        return Group(own, spread, masses)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some columns' bases and log-masses, padded to one width.
+
+    Attributes
+    ----------
+    features
+        Their features, shape (features,).
+    spread
+        Shape (features, columns * width): gives all their tokens' logits from coefficients.
+    masses
+        Log-masses, shape (columns, width), padded with a large negative number.
+    """
+
+    features: Ints
+    spread: Floats
+    masses: Floats

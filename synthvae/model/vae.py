@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from synthvae.model.layout import Layout
 
 LOG_VAR_LIMIT = 6.0
-Groups = list[tuple[Tensor, Tensor]]
+Groups = list[tuple[Tensor, Tensor, Tensor]]
 
 
 class MaskedLinear(nn.Module):
@@ -53,14 +53,14 @@ class LogNormaliser(torch.autograd.Function):
         """Return the log-normalisers' sum."""
         flat = c.reshape(-1, c.shape[-1])
         total = flat.new_zeros(len(flat))
-        slope = torch.zeros_like(flat)
-        for spread, masses in groups:
-            logits = torch.mm(flat, spread).view(-1, *masses.shape) + masses
+        slope = torch.empty_like(flat)
+        for own, spread, masses in groups:
+            logits = torch.mm(flat[:, own], spread).view(-1, *masses.shape) + masses
             top = logits.amax(-1, keepdim=True)
             mass = logits.sub_(top).exp_()
             norm = mass.sum(-1, keepdim=True)
             total += (norm.log() + top).sum((-2, -1))
-            slope.addmm_(mass.div_(norm).flatten(1), spread.T)
+            slope[:, own] = torch.mm(mass.div_(norm).flatten(1), spread.T)
         ctx.save_for_backward(slope.view_as(c))
         return total.view(c.shape[:-1])
 
@@ -91,12 +91,13 @@ class AnchoredVAE(nn.Module):
             first, second = layout.mixture_masks
             self.mixture_in = MaskedLinear(torch.tensor(first, dtype=torch.float32))
             self.mixture_out = MaskedLinear(torch.tensor(second, dtype=torch.float32))
-        self.groups = [
+        self.groups: Groups = [
             (
-                torch.tensor(spread, dtype=torch.float32),
-                torch.tensor(masses, dtype=torch.float32),
+                torch.from_numpy(group.features),
+                torch.tensor(group.spread, dtype=torch.float32),
+                torch.tensor(group.masses, dtype=torch.float32),
             )
-            for _, spread, masses in layout.groups
+            for group in layout.groups
         ]
 
     def initialise(self, generator: torch.Generator) -> None:
