@@ -16,6 +16,8 @@ from synthvae.schema import Schema
 from synthvae.settings import ASSUMED_PATIENTS, Settings, settings_for
 
 LARGEST_EPSILON = 100.0
+# Below these the accountant's arithmetic gives out, and nothing but noise would be left anyway.
+SMALLEST_EPSILON, SMALLEST_DELTA = 1e-3, 1e-12
 COUNT_SHARE = 0.01  # of the budget, for a noisy number of patients where none is declared
 ROWS_WEIGHT = 0.25  # precision of the rows-per-patient counts, relative to one marginal
 
@@ -101,10 +103,20 @@ def check_budget(epsilon: float | None, delta: float | None, patients: int | Non
             f"epsilon is {epsilon:g}; above {LARGEST_EPSILON:g} it protects nobody: use a smaller "
             "one, or none to train without privacy and have every artefact say so."
         )
+    if epsilon < SMALLEST_EPSILON:
+        raise BudgetError(
+            f"epsilon is {epsilon:g}; below {SMALLEST_EPSILON:g} nothing but noise is left: use a "
+            "larger one."
+        )
     if delta is None:
         return
     if not isinstance(delta, int | float) or not 0 < delta < 1:
         raise BudgetError(f"delta is {delta!r}; it must be a number between 0 and 1.")
+    if delta < SMALLEST_DELTA:
+        raise BudgetError(
+            f"delta is {delta:g}; below {SMALLEST_DELTA:g} it cannot be accounted for: use "
+            f"{SMALLEST_DELTA:g} or more."
+        )
     if patients is not None and delta >= 1 / patients:
         raise BudgetError(
             f"delta is {delta:g}, not below 1/n for {patients} declared patients ({1 / patients:.3g}): "

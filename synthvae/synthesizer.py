@@ -249,7 +249,8 @@ class Synthesizer:
             rows = noisy_counts(rows, self._plan.rows_noise, stream)
         shares = np.maximum(rows, 0).astype(float)
         shares = shares if shares.sum() > 0 else np.ones(most)
-        return shares / shares.sum()
+        normalised: Floats = shares / shares.sum()
+        return normalised
 
     def _train(
         self,

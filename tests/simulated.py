@@ -48,7 +48,7 @@ def clinic(rows: int, seed: int = 0) -> pd.DataFrame:
     creatinine = np.round(np.clip(np.exp(generator.normal(0.1, 0.5, rows)), 0, 25), 1)
     cost = np.where(generator.random(rows) < 0.3, 0, np.round(np.exp(generator.normal(8, 1, rows))))
     risk = 1 / (1 + np.exp(4 - 0.04 * age - 0.8 * creatinine))
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "age": age,
             "sex": generator.choice(["female", "male"], rows),
@@ -58,7 +58,6 @@ def clinic(rows: int, seed: int = 0) -> pd.DataFrame:
             "died": generator.random(rows) < risk,
         }
     )
-    return frame
 
 
 VISITS = Schema.from_dict(

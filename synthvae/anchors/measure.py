@@ -57,7 +57,7 @@ def measure_anchors(
     sigmas: tuple[tuple[float, ...], ...],
     bins: int,
     stream: RandomStream,
-    progress: Callable[[float], None] = lambda done: None,
+    progress: Callable[[float], None] | None = None,
 ) -> list[ColumnAnchor]:
     """Return the anchor of each column, from noisy counts of its codes.
 
@@ -79,7 +79,8 @@ def measure_anchors(
     for j, (field, noise) in enumerate(zip(fields, sigmas, strict=True)):
         counter = _Counter(codes[:, j], field, noise, stream)
         anchors.append(_measure(counter, field, bins))
-        progress((j + 1) / len(fields))
+        if progress is not None:
+            progress((j + 1) / len(fields))
     return anchors
 
 
@@ -170,7 +171,8 @@ def _to_simplex(values: Floats) -> Floats:
     total = max(values.sum(), 1.0)
     ordered = np.sort(values)[::-1]
     shifts = (np.cumsum(ordered) - total) / np.arange(1, len(values) + 1)
-    return np.maximum(values - shifts[np.flatnonzero(ordered > shifts)[-1]], 0.0)
+    nearest: Floats = np.maximum(values - shifts[np.flatnonzero(ordered > shifts)[-1]], 0.0)
+    return nearest
 
 
 def _merge(mass: Floats, bins: int) -> Ints:

@@ -21,7 +21,7 @@ LARGEST = 4.0
 def calibrate_margins(
     layout: Layout,
     weights: Mapping[str, Floats],
-    progress: Callable[[float], None] = lambda done: None,
+    progress: Callable[[float], None] | None = None,
 ) -> list[Floats]:
     """Return, for each column, what to add to its tokens' logits so that margins meet the anchors."""
     offsets = [np.zeros(anchor.tokens) for anchor in layout.anchors]
@@ -39,5 +39,6 @@ def calibrate_margins(
             half = 0.5 / len(tokens)
             step = np.log((anchor.mass + half) / (seen + half))
             offsets[j] = np.clip(offsets[j] + step, -LARGEST, LARGEST)
-        progress((done + 1) / rounds)
+        if progress is not None:
+            progress((done + 1) / rounds)
     return offsets

@@ -5,6 +5,8 @@ section 4) through Opacus, with a norm sampler for the masked layer. Opacus is i
 where the optimiser is built, nowhere else.
 """
 
+from typing import cast
+
 import torch
 from opacus.grad_sample import GradSampleModuleFastGradientClipping
 from opacus.grad_sample.utils import register_norm_sampler
@@ -53,7 +55,8 @@ def affine_norms(
         products = torch.bmm(backprops, backprops.transpose(1, 2))
         weight = (products * torch.bmm(inputs, inputs.transpose(1, 2))).sum((1, 2))
         bias = products.sum((1, 2))
-    return {layer.weight: weight.clamp(min=0).sqrt(), layer.bias: bias.clamp(min=0).sqrt()}
+    norms = (weight.clamp(min=0).sqrt(), bias.clamp(min=0).sqrt())
+    return {cast(nn.Parameter, layer.weight): norms[0], layer.bias: norms[1]}
 
 
 class GhostClippedModule(GradSampleModuleFastGradientClipping):
@@ -82,7 +85,8 @@ class GhostClippedModule(GradSampleModuleFastGradientClipping):
     ) -> None:
         """Keep what the pass leaves at this layer, and let Opacus find the norms."""
         if self.hooks_enabled:
-            self._passed.append((module, module.activations[-1][0], forward_output[0].detach()))
+            activations = cast(list[list[Tensor]], module.activations)
+            self._passed.append((module, activations[-1][0], forward_output[0].detach()))
         super().capture_backprops_hook(
             module, forward_input, forward_output, loss_reduction, batch_first
         )

@@ -116,7 +116,7 @@ class AnchoredVAE(nn.Module):
 
     def coefficients(self, features: Tensor, z: Tensor) -> Tensor:
         """Return the decoder's coefficients c, shape (..., features)."""
-        c = self.loadings(torch.tanh(self.decoder(z))) + self.earlier(features)
+        c: Tensor = self.loadings(torch.tanh(self.decoder(z))) + self.earlier(features)
         if self.mixture_in is not None and self.mixture_out is not None:
             c = c + self.mixture_out(torch.tanh(self.mixture_in(features)))
         return c

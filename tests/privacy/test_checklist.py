@@ -5,7 +5,6 @@ Each test is named after the line that it shows: 1 bounds, 2 Poisson, 3 public s
 """
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -68,7 +67,7 @@ def test_line_1_an_odd_record_changes_no_bound_and_no_category() -> None:
 
 
 @pytest.fixture
-def batches(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Record the size of every batch of private training."""
     sizes: list[int] = []
     accumulate = training_module._accumulate
@@ -80,7 +79,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         return accumulate(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(training_module, "_accumulate", watch)
-    yield sizes
+    return sizes
 
 
 def test_line_2_batches_are_binomial(batches: list[int]) -> None:
