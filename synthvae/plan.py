@@ -19,6 +19,7 @@ LARGEST_EPSILON = 100.0
 # Below these the accountant's arithmetic gives out, and nothing but noise would be left anyway.
 SMALLEST_EPSILON, SMALLEST_DELTA = 1e-3, 1e-12
 COUNT_SHARE = 0.01  # of the budget, for a noisy number of patients where none is declared
+LEAST_NOISE = 2.0  # from here on discrete Gaussian counts cost what continuous ones do, to 0.2 %
 ROWS_WEIGHT = 0.25  # precision of the rows-per-patient counts, relative to one marginal
 
 
@@ -163,13 +164,13 @@ def make_plan(
         )
     delta = default_delta(schema.patients) if delta is None else delta
     budget = gaussian_mu(epsilon, delta) ** 2
-    count_noise = None if schema.patients else 1 / math.sqrt(COUNT_SHARE * budget)
+    count_noise = None if schema.patients else _noise(COUNT_SHARE * budget)
     total = sum(sum(column) for column in weights) + ROWS_WEIGHT * has_patients
     unit = settings.anchor_share * budget / total
     column_noise = tuple(
-        tuple(1 / math.sqrt(weight * unit) for weight in column) for column in weights
+        tuple(_noise(weight * unit) for weight in column) for column in weights
     )
-    rows_noise = 1 / math.sqrt(ROWS_WEIGHT * unit) if has_patients else None
+    rows_noise = _noise(ROWS_WEIGHT * unit) if has_patients else None
     draft = TrainingStage(
         sampling_rate=settings.sampling_rate,
         noise_multiplier=1.0,
@@ -180,3 +181,8 @@ def make_plan(
     plan = Plan(schema, settings, epsilon, delta, column_noise, rows_noise, count_noise, None)
     training = calibrate_training(plan.anchors, draft, epsilon, delta)
     return replace(plan, training=training)
+
+
+def _noise(precision: float) -> float:
+    """Return the noise multiplier that buys a precision, never below the accountant's floor."""
+    return max(LEAST_NOISE, 1 / math.sqrt(precision))

@@ -58,8 +58,8 @@ def _is_parquet(path: Path) -> bool:
 def _read_parquet(path: Path) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
+    _refuse_twins(pq.read_schema(path).names, path)
     table = pq.read_table(path)
-    _refuse_twins(table.column_names, path)
     frame: pd.DataFrame = table.to_pandas()
     named = [name for name in frame.index.names if name is not None]
     return frame.reset_index(named) if named else frame

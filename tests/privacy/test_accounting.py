@@ -12,7 +12,9 @@ from synthvae.privacy.accounting import (
     default_interval,
     gaussian_mu,
 )
+from synthvae.plan import make_plan
 from synthvae.privacy.guarantee import GaussianStage, TrainingStage
+from tests.simulated import CLINIC
 
 DELTA = 1e-5
 
@@ -82,14 +84,18 @@ def test_a_share_that_takes_it_all_is_refused() -> None:
         calibrate_training(anchors(0.1), training(0.1, 1.0, 10), 1.0, DELTA)
 
 
-def test_discrete_counts_cost_what_continuous_ones_do() -> None:
+@pytest.mark.parametrize("sigma", [2.0, 8.0])
+def test_discrete_counts_cost_what_continuous_ones_do(sigma: float) -> None:
     # The account takes exact discrete noise for continuous: the difference is what is disclosed.
     from dp_accounting.pld import privacy_loss_distribution as pld
 
-    sigma, queries = 8.0, 16
     discrete = pld.from_discrete_gaussian_mechanism(
-        sigma, value_discretization_interval=1e-5
-    ).self_compose(queries)
-    assert discrete.get_epsilon_for_delta(DELTA) == pytest.approx(
-        compose((anchors(*(sigma for _ in range(queries))),), DELTA), rel=2e-3
-    )
+        sigma, value_discretization_interval=1e-4
+    ).self_compose(16)
+    ours = compose((anchors(*(sigma for _ in range(16))),), DELTA)
+    assert discrete.get_epsilon_for_delta(DELTA) == pytest.approx(ours, rel=2e-3)
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 1.0, 100.0])
+def test_counts_never_have_less_noise_than_that_holds_for(epsilon: float) -> None:
+    assert min(make_plan(CLINIC, epsilon).anchors.noise_multipliers) >= 2.0
