@@ -227,6 +227,7 @@ def make_context(config: RunConfig, schema: Schema, synthesizer: Synthesizer) ->
     return RunContext(
         title=config.title or schema.title or config.name,
         purpose=config.purpose,
+        description=schema.description,
         created=datetime.now(UTC).date().isoformat(),
         seed=config.seed,
         software=synthesizer.guarantee.software,

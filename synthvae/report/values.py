@@ -49,13 +49,14 @@ class FieldSummary(_Value):
 
 
 class RunContext(_Value):
-    """What surrounds an evaluation: whose it is, what for, and what made it.
+    """What surrounds an evaluation: whose it is, what for, what the table is, and what made it.
 
     `created` is a date as text; a report has no clock of its own.
     """
 
     title: str | None = None
     purpose: str | None = None
+    description: str | None = None
     created: str | None = None
     seed: int | None = None
     software: dict[str, str] = {}

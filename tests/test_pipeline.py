@@ -1,0 +1,225 @@
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import synthvae.evaluation
+import synthvae.pipeline
+import synthvae.report
+from synthvae._yaml import write_yaml
+from synthvae.cli import _run_app
+from synthvae.config import RunConfig
+from synthvae.errors import (
+    BudgetError,
+    ConfigError,
+    DataError,
+    EvaluationError,
+    InputFileError,
+    OutputExistsError,
+    SchemaError,
+)
+from synthvae.pipeline import run
+from synthvae.synthesizer import Synthesizer
+from synthvae.table import find_problems, read_table, write_table
+from tests.cli.running import everything_in
+from tests.hospital import ONE_ROW, SCHEMA, make_table, write_schema
+
+RELEASED = {"README.txt", "guarantee.json", "model", "schema.yaml", "synthetic.csv"}
+JUDGED = {
+    "NOT_FOR_RELEASE.txt",
+    "context.json",
+    "evaluation.json",
+    "guarantee.json",
+    "report.html",
+    "training_curve.json",
+}
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_table(make_table(), tmp_path / "train.csv", SCHEMA)
+    write_schema(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def settings(folder: Path, **changes: Any) -> RunConfig:
+    values = {
+        "name": "trial",
+        "data": {"path": "train.csv"},
+        "schema": "schema.yaml",
+        "epsilon": 2,
+        "settings": {"steps": 10},
+    } | changes
+    (folder / "run.yaml").write_text(write_yaml(values), encoding="utf-8")
+    return RunConfig.load(folder / "run.yaml")
+
+
+def names(folder: Path) -> set[str]:
+    return {item.name for item in folder.iterdir()}
+
+
+def fail(monkeypatch: pytest.MonkeyPatch, cause: BaseException, where: Any, name: str) -> None:
+    def refuse(*_words: object, **_options: object) -> None:
+        raise cause
+
+    monkeypatch.setattr(where, name, refuse)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("epsilon", [2, "none"])
+def test_a_whole_run(work: Path, epsilon: object) -> None:
+    steps: list[str] = []
+    result = run(settings(work, epsilon=epsilon), lambda what, _done: steps.append(what))
+    release, custodian = result.folder / "release", result.folder / "custodian"
+    assert names(result.folder) == {"release", "custodian"}
+    assert names(custodian) == JUDGED
+    name = "synthetic.csv" if epsilon == 2 else "NOT_PRIVATE-synthetic.csv"
+    assert names(release) == RELEASED - {"synthetic.csv"} | {name}
+    frame = read_table(release / name)
+    assert len(frame) == result.rows
+    assert find_problems(frame, SCHEMA) == []
+    assert Synthesizer.load(release / "model").guarantee == result.guarantee
+    assert json.loads((release / "guarantee.json").read_text())["valid"] == (epsilon == 2)
+    assert {"reading and checking", "measuring anchors", "training", "sampling", "writing"} <= {
+        step.partition(":")[0] for step in steps
+    }
+    page = (custodian / "report.html").read_text(encoding="utf-8")
+    note = (release / "README.txt").read_text(encoding="utf-8")
+    assert ("NOT PRIVATE" in page) == ("NOT PRIVATE" in note) == (epsilon == "none")
+
+
+def test_what_can_be_known_before_is_said_before(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(monkeypatch, AssertionError("fitted"), Synthesizer, "fit")
+    few = make_table(11)
+    write_table(few, work / "few.csv", SCHEMA)
+    (work / "bad.csv").write_text((work / "train.csv").read_text().replace(",male,", ",x,"))
+    write_schema(work, SCHEMA.replace(patients=11), "few.yaml")
+    before = everything_in(work)
+    cases: list[tuple[dict[str, Any], type[Exception], str]] = [
+        ({"schema": "no.yaml"}, SchemaError, r"There is no schema file .*no\.yaml"),
+        ({"data": {"path": "no.csv"}}, InputFileError, r"There is no file .*no\.csv"),
+        ({"data": {"path": "bad.csv"}}, DataError, "not one of female, male"),
+        ({"data": {"path": "few.csv"}}, DataError, "The table has 11 patients, of which a holdout"),
+        ({"holdout": 1e-9}, DataError, "leaves 400 to train on and 0 to judge by"),
+        ({"schema": "few.yaml"}, ConfigError, "patients is 11 in the schema, of which a holdout"),
+        ({"epsilon": -1}, BudgetError, "epsilon is -1"),
+        ({"epsilon": float("inf")}, BudgetError, "epsilon is inf"),
+        ({"delta": 0.5}, BudgetError, "not below 1/n"),
+        ({"epsilon": "none", "delta": 1e-6}, BudgetError, "delta is given without epsilon"),
+        ({"rows": 10**13}, ConfigError, "so many need about"),
+        ({"settings": {"stepz": 3}}, ConfigError, r"unknown key 'stepz' \(did you mean 'steps'\?\)"),
+        ({"settings": {"steps": 0}}, ConfigError, r"In settings: steps: .* \(got 0\)"),
+        ({"settings": {"rank": 2.5}}, ConfigError, "In settings: rank"),
+    ]
+    for changes, kind, message in cases:
+        with pytest.raises(kind, match=message):
+            run(settings(work, **changes))
+    (work / "run.yaml").unlink()
+    assert everything_in(work) == before
+
+
+def test_results_that_exist_are_replaced_only_by_force(work: Path) -> None:
+    folder = work / "reports" / "trial"
+    folder.mkdir(parents=True)
+    with pytest.raises(OutputExistsError, match="exists already; pass --force"):
+        run(settings(work))
+    (folder / "mine.txt").write_text("precious")
+    with pytest.raises(OutputExistsError, match=r"holds 'mine\.txt'"):
+        run(settings(work), force=True)
+    (folder / "mine.txt").unlink()
+    (folder / "release").mkdir()
+    os.rename(work / "train.csv", folder / "release" / "train.csv")
+    source = {"path": "reports/trial/release/train.csv"}
+    with pytest.raises(OutputExistsError, match="would be lost"):
+        run(settings(work, data=source), force=True)
+
+
+@pytest.mark.parametrize("older", [False, True])
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [
+        (EvaluationError("Tables too small."), EvaluationError),
+        (ZeroDivisionError("a bug"), EvaluationError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+)
+def test_a_failure_after_the_fit_keeps_what_the_budget_bought(
+    work: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    older: bool,
+    cause: BaseException,
+    kind: type[BaseException],
+) -> None:
+    folder = work / "reports" / "trial"
+    if older:
+        (folder / "release").mkdir(parents=True)
+        (folder / "release" / "synthetic.csv").write_text("older")
+    fail(monkeypatch, cause, synthvae.evaluation, "evaluate")
+    with pytest.raises(kind, match="model are in .*release, not scored"):
+        run(settings(work), force=older)
+    kept = folder.with_name("trial-2") if older else folder
+    assert names(kept / "release") == RELEASED
+    assert "NOT_SCORED.txt" in names(kept / "custodian")
+    assert "report.html" not in names(kept / "custodian")
+    assert Synthesizer.load(kept / "release" / "model").guarantee.valid
+    if older:
+        assert everything_in(folder) == {"release/synthetic.csv": b"older"}
+    assert names(work / "reports") == ({"trial", "trial-2"} if older else {"trial"})
+
+
+def test_a_failure_in_sampling_keeps_the_model(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(monkeypatch, MemoryError(), Synthesizer, "sample")
+    with pytest.raises(EvaluationError, match="The model is in"):
+        run(settings(work))
+    release = work / "reports" / "trial" / "release"
+    assert names(release) == RELEASED - {"synthetic.csv"}
+
+
+def test_a_failure_in_the_report_keeps_the_scores(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Scores:
+        def to_json(self) -> str:
+            return "{}"
+
+    monkeypatch.setattr(synthvae.evaluation, "evaluate", lambda *_a, **_k: Scores())
+    fail(monkeypatch, KeyError("template"), synthvae.report, "render")
+    with pytest.raises(EvaluationError, match="KeyError"):
+        run(settings(work))
+    assert "evaluation.json" in names(work / "reports" / "trial" / "custodian")
+
+
+@pytest.mark.slow
+def test_names_like_markup_are_printed_as_they_are(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_schema(work, ONE_ROW.replace(name="[/red] [bold]"), "schema.yaml")
+    write_table(make_table(60, schema=ONE_ROW), work / "train.csv", ONE_ROW)
+    settings(work, epsilon="none", holdout=0.5)
+    assert _run_app(["run", "run.yaml", "--epsilon", "2", "--out", "elsewhere"], False) == 0
+    said = capsys.readouterr().out
+    assert "[/red] [bold]" in said
+    assert "Spent epsilon" in said
+    page = ["report", "elsewhere/trial/custodian/evaluation.json", "--out", "page.html"]
+    assert _run_app(page, False) == 0
+    assert (work / "page.html").read_text(encoding="utf-8") == (
+        work / "elsewhere/trial/custodian/report.html"
+    ).read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_table_of_few_rows_gets_a_whole_answer(work: Path) -> None:
+    fields = [{"name": "sex", "constraints": {"enum": ["f", "m"]}}]
+    schema = ONE_ROW.replace(primaryKey=[], patients=13, fields=fields)
+    write_schema(work, schema)
+    pd.DataFrame({"sex": ["f", "m"] * 7}).to_csv(work / "train.csv", index=False)
+    result = run(settings(work, seed=4))
+    assert result.rows == 10
