@@ -9,14 +9,40 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from synthvae.errors import ConfigError, StorageError, SynthvaeError
 
+INTERRUPTED = 130
+UNTOUCHED = "what was there before is untouched."
+
+
+class _Stopped(KeyboardInterrupt):
+    """A signal that asks the program to end, handled like Ctrl-C so that nothing half-made stays."""
+
+    exit_code = INTERRUPTED
+
+
+class _Interrupted(BaseException):
+    """Carries an interrupt past typer, which would make an exit without a word of it."""
+
+
+class _Commands(TyperGroup):
+    """The commands, from which interrupts come out whole."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise _Interrupted from stop
+
+
 app = typer.Typer(
     name="synthvae",
+    cls=_Commands,
     help="Synthetic health records with differential privacy, and the evidence to release them.",
     no_args_is_help=True,
     add_completion=False,
@@ -26,8 +52,6 @@ app = typer.Typer(
 schema_app = typer.Typer(help="Draft or check a schema file.", no_args_is_help=True)
 app.add_typer(schema_app, name="schema")
 
-INTERRUPTED = 130
-UNTOUCHED = "what was there before is untouched."
 Table = Annotated[Path, typer.Argument(help="A CSV or Parquet file, by its ending.")]
 SchemaFile = Annotated[Path, typer.Option("--schema", help="The table's schema, YAML or JSON.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
@@ -249,23 +273,20 @@ def _epsilon(text: str) -> float | None:
         raise ConfigError(f"epsilon is {text!r}; give a number above 0, or none.") from None
 
 
-class _Stopped(KeyboardInterrupt):
-    """A signal that asks the program to end, handled like Ctrl-C so that nothing half-made stays."""
-
-    exit_code = INTERRUPTED
-
-
 def _stop(number: int, _frame: object) -> NoReturn:
-    stopped = _Stopped(f"Stopped by {signal.Signals(number).name}; {UNTOUCHED}")
+    name = signal.Signals(number).name
+    what = "Interrupted" if name == "SIGINT" else f"Stopped by {name}"
+    stopped = _Stopped(f"{what}; {UNTOUCHED}")
     stopped.exit_code = 128 + number
     raise stopped
 
 
 def main() -> None:
     """Run the command line; the entry point of the `synthvae` command."""
-    for name in ("SIGTERM", "SIGHUP"):
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+        # One that is ignored, as under nohup, stays so.
+        if number and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _stop)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # names of columns may not fit a terminal's encoding
@@ -281,36 +302,44 @@ def main() -> None:
 
 
 def _run_app(words: list[str], debug: bool) -> int:
+    """Run one command, say what went wrong, and return the exit code."""
     try:
         code = app(words, standalone_mode=False)
-    except SynthvaeError as error:
-        _complain(str(error), debug)
-        return error.exit_code
-    except typer.Exit as leave:
-        return leave.exit_code
-    except (typer.Abort, KeyboardInterrupt) as stop:
-        cause = stop.__cause__ if isinstance(stop.__cause__, KeyboardInterrupt) else stop
-        _complain(str(cause) or f"Interrupted; {UNTOUCHED}", debug)
-        return getattr(cause, "exit_code", INTERRUPTED)
-    except BrokenPipeError:
-        return 1
-    except MemoryError:
-        _complain(f"There is not enough memory for this; {UNTOUCHED}", debug)
-        return 1
-    except OSError as error:
-        _complain(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.", debug)
-        return StorageError.exit_code
-    except Exception as error:
-        if hasattr(error, "show") and hasattr(error, "exit_code"):
-            error.show()  # wrong options: the command line's own message
-            return int(error.exit_code)
-        _complain(
-            f"Something failed that should not have ({type(error).__name__}: {error}). "
-            "Please report it with what --debug prints.",
-            debug,
-        )
-        return 1
+    except (_Interrupted, typer.Abort, KeyboardInterrupt, Exception) as error:
+        message, code = _explain(error)
+        if message:
+            _complain(message, debug)
+        return code
+    if code == INTERRUPTED:  # while the words were still being read
+        _complain(f"Interrupted; {UNTOUCHED}", debug)
     return code if isinstance(code, int) else 0
+
+
+def _explain(error: BaseException) -> tuple[str, int]:
+    """Return what to say about whatever ended a command, and the exit code."""
+    if isinstance(error, _Interrupted | typer.Abort | KeyboardInterrupt):
+        stop = error.__cause__ or error
+        return str(stop) or f"Interrupted; {UNTOUCHED}", getattr(stop, "exit_code", INTERRUPTED)
+    if isinstance(error, SynthvaeError):
+        return str(error), error.exit_code
+    if isinstance(error, typer.Exit):
+        return "", error.exit_code
+    if hasattr(error, "show") and hasattr(error, "exit_code"):
+        error.show()  # wrong options: the command line's own message
+        return "", int(error.exit_code)
+    return _explain_unforeseen(error)
+
+
+def _explain_unforeseen(error: BaseException) -> tuple[str, int]:
+    if isinstance(error, BrokenPipeError):  # whoever read the output has left
+        return "", 1
+    if isinstance(error, MemoryError):
+        return f"There is not enough memory for this; {UNTOUCHED}", 1
+    if isinstance(error, OSError):
+        what = f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
+        return what, StorageError.exit_code
+    said = f"Something failed that should not have ({type(error).__name__}: {error}). "
+    return said + "Please report it with what --debug prints.", 1
 
 
 def _complain(message: str, debug: bool) -> None:

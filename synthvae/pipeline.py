@@ -19,6 +19,7 @@ from synthvae.errors import (
     InputFileError,
     SynthvaeError,
 )
+from synthvae.plan import check_budget
 from synthvae.report.values import RunContext, TrainingCurve, data_dictionary
 from synthvae.schema import Schema, explain
 from synthvae.settings import Settings, settings_for
@@ -143,6 +144,7 @@ def plan_fit(config: RunConfig, schema: Schema) -> Synthesizer:
                 f"{FEWEST_PATIENTS}: lower holdout, or find more patients."
             )
         schema = schema.replace(patients=remaining)
+    check_budget(config.epsilon, config.delta, schema.patients)
     settings = override_settings(schema, config.epsilon, config.settings)
     synthesizer = Synthesizer(schema, config.epsilon, config.delta, settings=settings)
     if config.rows is not None:

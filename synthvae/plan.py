@@ -167,9 +167,7 @@ def make_plan(
     count_noise = None if schema.patients else _noise(COUNT_SHARE * budget)
     total = sum(sum(column) for column in weights) + ROWS_WEIGHT * has_patients
     unit = settings.anchor_share * budget / total
-    column_noise = tuple(
-        tuple(_noise(weight * unit) for weight in column) for column in weights
-    )
+    column_noise = tuple(tuple(_noise(weight * unit) for weight in column) for column in weights)
     rows_noise = _noise(ROWS_WEIGHT * unit) if has_patients else None
     draft = TrainingStage(
         sampling_rate=settings.sampling_rate,

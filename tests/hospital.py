@@ -100,7 +100,9 @@ def make_table(patients: int = 400, seed: int = 0, schema: Schema = SCHEMA) -> p
     columns = []
     for field in schema.modelled:
         size = field.lattice_size if field.is_lattice else len(field.categories)
-        share = draws.beta(2, 4, patients)[whose] if field.perPatient else draws.beta(2, 4, len(whose))
+        share = (
+            draws.beta(2, 4, patients)[whose] if field.perPatient else draws.beta(2, 4, len(whose))
+        )
         codes = (share * size).astype(np.int64)
         for i in range(len(field.special)):
             codes[draws.random(len(whose)) < 0.2] = -2 - i

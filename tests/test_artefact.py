@@ -76,7 +76,9 @@ FILE_CHANGES: dict[str, Callable[[Path], object]] = {
     "patients is -3": lambda m: change_about(m, patients=-3),
     "bins: Field required": lambda m: change_about(m, settings={"steps": 0}),
     "is damaged: ": lambda m: change_about(m, settings=[]),
-    "model.safetensors is cut short or was altered": lambda m: truncate(m, "model.safetensors", 900),
+    "model.safetensors is cut short or was altered": lambda m: truncate(
+        m, "model.safetensors", 900
+    ),
     "model.safetensors is cut": lambda m: truncate(m, "model.safetensors", 0),
     "model.safetensors cannot be read": lambda m: (m / "model.safetensors").unlink(),
     "guarantee.json cannot be read": lambda m: (m / "guarantee.json").unlink(),
@@ -147,8 +149,10 @@ def test_another_models_arrays_do_not_fit(model: Path, tmp_path: Path) -> None:
 def test_a_models_schema_reads_no_other_file(model: Path, tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("a\nb\n")
     text = (model / "schema.yaml").read_text(encoding="utf-8")
-    altered = Schema.from_dict(SCHEMA.to_dict()).to_yaml().replace(
-        "enum: [female, male]", "enum: ../secret.txt"
+    altered = (
+        Schema.from_dict(SCHEMA.to_dict())
+        .to_yaml()
+        .replace("enum: [female, male]", "enum: ../secret.txt")
     )
     assert altered != text
     (model / "schema.yaml").write_text(altered, encoding="utf-8")

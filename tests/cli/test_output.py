@@ -47,20 +47,27 @@ def test_an_input_is_never_replaced_not_even_by_force(run: Run, work: Path, mode
         (*FIT, ".."),
         ("evaluate", *TABLES[1:], "scores.json", "--out", "scores.json"),
         ("report", "scores.json", "--out", "scores.json"),
-        ("report", "x.json", "--guarantee", "model/guarantee.json", "--out", "model/guarantee.json"),
+        (
+            "report",
+            "x.json",
+            "--guarantee",
+            "model/guarantee.json",
+            "--out",
+            "model/guarantee.json",
+        ),
         ("schema", "init", "train.csv", "--out", "train.csv"),
         ("schema", "init", "train.csv", "--out", "./model/../train.csv"),
     ):
         refused(run, work, "would be lost", *words, "--force")
 
 
-def test_folders_and_files_do_not_take_each_others_place(
-    run: Run, work: Path, model: Path
-) -> None:
+def test_folders_and_files_do_not_take_each_others_place(run: Run, work: Path, model: Path) -> None:
     (work / "notes.csv").mkdir()
     (work / "home").mkdir()
     (work / "home" / "thesis.txt").write_text("years")
-    refused(run, work, "is a folder, where a file", "sample", model, "--out", "notes.csv", "--force")
+    refused(
+        run, work, "is a folder, where a file", "sample", model, "--out", "notes.csv", "--force"
+    )
     refused(run, work, "holds 'thesis.txt'", *FIT, "home", "--force")
     (work / "file").write_text("x")
     refused(run, work, "is a file, where a folder", *FIT, "file", "--force")
@@ -141,21 +148,18 @@ def test_files_are_as_private_as_the_user_asked(work: Path) -> None:
         assert (work / path).stat().st_mode & 0o077 == 0
 
 
+def write_while_another_does(path: Path, force: bool) -> None:
+    with whole_folder(path, force) as slow:
+        (slow / "x").write_text("slow")
+        with whole_folder(path, force) as fast:
+            (fast / "x").write_text("fast")
+
+
 def test_two_at_once_lose_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "model"
-    with (
-        pytest.raises(OutputExistsError, match=r"what was made here is in .*model-2"),
-        whole_folder(path) as slow,
-    ):
-        (slow / "x").write_text("slow")
-        with whole_folder(path) as fast:
-            (fast / "x").write_text("fast")
+    with pytest.raises(OutputExistsError, match=r"what was made here is in .*model-2"):
+        write_while_another_does(tmp_path / "model", force=False)
     assert everything_in(tmp_path) == {"model/x": b"fast", "model-2/x": b"slow"}
-    # By force, the last one stands.
-    with whole_folder(path, force=True) as slow:
-        (slow / "x").write_text("slow")
-        with whole_folder(path, force=True) as fast:
-            (fast / "x").write_text("fast")
+    write_while_another_does(tmp_path / "model", force=True)  # the last one stands
     assert everything_in(tmp_path) == {"model/x": b"slow", "model-2/x": b"slow"}
 
 
@@ -166,12 +170,16 @@ def test_a_block_that_ends_early_leaves_what_was_there(
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "x").write_text("old")
     (tmp_path / "file").write_text("old")
-    with pytest.raises(stop), whole_folder(tmp_path / "model", force=True) as draft:
-        (draft / "x").write_text("new")
-        raise stop
-    with pytest.raises(stop), whole_file(tmp_path / "file") as draft:
-        draft.write_text("new")
-        raise stop
+
+    def write_half() -> None:
+        with whole_folder(tmp_path / "model", force=True) as folder:
+            (folder / "x").write_text("new")
+            with whole_file(tmp_path / "file") as draft:
+                draft.write_text("new")
+                raise stop
+
+    with pytest.raises(stop):
+        write_half()
     assert everything_in(tmp_path) == {"file": b"old", "model/x": b"old"}
 
 
@@ -189,6 +197,6 @@ def test_a_swap_that_is_interrupted_puts_the_old_one_back(
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", interrupted)
-    with pytest.raises(KeyboardInterrupt), whole_folder(path, force=True) as draft:
-        (draft / "x").write_text("new")
+    with pytest.raises(KeyboardInterrupt), whole_folder(path, force=True):
+        pass
     assert everything_in(tmp_path) == {"model/x": b"old"}

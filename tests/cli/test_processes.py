@@ -1,0 +1,198 @@
+"""The program as a program: exit codes, signals, a full disk, and other machines."""
+
+import contextlib
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from numpy._core._multiarray_umath import (  # type: ignore[attr-defined]
+    __cpu_dispatch__,
+    __cpu_features__,
+)
+
+from synthvae._yaml import write_yaml
+from synthvae.table import write_table
+from tests.cli.running import everything_in
+from tests.hospital import SCHEMA, fitted, make_table
+
+PROGRAM = [sys.executable, "-m", "synthvae.cli"]
+FIT = ("fit", "train.csv", "--schema", "schema.yaml", "--epsilon", "1", "--out", "model")
+
+
+def start(*words: str | Path, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*PROGRAM, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
+
+
+def test_exit_codes_and_one_sentence(work: Path) -> None:
+    program = start("sample", "nowhere", "--out", "made.csv")
+    out, err = program.communicate(timeout=60)
+    assert program.returncode == 9
+    assert out == ""
+    assert err == "Error: There is no model nowhere; name the folder that fit wrote.\n"
+
+
+def test_debug_may_stand_anywhere(work: Path) -> None:
+    program = start("sample", "nowhere", "--out", "made.csv", "--debug")
+    _, err = program.communicate(timeout=60)
+    assert program.returncode == 9
+    assert "Traceback" in err
+    assert err.endswith("Error: There is no model nowhere; name the folder that fit wrote.\n")
+
+
+def test_a_terminal_without_accents_and_a_reader_that_leaves(model: Path) -> None:
+    words = ("sample", model, "--rows", "5", "--out", "made.csv", "--where", "âge=old")
+    program = start(*words, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    _, err = program.communicate(timeout=60)
+    assert program.returncode == 3
+    assert r"where '\xe2ge' is 'old'" in err
+    (model.parent / "wrong.csv").write_text("a\n1\n")
+    program = start("schema", "check", "schema.yaml", "wrong.csv")
+    assert program.stdout is not None
+    program.stdout.close()
+    assert program.wait(60) in (1, 6)
+    assert program.stderr is not None
+    assert "Exception ignored" not in program.stderr.read()
+    program.stderr.close()
+
+
+def stop(program: subprocess.Popen[str], sent: int) -> str:
+    """Send a signal while the model trains, and return what was said about it."""
+    time.sleep(4)
+    program.send_signal(sent)
+    _, err = program.communicate(timeout=60)
+    return err
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow),
+    ],
+)
+def test_a_stopped_fit_leaves_what_was_there(model: Path, sent: int, code: int) -> None:
+    before = everything_in(model.parent)
+    # A budget-less fit of four thousand steps: long enough to be caught in the middle.
+    program = start(*FIT[:5], "none", *FIT[6:], "--force")
+    err = stop(program, sent)
+    assert program.returncode == code, err
+    assert "Traceback" not in err
+    assert err.rstrip().endswith("what was there before is untouched.")
+    assert everything_in(model.parent) == before
+
+
+def test_a_stopped_run_leaves_what_was_there(work: Path) -> None:
+    settings = {"name": "trial", "data": {"path": "train.csv"}, "schema": "schema.yaml"}
+    more = {"epsilon": "none", "settings": {"steps": 100_000}}
+    (work / "run.yaml").write_text(write_yaml(settings | more), encoding="utf-8")
+    older = work / "reports" / "trial" / "release"
+    older.mkdir(parents=True)
+    (older / "synthetic.csv").write_text("older")
+    before = everything_in(work)
+    program = start("run", "run.yaml", "--force")
+    err = stop(program, signal.SIGINT)
+    assert program.returncode == 130, err
+    assert "Interrupted; what was there before is untouched." in err
+    assert everything_in(work) == before
+
+
+@contextlib.contextmanager
+def tiny_disk(folder: Path, size: str) -> Iterator[None]:
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    try:
+        made = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    except OSError:
+        made = False
+    if not made:
+        pytest.skip("this user cannot mount a small disk")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_fills_up(model: Path) -> None:
+    with tiny_disk(model.parent / "disk", "64k"):
+        for ending in ("csv", "parquet"):
+            path = f"disk/made.{ending}"
+            Path(path).write_text("precious")
+            program = start("sample", model, "--rows", "20000", "--out", path, "--force")
+            _, err = program.communicate(timeout=60)
+            assert program.returncode == 10, err
+            assert f"There is no room left on the disk for {path}" in err
+            assert Path(path).read_text() == "precious"
+        assert sorted(everything_in(Path("disk"))) == ["made.csv", "made.parquet"]
+
+
+# BLAS kernels and vector units of other processors, and other numbers of threads.
+VECTOR_UNITS = [name for name in __cpu_dispatch__ if __cpu_features__.get(name)]
+MACHINES = [
+    {"OPENBLAS_NUM_THREADS": "1"},
+    {"OPENBLAS_NUM_THREADS": "2"},
+    {"OPENBLAS_CORETYPE": "Haswell", "NPY_DISABLE_CPU_FEATURES": " ".join(VECTOR_UNITS[1:])},
+    {"OPENBLAS_CORETYPE": "Prescott"},
+    {"OPENBLAS_CORETYPE": "Prescott", "NPY_DISABLE_CPU_FEATURES": " ".join(VECTOR_UNITS)},
+]
+SAMPLE = """
+import hashlib, sys
+from synthvae import Synthesizer
+digest = hashlib.sha256()
+for folder in sys.argv[1:]:
+    model = Synthesizer.load(folder)
+    for where in (None, {"sex": "male", "cost": (0, 50_000)}):
+        frame = model.sample(20_000 if where is None else 1_500, seed=11, where=where)
+        digest.update(frame.to_csv().encode())
+print(digest.hexdigest())
+"""
+
+
+@pytest.mark.parametrize(
+    "machines", [MACHINES[::4], pytest.param(MACHINES, marks=pytest.mark.slow)], ids=["two", "all"]
+)
+def test_the_same_seed_gives_the_same_records_on_other_machines(
+    tmp_path: Path, machines: list[dict[str, str]]
+) -> None:
+    for kind in ("private", "open"):
+        fitted(kind).save(tmp_path / kind)
+    words = [
+        sys.executable,
+        "-W",
+        "error",
+        "-c",
+        SAMPLE,
+        str(tmp_path / "private"),
+        str(tmp_path / "open"),
+    ]
+    found = {
+        subprocess.run(
+            words, env=os.environ | machine, capture_output=True, text=True, check=True
+        ).stdout
+        for machine in machines
+    }
+    assert len(found) == 1
+    assert len(found.pop().strip()) == 2 * hashlib.sha256().digest_size
+
+
+@pytest.mark.slow
+def test_two_fits_at_once_lose_nothing(work: Path) -> None:
+    write_table(make_table(30), work / "train.csv", SCHEMA)
+    programs = [start(*FIT) for _ in range(2)]
+    errors = [program.communicate(timeout=120)[1] for program in programs]
+    codes = sorted(program.returncode for program in programs)
+    assert codes in ([0, 8], [0, 0])
+    assert codes == [0, 0] or any("exists already" in e or "model-2" in e for e in errors)
+    assert not [name for name in everything_in(work) if "partial" in name]
