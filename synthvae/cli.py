@@ -59,7 +59,7 @@ Delimiter = Annotated[str, typer.Option(help="What separates the cells of a CSV 
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same result.")]
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with errors.")] = False,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
@@ -238,7 +238,7 @@ def schema_init(
     text = draft_yaml(read_table(table, delimiter), table.stem)
     with whole_file(out) as draft:
         draft.write_text(text, encoding="utf-8")
-    marked = text.count("review: true")
+    marked = sum(line.strip() == "review: true" for line in text.splitlines())
     typer.echo(f"Wrote {out}; {marked} fields marked `review: true` need a person's word.")
 
 
@@ -261,7 +261,9 @@ def schema_check(
         typer.echo(f"- column '{name}': marked `review: true`; confirm it and remove the mark")
     if problems:
         raise DataError(f"{len(problems)} problems found.")
-    typer.echo(f"{table} fits {schema}.")
+    marked = len(facts.to_review)
+    waits = f" {marked} fields await review before a private fit." if marked else ""
+    typer.echo(f"{table} fits {schema}.{waits}")
 
 
 def _epsilon(text: str) -> float | None:

@@ -24,7 +24,8 @@ def print_fit(synthesizer: "Synthesizer", path: Path) -> None:
 
 def print_sample(frame: "pd.DataFrame", path: Path, guarantee: "Guarantee") -> None:
     """Say what was drawn."""
-    typer.echo(f"Wrote {len(frame):,} synthetic rows to {path}. {spent(guarantee)}")
+    words = spent(guarantee).replace("Spent", "Nothing more was spent than the model's")
+    typer.echo(f"Wrote {len(frame):,} synthetic rows to {path}. {words}")
 
 
 def spent(guarantee: "Guarantee") -> str:
@@ -80,7 +81,8 @@ def print_run(result: "RunResult") -> None:
     """Say what a run made, what it spent, what it found, and where to look."""
     print_evaluation(result.evaluation)
     typer.echo(f"Made {result.rows:,} synthetic rows. {spent(result.guarantee)}")
-    typer.echo(f"  to release    {result.folder / 'release'}")
+    where = "to release  " if result.guarantee.valid else "NOT PRIVATE "
+    typer.echo(f"  {where}  {result.folder / 'release'}")
     typer.echo(f"  to look at    {result.folder / 'custodian' / 'report.html'}  (not for release)")
 
 

@@ -19,7 +19,7 @@ LARGEST_EPSILON = 100.0
 # Below these the accountant's arithmetic gives out, and nothing but noise would be left anyway.
 SMALLEST_EPSILON, SMALLEST_DELTA = 1e-3, 1e-12
 COUNT_SHARE = 0.01  # of the budget, for a noisy number of patients where none is declared
-LEAST_NOISE = 2.0  # from here on discrete Gaussian counts cost what continuous ones do, to 0.2 %
+LEAST_NOISE = 2.0  # from here on discrete Gaussian counts cost what continuous ones do, to 0.5 %
 ROWS_WEIGHT = 0.25  # precision of the rows-per-patient counts, relative to one marginal
 
 

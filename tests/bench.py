@@ -32,7 +32,9 @@ def simulated_study(rows: int = 7000) -> tuple[pd.DataFrame, Schema]:
     columns: dict[str, np.ndarray] = {}
     fields = []
     for k in range(10):
-        latent = 0.7 * severity * (k % 3 != 0) + 0.5 * frailty * (k % 2) + generator.normal(size=rows)
+        latent = (
+            0.7 * severity * (k % 3 != 0) + 0.5 * frailty * (k % 2) + generator.normal(size=rows)
+        )
         value = np.exp(0.5 * latent) if k % 4 == 0 else latent
         value = np.clip(np.round(20 + 10 * value, 1), 0, 150)
         columns[f"lab {k}"] = value

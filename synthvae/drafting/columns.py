@@ -174,6 +174,8 @@ def _identifier(name: str, seen: _Values) -> ColumnDraft | None:
     person = plain in persons | load_words("person numbers") or (keyed and persons & set(words))
     repeats = len(seen.distinct) < seen.rows
     field: dict[str, Any] = {"name": name, "role": "identifier"}
+    if seen.kind == "number" and seen.decimals == 0:
+        field["type"] = "integer"  # so that made-up identifiers are whole numbers too
     if seen.kind == "empty":
         return ColumnDraft(field, ("no value at all: left out of the model",))
     if person:

@@ -17,6 +17,8 @@ HEAD = """\
 #   missing). Replace it by what is publicly known, or confirm it, and delete the mark; `synthvae
 #   fit` refuses fields under review when it has a privacy budget.
 # - What has no such mark comes from the column's name and the dictionary of clinical variables.
+# - Where a patient has several rows, `perPatient: true` says that a column (sex, say) holds the same
+#   value in all of them; without it, synthetic patients may differ from row to row.
 # - Look at the types too, and at what has become an identifier: identifiers are never modelled.
 """
 PATIENTS = """\

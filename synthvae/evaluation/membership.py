@@ -87,7 +87,8 @@ def infer_membership(tables: Tables, generator: np.random.Generator) -> AttackFi
     closeness = [-distances(table, published, tables.schema) for table in (members, others)]
     copying, _ = delong(*(-distances(t, members, tables.schema) for t in (members, others)))
     references = _references(tables, members, others, generator)
-    return AttackFindings(*_describe(closeness[0], closeness[1], copying, references), notes)
+    broken = _break_ties(closeness[0], closeness[1], generator)
+    return AttackFindings(*_describe(closeness, broken, copying, references), notes)
 
 
 def _shared_note(patients: int) -> str:
@@ -162,13 +163,31 @@ def _references(
     return {"holdout": rounded(holdout), "independent": rounded(independent), "chance": 0.5}
 
 
+def _break_ties(
+    members: Floats, others: Floats, generator: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Return both sides' places in their common order, ties in random order.
+
+    Where many distances are zero, an attacker who may accuse few still can, by drawing among them;
+    without this, such a table would seem safe at low false-positive rates.
+    """
+    both = np.concatenate((members, others))
+    places = np.empty(len(both))
+    places[np.lexsort((generator.random(len(both)), both))] = np.arange(len(both))
+    return places[: len(members)], places[len(members) :]
+
+
 def _describe(
-    members: Floats, others: Floats, copying: float, references: dict[str, float | None]
+    closeness: list[Floats],
+    broken: tuple[Floats, Floats],
+    copying: float,
+    references: dict[str, float | None],
 ) -> tuple[tuple[Attack, ...], tuple[Score, ...]]:
+    members, others = closeness
     auc, bounds = delong(members, others)
     limit = detection_limit(len(members), len(others))
     fpr, tpr = roc(members, others)
-    at = tuple((rate, *true_positives(members, others, rate)) for rate in FALSE_POSITIVE_RATES)
+    at = tuple((rate, *true_positives(*broken, rate)) for rate in FALSE_POSITIVE_RATES)
     attack = Attack(
         key="closest_record",
         title="Distance to the closest synthetic record",

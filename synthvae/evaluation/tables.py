@@ -14,6 +14,8 @@ from synthvae.table import MISSING, encode, inspect
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
+FEW_ROWS = 50
+
 
 @dataclass(frozen=True)
 class Table:
@@ -76,6 +78,12 @@ def prepare(
             )
     modelled = _require_columns(synthetic, schema)
     codes = [encode(train, schema), encode(holdout, schema)]
+    # A few rows may be alike by chance.
+    if len(train) >= FEW_ROWS and np.array_equal(*codes):
+        raise EvaluationError(
+            "train and holdout hold the same rows; the holdout must be rows that the generator "
+            "never saw (`synthvae run` splits them off by itself)."
+        )
     whose = _patients(train, holdout, schema)
     real = [
         Table(cells, inspect(frame, schema)[1], patients)

@@ -33,7 +33,7 @@ def render(
     evaluation : Evaluation
         What was found out about the synthetic table.
     guarantee : Guarantee, optional
-        What is promised about the patients; without one the page says NOT PRIVATE.
+        What is promised about the patients; without one the page says so.
     training : TrainingCurve, optional
         The losses of the fit. They are private: only a custodian's page shows them.
     context : RunContext, optional

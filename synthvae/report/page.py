@@ -69,6 +69,7 @@ def compose(
             software={**(guarantee.software if guarantee else {}), **context.software},
             drawings=draw(evaluation, guarantee, training),
             void=sections.why_void(guarantee),
+            void_title="NOT PRIVATE" if guarantee else "NO GUARANTEE GIVEN",
             promise=sections.promise(guarantee) if guarantee else None,
             headlines=sections.headlines(evaluation),
             strongest=sections.strongest(evaluation.attacks),

@@ -16,7 +16,9 @@ NUMBER = Field(
 CATEGORY = Field(name="c", constraints={"enum": ["a", "b", "c"]})
 
 
-def measure(codes: list[int] | np.ndarray, field: Field, sigma: float, bins: int = 8) -> ColumnAnchor:
+def measure(
+    codes: list[int] | np.ndarray, field: Field, sigma: float, bins: int = 8
+) -> ColumnAnchor:
     noise = tuple(sigma for _ in query_weights(field, bins))
     table = np.asarray(codes, np.int64)[:, None]
     return measure_anchors(table, (field,), (noise,), bins, RandomStream(test_seed=1))[0]

@@ -297,3 +297,10 @@ def test_importing_the_package_loads_no_metric_library():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_the_same_rows_twice_are_refused() -> None:
+    frame = pd.DataFrame({"x": ["a", "b"] * 30})
+    schema = Schema.from_dict({"fields": [{"name": "x", "constraints": {"enum": ["a", "b"]}}]})
+    with pytest.raises(EvaluationError, match="train and holdout hold the same rows"):
+        evaluate(frame, frame, frame, schema)

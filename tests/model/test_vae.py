@@ -69,9 +69,7 @@ def test_a_column_sees_earlier_columns_only(layout: Layout, features: np.ndarray
     z = torch.zeros(1, layout.settings.latent)
     x = torch.tensor(features[:1], dtype=torch.float32, requires_grad=True)
     for feature, column in enumerate(layout.owner):
-        (slope,) = torch.autograd.grad(
-            model.coefficients(x, z)[0, feature], x, retain_graph=True
-        )
+        (slope,) = torch.autograd.grad(model.coefficients(x, z)[0, feature], x, retain_graph=True)
         later = torch.tensor(layout.owner >= column)
         assert (slope[0, later] == 0).all()
 

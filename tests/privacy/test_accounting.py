@@ -6,13 +6,13 @@ import pytest
 from scipy.stats import norm
 
 from synthvae.errors import BudgetError
+from synthvae.plan import make_plan
 from synthvae.privacy.accounting import (
     calibrate_training,
     compose,
     default_interval,
     gaussian_mu,
 )
-from synthvae.plan import make_plan
 from synthvae.privacy.guarantee import GaussianStage, TrainingStage
 from tests.simulated import CLINIC
 
@@ -84,16 +84,16 @@ def test_a_share_that_takes_it_all_is_refused() -> None:
         calibrate_training(anchors(0.1), training(0.1, 1.0, 10), 1.0, DELTA)
 
 
-@pytest.mark.parametrize("sigma", [2.0, 8.0])
-def test_discrete_counts_cost_what_continuous_ones_do(sigma: float) -> None:
+@pytest.mark.parametrize(("sigma", "queries"), [(2.0, 2), (2.0, 16), (8.0, 16)])
+def test_discrete_counts_cost_what_continuous_ones_do(sigma: float, queries: int) -> None:
     # The account takes exact discrete noise for continuous: the difference is what is disclosed.
     from dp_accounting.pld import privacy_loss_distribution as pld
 
     discrete = pld.from_discrete_gaussian_mechanism(
         sigma, value_discretization_interval=1e-4
-    ).self_compose(16)
-    ours = compose((anchors(*(sigma for _ in range(16))),), DELTA)
-    assert discrete.get_epsilon_for_delta(DELTA) == pytest.approx(ours, rel=2e-3)
+    ).self_compose(queries)
+    ours = compose((anchors(*(sigma for _ in range(queries))),), DELTA)
+    assert discrete.get_epsilon_for_delta(DELTA) == pytest.approx(ours, rel=5e-3)
 
 
 @pytest.mark.parametrize("epsilon", [0.1, 1.0, 100.0])

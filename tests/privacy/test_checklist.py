@@ -13,11 +13,14 @@ import torch
 from scipy.stats import binomtest, chi2
 
 from synthvae import Synthesizer
+from synthvae.anchors import query_weights
 from synthvae.errors import BudgetError, DataError
 from synthvae.model import training as training_module
 from synthvae.plan import make_plan
 from synthvae.privacy.accounting import compose
+from synthvae.privacy.stream import RandomStream
 from synthvae.schema import Schema
+from synthvae.table import encode, group_by_patient
 from tests.simulated import CLINIC, VISITS, clinic, quick, visits
 
 
@@ -113,9 +116,9 @@ def test_line_3_without_a_declared_number_only_the_noisy_count_enters() -> None:
     schema = CLINIC.replace(patients=None)
     plan = make_plan(schema, 1.0, 1e-6)
     assert plan.count_noise is not None
-    synthesizer = Synthesizer(
-        schema, 1.0, 1e-6, settings=quick(schema, 1.0), test_seed=1
-    ).fit(clinic(300))
+    synthesizer = Synthesizer(schema, 1.0, 1e-6, settings=quick(schema, 1.0), test_seed=1).fit(
+        clinic(300)
+    )
     stage = synthesizer.guarantee.stages[1]
     assert stage.sampling_rate == plan.settings.sampling_rate  # type: ignore[union-attr]
     assert plan.count_noise in synthesizer.guarantee.stages[0].noise_multipliers  # type: ignore[union-attr]
@@ -183,13 +186,34 @@ def test_line_11_a_fixed_seed_voids_the_guarantee() -> None:
     assert "TEST MODE" in guarantee.why_void
 
 
-def test_line_13_a_patient_with_many_rows_counts_as_one_with_few() -> None:
-    frame = visits(60)
-    many = pd.DataFrame({"patient": ["new"] * 500, "sex": ["male"] * 500, "score": [40] * 500})
-    settings = quick(VISITS, 1.0)
-    synthesizer = Synthesizer(VISITS, 1.0, settings=settings, test_seed=2)
-    synthesizer.fit(pd.concat([frame, many], ignore_index=True))
-    assert synthesizer.guarantee.rows_per_patient == 3
+@pytest.mark.parametrize("rows", [3, 500])
+def test_line_13_a_patient_with_many_rows_moves_counts_no_more_than_their_cap(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from synthvae.anchors import measure
+
+    def exact_counts(frame: pd.DataFrame) -> list[np.ndarray]:
+        seen: list[np.ndarray] = []
+
+        def record(counts: np.ndarray, sigma: float, stream: object) -> np.ndarray:
+            seen.append(counts.copy())
+            return counts
+
+        monkeypatch.setattr(measure, "noisy_counts", record)
+        patients = group_by_patient(frame, VISITS, np.random.default_rng(0))
+        codes = encode(frame, VISITS)[patients.kept]
+        noise = tuple(tuple(1.0 for _ in query_weights(f, 12)) for f in VISITS.modelled)
+        measure.measure_anchors(codes, VISITS.modelled, noise, 12, RandomStream(test_seed=0))
+        return seen
+
+    # Everybody has at most three rows here, so that the same rows of the others are kept.
+    frame = visits(60).groupby("patient", sort=False).head(3).reset_index(drop=True)
+    new = pd.DataFrame({"patient": "new", "sex": "male", "score": 40}, index=range(rows))
+    before, after = exact_counts(frame), exact_counts(pd.concat([frame, new], ignore_index=True))
+    # Later grids follow the counts; the first of each column is on a public one.
+    for a, b in zip(before[:2], after[:2], strict=True):
+        assert np.linalg.norm(b - a) <= VISITS.rows_per_patient
+        assert np.linalg.norm(b - a) > 0
 
 
 def test_line_16_sampling_holds_no_real_rows() -> None:

@@ -206,7 +206,8 @@ def test_the_custodian_is_warned_always_and_of_no_privacy_loudly(full):
     assert "NOT PRIVATE" not in full
     missing = Page(render(example.evaluation(3)))
     assert custodian in missing.text
-    assert "NOT PRIVATE" in missing.text
+    assert "NO GUARANTEE GIVEN" in missing.text
+    assert "NOT PRIVATE" not in missing.text
     assert "No guarantee came with this evaluation" in missing.text
     void = Page(render(example.evaluation(3), example.void_guarantee()))
     assert "NOT PRIVATE" in void.text
