@@ -79,7 +79,7 @@ def prepare(
     modelled = _require_columns(synthetic, schema)
     codes = [encode(train, schema), encode(holdout, schema)]
     # A few rows may be alike by chance.
-    if len(train) >= FEW_ROWS and np.array_equal(*codes):
+    if len(train) >= FEW_ROWS and np.array_equal(codes[0], codes[1]):
         raise EvaluationError(
             "train and holdout hold the same rows; the holdout must be rows that the generator "
             "never saw (`synthvae run` splits them off by itself)."
