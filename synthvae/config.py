@@ -14,9 +14,9 @@ from pydantic import (
     model_validator,
 )
 
+from synthvae._explain import explain
 from synthvae._yaml import read_mapping
 from synthvae.errors import ConfigError
-from synthvae.schema import explain
 
 
 class _Frozen(BaseModel):

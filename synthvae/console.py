@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from synthvae.evaluation.values import Evaluation, Score
+    from synthvae.field import Field
     from synthvae.pipeline import RunResult
     from synthvae.privacy.guarantee import Guarantee
-    from synthvae.schema import Field, Schema
+    from synthvae.schema import Schema
     from synthvae.synthesizer import Synthesizer
 
 

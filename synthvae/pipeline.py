@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import pandas as pd
 from pydantic import BaseModel, ValidationError
 
+from synthvae._explain import explain
 from synthvae._files import check_output, free_name, whole_folder
 from synthvae._progress import Progress, silent, steps_of
 from synthvae.config import RunConfig, Source
@@ -21,7 +22,7 @@ from synthvae.errors import (
 )
 from synthvae.plan import check_budget
 from synthvae.report.values import RunContext, TrainingCurve, data_dictionary
-from synthvae.schema import Schema, explain
+from synthvae.schema import Schema
 from synthvae.settings import Settings, settings_for
 from synthvae.synthesizer import FEWEST_PATIENTS, Synthesizer, check_memory
 from synthvae.table import encode, read_table, split_by_patient, write_table

@@ -19,9 +19,10 @@ from synthvae._threads import one_blas_thread
 from synthvae.anchors import measure_anchors
 from synthvae.errors import ConfigError, DataError
 from synthvae.model.calibration import calibrate_margins
-from synthvae.model.conditions import Condition, parse_conditions
+from synthvae.model.conditions import parse_conditions
 from synthvae.model.layout import Layout
-from synthvae.model.sampling import BLOCK, Sampler, block_generator
+from synthvae.model.records import draw_records
+from synthvae.model.sampling import Sampler
 from synthvae.plan import Plan, make_plan
 from synthvae.privacy.accounting import ACCOUNTANT
 from synthvae.privacy.counts import noisy_counts
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 FEWEST_PATIENTS = 10
 BYTES_A_CELL = 40  # while sampling: codes, drawn values, the frame
-OVERSAMPLING = 8  # candidates for each record that is drawn under a condition
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -351,37 +351,12 @@ class Synthesizer:
             raise ConfigError(f"seed is {seed!r}; it must be a whole number of at least 0.")
         conditions = parse_conditions(where or {}, self.schema, state.layout.anchors)
         sampler = Sampler(state.layout, state.weights, state.offsets)
-        with one_blas_thread():
-            codes, patients = self._draw(sampler, conditions, rows, int(seed), progress)
-        return self._with_identifiers(decode(codes, self.schema), patients)
-
-    def _draw(
-        self,
-        sampler: Sampler,
-        conditions: Mapping[int, Condition],
-        rows: int,
-        seed: int,
-        progress: Progress,
-    ) -> tuple[Ints, Ints]:
-        """Return the codes of records, shape (rows, columns), and whose each is, shape (rows,)."""
         shared = sum(field.perPatient for field in self.schema.modelled)
-        blocks: list[Ints] = []
-        patients: list[Ints] = []
-        made = people = 0
-        while made < rows:
-            generator = block_generator(seed, len(blocks))
-            if conditions:
-                codes = _draw_under_conditions(sampler, conditions, generator)
-                whose = np.arange(len(codes))
-            else:
-                whose = _draw_patients(self.state().row_shares, generator)
-                codes = _draw_block(sampler, whose, shared, generator)
-            blocks.append(codes)
-            patients.append(whose + people)
-            made += len(codes)
-            people = int(patients[-1][-1]) + 1
-            progress("sampling", min(1.0, made / rows))
-        return np.concatenate(blocks)[:rows], np.concatenate(patients)[:rows]
+        with one_blas_thread():
+            codes, patients = draw_records(
+                sampler, conditions, state.row_shares, shared, rows, int(seed), progress
+            )
+        return self._with_identifiers(decode(codes, self.schema), patients)
 
     def _with_identifiers(self, frame: pd.DataFrame, patients: Ints) -> pd.DataFrame:
         """Add made-up identifiers, numbered from 1, and put the columns in the schema's order."""
@@ -435,44 +410,3 @@ def check_memory(rows: int, schema: Schema) -> None:
             f"rows is {rows}; so many need about {needed / 2**30:.3g} GB of memory, and this machine "
             f"has {memory / 2**30:.3g}: make fewer at a time, each with a seed of its own."
         )
-
-
-def _draw_patients(row_shares: Floats | None, generator: np.random.Generator) -> Ints:
-    """Return whose each row of a block is, shape (rows,), with numbers of rows as measured."""
-    if row_shares is None:
-        return np.arange(BLOCK)
-    counts = generator.choice(np.arange(1, len(row_shares) + 1), BLOCK, p=row_shares)
-    return np.repeat(np.arange(BLOCK), counts)[:BLOCK]
-
-
-def _draw_block(sampler: Sampler, whose: Ints, shared: int, generator: np.random.Generator) -> Ints:
-    """Draw the codes of one block of records, shape (rows, columns)."""
-    firsts = np.searchsorted(whose, whose)
-    tokens, _ = sampler.draw(len(whose), generator, patients=(firsts, shared))
-    columns = []
-    for j, anchor in enumerate(sampler.layout.anchors):
-        codes = anchor.decode(tokens[:, j], generator.random(len(tokens)))
-        columns.append(codes[firsts] if j < shared else codes)
-    return np.stack(columns, axis=1)
-
-
-def _draw_under_conditions(
-    sampler: Sampler, conditions: Mapping[int, Condition], generator: np.random.Generator
-) -> Ints:
-    """Draw the codes of records that meet conditions, each of a patient of its own."""
-    shares = {j: condition.shares for j, condition in conditions.items()}
-    tokens, log_weights = sampler.draw(BLOCK, generator, shares)
-    tokens = tokens[_resample(log_weights, BLOCK // OVERSAMPLING, generator)]
-    columns = []
-    for j, anchor in enumerate(sampler.layout.anchors):
-        limits = conditions[j].limits if j in conditions else None
-        columns.append(anchor.decode(tokens[:, j], generator.random(len(tokens)), limits))
-    return np.stack(columns, axis=1)
-
-
-def _resample(log_weights: Floats, count: int, generator: np.random.Generator) -> Ints:
-    """Return systematically resampled indices in random order (Douc and Cappé 2005, section 2.4)."""
-    weights = np.exp(log_weights - log_weights.max())
-    ends = np.cumsum(weights) / weights.sum()
-    aims = (np.arange(count) + generator.random()) / count
-    return generator.permutation(np.minimum(np.searchsorted(ends, aims), len(ends) - 1))

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from synthvae.schema import Field, Schema
+from synthvae.field import Field
+from synthvae.schema import Schema
 
 # Names and categories as people write them: dots, spaces, accents, quotes, line ends, separators.
 WORDS = st.text(

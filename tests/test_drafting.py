@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from synthvae.drafting import draft_schema, draft_yaml
 from synthvae.drafting.dictionary import DICTIONARY, load_dictionary, look_up
 from synthvae.errors import DataError, SchemaError
-from synthvae.schema import Field, Schema
+from synthvae.field import Field
+from synthvae.schema import Schema
 from synthvae.table import find_problems
 
 

@@ -20,7 +20,8 @@ import synthvae.plan
 from synthvae._yaml import read_mapping
 from synthvae.cli import app
 from synthvae.errors import SchemaError
-from synthvae.schema import Constraints, Field, Schema, Survival, Target
+from synthvae.field import Constraints, Field
+from synthvae.schema import Schema, Survival, Target
 from synthvae.settings import Settings, settings_for
 from synthvae.synthesizer import Synthesizer
 from tests.cli.running import Run, runner

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 
 from synthvae.errors import SchemaError
-from synthvae.schema import Field, Schema, Target
+from synthvae.field import Field
+from synthvae.schema import Schema, Target
 from tests.fields import schemas
 
 AGE = {"name": "age", "type": "integer", "constraints": {"minimum": 0, "maximum": 110}}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from synthvae.schema import Field
+from synthvae.field import Field
 from synthvae.table.codes import FIRST_SPECIAL, MISSING
 
 Ints = NDArray[np.int64]

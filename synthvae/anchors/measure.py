@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from synthvae.anchors.column import ColumnAnchor
+from synthvae.field import Field
 from synthvae.privacy.counts import noisy_counts
 from synthvae.privacy.stream import RandomStream
-from synthvae.schema import Field
 from synthvae.table.codes import FIRST_SPECIAL, MISSING
 
 FIRST_CELLS = 16

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthvae.evaluation.tables import Ints, Table
-from synthvae.schema import Field, Schema
+from synthvae.field import Field
+from synthvae.schema import Schema
 from synthvae.table.codes import FIRST_SPECIAL, MISSING
 
 BINS = 10

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from threadpoolctl import threadpool_limits
 
 from synthvae.evaluation.tables import Ints
-from synthvae.schema import Field
+from synthvae.field import Field
 from synthvae.table.codes import FIRST_SPECIAL, MISSING
 
 ROUNDS = 100

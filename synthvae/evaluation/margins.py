@@ -13,7 +13,7 @@ from synthvae.evaluation.intervals import jackknife, jackknife_groups, rounded
 from synthvae.evaluation.questions import Question, counted
 from synthvae.evaluation.tables import Ints, Tables, at_most
 from synthvae.evaluation.values import Margin, PairDistance, Score
-from synthvae.schema import Field
+from synthvae.field import Field
 
 MOST_PAIRS = 1000
 MOST_TRIPLES = 150

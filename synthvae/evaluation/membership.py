@@ -11,7 +11,8 @@ from synthvae.evaluation.intervals import clopper_pearson, delong, rounded
 from synthvae.evaluation.questions import Question, counted
 from synthvae.evaluation.tables import Ints, Table, Tables, at_most
 from synthvae.evaluation.values import Attack, Interval, Score
-from synthvae.schema import Field, Schema
+from synthvae.field import Field
+from synthvae.schema import Schema
 from synthvae.table.codes import FIRST_SPECIAL, MISSING
 
 MOST_PATIENTS = 2000

@@ -14,7 +14,7 @@ from synthvae.evaluation.intervals import rounded
 from synthvae.evaluation.questions import Question, counted
 from synthvae.evaluation.tables import Table, Tables, at_most
 from synthvae.evaluation.values import Score
-from synthvae.schema import Field
+from synthvae.field import Field
 
 MOST_ROWS = 20_000
 MOST_COLUMNS = 24

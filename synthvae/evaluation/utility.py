@@ -13,7 +13,8 @@ from synthvae.evaluation.learners import Learner, predict_classes, predict_numbe
 from synthvae.evaluation.questions import Question, counted
 from synthvae.evaluation.tables import Ints, Table, Tables, at_most
 from synthvae.evaluation.values import Interval, Score
-from synthvae.schema import Field, Target
+from synthvae.field import Field
+from synthvae.schema import Target
 
 MOST_ROWS = 20_000
 MOST_CLASSES = 20

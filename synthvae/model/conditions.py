@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from synthvae._checks import nearest
 from synthvae.anchors import ColumnAnchor
 from synthvae.errors import ConfigError
-from synthvae.schema import Field, Schema
+from synthvae.field import Field
+from synthvae.schema import Schema
 from synthvae.table import MISSING, inspect
 
 Floats = NDArray[np.float64]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthvae.anchors import ColumnAnchor, basis
-from synthvae.schema import Field
+from synthvae.field import Field
 from synthvae.settings import Settings
 
 Floats = NDArray[np.float64]

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 if TYPE_CHECKING:
-    from synthvae.schema import Field, Schema
+    from synthvae.field import Field
+    from synthvae.schema import Schema
 
 
 class _Value(BaseModel):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthvae.schema import DEFAULT_FORMATS, Field
+from synthvae.field import DEFAULT_FORMATS, Field
 
 EPOCH = datetime(1970, 1, 1)
 

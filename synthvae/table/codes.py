@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from synthvae._checks import nearest
 from synthvae.errors import DataError
-from synthvae.schema import OTHER, Field, Schema
+from synthvae.field import OTHER, Field
+from synthvae.schema import Schema
 from synthvae.table.cells import RawColumn, as_float, as_moments, as_numbers
 
 MISSING = -1

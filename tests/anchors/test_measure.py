@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from synthvae.anchors import ColumnAnchor, measure_anchors, query_weights
+from synthvae.field import Field
 from synthvae.privacy.stream import RandomStream
-from synthvae.schema import Field
 
 NUMBER = Field(
     name="x",

@@ -1,0 +1,101 @@
+"""Whole records from the model: blocks of tokens, patients with several rows, conditions."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthvae._progress import Progress
+from synthvae.model.conditions import Condition
+from synthvae.model.sampling import BLOCK, Sampler, block_generator
+
+OVERSAMPLING = 8  # candidates for each record that is drawn under a condition
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def draw_records(
+    sampler: Sampler,
+    conditions: Mapping[int, Condition],
+    row_shares: Floats | None,
+    shared: int,
+    rows: int,
+    seed: int,
+    progress: Progress,
+) -> tuple[Ints, Ints]:
+    """Draw records block by block.
+
+    Parameters
+    ----------
+    conditions
+        What some columns may be, by column index.
+    row_shares
+        Share of patients with 1, 2, ... rows; None where each row is one patient.
+    shared
+        How many of the first columns are the same in all rows of a patient.
+
+    Returns
+    -------
+    codes
+        Shape (rows, columns).
+    patients
+        Whose each row is, counted from 0, shape (rows,).
+    """
+    blocks: list[Ints] = []
+    patients: list[Ints] = []
+    made = people = 0
+    while made < rows:
+        generator = block_generator(seed, len(blocks))
+        if conditions:
+            codes = _draw_under_conditions(sampler, conditions, generator)
+            whose = np.arange(len(codes))
+        else:
+            whose = _draw_patients(row_shares, generator)
+            codes = _draw_block(sampler, whose, shared, generator)
+        blocks.append(codes)
+        patients.append(whose + people)
+        made += len(codes)
+        people = int(patients[-1][-1]) + 1
+        progress("sampling", min(1.0, made / rows))
+    return np.concatenate(blocks)[:rows], np.concatenate(patients)[:rows]
+
+
+def _draw_patients(row_shares: Floats | None, generator: np.random.Generator) -> Ints:
+    """Return whose each row of a block is, shape (rows,), with numbers of rows as measured."""
+    if row_shares is None:
+        return np.arange(BLOCK)
+    counts = generator.choice(np.arange(1, len(row_shares) + 1), BLOCK, p=row_shares)
+    return np.repeat(np.arange(BLOCK), counts)[:BLOCK]
+
+
+def _draw_block(sampler: Sampler, whose: Ints, shared: int, generator: np.random.Generator) -> Ints:
+    """Draw the codes of one block of records, shape (rows, columns)."""
+    firsts = np.searchsorted(whose, whose)
+    tokens, _ = sampler.draw(len(whose), generator, patients=(firsts, shared))
+    columns = []
+    for j, anchor in enumerate(sampler.layout.anchors):
+        codes = anchor.decode(tokens[:, j], generator.random(len(tokens)))
+        columns.append(codes[firsts] if j < shared else codes)
+    return np.stack(columns, axis=1)
+
+
+def _draw_under_conditions(
+    sampler: Sampler, conditions: Mapping[int, Condition], generator: np.random.Generator
+) -> Ints:
+    """Draw the codes of records that meet conditions, each of a patient of its own."""
+    shares = {j: condition.shares for j, condition in conditions.items()}
+    tokens, log_weights = sampler.draw(BLOCK, generator, shares)
+    tokens = tokens[_resample(log_weights, BLOCK // OVERSAMPLING, generator)]
+    columns = []
+    for j, anchor in enumerate(sampler.layout.anchors):
+        limits = conditions[j].limits if j in conditions else None
+        columns.append(anchor.decode(tokens[:, j], generator.random(len(tokens)), limits))
+    return np.stack(columns, axis=1)
+
+
+def _resample(log_weights: Floats, count: int, generator: np.random.Generator) -> Ints:
+    """Return systematically resampled indices in random order (Douc and Cappé 2005, section 2.4)."""
+    weights = np.exp(log_weights - log_weights.max())
+    ends = np.cumsum(weights) / weights.sum()
+    aims = (np.arange(count) + generator.random()) / count
+    return generator.permutation(np.minimum(np.searchsorted(ends, aims), len(ends) - 1))
