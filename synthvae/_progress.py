@@ -1,6 +1,7 @@
 """Progress: long work reports what it does and how far it is; whoever called decides how to show it."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 
 Progress = Callable[[str, float], None]
@@ -14,6 +15,18 @@ def steps_of(progress: Progress, work: str) -> Progress:
 def silent(what: str, done: float) -> None:
     """Show nothing."""
     del what, done
+
+
+@contextlib.contextmanager
+def given_or_console(progress: Progress | None) -> Iterator[Progress]:
+    """Yield the progress that was given, else bars where a person is looking, else nothing."""
+    if progress is not None:
+        yield progress
+    elif sys.stderr.isatty():
+        with console_progress() as bars:
+            yield bars
+    else:
+        yield silent
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from synthvae._checks import check_positive_integer
-from synthvae._progress import Progress, silent
+from synthvae._progress import Progress, given_or_console
 from synthvae._threads import one_blas_thread
 from synthvae.anchors import measure_anchors
 from synthvae.errors import ConfigError, DataError
@@ -174,7 +174,7 @@ class Synthesizer:
         made._test_seed, made._settings, made._plan = None, state.layout.settings, None
         return made
 
-    def fit(self, frame: pd.DataFrame, progress: Progress = silent) -> "Synthesizer":
+    def fit(self, frame: pd.DataFrame, progress: Progress | None = None) -> "Synthesizer":
         """Learn from a table; the only place where the budget is spent.
 
         Parameters
@@ -182,7 +182,8 @@ class Synthesizer:
         frame
             The table, as it was read; every row is checked against the schema first.
         progress
-            Called with what is being done and how much of it is done, from 0 to 1.
+            Called with what is being done and how much of it is done, from 0 to 1; by default, a
+            bar on a terminal.
 
         Raises
         ------
@@ -206,6 +207,19 @@ class Synthesizer:
                 f"The table has {len(patients)} patient{'' if len(patients) == 1 else 's'}; a model "
                 f"needs at least {FEWEST_PATIENTS}."
             )
+        with given_or_console(progress) as show:
+            self._learn(plan, codes, patients, stream, show)
+        return self
+
+    def _learn(
+        self,
+        plan: Plan,
+        codes: Ints,
+        patients: PatientRows,
+        stream: RandomStream,
+        progress: Progress,
+    ) -> None:
+        """Measure, train and calibrate, in this order: the plan's releases and nothing else."""
         progress("measuring anchors", 0.0)
         counted = self._count_patients(patients, stream)
         scale = self.schema.rows_per_patient
@@ -228,7 +242,6 @@ class Synthesizer:
             )
         self._guarantee = self._make_guarantee(plan)
         self._state = FittedState(layout, weights, offsets, row_shares, counted)
-        return self
 
     def _count_patients(self, patients: PatientRows, stream: RandomStream) -> int:
         """Return the declared number of patients, or a noisy count where none is declared."""
@@ -317,7 +330,7 @@ class Synthesizer:
         *,
         where: Mapping[str, Any] | None = None,
         seed: int | None = None,
-        progress: Progress = silent,
+        progress: Progress | None = None,
     ) -> pd.DataFrame:
         """Draw synthetic records: post-processing, which costs no privacy.
 
@@ -352,9 +365,9 @@ class Synthesizer:
         conditions = parse_conditions(where or {}, self.schema, state.layout.anchors)
         sampler = Sampler(state.layout, state.weights, state.offsets)
         shared = sum(field.perPatient for field in self.schema.modelled)
-        with one_blas_thread():
+        with one_blas_thread(), given_or_console(progress) as show:
             codes, patients = draw_records(
-                sampler, conditions, state.row_shares, shared, rows, int(seed), progress
+                sampler, conditions, state.row_shares, shared, rows, int(seed), show
             )
         return self._with_identifiers(decode(codes, self.schema), patients)
 
