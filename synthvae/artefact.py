@@ -52,6 +52,7 @@ def save_model(synthesizer: "Synthesizer", path: Path, force: bool) -> None:
         }
     if state.row_shares is not None:
         arrays["row_shares"] = state.row_shares
+    guarantee = synthesizer.guarantee.model_dump_json(indent=1) + "\n"
     content = save({name: np.ascontiguousarray(value) for name, value in sorted(arrays.items())})
     about = {
         "format": "synthvae model",
@@ -61,13 +62,12 @@ def save_model(synthesizer: "Synthesizer", path: Path, force: bool) -> None:
         "patients": state.patients,
         "settings": layout.settings.model_dump(mode="json"),
         "arrays_sha256": hashlib.sha256(content).hexdigest(),
+        "guarantee_sha256": hashlib.sha256(guarantee.encode()).hexdigest(),
     }
     with whole_folder(path, force) as folder:
         (folder / "model.safetensors").write_bytes(content)
         (folder / "model.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-        (folder / "guarantee.json").write_text(
-            synthesizer.guarantee.model_dump_json(indent=1) + "\n", encoding="utf-8"
-        )
+        (folder / "guarantee.json").write_bytes(guarantee.encode())
         (folder / "schema.yaml").write_text(synthesizer.schema.to_yaml(), encoding="utf-8")
 
 
@@ -95,7 +95,10 @@ def load_model(path: Path) -> "Synthesizer":
             read_mapping(path / "schema.yaml", SchemaError, "schema"), "its schema.yaml"
         )
         settings = Settings.model_validate(about["settings"])
-        guarantee = Guarantee.model_validate_json(_read_bytes(path, "guarantee.json"))
+        promised = _read_bytes(path, "guarantee.json")
+        if hashlib.sha256(promised).hexdigest() != about["guarantee_sha256"]:
+            raise ValueError("guarantee.json is not the one that it was saved with")
+        guarantee = Guarantee.model_validate_json(promised)
         if guarantee.schema_digest != schema.digest:
             raise ValueError("schema.yaml is not the schema that it was fitted with")
         arrays = _read_arrays(content)

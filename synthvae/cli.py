@@ -157,7 +157,7 @@ def sample(
     """Draw synthetic records from a model."""
     from synthvae._files import check_output
     from synthvae._progress import console_progress
-    from synthvae.console import check_ending, print_sample, read_conditions
+    from synthvae.console import check_ending, mark_void, print_sample, read_conditions
     from synthvae.synthesizer import Synthesizer
     from synthvae.table import write_table
 
@@ -168,6 +168,7 @@ def sample(
     with console_progress() as progress:
         frame = synthesizer.sample(rows, where=conditions, seed=seed, progress=progress)
     write_table(frame, out, synthesizer.schema)
+    mark_void(out, synthesizer.guarantee)
     print_sample(frame, out, synthesizer.guarantee)
 
 

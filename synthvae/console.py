@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from synthvae._files import whole_file
 from synthvae.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,6 +28,16 @@ def print_sample(frame: "pd.DataFrame", path: Path, guarantee: "Guarantee") -> N
     """Say what was drawn."""
     words = spent(guarantee).replace("Spent", "Nothing more was spent than the model's")
     typer.echo(f"Wrote {len(frame):,} synthetic rows to {path}. {words}")
+
+
+def mark_void(path: Path, guarantee: "Guarantee") -> None:
+    """Put a note beside records without a guarantee that says so; a CSV has no room for it."""
+    note = path.with_name(f"{path.name}.NOT_PRIVATE.txt")
+    if guarantee.valid:
+        note.unlink(missing_ok=True)
+        return
+    with whole_file(note) as draft:
+        draft.write_text(f"{guarantee.why_void}\n", encoding="utf-8")
 
 
 def spent(guarantee: "Guarantee") -> str:

@@ -35,7 +35,7 @@ RELEASE, CUSTODIAN = "release", "custodian"
 RELEASE_NOTE = """\
 This folder holds what the guarantee covers, and nothing else:
 
-  synthetic.csv     synthetic records; no row is a patient
+  synthetic.csv     synthetic records, none copied from a patient (one may equal a real row by chance)
   model/            the model that they were drawn from
   schema.yaml       public facts about the table
   guarantee.json    what is promised, and the log to recompute it from

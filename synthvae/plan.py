@@ -19,7 +19,7 @@ LARGEST_EPSILON = 100.0
 # Below these the accountant's arithmetic gives out, and nothing but noise would be left anyway.
 SMALLEST_EPSILON, SMALLEST_DELTA = 1e-3, 1e-12
 COUNT_SHARE = 0.01  # of the budget, for a noisy number of patients where none is declared
-LEAST_NOISE = 2.0  # from here on discrete Gaussian counts cost what continuous ones do, to 0.5 %
+LEAST_NOISE = 4.0  # from here on discrete Gaussian counts cost what continuous ones do, to 0.5 %
 ROWS_WEIGHT = 0.25  # precision of the rows-per-patient counts, relative to one marginal
 
 
@@ -117,6 +117,11 @@ def check_budget(epsilon: float | None, delta: float | None, patients: int | Non
         raise BudgetError(
             f"delta is {delta:g}; below {SMALLEST_DELTA:g} it cannot be accounted for: use "
             f"{SMALLEST_DELTA:g} or more."
+        )
+    if patients is None and delta > default_delta(None):
+        raise BudgetError(
+            f"delta is {delta:g}; without a declared number of patients it may be at most "
+            f"{default_delta(None):g}: declare `patients` in the schema, or use less."
         )
     if patients is not None and delta >= 1 / patients:
         raise BudgetError(

@@ -240,7 +240,7 @@ class Synthesizer:
             offsets = calibrate_margins(
                 layout, weights, lambda done: progress("calibrating margins", done)
             )
-        self._guarantee = self._make_guarantee(plan)
+        self._guarantee = self._make_guarantee(plan, counted)
         self._state = FittedState(layout, weights, offsets, row_shares, counted)
 
     def _count_patients(self, patients: PatientRows, stream: RandomStream) -> int:
@@ -294,13 +294,18 @@ class Synthesizer:
         progress("training", 1.0)
         return weights
 
-    def _make_guarantee(self, plan: Plan) -> Guarantee:
+    def _make_guarantee(self, plan: Plan, patients: int) -> Guarantee:
         schema = self.schema
         why_void = None
         if not plan.is_private:
             why_void = "NOT PRIVATE: trained without differential privacy (epsilon: none)"
         elif self._test_seed is not None:
             why_void = "TEST MODE: trained with a fixed seed, so the noise is predictable"
+        elif plan.delta is not None and plan.delta >= 1 / patients:
+            why_void = (
+                f"delta {plan.delta:g} is not below 1/n for the noisily counted {patients} patients: "
+                "declare the number of patients and use less"
+            )
         most = schema.rows_per_patient
         unit = "one patient, of one row"
         if schema.patientKey is not None:

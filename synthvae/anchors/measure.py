@@ -162,8 +162,14 @@ def _fit(counts: list[_Count], starts: Ints, extras: int) -> Floats:
     if len(counts) == 1 and len(counts[0].starts) == leaves:
         mass = np.maximum(counts[0].values, 0.0)
         return _to_simplex(counts[0].values) if mass.sum() > 0 else mass
-    solution, _ = nnls(np.vstack(blocks), np.concatenate(targets), maxiter=50 * (leaves + extras))
-    return np.asarray(solution, float)
+    try:
+        solution, _ = nnls(
+            np.vstack(blocks), np.concatenate(targets), maxiter=50 * (leaves + extras)
+        )
+    except RuntimeError:  # too many iterations: the fit without bounds, cut at zero, serves as well
+        solution = np.linalg.lstsq(np.vstack(blocks), np.concatenate(targets), rcond=None)[0]
+    mass: Floats = np.maximum(np.asarray(solution, float), 0.0)
+    return mass
 
 
 def _to_simplex(values: Floats) -> Floats:

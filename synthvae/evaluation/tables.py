@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from synthvae._checks import nearest
 from synthvae.errors import EvaluationError
 from synthvae.schema import Schema
-from synthvae.table import MISSING, encode, inspect
+from synthvae.table import MISSING, encode, identities, inspect
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -131,7 +131,8 @@ def _patients(train: pd.DataFrame, holdout: pd.DataFrame, schema: Schema) -> tup
     rows = len(train)
     if schema.patientKey is None:
         return np.arange(rows), rows + np.arange(len(holdout))
-    keys = [frame[schema.patientKey].astype(str) for frame in (train, holdout)]
+    field = schema[schema.patientKey]
+    keys = [identities(frame[field.name], field) for frame in (train, holdout)]
     numbers = pd.factorize(pd.concat(keys, ignore_index=True))[0].astype(np.int64)
     return numbers[:rows], numbers[rows:]
 

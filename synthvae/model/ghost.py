@@ -15,6 +15,18 @@ from torch import Tensor, nn
 from synthvae.model.vae import Affine, MaskedLinear
 
 
+def rounding_slack(inputs: Tensor, backprops: Tensor) -> Tensor:
+    """Return what rounding may take from a squared norm over several rows, shape (patients,).
+
+    Rows that cancel leave little of large terms, and their rounding errors could hide what is left:
+    with this on top, rounding can only clip more. For one row there is no cancellation.
+    """
+    terms = (backprops.norm(dim=-1) * inputs.norm(dim=-1)).sum(-1).square()
+    width = inputs.shape[-1] + backprops.shape[-1] + backprops.shape[1]
+    slack: Tensor = terms * (width * torch.finfo(inputs.dtype).eps)
+    return slack
+
+
 @register_norm_sampler(MaskedLinear)
 def masked_linear_norms(
     layer: MaskedLinear, activations: list[Tensor], backprops: Tensor
@@ -35,7 +47,8 @@ def masked_linear_norms(
             both = (backprops[:, s] * backprops[:, t]) @ layer.mask
             part = (both * inputs[:, s] * inputs[:, t]).sum(-1)
             squared = squared + (part if s == t else 2 * part)
-    return {layer.weight: squared.clamp(min=0).sqrt()}
+    squared = squared.clamp(min=0) + rounding_slack(inputs, backprops)
+    return {layer.weight: squared.sqrt()}
 
 
 @register_norm_sampler(Affine)
@@ -54,8 +67,10 @@ def affine_norms(
     else:
         products = torch.bmm(backprops, backprops.transpose(1, 2))
         weight = (products * torch.bmm(inputs, inputs.transpose(1, 2))).sum((1, 2))
-        bias = products.sum((1, 2))
-    norms = (weight.clamp(min=0).sqrt(), bias.clamp(min=0).sqrt())
+        bias = products.sum((1, 2)).clamp(min=0)
+        weight = weight.clamp(min=0) + rounding_slack(inputs, backprops)
+        bias = bias + rounding_slack(torch.ones_like(inputs[..., :1]), backprops)
+    norms = (weight.sqrt(), bias.sqrt())
     return {cast(nn.Parameter, layer.weight): norms[0], layer.bias: norms[1]}
 
 

@@ -61,11 +61,15 @@ def draw_records(
 
 
 def _draw_patients(row_shares: Floats | None, generator: np.random.Generator) -> Ints:
-    """Return whose each row of a block is, shape (rows,), with numbers of rows as measured."""
+    """Return whose each row of a block is, shape (rows,), with numbers of rows as measured.
+
+    A block holds whole patients, as many as fit.
+    """
     if row_shares is None:
         return np.arange(BLOCK)
     counts = generator.choice(np.arange(1, len(row_shares) + 1), BLOCK, p=row_shares)
-    return np.repeat(np.arange(BLOCK), counts)[:BLOCK]
+    whole = max(1, int(np.searchsorted(np.cumsum(counts), BLOCK, side="right")))
+    return np.repeat(np.arange(whole), counts[:whole])
 
 
 def _draw_block(sampler: Sampler, whose: Ints, shared: int, generator: np.random.Generator) -> Ints:

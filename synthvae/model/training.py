@@ -186,9 +186,9 @@ def patient_losses(
 ) -> Tensor:
     """Return each patient's loss, shape (patients,), summed over their rows."""
     features, present = data.take(patients)
-    noise = torch.randn((*features.shape[:-1], data.latent), generator=generator)
-    losses: Tensor = model(features, noise, beta)
-    return losses if present is None else (losses * present).sum(-1)
+    noise = torch.randn((len(features), data.latent), generator=generator)
+    losses: Tensor = model(features, noise, beta, present)
+    return losses
 
 
 def kl_weight(goal: float, warmup: float, step: int, steps: int) -> float:

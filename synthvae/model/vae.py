@@ -72,9 +72,11 @@ class LogNormaliser(torch.autograd.Function):
 
 
 class AnchoredVAE(nn.Module):
-    """Encoder, latent and decoder over record features; `forward` gives each row's loss.
+    """Encoder, latent and decoder over record features; `forward` gives each patient's loss.
 
-    Shape: features (..., features) and latent noise (..., latent) to losses (...,).
+    Shape: features (patients, features), or (patients, rows, features) with `present` (patients,
+    rows), and latent noise (patients, latent) to losses (patients,). A patient's rows share one
+    latent, and are independent given it and the columns before.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -109,14 +111,24 @@ class AnchoredVAE(nn.Module):
                 scale = 0.1 if name.startswith("loadings") else 1.0
                 nn.init.normal_(weight, 0.0, scale / weight.shape[1] ** 0.5, generator=generator)
 
-    def encode(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean and log-variance of q(z|x), each of shape (..., latent)."""
-        mu, log_var = self.posterior(torch.tanh(self.encoder(features))).chunk(2, dim=-1)
+    def encode(self, features: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the mean and log-variance of q(z|x), each of shape (patients, latent).
+
+        With several rows a patient, the hidden units are averaged over those that are present.
+        """
+        hidden = torch.tanh(self.encoder(features))
+        if present is not None:
+            share = present / present.sum(-1, keepdim=True).clamp(min=1.0)
+            hidden = (hidden * share.unsqueeze(-1)).sum(-2)
+        mu, log_var = self.posterior(hidden).chunk(2, dim=-1)
         return mu, LOG_VAR_LIMIT * torch.tanh(log_var / LOG_VAR_LIMIT)
 
     def coefficients(self, features: Tensor, z: Tensor) -> Tensor:
         """Return the decoder's coefficients c, shape (..., features)."""
-        c: Tensor = self.loadings(torch.tanh(self.decoder(z))) + self.earlier(features)
+        start = self.loadings(torch.tanh(self.decoder(z)))
+        if features.dim() > start.dim():  # the rows of a patient share the latent
+            start = start.unsqueeze(-2)
+        c: Tensor = start + self.earlier(features)
         if self.mixture_in is not None and self.mixture_out is not None:
             c = c + self.mixture_out(torch.tanh(self.mixture_in(features)))
         return c
@@ -128,9 +140,13 @@ class AnchoredVAE(nn.Module):
         normaliser: Tensor = LogNormaliser.apply(c, self.groups)
         return normaliser - (c * features).sum(-1)
 
-    def forward(self, features: Tensor, noise: Tensor, kl_weight: float) -> Tensor:
-        """Return the negative ELBO of each row, up to a constant, shape (...,)."""
-        mu, log_var = self.encode(features)
+    def forward(
+        self, features: Tensor, noise: Tensor, kl_weight: float, present: Tensor | None = None
+    ) -> Tensor:
+        """Return the negative ELBO of each patient, up to a constant, shape (patients,)."""
+        mu, log_var = self.encode(features, present)
         z = mu + torch.exp(0.5 * log_var) * noise
         kl = 0.5 * (mu.square() + log_var.exp() - 1.0 - log_var).sum(-1)
-        return self.reconstruction(features, z) + kl_weight * kl
+        rows = self.reconstruction(features, z)
+        rows = rows if present is None else (rows * present).sum(-1)
+        return rows + kl_weight * kl

@@ -12,8 +12,8 @@ class _Value(BaseModel):
 class GaussianStage(_Value):
     """Counts released once with discrete Gaussian noise.
 
-    `sigma` is in units of one patient's largest effect on one query (L2), of which there were
-    `queries`.
+    `noise_multipliers` holds, for each query, its noise in units of one patient's largest effect on
+    it (L2): `rows_per_patient` rows for counts of columns, 1 for counts of patients.
     """
 
     stage: Literal["anchors"] = "anchors"

@@ -6,6 +6,7 @@ Codes are one whole number a cell: the index of a category or lattice point, or 
 or special value. They are what the model learns from and what it generates.
 """
 
+from synthvae.table.cells import identities
 from synthvae.table.codes import MISSING, Problem, decode, encode, find_problems, inspect
 from synthvae.table.files import read_table, write_table
 from synthvae.table.patients import PatientRows, group_by_patient, split_by_patient
@@ -18,6 +19,7 @@ __all__ = [
     "encode",
     "find_problems",
     "group_by_patient",
+    "identities",
     "inspect",
     "read_table",
     "split_by_patient",

@@ -103,3 +103,17 @@ def _as_moment(field: Field, item: Any) -> datetime | None:
     if isinstance(item, datetime):
         return item.replace(tzinfo=None)
     return datetime(item.year, item.month, item.day) if isinstance(item, date) else None
+
+
+def identities(values: pd.Series, field: Field) -> pd.Series:
+    """Return identifiers as text in which one person has one spelling.
+
+    Blanks around them never count; where the field is a number, neither does its spelling (7, 07
+    and 7.0 are one), short of numbers that floating point cannot tell apart.
+    """
+    text = values.astype(str).str.strip()
+    if field.type not in ("integer", "number"):
+        return text
+    numbers = pd.to_numeric(text, errors="coerce").astype("float64")
+    whole = (numbers == numbers.round()) & (numbers.abs() < 2.0**53)
+    return text.where(~whole, numbers.where(whole, 0.0).astype("int64").astype(str))

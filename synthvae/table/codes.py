@@ -19,7 +19,7 @@ from synthvae._checks import nearest
 from synthvae.errors import DataError
 from synthvae.field import OTHER, Field
 from synthvae.schema import Schema
-from synthvae.table.cells import RawColumn, as_float, as_moments, as_numbers
+from synthvae.table.cells import RawColumn, as_float, as_moments, as_numbers, identities
 
 MISSING = -1
 FIRST_SPECIAL = -2
@@ -170,7 +170,8 @@ def _identifier_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
         blank = np.any(
             [RawColumn(frame[name]).blank(schema.missingValues) for name in names], axis=0
         )
-        repeated = frame.loc[~blank, names].astype(str).duplicated()
+        told = {name: identities(frame.loc[~blank, name], schema[name]) for name in names}
+        repeated = pd.DataFrame(told).duplicated()
         if repeated.any():
             rule = "an identifier repeats, so a patient may have several rows"
             way_out = (
@@ -185,7 +186,7 @@ def _patient_problems(frame: pd.DataFrame, codes: Ints, schema: Schema) -> list[
     """Return the per-patient columns whose values differ between rows of a patient."""
     if schema.patientKey is None or schema.patientKey not in frame.columns:
         return []
-    whose, _ = pd.factorize(frame[schema.patientKey].astype(str))
+    whose, _ = pd.factorize(identities(frame[schema.patientKey], schema[schema.patientKey]))
     first = np.full(whose.max(initial=-1) + 1, -1)
     first[whose[::-1]] = np.arange(len(whose))[::-1]
     found = []

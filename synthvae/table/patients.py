@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from synthvae.schema import Schema
+from synthvae.table.cells import identities
 from synthvae.table.codes import Ints, encode
 
 
@@ -46,7 +47,7 @@ def group_by_patient(
     if schema.patientKey is None:
         return PatientRows(np.arange(len(frame), dtype=np.int64)[:, None])
     generator = generator or np.random.default_rng(secrets.randbits(128))
-    whose, _ = pd.factorize(frame[schema.patientKey].astype(str))
+    whose, _ = pd.factorize(identities(frame[schema.patientKey], schema[schema.patientKey]))
     order = generator.permutation(len(frame))
     order = order[np.argsort(whose[order], kind="stable")]
     counts = np.bincount(whose)
@@ -79,7 +80,8 @@ def split_by_patient(
         else hashlib.sha256(f"split {seed}".encode()).digest()
     )
     if schema.patientKey is not None:
-        names = [text.encode() for text in frame[schema.patientKey].astype(str)]
+        known = identities(frame[schema.patientKey], schema[schema.patientKey])
+        names = [text.encode() for text in known]
     else:
         seen: Counter[bytes] = Counter()
         names = []

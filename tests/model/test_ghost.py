@@ -7,10 +7,10 @@ import pytest
 import torch
 from opacus.grad_sample import GradSampleModule
 
-from synthvae.model.ghost import GhostClippedModule
+from synthvae.model.ghost import GhostClippedModule, affine_norms, masked_linear_norms
 from synthvae.model.layout import Layout
 from synthvae.model.training import PatientTensor, clipped_gradient, patient_losses
-from synthvae.model.vae import AnchoredVAE
+from synthvae.model.vae import Affine, AnchoredVAE, MaskedLinear
 
 pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook is firing")
 
@@ -82,6 +82,24 @@ def test_line_8_every_parameter_has_a_gradient(layout: Layout, features: np.ndar
     for name, weight in model.named_parameters():
         assert weight.grad is not None
         assert weight.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("size", [1.0, 1e3, 1e6, 1e9])
+def test_line_8_rows_that_cancel_are_not_taken_for_small(size: float) -> None:
+    # Two nearly opposite rows: the signed sum loses what is left of them to rounding.
+    generator = torch.Generator().manual_seed(0)
+    inputs = size * torch.randn(50, 1, 6, generator=generator).repeat(1, 2, 1)
+    inputs[:, 1] += 1e-3 * torch.randn(50, 6, generator=generator)
+    backprops = torch.randn(50, 1, 4, generator=generator).repeat(1, 2, 1)
+    backprops[:, 1] *= -1
+    exact = torch.einsum("pto,pti->poi", backprops.double(), inputs.double())
+    affine = Affine(6, 4)
+    masked = MaskedLinear(torch.ones(4, 6))
+    for layer, sampler in ((affine, affine_norms), (masked, masked_linear_norms)):
+        found = sampler(layer, [inputs], backprops)[layer.weight].double()
+        assert (found >= exact.flatten(1).norm(dim=1) * (1 - 1e-6)).all()
+    bias = affine_norms(affine, [inputs], backprops)[affine.bias].double()
+    assert (bias >= backprops.double().sum(1).norm(dim=1)).all()
 
 
 @pytest.mark.parametrize("bad", [np.inf, np.nan])

@@ -156,6 +156,17 @@ def test_line_7_a_delta_of_one_over_n_is_refused(delta: float) -> None:
         Synthesizer(CLINIC, 1.0, delta)
 
 
+def test_line_7_without_a_declared_number_delta_is_limited_and_checked_after_the_count() -> None:
+    schema = CLINIC.replace(patients=None)
+    with pytest.raises(BudgetError, match="without a declared number of patients"):
+        Synthesizer(schema, 1.0, 0.5)
+    synthesizer = fitted(clinic(60), schema)
+    synthesizer._plan = dataclasses.replace(synthesizer._plan, delta=0.5)  # type: ignore[type-var]
+    void = synthesizer._make_guarantee(synthesizer._plan, 60)  # type: ignore[arg-type]
+    assert not void.valid
+    assert "not below 1/n" in str(void.why_void)
+
+
 @pytest.mark.parametrize("value", ["twelve", "NaN", "1e999x"])
 def test_line_9_what_is_no_number_is_an_error_before_anything_is_spent(value: str) -> None:
     frame = clinic(50).astype(object)

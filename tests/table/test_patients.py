@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from synthvae.field import Field
 from synthvae.schema import Schema
-from synthvae.table import group_by_patient, split_by_patient
+from synthvae.table import group_by_patient, identities, split_by_patient
 
 X = {"name": "x", "type": "integer", "constraints": {"minimum": 0, "maximum": 9}}
 ROWS = Schema.from_dict({"fields": [X]})
@@ -91,3 +92,13 @@ def test_seeds_make_splits_repeatable_and_different() -> None:
     assert not np.array_equal(
         split_by_patient(frame, VISITS, 0.5), split_by_patient(frame, VISITS, 0.5)
     )
+
+
+def test_one_person_has_one_identity_however_it_is_spelled() -> None:
+    numbers = Field(name="id", type="integer")
+    text = Field(name="id", type="string")
+    spelled = pd.Series(["7", " 7", "7.0", "07", "8", "x"])
+    assert identities(spelled, numbers).tolist() == ["7", "7", "7", "7", "8", "x"]
+    assert identities(spelled, text).tolist() == ["7", "7", "7.0", "07", "8", "x"]
+    large = pd.Series(["9007199254740993", "9007199254740992"])
+    assert identities(large, numbers).nunique() == 2
