@@ -83,7 +83,9 @@ FILE_CHANGES: dict[str, Callable[[Path], object]] = {
     "model.safetensors cannot be read": lambda m: (m / "model.safetensors").unlink(),
     "guarantee.json cannot be read": lambda m: (m / "guarantee.json").unlink(),
     "guarantee.json is not the one": lambda m: truncate(m, "guarantee.json", 30),
-    "guarantee.json is not the one that it was saved with": lambda m: (m / "guarantee.json").write_text("{}"),
+    "guarantee.json is not the one that it was saved with": lambda m: (
+        m / "guarantee.json"
+    ).write_text("{}"),
     "There is no schema file": lambda m: (m / "schema.yaml").unlink(),
     "schema.yaml is not valid": lambda m: (m / "schema.yaml").write_text("fields: ["),
     "schema.yaml is not the schema that it was fitted with": lambda m: (

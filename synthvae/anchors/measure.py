@@ -168,8 +168,8 @@ def _fit(counts: list[_Count], starts: Ints, extras: int) -> Floats:
         )
     except RuntimeError:  # too many iterations: the fit without bounds, cut at zero, serves as well
         solution = np.linalg.lstsq(np.vstack(blocks), np.concatenate(targets), rcond=None)[0]
-    mass: Floats = np.maximum(np.asarray(solution, float), 0.0)
-    return mass
+    fitted: Floats = np.maximum(np.asarray(solution, float), 0.0)
+    return fitted
 
 
 def _to_simplex(values: Floats) -> Floats:
