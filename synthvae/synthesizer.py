@@ -1,11 +1,9 @@
 """The synthesizer: the one place where schema, anchors, training and sampling meet."""
 
 import os
-import platform
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +22,10 @@ from synthvae.model.layout import Layout
 from synthvae.model.records import draw_records
 from synthvae.model.sampling import Sampler
 from synthvae.plan import Plan, make_plan
-from synthvae.privacy.accounting import ACCOUNTANT
 from synthvae.privacy.counts import noisy_counts
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.privacy.stream import RandomStream
+from synthvae.promise import promise
 from synthvae.schema import Schema
 from synthvae.settings import Settings
 from synthvae.table import PatientRows, decode, encode, group_by_patient
@@ -39,22 +37,6 @@ FEWEST_PATIENTS = 10
 BYTES_A_CELL = 40  # while sampling: codes, drawn values, the frame
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-PUBLIC_INPUTS = (
-    "the schema: columns, types, bounds, categories, rows per patient",
-    "the declared number of patients",
-    "epsilon, delta and the settings, which the public rule derives from the above",
-)
-NOT_COVERED = (
-    "what the schema itself says: bounds and categories are taken as public",
-    "that somebody's data were used at all, and the errors shown to whoever prepared the table",
-    "inferences about a group, or about a person from what holds for people like them",
-    "the evaluation, its scores and the training curve, which are computed from real records",
-    "other releases made from the same data: their budgets add up and must be kept together",
-    "the last bits of floating-point arithmetic: gradient noise is drawn in double precision from "
-    "a cryptographic stream and is not exact; counts are exact discrete noise, accounted as "
-    "continuous Gaussian (the difference is below 0.5 % of epsilon at the noise used)",
-)
 
 
 @dataclass(frozen=True)
@@ -240,7 +222,7 @@ class Synthesizer:
             offsets = calibrate_margins(
                 layout, weights, lambda done: progress("calibrating margins", done)
             )
-        self._guarantee = self._make_guarantee(plan, counted)
+        self._guarantee = promise(plan, counted, test_mode=self._test_seed is not None)
         self._state = FittedState(layout, weights, offsets, row_shares, counted)
 
     def _count_patients(self, patients: PatientRows, stream: RandomStream) -> int:
@@ -293,41 +275,6 @@ class Synthesizer:
                 weights, self._curve = train_privately(layout, data, plan.training, stream, show)
         progress("training", 1.0)
         return weights
-
-    def _make_guarantee(self, plan: Plan, patients: int) -> Guarantee:
-        schema = self.schema
-        why_void = None
-        if not plan.is_private:
-            why_void = "NOT PRIVATE: trained without differential privacy (epsilon: none)"
-        elif self._test_seed is not None:
-            why_void = "TEST MODE: trained with a fixed seed, so the noise is predictable"
-        elif plan.delta is not None and plan.delta >= 1 / patients:
-            why_void = (
-                f"delta {plan.delta:g} is not below 1/n for the noisily counted {patients} patients: "
-                "declare the number of patients and use less"
-            )
-        most = schema.rows_per_patient
-        unit = "one patient, of one row"
-        if schema.patientKey is not None:
-            unit = f"one patient, all rows with one '{schema.patientKey}' (at most {most} are used)"
-        names = ("synthvae", "torch", "opacus", "dp-accounting", "opendp", "numpy")
-        return Guarantee(
-            valid=why_void is None,
-            why_void=why_void,
-            epsilon=plan.spent(),
-            epsilon_budget=plan.epsilon,
-            delta=plan.delta,
-            unit=unit,
-            declared_patients=schema.patients,
-            rows_per_patient=most,
-            accountant=ACCOUNTANT,
-            stages=plan.stages,
-            public_inputs=PUBLIC_INPUTS,
-            not_covered=NOT_COVERED,
-            schema_digest=schema.digest,
-            software={name: version(name) for name in names}
-            | {"python": platform.python_version()},
-        )
 
     def sample(
         self,

@@ -19,6 +19,7 @@ from synthvae.model import training as training_module
 from synthvae.plan import make_plan
 from synthvae.privacy.accounting import compose
 from synthvae.privacy.stream import RandomStream
+from synthvae.promise import promise
 from synthvae.schema import Schema
 from synthvae.table import encode, group_by_patient
 from tests.simulated import CLINIC, VISITS, clinic, quick, visits
@@ -160,9 +161,9 @@ def test_line_7_without_a_declared_number_delta_is_limited_and_checked_after_the
     schema = CLINIC.replace(patients=None)
     with pytest.raises(BudgetError, match="without a declared number of patients"):
         Synthesizer(schema, 1.0, 0.5)
-    synthesizer = fitted(clinic(60), schema)
-    synthesizer._plan = dataclasses.replace(synthesizer._plan, delta=0.5)  # type: ignore[type-var]
-    void = synthesizer._make_guarantee(synthesizer._plan, 60)  # type: ignore[arg-type]
+    plan = make_plan(schema, 1.0, 1e-5)
+    assert promise(plan, 60, test_mode=False).valid
+    void = promise(plan, 200_000, test_mode=False)
     assert not void.valid
     assert "not below 1/n" in str(void.why_void)
 
