@@ -18,6 +18,7 @@ from synthvae.settings import ASSUMED_PATIENTS, Settings, settings_for
 LARGEST_EPSILON = 100.0
 # Below these the accountant's arithmetic gives out, and nothing but noise would be left anyway.
 SMALLEST_EPSILON, SMALLEST_DELTA = 1e-3, 1e-12
+LARGEST_DELTA = 1e-5  # by default, and where no number of patients is declared
 COUNT_SHARE = 0.01  # of the budget, for a noisy number of patients where none is declared
 LEAST_NOISE = 4.0  # from here on discrete Gaussian counts cost what continuous ones do, to 0.5 %
 ROWS_WEIGHT = 0.25  # precision of the rows-per-patient counts, relative to one marginal
@@ -85,8 +86,8 @@ class Plan:
 
 
 def default_delta(patients: int | None) -> float:
-    """Return the default delta: a tenth of 1/n, and at most 1e-5."""
-    return min(1e-5, 1 / (10 * (patients or ASSUMED_PATIENTS)))
+    """Return the default delta: a tenth of 1/n, at most 1e-5; 1e-6 where no n is declared."""
+    return 1e-6 if patients is None else min(LARGEST_DELTA, 1 / (10 * patients))
 
 
 def check_budget(epsilon: float | None, delta: float | None, patients: int | None) -> None:
@@ -118,10 +119,10 @@ def check_budget(epsilon: float | None, delta: float | None, patients: int | Non
             f"delta is {delta:g}; below {SMALLEST_DELTA:g} it cannot be accounted for: use "
             f"{SMALLEST_DELTA:g} or more."
         )
-    if patients is None and delta > default_delta(None):
+    if patients is None and delta > LARGEST_DELTA:
         raise BudgetError(
             f"delta is {delta:g}; without a declared number of patients it may be at most "
-            f"{default_delta(None):g}: declare `patients` in the schema, or use less."
+            f"{LARGEST_DELTA:g}: declare `patients` in the schema, or use less."
         )
     if patients is not None and delta >= 1 / patients:
         raise BudgetError(
