@@ -1,7 +1,6 @@
 """Argument checks that name the argument, its value and the rule."""
 
 import difflib
-import math
 from collections.abc import Iterable
 
 from synthvae.errors import ConfigError
@@ -12,18 +11,6 @@ def check_positive_integer(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigError(f"{name} is {value!r}; it must be a whole number of at least 1.")
     return value
-
-
-def check_fraction(name: str, value: object) -> float:
-    """Return `value` as a number strictly between 0 and 1, or raise `ConfigError` naming it."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not math.isfinite(value)
-        or not 0 < value < 1
-    ):
-        raise ConfigError(f"{name} is {value!r}; it must be a number between 0 and 1.")
-    return float(value)
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

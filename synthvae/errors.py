@@ -9,8 +9,7 @@
     ├── OutputExistsError    8   something stands where the output should go
     ├── ArtefactError        9   a model that is damaged, or of a newer version
     ├── StorageError        10   a disk that is full, a folder that cannot be written
-    ├── EvaluationError     11   tables that cannot be scored
-    └── MissingExtraError   12   an optional dependency that is not installed
+    └── EvaluationError     11   tables that cannot be scored
 
 Exit code 2 is the command line's own (wrong options), 130 is Ctrl-C.
 """
@@ -74,9 +73,3 @@ class EvaluationError(SynthvaeError):
     """Tables that cannot be scored against each other."""
 
     exit_code = 11
-
-
-class MissingExtraError(SynthvaeError):
-    """A feature whose optional dependency is not installed."""
-
-    exit_code = 12

@@ -25,7 +25,7 @@ from synthvae.report.values import RunContext, TrainingCurve, data_dictionary
 from synthvae.schema import Schema
 from synthvae.settings import Settings, settings_for
 from synthvae.synthesizer import FEWEST_PATIENTS, Synthesizer, check_memory
-from synthvae.table import encode, read_table, split_by_patient, write_table
+from synthvae.table import encode, identities, read_table, split_by_patient, write_table
 
 if TYPE_CHECKING:
     from synthvae.evaluation.values import Evaluation
@@ -168,7 +168,7 @@ def split(
     train, holdout = frame[~held], frame[held]
     key = schema.patientKey
     patients, remaining = (
-        len(rows) if key is None else int(rows[key].astype(str).nunique())
+        len(rows) if key is None else int(identities(rows[key], schema[key]).nunique())
         for rows in (frame, train)
     )
     if remaining < FEWEST_PATIENTS or remaining == patients:
