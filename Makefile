@@ -4,11 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo study test test-all lint bench clean
 
 demo: $(STAMP)  ## Make synthetic health records from RAND HIE under epsilon 1, with a report.
 	$(BIN)/synthvae run configs/randhie.yaml --force
 	@echo "Open reports/randhie/custodian/report.html in a browser."
+
+study: $(STAMP)  ## Compare all methods on a public and a simulated table: hours; goes on where it stopped.
+	for config in configs/study-*.yaml; do \
+		case $$config in *.schema.yaml) ;; *) $(BIN)/synthvae compare $$config || exit 1 ;; esac \
+	done
 
 test: $(STAMP)  ## Run the quick tests.
 	$(BIN)/pytest
@@ -27,7 +32,7 @@ bench: $(STAMP)  ## Measure speed and quality against the baselines, in one run.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,survival]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,survival,pgm]'
 	touch $@
 
 clean:  ## Remove the environment and what tools leave behind.

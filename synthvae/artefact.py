@@ -28,7 +28,7 @@ from synthvae.settings import Settings
 if TYPE_CHECKING:
     from synthvae.synthesizer import Synthesizer
 
-VERSION = 1
+VERSION = 2
 FILES = ("model.json", "model.safetensors", "guarantee.json", "schema.yaml")
 LARGEST_BYTES = 2_000_000_000
 Arrays = dict[str, NDArray[Any]]
@@ -151,10 +151,10 @@ def _read_about(path: Path) -> dict[str, Any]:
     if not isinstance(about, dict) or about.get("format") != "synthvae model":
         raise ArtefactError(f"{path} holds no synthvae model.")
     version = about.get("version")
-    if type(version) is not int or not 1 <= version <= VERSION:
+    if type(version) is not int or version != VERSION:
         raise ArtefactError(
-            f"The model in {path} has version {version!r}, this synthvae reads up to "
-            f"{VERSION}; install a newer synthvae."
+            f"The model in {path} has version {version!r}, this synthvae reads "
+            f"{VERSION}: use the synthvae that fitted it, or fit again."
         )
     return about
 
@@ -243,8 +243,8 @@ def _check_shapes(weights: Arrays, layout: Layout) -> None:
         "decoder.weight": (settings.hidden, settings.latent),
         "decoder.bias": (settings.hidden,),
         "loadings.weight": (size, settings.hidden),
-        "loadings.bias": (size,),
         "earlier.weight": (size, size),
+        "earlier.bias": (size,),
     }
     if settings.mixture:
         expected |= {

@@ -101,6 +101,29 @@ def run(
 
 
 @app.command()
+def compare(
+    config: Annotated[Path, typer.Argument(help="The settings of a run, with what to compare.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for results.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Begin again instead of going on with what is there.")
+    ] = False,
+) -> None:
+    """Compare methods on one table at the same budgets: scores, time and memory."""
+    from synthvae._progress import console_progress
+    from synthvae.comparison.compare import compare as compare_methods
+    from synthvae.comparison.compare import read_result
+    from synthvae.config import RunConfig
+    from synthvae.console import print_comparison
+
+    settings = RunConfig.load(config)
+    if out is not None:
+        settings = settings.model_copy(update={"out": out})
+    with console_progress() as progress:
+        folder = compare_methods(settings, progress, force=force)
+    print_comparison(read_result(folder), folder)
+
+
+@app.command()
 def fit(
     table: Table,
     schema: SchemaFile,

@@ -1,8 +1,8 @@
-"""One run's settings: which table, which budget, where the results go."""
+"""One run's settings: which table, which budget, where the results go, what to compare with."""
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -54,24 +54,85 @@ def _as_settings(value: Any) -> Any:
 AnyPath = Annotated[Path, BeforeValidator(_as_path)]
 Whole = Annotated[int, BeforeValidator(_as_number)]
 Real = Annotated[float, BeforeValidator(_as_number)]
+Method = Literal["synthvae", "independent", "mst", "aim", "plain-vae"]
 
 
 class Source(_Frozen):
-    """Where the table comes from: a file, or a data set that a dependency ships."""
+    """Where the table comes from: a file, a data set that a dependency ships, or a simulated one.
+
+    `rows` goes with a simulated data set, and is how many of them are made.
+    """
 
     path: AnyPath | None = None
-    dataset: Literal["randhie"] | None = None
+    dataset: Literal["clinic", "randhie"] | None = None
+    rows: Annotated[Whole, Field(ge=100, le=10_000_000)] | None = None
     delimiter: str = ","
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.path is None) == (self.dataset is None):
-            raise ValueError("give either path (a CSV or Parquet file) or dataset (randhie)")
+            raise ValueError(
+                "give either path (a CSV or Parquet file) or dataset (clinic or randhie)"
+            )
+        if self.rows is not None and not self.is_simulated:
+            raise ValueError("rows goes with `dataset: clinic`, which is simulated; leave it out")
+        return self
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether any number of rows can be made."""
+        return self.dataset == "clinic"
+
+
+class Variant(_Frozen):
+    """The VAE with some settings replaced, under a name: one line of an ablation."""
+
+    name: Annotated[str, Field(min_length=1, max_length=60)]
+    settings: Annotated[dict[str, int | float], BeforeValidator(_as_settings)]
+
+
+class Compare(_Frozen):
+    """What `synthvae compare` does beyond a run.
+
+    Parameters
+    ----------
+    epsilons
+        Privacy budgets; left out, the run's.
+    runs
+        Fits of each method at each budget and size.
+    methods
+        Names of methods; left out, all that are installed.
+    variants
+        The VAE with settings replaced: an ablation.
+    sizes
+        Numbers of training patients; left out, the table as it is.
+    timeout
+        Seconds that one fit, with its sampling, may take.
+    """
+
+    epsilons: Annotated[tuple[Real, ...], Field(min_length=1)] | None = None
+    runs: Annotated[Whole, Field(ge=1, le=1000)] = 3
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)] | None = None
+    variants: tuple[Variant, ...] = ()
+    sizes: tuple[Annotated[Whole, Field(ge=50)], ...] = ()
+    timeout: Annotated[Real, Field(gt=0)] = 3600.0
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        named = [variant.name for variant in self.variants]
+        lists = {"epsilons": self.epsilons, "methods": self.methods, "sizes": self.sizes}
+        for what, items in (lists | {"variants": tuple(named)}).items():
+            twice = [item for item in items or () if (items or ()).count(item) > 1]
+            if twice:
+                raise ValueError(f"{what} names {twice[0]!r} twice")
+        taken = set(named) & set(get_args(Method))
+        if taken:
+            raise ValueError(f"the variant {min(taken)!r} has a method's name; give it another")
         return self
 
 
 class RunConfig(_Frozen):
-    """Everything that `synthvae run` needs.
+    """Everything that `synthvae run` and `synthvae compare` need.
 
     Parameters
     ----------
@@ -91,6 +152,8 @@ class RunConfig(_Frozen):
         Repeats the split, the sampling and the evaluation; never the training's noise.
     settings
         Sizes and schedule in place of the public rule's, by name.
+    compare
+        What `synthvae compare` does; `synthvae run` leaves it alone.
     """
 
     name: str
@@ -106,6 +169,7 @@ class RunConfig(_Frozen):
     seed: Annotated[Whole, Field(ge=0)] = 0
     out: AnyPath = Path("reports")
     settings: Annotated[dict[str, int | float], BeforeValidator(_as_settings)] = {}
+    compare: Compare = Compare()
 
     @field_validator("name")
     @classmethod

@@ -11,6 +11,7 @@ from synthvae.errors import ConfigError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from synthvae.comparison.values import Comparison
     from synthvae.evaluation.values import Evaluation, Score
     from synthvae.field import Field
     from synthvae.pipeline import RunResult
@@ -96,6 +97,37 @@ def print_run(result: "RunResult") -> None:
     where = "to release  " if result.guarantee.valid else "NOT PRIVATE "
     typer.echo(f"  {where}  {result.folder / 'release'}")
     typer.echo(f"  to look at    {result.folder / 'custodian' / 'report.html'}  (not for release)")
+
+
+def print_comparison(result: "Comparison", folder: Path) -> None:
+    """Print each method's mean figures, and where the page is."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(f"Methods on {result.name}"), title_justify="left")
+    sized = any(one.size is not None for one in result.summaries)
+    for name in ("method", *(("patients",) if sized else ()), "epsilon", "runs"):
+        table.add_column(name, justify="left" if name == "method" else "right")
+    for meaning in result.meanings:
+        table.add_column(Text(meaning.title), justify="right")
+    table.add_column("seconds", justify="right")
+    table.add_column("MB", justify="right")
+    for one in result.summaries:
+        means = [one.figures.get(meaning.key) for meaning in result.meanings]
+        costs = [one.costs.get(name) for name in ("seconds", "megabytes")]
+        cells = [one.method, *([f"{one.size:,}"] if sized else []), f"{one.epsilon:g}"]
+        cells += [f"{one.runs}" + (f" (+{len(one.failed)} failed)" if one.failed else "")]
+        cells += ["" if found is None else f"{found.value:.3f}" for found in means]
+        cells += ["" if found is None else f"{found.value:,.0f}" for found in costs]
+        table.add_row(*map(Text, cells))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)
+    console.print(table)
+    for reason in dict.fromkeys(r for one in result.summaries for r in one.failed):
+        typer.echo(f"Failed: {reason}")
+    typer.echo(f"Wrote {folder / 'comparison.html'}. Nothing in this folder is for release.")
 
 
 def check_ending(path: Path, *endings: str) -> None:

@@ -68,12 +68,20 @@ class RunResult:
 
 def load_source(source: Source) -> pd.DataFrame:
     """Return the table that a run's settings name."""
-    if source.dataset == "randhie":
-        from synthvae.datasets import load_randhie
+    if source.dataset is not None:
+        from synthvae.datasets import CLINIC_ROWS, load_clinic, load_randhie
 
+        if source.is_simulated:
+            return load_clinic(source.rows or CLINIC_ROWS)
         return load_randhie()
     assert source.path is not None
     return read_table(source.path, source.delimiter)
+
+
+def load_schema(config: RunConfig) -> Schema:
+    """Return the schema of a run; a simulated table's patients are as many as the config says."""
+    schema = Schema.load(config.schema_path)
+    return schema if config.data.rows is None else schema.replace(patients=config.data.rows)
 
 
 def override_settings(schema: Schema, epsilon: float | None, changes: dict[str, float]) -> Settings:
@@ -98,7 +106,7 @@ def run(config: RunConfig, progress: Progress = silent, *, force: bool = False) 
     """
     inputs = [config.schema_path, *([config.data.path] if config.data.path else [])]
     check_output(config.folder, force, inputs=tuple(inputs), folder_of=(RELEASE, CUSTODIAN))
-    schema = Schema.load(config.schema_path)
+    schema = load_schema(config)
     synthesizer = plan_fit(config, schema)
     progress("reading and checking", 0.0)
     frame = load_source(config.data)
@@ -276,7 +284,12 @@ def report_curve(synthesizer: Synthesizer) -> TrainingCurve | None:
     curve = synthesizer.training_curve
     if curve is None:
         return None
-    return TrainingCurve(steps=curve.steps, loss=curve.loss, validation=curve.validation)
+    return TrainingCurve(
+        steps=curve.steps,
+        loss=curve.loss,
+        validation=curve.validation,
+        active_units=curve.active_units,
+    )
 
 
 def read_report_inputs(

@@ -33,6 +33,8 @@ class Plan:
     column_noise
         Noise multipliers of each column's counts, in order; the noise in rows is this times the
         largest number of rows of one patient.
+    pair_noise
+        Noise multiplier of the pair moments; 0 without privacy.
     rows_noise, count_noise
         Noise multipliers of the rows-per-patient counts and of the number of patients; None where
         they are not taken.
@@ -47,6 +49,7 @@ class Plan:
     column_noise: tuple[tuple[float, ...], ...]
     rows_noise: float | None
     count_noise: float | None
+    pair_noise: float
     training: TrainingStage | None
 
     @property
@@ -66,9 +69,19 @@ class Plan:
         )
 
     @property
+    def pairs(self) -> GaussianStage:
+        """The moments of pairs of columns, as one stage of the account."""
+        return GaussianStage(
+            stage="pairs",
+            queries=1,
+            noise_multipliers=(self.pair_noise,),
+            rows_per_patient=self.schema.rows_per_patient,
+        )
+
+    @property
     def stages(self) -> tuple[GaussianStage | TrainingStage, ...]:
         """The stages of the account; empty without privacy."""
-        return () if self.training is None else (self.anchors, self.training)
+        return () if self.training is None else (self.anchors, self.pairs, self.training)
 
     def with_patients(self, patients: int) -> "Plan":
         """Return the plan with its normaliser from a number of patients; the account is the same."""
@@ -162,7 +175,8 @@ def make_plan(
     has_patients = schema.patientKey is not None
     if epsilon is None:
         exact = tuple(tuple(0.0 for _ in column) for column in weights)
-        return Plan(schema, settings, None, None, exact, 0.0 if has_patients else None, None, None)
+        rows_noise = 0.0 if has_patients else None
+        return Plan(schema, settings, None, None, exact, rows_noise, None, 0.0, None)
     if schema.to_review:
         raise SchemaError(
             f"The fields {', '.join(schema.to_review)} were drafted from the data and await review: "
@@ -175,6 +189,7 @@ def make_plan(
     unit = settings.anchor_share * budget / total
     column_noise = tuple(tuple(_noise(weight * unit) for weight in column) for column in weights)
     rows_noise = _noise(ROWS_WEIGHT * unit) if has_patients else None
+    pair_noise = 1 / math.sqrt(settings.pair_share * budget)
     draft = TrainingStage(
         sampling_rate=settings.sampling_rate,
         noise_multiplier=1.0,
@@ -182,8 +197,10 @@ def make_plan(
         clip_norm=settings.clip_norm,
         expected_batch=settings.sampling_rate * (schema.patients or ASSUMED_PATIENTS),
     )
-    plan = Plan(schema, settings, epsilon, delta, column_noise, rows_noise, count_noise, None)
-    training = calibrate_training(plan.anchors, draft, epsilon, delta)
+    plan = Plan(
+        schema, settings, epsilon, delta, column_noise, rows_noise, count_noise, pair_noise, None
+    )
+    training = calibrate_training((plan.anchors, plan.pairs), draft, epsilon, delta)
     return replace(plan, training=training)
 
 

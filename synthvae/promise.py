@@ -21,7 +21,7 @@ NOT_COVERED = (
     "the evaluation, its scores and the training curve, which are computed from real records",
     "other releases made from the same data: their budgets add up and must be kept together",
     "the last bits of floating-point arithmetic: gradient noise is drawn in double precision from "
-    "a cryptographic stream and is not exact; counts are exact discrete noise, accounted as "
+    "a cryptographic stream and is not exact; counts and moments get exact discrete noise, accounted as "
     "continuous Gaussian (the difference is below 0.5 % of epsilon at the noise used)",
 )
 

@@ -26,6 +26,8 @@ from synthvae._yaml import read_mapping, write_yaml
 from synthvae.errors import SchemaError
 from synthvae.field import Field, Frozen, as_labels, as_tuple, first_repeated
 
+FINE = 20  # from so many categories on, a column counts as fine
+
 
 class Target(Frozen):
     """A column that analysts predict, and the columns that would give it away."""
@@ -46,6 +48,11 @@ def _as_targets(value: Any) -> Any:
     return tuple({"column": item} if isinstance(item, str) else item for item in items)
 
 
+def _coarseness(field: Field) -> int:
+    """Return the number of categories, or that of what counts as fine."""
+    return FINE if field.is_lattice else min(FINE, len(field.categories))
+
+
 class Schema(Frozen):
     """Public facts about one table.
 
@@ -55,7 +62,7 @@ class Schema(Frozen):
     ...     {"name": "age", "type": "integer", "constraints": {"minimum": 0, "maximum": 110}},
     ...     {"name": "sex", "constraints": {"enum": ["female", "male"]}}]})
     >>> [field.name for field in schema.modelled]
-    ['age', 'sex']
+    ['sex', 'age']
     >>> schema["age"].lattice_size
     111
     """
@@ -141,9 +148,14 @@ class Schema(Frozen):
 
     @cached_property
     def modelled(self) -> tuple[Field, ...]:
-        """The fields that the model sees: those of patients first, else in the order of the file."""
+        """The fields that the model sees, in its order.
+
+        Those of patients come first; then those of few categories, the fewest first; then the rest
+        in the order of the file. What is coarse explains what is fine better than the other way
+        round: a visit or none, then how many.
+        """
         known = [field for field in self.fields if field.name not in self.identifiers]
-        return tuple(sorted(known, key=lambda field: not field.perPatient))
+        return tuple(sorted(known, key=lambda field: (not field.perPatient, _coarseness(field))))
 
     @property
     def rows_per_patient(self) -> int:

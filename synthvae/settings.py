@@ -23,18 +23,24 @@ class Settings(BaseModel):
         Bins of a number that aim at equal mass, besides its special and missing values.
     rank
         Largest number of basis functions of one column.
+    taper
+        How much less later functions of a basis weigh in the pair moments: order ** -taper.
     parents
-        How many of the columns before it each column is conditioned on directly.
+        How many of the columns before it each column is coupled to, at most: the strongest.
     latent, hidden
         Dimension of the latent, and hidden units of encoder and decoder.
     mixture
         Hidden units of the masked network over earlier columns; 0 leaves it out.
-    anchor_share
-        Share of the budget (in squared mu of Gaussian differential privacy) that buys the anchors.
+    anchor_share, pair_share
+        Shares of the budget (in squared mu of Gaussian differential privacy) that buy the anchors
+        and the pair moments; the rest is for training.
     sampling_rate
         Probability with which a patient takes part in a training step.
     clip_norm
         Largest L2 norm of one patient's gradient.
+    balance_steps
+        In about how many steps a column is drawn when records are sampled, each balanced against
+        what the earlier ones left short; 0 draws rows independently.
     kl_weight, kl_warmup
         Weight of the Kullback-Leibler term (beta), and the share of steps over which it rises.
     """
@@ -43,11 +49,13 @@ class Settings(BaseModel):
 
     bins: Annotated[int, Field(ge=2, le=200)]
     rank: Annotated[int, Field(ge=1, le=50)]
+    taper: Annotated[float, Field(ge=0, le=4)]
     parents: Annotated[int, Field(ge=1)]
     latent: Annotated[int, Field(ge=2, le=256)]
     hidden: Annotated[int, Field(ge=1, le=4096)]
     mixture: Annotated[int, Field(ge=0, le=4096)]
     anchor_share: Annotated[float, Field(gt=0, lt=1)]
+    pair_share: Annotated[float, Field(gt=0, lt=1)]
     steps: Annotated[int, Field(ge=1, le=100_000)]
     sampling_rate: Annotated[float, Field(gt=0, le=1)]
     clip_norm: Annotated[float, Field(gt=0)]
@@ -56,6 +64,7 @@ class Settings(BaseModel):
     kl_weight: Annotated[float, Field(ge=0)]
     kl_warmup: Annotated[float, Field(ge=0, le=1)]
     calibration_rounds: Annotated[int, Field(ge=0, le=50)]
+    balance_steps: Annotated[int, Field(ge=0, le=100_000)]
 
 
 def settings_for(schema: Schema, epsilon: float | None) -> Settings:
@@ -72,16 +81,18 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
         return _without_privacy(patients * rows, columns)
     signal = math.log10(max(patients * epsilon, 1) / 7000)
     wide = max(0.0, math.log10(columns / 16))
-    # The cost of a step grows with the square of the features: about 200 of them stay quick.
-    rank = min(round(3 + 5 * signal - 3 * wide), 200 // columns)
+    # The cost of the couplings grows with the square of the features: about 240 of them stay quick.
+    rank = min(round(6 + 2 * signal - 4 * wide), 240 // columns)
     return Settings(
-        bins=round(min(32, max(6, 12 + 8 * signal))),
+        bins=round(min(32, max(8, 20 + 8 * signal))),
         rank=min(8, max(1, rank)),
-        parents=max(columns - 1, 1) if columns <= 20 else 12,
-        latent=2 if signal < 0.8 else 4,
-        hidden=4 if signal < 0.8 else 16,
+        taper=0.5,
+        parents=max(columns - 1, 1) if columns <= 40 else 24,
+        latent=2 if signal < 0.4 else 4,
+        hidden=4 if signal < 0.4 else 16,
         mixture=0,
-        anchor_share=min(0.45, max(0.2, 0.4 - 0.2 * signal)),
+        anchor_share=min(0.55, max(0.35, 0.5 - 0.1 * signal)),
+        pair_share=0.4,
         steps=400,
         sampling_rate=min(1.0, min(patients / 3, 4096) / patients),
         clip_norm=3.0 * math.sqrt(rows),
@@ -89,26 +100,31 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
         averaging=0.99,
         kl_weight=1.0,
         kl_warmup=0.25,
-        calibration_rounds=6,
+        calibration_rounds=4,
+        balance_steps=400,
     )
 
 
 def _without_privacy(rows: int, columns: int) -> Settings:
     batch = min(max(rows / 20, 64), 1024)
+    width = round(min(128, max(16, rows / 250)))  # more would learn the rows by heart
     return Settings(
         bins=32,
-        rank=8,
+        rank=min(8, max(1, 320 // columns)),
+        taper=0.0,
         parents=max(columns - 1, 1) if columns <= 60 else 24,
-        latent=8,
-        hidden=64,
-        mixture=128 if columns <= 60 else 64,
-        anchor_share=0.5,
-        steps=4000,
+        latent=4 if rows < 20_000 else 8,
+        hidden=min(width, 64),
+        mixture=width,
+        anchor_share=0.4,
+        pair_share=0.4,
+        steps=2000,
         sampling_rate=min(1.0, batch / rows),
         clip_norm=1.0,
-        learning_rate=0.005,
+        learning_rate=0.002,
         averaging=0.99,
         kl_weight=1.0,
         kl_warmup=0.1,
-        calibration_rounds=6,
+        calibration_rounds=4,
+        balance_steps=400,
     )

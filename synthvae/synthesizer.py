@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from synthvae._checks import check_positive_integer
 from synthvae._progress import Progress, given_or_console
 from synthvae._threads import one_blas_thread
-from synthvae.anchors import measure_anchors
+from synthvae.anchors import PairQuery, measure_anchors
 from synthvae.errors import ConfigError, DataError
 from synthvae.model.calibration import calibrate_margins
 from synthvae.model.conditions import parse_conditions
+from synthvae.model.coupling import Ridge, couple, untrained
 from synthvae.model.layout import Layout
 from synthvae.model.records import draw_records
 from synthvae.model.sampling import Sampler
@@ -216,9 +217,25 @@ class Synthesizer:
         layout = Layout.build(anchors, self.schema.modelled, plan.settings)
         row_shares = self._count_rows(patients, stream)
         plan = plan.with_patients(counted)
-        weights = self._train(plan, layout, codes, patients, stream, progress)
-        progress("calibrating margins", 0.0)
+        features = layout.record_features(layout.tokens(codes))
+
+        def show_coupling(done: float) -> None:
+            progress("coupling columns", done)
+
         with one_blas_thread():
+            query = PairQuery.build(
+                layout.owner, layout.order, plan.settings.taper, self.schema.rows_per_patient
+            )
+            moments = query.release(features, patients.rows, plan.pair_noise, stream)
+            ridge = Ridge.estimate(layout, moments)
+            start = couple(
+                layout, moments, ridge, untrained(layout), lambda done: show_coupling(done / 2)
+            )
+        weights = self._train(plan, layout, features, patients, stream, start, progress)
+        with one_blas_thread():
+            weights = couple(
+                layout, moments, ridge, weights, lambda done: show_coupling((1 + done) / 2)
+            )
             offsets = calibrate_margins(
                 layout, weights, lambda done: progress("calibrating margins", done)
             )
@@ -251,9 +268,10 @@ class Synthesizer:
         self,
         plan: Plan,
         layout: Layout,
-        codes: Ints,
+        features: Floats,
         patients: PatientRows,
         stream: RandomStream,
+        start: dict[str, Floats],
         progress: Progress,
     ) -> dict[str, Floats]:
         progress("training", 0.0)
@@ -261,7 +279,6 @@ class Synthesizer:
         from synthvae.model.open_training import train_openly
         from synthvae.model.training import PatientTensor, one_torch_thread, train_privately
 
-        features = layout.record_features(layout.tokens(codes))
         data = PatientTensor(features, patients.rows, layout.settings.latent)
 
         def show(step: int, steps: int) -> None:
@@ -270,9 +287,11 @@ class Synthesizer:
         with one_torch_thread():
             if plan.training is None:
                 seed = int(stream.words(1)[0] >> np.uint64(33))
-                weights, self._curve = train_openly(layout, data, seed, show)
+                weights, self._curve = train_openly(layout, data, seed, start, show)
             else:
-                weights, self._curve = train_privately(layout, data, plan.training, stream, show)
+                weights, self._curve = train_privately(
+                    layout, data, plan.training, stream, start, show
+                )
         progress("training", 1.0)
         return weights
 
@@ -295,8 +314,8 @@ class Synthesizer:
             dates, or None for missing. Records are drawn from the model given these, by
             importance resampling over the order of the columns, each of a patient of its own.
         seed
-            The same seed gives the same records on every machine, and more rows extend fewer;
-            drawn from the operating system where none is given.
+            The same seed and number of rows give the same records on every machine; drawn from the
+            operating system where none is given.
 
         Returns
         -------

@@ -120,9 +120,15 @@ def measure_step() -> None:
     import torch
 
     from synthvae.anchors import measure_anchors, query_weights
+    from synthvae.model.coupling import untrained
     from synthvae.model.layout import Layout
-    from synthvae.model.training import PatientTensor, patient_losses, train_privately
-    from synthvae.model.vae import AnchoredVAE
+    from synthvae.model.training import (
+        PatientTensor,
+        patient_losses,
+        start_model,
+        train_privately,
+        trained,
+    )
     from synthvae.privacy.guarantee import TrainingStage
     from synthvae.privacy.stream import RandomStream
     from synthvae.settings import settings_for
@@ -135,6 +141,7 @@ def measure_step() -> None:
     layout = Layout.build(anchors, schema.modelled, settings)
     features = layout.record_features(layout.tokens(codes))
     data = PatientTensor(features, group_by_patient(frame, schema).rows, settings.latent)
+    couplings = untrained(layout)
     batch = round(settings.sampling_rate * len(frame))
     stage = TrainingStage(
         sampling_rate=settings.sampling_rate,
@@ -146,12 +153,11 @@ def measure_step() -> None:
     generator = torch.Generator().manual_seed(0)
 
     def private() -> None:
-        train_privately(layout, data, stage, RandomStream())
+        train_privately(layout, data, stage, RandomStream(), couplings)
 
     def plain() -> None:
-        model = AnchoredVAE(layout)
-        model.initialise(generator)
-        adam = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+        model = start_model(layout, generator, couplings)
+        adam = torch.optim.Adam(trained(model), lr=settings.learning_rate)
         for _ in range(STEPS):
             drawn = torch.randint(len(data), (batch,), generator=generator)
             loss = patient_losses(model, data, drawn, 1.0, generator).mean()

@@ -69,7 +69,8 @@ FILE_CHANGES: dict[str, Callable[[Path], object]] = {
     "holds no model: there is no model.json": lambda m: (m / "model.json").unlink(),
     "model.json is cut short or was altered": lambda m: (m / "model.json").write_bytes(b"\xff\xfe"),
     "model.json is cut": lambda m: (m / "model.json").write_text("[" * 100_000),
-    "has version 2, .* install a newer synthvae": lambda m: change_about(m, version=2),
+    "has version 3, .* use the synthvae that fitted it": lambda m: change_about(m, version=3),
+    "has version 1": lambda m: change_about(m, version=1),  # its couplings are laid out otherwise
     "has version True": lambda m: change_about(m, version=True),
     "has version 0": lambda m: change_about(m, version=0),
     "patients is '400'": lambda m: change_about(m, patients="400"),
@@ -103,8 +104,8 @@ def test_files_that_were_changed(model: Path, message: str) -> None:
 
 ARRAY_CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "columns/0/starts' is not in it": lambda arrays: arrays.pop("columns/0/starts"),
-    "weights do not fit its settings: loadings.bias": lambda arrays: arrays.pop(
-        "weights/loadings.bias"
+    "weights do not fit its settings: earlier.bias": lambda arrays: arrays.pop(
+        "weights/earlier.bias"
     ),
     "weights do not fit its settings: evil": put("weights/evil", np.zeros(3)),
     "weights do not fit its settings: decoder.bias": put("weights/decoder.bias", np.zeros(0)),

@@ -13,11 +13,13 @@ from synthvae.cli import app
 
 ROOT = Path(synthvae.__file__).parent
 # torch takes seconds to import and pandas half a second: commands import them when they need them.
-HEAVY = ("torch", "opacus", "pandas", "numpy", "scipy", "sklearn", "sdmetrics", "matplotlib")
+HEAVY = ("torch", "opacus", "pandas", "numpy", "scipy", "sklearn", "sdmetrics", "matplotlib", "jax")
 HOMES = {
-    "torch": ("synthvae.model", "synthvae.audit"),
-    "opacus": ("synthvae.model.ghost", "synthvae.model.training"),
+    "torch": ("synthvae.model", "synthvae.audit", "synthvae.baselines.plain_vae"),
+    "opacus": ("synthvae.model.ghost", "synthvae.model.training", "synthvae.baselines.plain_vae"),
     "sdmetrics": ("synthvae.evaluation.quality",),
+    "mbi": ("synthvae.baselines.pgm",),
+    "jax": ("synthvae.baselines.pgm",),
     "copulas": (),
 }
 

@@ -59,7 +59,7 @@ def test_every_setting_survives(tmp_path: Path) -> None:
     assert schema.missingValues == ("", ".", "-999")
     assert schema["sex"].categories == ("female", "male", "other")
     assert schema.to_review == ("age",)
-    assert [field.name for field in schema.modelled] == ["age", "sex", "died"]
+    assert [field.name for field in schema.modelled] == ["died", "sex", "age"]
     assert schema.replace(patients=7).patients == 7
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from synthvae.errors import BudgetError, ConfigError, DataError
+from synthvae.model import records
 from synthvae.schema import Schema
 from synthvae.settings import settings_for
 from synthvae.synthesizer import Synthesizer, check_memory
@@ -32,10 +33,38 @@ def test_fit_save_load_sample_write_read(tmp_path: Path, kind: str, ending: str)
 
 
 @pytest.mark.parametrize("where", [None, {"sex": "male"}])
-def test_more_rows_extend_fewer(where: dict[str, str] | None) -> None:
-    few, many = (fitted().sample(rows, seed=5, where=where) for rows in (30, 5000))
+def test_the_same_seed_and_number_of_rows_give_the_same_records(
+    where: dict[str, str] | None,
+) -> None:
+    for rows in (1, 30, 5000):
+        first, again = (fitted().sample(rows, seed=5, where=where) for _ in range(2))
+        pd.testing.assert_frame_equal(first, again)
+        assert len(first) == rows
+    assert (
+        not fitted()
+        .sample(30, seed=6, where=where)
+        .equals(fitted().sample(30, seed=5, where=where))
+    )
+
+
+def test_more_rows_under_a_condition_extend_fewer() -> None:
+    # Under a condition rows are drawn independently, so how many are asked for is no matter.
+    few, many = (fitted().sample(rows, seed=5, where={"sex": "male"}) for rows in (30, 5000))
     pd.testing.assert_frame_equal(many.head(30), few)
-    assert not fitted().sample(30, seed=6, where=where).equals(few)
+
+
+def test_blocks_of_rows_have_streams_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Small blocks stand for the ten thousands of rows of a real one.
+    monkeypatch.setattr(records, "BLOCK", 64)
+    frame = fitted("one row").sample(150, seed=5)
+    assert len(frame) == 150
+    blocks = [frame.iloc[first : first + 64].reset_index(drop=True) for first in (0, 64)]
+    assert not blocks[0]["days"].equals(blocks[1]["days"])
+    # Of whole blocks, more rows do extend fewer.
+    pd.testing.assert_frame_equal(fitted("one row").sample(64, seed=5), frame.head(64))
+    visits = fitted().sample(150, seed=5)
+    assert visits.groupby("pat.id")[AGE].nunique().max() == 1
+    assert visits["pat.id"].nunique() > 64
 
 
 def test_without_a_seed_records_differ() -> None:

@@ -6,5 +6,13 @@ codes -> `measure` (grids, noisy counts) -> `ColumnAnchor` (tokens, masses) -> `
 from synthvae.anchors.basis import basis
 from synthvae.anchors.column import ColumnAnchor
 from synthvae.anchors.measure import measure_anchors, query_weights
+from synthvae.anchors.pairs import PairMoments, PairQuery
 
-__all__ = ["ColumnAnchor", "basis", "measure_anchors", "query_weights"]
+__all__ = [
+    "ColumnAnchor",
+    "PairMoments",
+    "PairQuery",
+    "basis",
+    "measure_anchors",
+    "query_weights",
+]

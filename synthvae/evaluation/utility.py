@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class _Task:
+class Task:
     """One target, the columns that may predict it, and the real rows that test the prediction.
 
     `classes` says which class each category counts as; it is empty for numbers.
@@ -118,8 +118,8 @@ def _compare(
     asked = questions(tables.schema[target.column], learner)
     if target.column in tables.schema.identifiers:
         return [ask.unanswered("the target is an identifier, never modelled") for ask in asked]
-    task = _task(tables, target, generator)
-    reason = _why_not(task, tables)
+    task = make_task(tables, target, generator)
+    reason = why_not(task, tables)
     if reason is not None:
         return [ask.unanswered(reason) for ask in asked]
     sources = {
@@ -128,19 +128,20 @@ def _compare(
         "independent": tables.independent,
     }
     fitted = {
-        name: _predict(learner, task, at_most(table, MOST_ROWS, generator))
+        name: predict(learner, task, at_most(table, MOST_ROWS, generator))
         for name, table in sources.items()
     }
     return _answer(asked, task, fitted, tables, generator)
 
 
-def _task(tables: Tables, target: Target, generator: np.random.Generator) -> _Task:
+def make_task(tables: Tables, target: Target, generator: np.random.Generator) -> Task:
+    """Return what predicting one target takes, with the holdout rows to test it on."""
     modelled = tables.schema.modelled
     names = [field.name for field in modelled]
     hidden = {target.column, *target.without}
     columns = [j for j, name in enumerate(names) if name not in hidden]
     place = names.index(target.column)
-    return _Task(
+    return Task(
         modelled[place],
         place,
         columns,
@@ -161,7 +162,7 @@ def _classes(field: Field, codes: Ints) -> Ints:
     return classes
 
 
-def _why_not(task: _Task, tables: Tables) -> str | None:
+def why_not(task: Task, tables: Tables) -> str | None:
     """Return why a target cannot be scored, None where it can."""
     if not task.columns:
         return "no columns are left to predict from"
@@ -176,7 +177,8 @@ def _why_not(task: _Task, tables: Tables) -> str | None:
     return None
 
 
-def _predict(learner: Learner, task: _Task, table: Table) -> Floats:
+def predict(learner: Learner, task: Task, table: Table) -> Floats:
+    """Return what a learner fitted on a table predicts for the task's holdout rows."""
     known, truth = task.rows_of(table)
     asked = task.rows_of(task.test)[0].codes[:, task.columns]
     codes = known.codes[:, task.columns]
@@ -221,7 +223,7 @@ def _r2(truth: Floats, predicted: Floats, weights: Floats) -> Floats:
 
 def _answer(
     asked: tuple[Question, Question],
-    task: _Task,
+    task: Task,
     fitted: dict[str, Floats],
     tables: Tables,
     generator: np.random.Generator,
@@ -254,7 +256,7 @@ def _answer(
     ]
 
 
-def _detail(task: _Task, test: Table, tables: Tables) -> str:
+def _detail(task: Task, test: Table, tables: Tables) -> str:
     trained = [min(len(table), MOST_ROWS) for table in (tables.synthetic, tables.train)]
     patients = counted(test.patient_count, "patient")
     text = (

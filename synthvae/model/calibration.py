@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from synthvae.model.balance import ROUGH_STEPS
 from synthvae.model.layout import Layout
-from synthvae.model.sampling import BLOCK, Sampler, block_generator
+from synthvae.model.sampling import Sampler, block_generator
 
 Floats = NDArray[np.float64]
 CALIBRATION_SEED = 20_240_229
-BLOCKS = 6
+POPULATION = 16_384
 LARGEST = 4.0
 
 
@@ -28,11 +29,9 @@ def calibrate_margins(
     rounds = layout.settings.calibration_rounds
     for done in range(rounds):
         sampler = Sampler(layout, weights, offsets)
-        blocks = [
-            sampler.draw(BLOCK, block_generator(CALIBRATION_SEED, block))[0]
-            for block in range(BLOCKS)
-        ]
-        tokens = np.concatenate(blocks)
+        tokens, _ = sampler.draw(
+            POPULATION, block_generator(CALIBRATION_SEED, 0), steps=ROUGH_STEPS
+        )
         for j, anchor in enumerate(layout.anchors):
             seen = np.bincount(tokens[:, j], minlength=anchor.tokens) / len(tokens)
             # Half a row of mass on either side keeps an empty token from running away.

@@ -12,7 +12,7 @@ from synthvae.settings import Settings
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-PADDED = -1e9  # log-mass of a padding token
+PADDED = -1e9  # log-mass of padding
 COLUMNS_PER_GROUP = 12  # more share one product, fewer waste less of it
 
 
@@ -65,15 +65,14 @@ class Layout:
         """Column of each feature."""
         return np.repeat(np.arange(self.columns), np.diff(self.ends))
 
-    def parents(self, column: int) -> range:
-        """Return the earlier columns that explain a column directly: the nearest ones."""
-        return range(max(0, column - self.settings.parents), column)
-
     @cached_property
-    def mask(self) -> Floats:
-        """Where feature i of an earlier column explains coefficient o: shape (features, features)."""
-        lag = self.owner[:, None] - self.owner[None, :]
-        return ((lag > 0) & (lag <= self.settings.parents)).astype(float)
+    def order(self) -> Ints:
+        """Place of each feature in its column's basis, from 1."""
+        return np.concatenate([np.arange(1, part.shape[1] + 1) for part in self.bases])
+
+    def span(self, column: int) -> Ints:
+        """Return the features of a column."""
+        return np.arange(self.ends[column], self.ends[column + 1])
 
     @cached_property
     def mixture_masks(self) -> tuple[Floats, Floats]:
@@ -97,9 +96,23 @@ class Layout:
         return np.concatenate([part[tokens[:, j]] for j, part in enumerate(self.bases)], axis=1)
 
     @cached_property
+    def classes(self) -> tuple[tuple[Floats, Floats], ...]:
+        """Each column's distinct rows of the basis, and the log-mass of the tokens that share them.
+
+        Of hundreds of categories most share a row: nothing but their total mass matters to the
+        likelihood.
+        """
+        found = []
+        for anchor, part in zip(self.anchors, self.bases, strict=True):
+            rows, of_token = np.unique(part, axis=0, return_inverse=True)
+            mass = np.bincount(of_token.reshape(-1), anchor.mass, minlength=len(rows))
+            found.append((rows, np.log(mass)))
+        return tuple(found)
+
+    @cached_property
     def groups(self) -> tuple["Group", ...]:
         """Columns of like size together, a few at a time, for padded arithmetic."""
-        sizes = np.array([anchor.tokens for anchor in self.anchors])
+        sizes = np.array([len(mass) for _, mass in self.classes])
         classes = np.ceil(np.log2(np.maximum(sizes, 4))).astype(int)
         found = []
         for size_class in np.unique(classes):
@@ -115,9 +128,10 @@ class Layout:
         masses = np.full((len(columns), width), PADDED)
         row = 0
         for i, j in enumerate(columns):
-            tokens, functions = self.bases[j].shape
-            spread[row : row + functions, i * width : i * width + tokens] = self.bases[j].T
-            masses[i, :tokens] = np.log(self.anchors[j].mass)
+            rows, mass = self.classes[j]
+            classes, functions = rows.shape
+            spread[row : row + functions, i * width : i * width + classes] = rows.T
+            masses[i, :classes] = mass
             row += functions
         return Group(own, spread, masses)
 
@@ -131,7 +145,8 @@ class Group:
     features
         Their features, shape (features,).
     spread
-        Shape (features, columns * width): gives all their tokens' logits from coefficients.
+        Shape (features, columns * width): gives the logits of all their classes of tokens from
+        coefficients.
     masses
         Log-masses, shape (columns, width), padded with a large negative number.
     """

@@ -15,9 +15,12 @@ from synthvae.model.training import (
     TrainingCurve,
     WeightAverage,
     Weights,
+    active_units,
     chunk_size,
     kl_weight,
     patient_losses,
+    start_model,
+    trained,
 )
 from synthvae.model.vae import AnchoredVAE
 
@@ -27,7 +30,11 @@ PATIENCE = 6  # looks without a better one before training stops
 
 
 def train_openly(
-    layout: Layout, data: PatientTensor, seed: int, progress: Progress | None = None
+    layout: Layout,
+    data: PatientTensor,
+    seed: int,
+    couplings: Weights,
+    progress: Progress | None = None,
 ) -> tuple[Weights, TrainingCurve]:
     """Train the VAE without privacy and return the weights that served the validation rows best."""
     settings = layout.settings
@@ -35,9 +42,8 @@ def train_openly(
     shuffled = torch.randperm(len(data), generator=generator)
     held = max(1, int(VALIDATION_SHARE * len(data))) if len(data) > 1 else 0
     validation, training = shuffled[:held], shuffled[held:]
-    model = AnchoredVAE(layout)
-    model.initialise(generator)
-    adam = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    model = start_model(layout, generator, couplings)
+    adam = torch.optim.Adam(trained(model), lr=settings.learning_rate)
     average = WeightAverage(model, settings.averaging)
     batch = max(1, min(round(settings.sampling_rate * len(data)), chunk_size(layout, data)))
     every = max(1, settings.steps // CHECKS)
@@ -69,8 +75,9 @@ def train_openly(
             stale += 1
             if stale >= PATIENCE:
                 break
-    curve = TrainingCurve(tuple(steps), tuple(losses), tuple(checks))
-    return kept if kept is not None else average.weights(), curve
+    weights = kept if kept is not None else average.weights()
+    active = active_units(layout, weights, data)
+    return weights, TrainingCurve(tuple(steps), tuple(losses), tuple(checks), active)
 
 
 @torch.no_grad()

@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 from synthvae._progress import Progress
 from synthvae.model.conditions import Condition
-from synthvae.model.sampling import BLOCK, Sampler, block_generator
+from synthvae.model.sampling import Sampler, block_generator
 
+BLOCK = 65_536  # rows that are balanced together, at most
+CONDITIONED_BLOCK = 4096
 OVERSAMPLING = 8  # candidates for each record that is drawn under a condition
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -50,7 +52,7 @@ def draw_records(
             codes = _draw_under_conditions(sampler, conditions, generator)
             whose = np.arange(len(codes))
         else:
-            whose = _draw_patients(row_shares, generator)
+            whose = _draw_patients(row_shares, min(BLOCK, rows - made), generator)
             codes = _draw_block(sampler, whose, shared, generator)
         blocks.append(codes)
         patients.append(whose + people)
@@ -60,15 +62,15 @@ def draw_records(
     return np.concatenate(blocks)[:rows], np.concatenate(patients)[:rows]
 
 
-def _draw_patients(row_shares: Floats | None, generator: np.random.Generator) -> Ints:
+def _draw_patients(row_shares: Floats | None, rows: int, generator: np.random.Generator) -> Ints:
     """Return whose each row of a block is, shape (rows,), with numbers of rows as measured.
 
     A block holds whole patients, as many as fit.
     """
     if row_shares is None:
-        return np.arange(BLOCK)
-    counts = generator.choice(np.arange(1, len(row_shares) + 1), BLOCK, p=row_shares)
-    whole = max(1, int(np.searchsorted(np.cumsum(counts), BLOCK, side="right")))
+        return np.arange(rows)
+    counts = generator.choice(np.arange(1, len(row_shares) + 1), rows, p=row_shares)
+    whole = max(1, int(np.searchsorted(np.cumsum(counts), rows, side="right")))
     return np.repeat(np.arange(whole), counts[:whole])
 
 
@@ -88,8 +90,8 @@ def _draw_under_conditions(
 ) -> Ints:
     """Draw the codes of records that meet conditions, each of a patient of its own."""
     shares = {j: condition.shares for j, condition in conditions.items()}
-    tokens, log_weights = sampler.draw(BLOCK, generator, shares)
-    tokens = tokens[_resample(log_weights, BLOCK // OVERSAMPLING, generator)]
+    tokens, log_weights = sampler.draw(CONDITIONED_BLOCK, generator, shares)
+    tokens = tokens[_resample(log_weights, CONDITIONED_BLOCK // OVERSAMPLING, generator)]
     columns = []
     for j, anchor in enumerate(sampler.layout.anchors):
         limits = conditions[j].limits if j in conditions else None

@@ -1,7 +1,7 @@
 """Sampling in numpy: ancestral, by inverse CDF in float64, from a counter-based generator.
 
-Rows are made in blocks of a fixed size, each from its own stream (Philox; Salmon et al. 2011), so
-the same seed gives the same records on every machine, and more rows extend fewer.
+Rows are made in blocks, each from its own stream (Philox; Salmon et al. 2011), so the same seed and
+number of rows give the same records on every machine.
 """
 
 from collections.abc import Mapping
@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from synthvae.model.balance import Balance
 from synthvae.model.layout import Layout
 
-BLOCK = 4096
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -38,6 +38,11 @@ class Sampler:
             np.log(anchor.mass) + offset
             for anchor, offset in zip(layout.anchors, offsets, strict=True)
         ]
+        couplings = weights["earlier.weight"]
+        # Columns that are not coupled have weights of exactly zero: leave them out of the products.
+        self.coupled = [
+            np.flatnonzero(couplings[layout.span(j)].any(axis=0)) for j in range(layout.columns)
+        ]
 
     def draw(
         self,
@@ -45,19 +50,23 @@ class Sampler:
         generator: np.random.Generator,
         allowed: Mapping[int, Floats] | None = None,
         patients: tuple[Ints, int] | None = None,
+        steps: int | None = None,
     ) -> tuple[Ints, Floats]:
         """Draw one block of records.
 
         Parameters
         ----------
         rows
-            How many; about `BLOCK` at a time is fastest.
+            How many.
         allowed
             For conditioned columns, the share of each token that may be drawn, shape (tokens,).
+            Rows are then drawn independently; without conditions they are balanced.
         patients
             The first row of each row's patient, shape (rows,), and how many of the first columns are
             the same in all rows of a patient. These rows share their latent, so that each row alone
             is distributed as without patients.
+        steps
+            How finely the rows are balanced, in place of the settings' `balance_steps`.
 
         Returns
         -------
@@ -66,38 +75,81 @@ class Sampler:
         log_weights
             Shape (rows,): log-likelihood of the conditions for each record (zero without any).
         """
-        layout = self.layout
-        # Features and coefficients are held as (features, rows): every step touches whole rows.
-        z = generator.standard_normal((rows, layout.settings.latent)).T
-        firsts, shared = (np.arange(rows), 0) if patients is None else patients
-        z = z[:, firsts]
-        hidden = np.tanh(self._weights["decoder.weight"] @ z + self._bias("decoder"))
-        start = self._weights["loadings.weight"] @ hidden + self._bias("loadings")
-        uniforms = generator.random((layout.columns, rows))
-        features = np.zeros((layout.features, rows))
-        mixture = _Mixture(layout, self._weights, rows)
-        tokens = np.empty((layout.columns, rows), np.int64)
+        steps = self.layout.settings.balance_steps if steps is None else steps
+        firsts, shared = (None, 0) if patients is None else patients
+        draft = Draft(self.layout, self._weights, rows, generator, firsts, 0 if allowed else steps)
         log_weights = np.zeros(rows)
-        for j in range(layout.columns):
-            own = slice(layout.ends[j], layout.ends[j + 1])
-            parents = layout.parents(j)
-            seen = slice(layout.ends[parents.start], layout.ends[parents.stop])
-            c = start[own] + self._weights["earlier.weight"][own, seen] @ features[seen]
-            c += mixture.contribution(j, own, features)
-            chosen, evidence = _inverse_cdf(
-                layout.bases[j] @ c + self.logits[j][:, None],
-                uniforms[j],
-                None if allowed is None else allowed.get(j),
-            )
-            if j < shared:
-                chosen = chosen[firsts]
-            tokens[j] = chosen
-            log_weights += evidence
-            features[own] = layout.bases[j].T[:, chosen]
-        return tokens.T, log_weights
+        for j in range(self.layout.columns):
+            mass = to_mass(draft.logits(j, self.coupled[j]) + self.logits[j])
+            if allowed is not None and j in allowed:
+                mass *= allowed[j]
+                evidence = mass.sum(axis=1, keepdims=True)
+                log_weights += np.log(np.maximum(evidence[:, 0], 1e-300))
+                mass /= np.maximum(evidence, 1e-300)
+            draft.draw(j, mass, shared=j < shared)
+        return draft.tokens, log_weights
 
-    def _bias(self, name: str) -> Floats:
-        return self._weights[f"{name}.bias"][:, None]
+
+class Draft:
+    """A block of rows, drawn column by column.
+
+    Attributes
+    ----------
+    tokens
+        Shape (rows, columns).
+    features
+        Of the columns drawn so far, zero elsewhere, shape (rows, features).
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        weights: Mapping[str, Floats],
+        rows: int,
+        generator: np.random.Generator,
+        firsts: Ints | None,
+        steps: int,
+    ) -> None:
+        self._layout, self._weights, self._firsts = layout, weights, firsts
+        z = generator.standard_normal((rows, layout.settings.latent))
+        if firsts is not None:
+            z = z[firsts]
+        hidden = np.tanh(z @ weights["decoder.weight"].T + weights["decoder.bias"])
+        self._start = hidden @ weights["loadings.weight"].T
+        self._uniforms = generator.random((layout.columns, rows))
+        self._mixture = _Mixture(layout, weights, rows)
+        self._balance = Balance(rows, steps) if steps else None
+        self.features = np.zeros((rows, layout.features))
+        self.tokens = np.empty((rows, layout.columns), np.int64)
+
+    def nonlinear(self, j: int) -> Floats:
+        """Return what the latent and the masked network add to a column's coefficients."""
+        own = self._layout.span(j)
+        added: Floats = self._start[:, own] + self._mixture.contribution(j, own, self.features)
+        return added
+
+    def logits(self, j: int, coupled: Ints) -> Floats:
+        """Return a column's logits relative to its anchor, shape (rows, tokens)."""
+        own = self._layout.span(j)
+        c = self.nonlinear(j) + self._weights["earlier.bias"][own]
+        if len(coupled):
+            couplings = self._weights["earlier.weight"][np.ix_(own, coupled)]
+            c = c + self.features[:, coupled] @ couplings.T
+        logits: Floats = c @ self._layout.bases[j].T
+        return logits
+
+    def draw(self, j: int, mass: Floats, *, shared: bool = False) -> None:
+        """Draw a column from each row's probabilities, shape (rows, tokens)."""
+        if self._balance is None:
+            chosen = _inverse_cdf(mass, self._uniforms[j])
+        else:
+            chosen = self._balance.draw(mass, self._uniforms[j])
+        if shared and self._firsts is not None:
+            chosen = chosen[self._firsts]
+        if self._balance is not None:
+            self._balance.add(chosen, mass.shape[1])
+        self.tokens[:, j] = chosen
+        self.features[:, self._layout.span(j)] = self._layout.bases[j][chosen]
 
 
 class _Mixture:
@@ -113,35 +165,32 @@ class _Mixture:
         last_seen = (first * (layout.owner + 1)).max(axis=1).astype(int)
         self._ready = [np.flatnonzero(last_seen == j) for j in range(layout.columns)]
         self._ends = [int(layout.ends[j]) for j in range(layout.columns)]
-        self._hidden = np.zeros((self._width, rows))
+        self._hidden = np.zeros((rows, self._width))
 
-    def contribution(self, j: int, own: slice, features: Floats) -> Floats | float:
-        """Return what the network adds to a column's coefficients."""
+    def contribution(self, j: int, own: Ints, features: Floats) -> Floats | float:
+        """Return what the network adds to a column's coefficients, shape (rows, functions)."""
         if not self._width:
             return 0.0
         units, seen = self._ready[j], self._ends[j]
         if len(units):
-            self._hidden[units] = np.tanh(self._in[units, :seen] @ features[:seen])
-        total: Floats = self._out[own] @ self._hidden
+            self._hidden[:, units] = np.tanh(features[:, :seen] @ self._in[units, :seen].T)
+        total: Floats = self._hidden @ self._out[own].T
         return total
 
 
-def _inverse_cdf(logits: Floats, uniforms: Floats, allowed: Floats | None) -> tuple[Ints, Floats]:
-    """Draw a token a row from logits of shape (tokens, rows); return also log P(allowed)."""
-    np.clip(logits, -600.0, 600.0, out=logits)
-    mass = np.exp(logits, out=logits)
-    evidence = np.zeros(len(uniforms))
-    if allowed is not None:
-        everything = mass.sum(axis=0)
-        mass *= allowed[:, None]
-        evidence = np.log(np.maximum(mass.sum(axis=0) / everything, 1e-300))
-    aim = uniforms * mass.sum(axis=0)
-    # One pass over whole rows a token: twice as fast as a cumulative sum down the columns.
-    running, chosen = np.zeros(len(uniforms)), np.zeros(len(uniforms), np.int64)
-    for token_mass in mass[:-1]:
-        running += token_mass
-        chosen += running <= aim
-    return chosen, evidence
+def to_mass(logits: Floats) -> Floats:
+    """Return the softmax of logits of shape (rows, tokens)."""
+    mass: Floats = np.exp(logits - logits.max(axis=1, keepdims=True))
+    mass /= mass.sum(axis=1, keepdims=True)
+    return mass
+
+
+def _inverse_cdf(mass: Floats, uniforms: Floats) -> Ints:
+    """Draw a token a row from probabilities of shape (rows, tokens)."""
+    ladder = np.cumsum(mass, axis=1)
+    below = ladder <= (uniforms * ladder[:, -1])[:, None]
+    chosen: Ints = np.minimum(below.sum(axis=1), mass.shape[1] - 1)
+    return chosen
 
 
 def block_generator(seed: int, block: int) -> np.random.Generator:

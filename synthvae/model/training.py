@@ -24,17 +24,24 @@ from synthvae.privacy.guarantee import TrainingStage
 from synthvae.privacy.stream import RandomStream
 
 CELLS_PER_CHUNK = 8_000_000  # floats of the widest intermediate, to bound memory
+ACTIVE_VARIANCE = 0.01
+PATIENTS_LOOKED_AT = 4096
 Weights = dict[str, NDArray[np.float64]]
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class TrainingCurve:
-    """The mean loss of the drawn patients at each recorded step: private, for the steward only."""
+    """The mean loss of the drawn patients at each recorded step: private, for the steward only.
+
+    `active_units` is the number of latent dimensions whose posterior mean varies over the patients
+    with a variance above 0.01 (Burda et al. 2016, "Importance Weighted Autoencoders", section 5.2).
+    """
 
     steps: tuple[int, ...]
     loss: tuple[float, ...]
     validation: tuple[float, ...] | None = None
+    active_units: int | None = None
 
 
 class StreamNoiseOptimizer(DPOptimizerFastGradientClipping):
@@ -97,6 +104,7 @@ def train_privately(
     data: PatientTensor,
     stage: TrainingStage,
     stream: RandomStream,
+    couplings: Weights,
     progress: Progress | None = None,
 ) -> tuple[Weights, TrainingCurve]:
     """Train the VAE under the stage's noise and return averaged weights and the training curve.
@@ -105,7 +113,7 @@ def train_privately(
     ---------
     The weights are a function of `stage.steps` releases of the Poisson-subsampled Gaussian mechanism
     with `stage.sampling_rate` and `stage.noise_multiplier`, for adding or removing one patient. The
-    curve is not covered.
+    curve is not covered. `couplings` stay as they are.
 
     Assumes
     -------
@@ -113,10 +121,9 @@ def train_privately(
     """
     settings = layout.settings
     generator = torch.Generator().manual_seed(int(stream.words(1)[0] >> np.uint64(1)))
-    model = AnchoredVAE(layout)
-    model.initialise(generator)
+    model = start_model(layout, generator, couplings)
     clipped = GhostClippedModule(model, stage.clip_norm)
-    adam = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    adam = torch.optim.Adam(trained(model), lr=settings.learning_rate)
     optimizer = StreamNoiseOptimizer(adam, stage, stream)
     average = WeightAverage(model, settings.averaging)
     chunk = chunk_size(layout, data)
@@ -134,7 +141,24 @@ def train_privately(
         if progress is not None:
             progress(step + 1, stage.steps)
     clipped.remove_hooks()
-    return average.weights(), TrainingCurve(tuple(steps), tuple(losses))
+    weights = average.weights()
+    active = active_units(layout, weights, data)
+    return weights, TrainingCurve(tuple(steps), tuple(losses), active_units=active)
+
+
+def start_model(layout: Layout, generator: torch.Generator, couplings: Weights) -> AnchoredVAE:
+    """Return a model with first weights and the given couplings."""
+    model = AnchoredVAE(layout)
+    model.initialise(generator)
+    with torch.no_grad():
+        model.earlier.weight.copy_(torch.from_numpy(couplings["earlier.weight"]))
+        model.earlier.bias.copy_(torch.from_numpy(couplings["earlier.bias"]))
+    return model
+
+
+def trained(model: nn.Module) -> list[nn.Parameter]:
+    """Return the weights that training may change."""
+    return [weight for weight in model.parameters() if weight.requires_grad]
 
 
 def _accumulate(
@@ -189,6 +213,16 @@ def patient_losses(
     noise = torch.randn((len(features), data.latent), generator=generator)
     losses: Tensor = model(features, noise, beta, present)
     return losses
+
+
+@torch.no_grad()
+def active_units(layout: Layout, weights: Weights, data: PatientTensor) -> int:
+    """Return how many latent dimensions tell patients apart."""
+    model = AnchoredVAE(layout)
+    model.load_state_dict({k: torch.tensor(v, dtype=torch.float32) for k, v in weights.items()})
+    chosen = torch.arange(len(data))[:PATIENTS_LOOKED_AT]
+    means = [model.encode(*data.take(piece))[0] for piece in chosen.split(chunk_size(layout, data))]
+    return int((torch.cat(means).var(0) > ACTIVE_VARIANCE).sum())
 
 
 def kl_weight(goal: float, warmup: float, step: int, steps: int) -> float:

@@ -1,7 +1,7 @@
 """The anchored VAE in torch.
 
 Encoder q(z|x) = N(mu(f), diag sigma^2(f)); prior N(0, I); decoder coefficients
-c = g(z) + A f + h(f), where A and h are masked so that column j sees earlier columns only, and
+c = A f + a + g(z) + h(f), where A and h are masked so that column j sees earlier columns only, and
 
     p(x_j | x_<j, z) = softmax(log p_j + Phi_j c_j)
 
@@ -35,6 +35,22 @@ class MaskedLinear(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the masked product."""
         return F.linear(inputs, self.weight * self.mask)
+
+
+class Couplings(nn.Module):
+    """The linear map from earlier columns' features to coefficients, and their intercepts.
+
+    It comes from the pair moments, which say it better than gradients do, and is not trained.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.bias = nn.Parameter(bias, requires_grad=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the product and the intercepts."""
+        return F.linear(inputs, self.weight, self.bias)
 
 
 class Affine(nn.Linear):
@@ -85,8 +101,8 @@ class AnchoredVAE(nn.Module):
         self.encoder = Affine(size, settings.hidden)
         self.posterior = Affine(settings.hidden, 2 * settings.latent)
         self.decoder = Affine(settings.latent, settings.hidden)
-        self.loadings = Affine(settings.hidden, size)
-        self.earlier = MaskedLinear(torch.tensor(layout.mask, dtype=torch.float32))
+        self.loadings = MaskedLinear(torch.ones(size, settings.hidden))
+        self.earlier = Couplings(torch.zeros(size, size), torch.zeros(size))
         self.mixture_in: MaskedLinear | None = None
         self.mixture_out: MaskedLinear | None = None
         if settings.mixture:
@@ -103,9 +119,11 @@ class AnchoredVAE(nn.Module):
         ]
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw first weights; the loadings are small, so the model starts at its anchors."""
+        """Draw first weights; the loadings are small, so the model starts at its couplings."""
         for name, weight in self.named_parameters():
-            if name.endswith("bias") or name in ("earlier.weight", "mixture_out.weight"):
+            if not weight.requires_grad:
+                continue
+            if name.endswith("bias") or name == "mixture_out.weight":
                 nn.init.zeros_(weight)
             else:
                 scale = 0.1 if name.startswith("loadings") else 1.0

@@ -68,7 +68,7 @@ def compose(stages: tuple[Stage, ...], delta: float, interval: float = 1e-4) -> 
 
 
 def calibrate_training(
-    anchors: GaussianStage, training: TrainingStage, epsilon: float, delta: float
+    measured: tuple[GaussianStage, ...], training: TrainingStage, epsilon: float, delta: float
 ) -> TrainingStage:
     """Return the training stage with the least noise that keeps the whole within the budget.
 
@@ -83,14 +83,14 @@ def calibrate_training(
         return training.model_copy(update={"noise_multiplier": math.exp(log_sigma)})
 
     def excess(log_sigma: float) -> float:
-        return compose((anchors, with_noise(log_sigma)), delta, coarse) - epsilon
+        return compose((*measured, with_noise(log_sigma)), delta, coarse) - epsilon
 
     # A bracket around the central limit theorem's answer (Dong et al. 2022, Corollary 5.4);
     # far too little noise would make the accountant slow.
-    share = sum(1 / noise**2 for noise in anchors.noise_multipliers)
+    share = sum(1 / noise**2 for stage in measured for noise in stage.noise_multipliers)
     left = gaussian_mu(epsilon, delta) ** 2 - share
     if left <= 0:
-        raise BudgetError(f"the anchors alone would spend more than epsilon {epsilon:g}.")
+        raise BudgetError(f"the measurements alone would spend more than epsilon {epsilon:g}.")
     rate, steps = training.sampling_rate, training.steps
     guess = -0.5 * math.log(math.log1p(left / (steps * rate**2)))
     low = high = guess
@@ -100,6 +100,6 @@ def calibrate_training(
         high += 0.3
     log_sigma = brentq(excess, low, high, xtol=1e-4)
     # The root is met on a coarse grid and to a tolerance: confirm it on a fine one.
-    while compose((anchors, with_noise(log_sigma)), delta, default_interval(epsilon)) > epsilon:
+    while compose((*measured, with_noise(log_sigma)), delta, default_interval(epsilon)) > epsilon:
         log_sigma += 1e-3
     return with_noise(log_sigma)

@@ -10,13 +10,14 @@ class _Value(BaseModel):
 
 
 class GaussianStage(_Value):
-    """Counts released once with discrete Gaussian noise.
+    """Whole numbers released once with discrete Gaussian noise.
 
     `noise_multipliers` holds, for each query, its noise in units of one patient's largest effect on
-    it (L2): `rows_per_patient` rows for counts of columns, 1 for counts of patients.
+    it (L2): `rows_per_patient` rows for counts of columns, 1 for counts of patients, and the norm to
+    which a patient's part is bounded for the moments of pairs.
     """
 
-    stage: Literal["anchors"] = "anchors"
+    stage: Literal["anchors", "pairs"] = "anchors"
     mechanism: str = "discrete Gaussian"
     queries: int
     noise_multipliers: tuple[float, ...]

@@ -39,7 +39,7 @@ def training_curve(curve: TrainingCurve) -> Drawing | None:
     )
     return Drawing(
         key="training-loss",
-        title="Loss while training",
+        title="Loss while training" + _latent(curve),
         panels=(panel,),
         table=Table(("Step", *(name.capitalize() for name, *_ in plots)), rows),
         legend=tuple(
@@ -47,3 +47,10 @@ def training_curve(curve: TrainingCurve) -> Drawing | None:
             for name, *_ in plots
         ),
     )
+
+
+def _latent(curve: TrainingCurve) -> str:
+    if curve.active_units is None:
+        return ""
+    units = "unit" if curve.active_units == 1 else "units"
+    return f" ({curve.active_units} active {units} in the latent)"

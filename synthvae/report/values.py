@@ -17,7 +17,8 @@ class TrainingCurve(_Value):
     """The loss at some training steps.
 
     Losses are computed from real records without noise: private information, for the custodian
-    only, never in anything that is released.
+    only, never in anything that is released. `active_units` is how many dimensions of the latent
+    tell patients apart.
 
     Examples
     --------
@@ -28,6 +29,7 @@ class TrainingCurve(_Value):
     steps: tuple[int, ...]
     loss: tuple[float, ...]
     validation: tuple[float, ...] | None = None
+    active_units: int | None = None
 
     @model_validator(mode="after")
     def _same_length(self) -> Self:

@@ -85,7 +85,7 @@ def stop(program: subprocess.Popen[str], sent: int) -> str:
 )
 def test_a_stopped_fit_leaves_what_was_there(model: Path, sent: int, code: int) -> None:
     before = everything_in(model.parent)
-    # A budget-less fit of four thousand steps: long enough to be caught in the middle.
+    # A budget-less fit of two thousand steps: long enough to be caught in the middle.
     program = start(*FIT[:5], "none", *FIT[6:], "--force")
     err = stop(program, sent)
     assert program.returncode == code, err

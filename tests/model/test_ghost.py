@@ -9,10 +9,12 @@ from opacus.grad_sample import GradSampleModule
 
 from synthvae.model.ghost import GhostClippedModule, affine_norms, masked_linear_norms
 from synthvae.model.layout import Layout
-from synthvae.model.training import PatientTensor, clipped_gradient, patient_losses
+from synthvae.model.training import PatientTensor, clipped_gradient, patient_losses, trained
 from synthvae.model.vae import Affine, AnchoredVAE, MaskedLinear
+from tests.model.random_models import random_model, weights_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook is firing")
+COUPLINGS = {"earlier.weight", "earlier.bias"}
 
 
 def patients_of(features: np.ndarray, rows_per_patient: int, layout: Layout) -> PatientTensor:
@@ -23,21 +25,11 @@ def patients_of(features: np.ndarray, rows_per_patient: int, layout: Layout) -> 
     return PatientTensor(features, rows, layout.settings.latent)
 
 
-def random_model(layout: Layout, scale: float = 0.1) -> AnchoredVAE:
-    generator = torch.Generator().manual_seed(0)
-    model = AnchoredVAE(layout)
-    model.initialise(generator)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight += scale * torch.randn(weight.shape, generator=generator)
-    return model
-
-
 def per_patient_gradients(model: AnchoredVAE, data: PatientTensor) -> torch.Tensor:
     oracle = GradSampleModule(model, loss_reduction="sum")
     generator = torch.Generator().manual_seed(1)
     patient_losses(oracle, data, torch.arange(len(data)), 0.7, generator).sum().backward()
-    samples = [weight.grad_sample.flatten(1) for weight in oracle.parameters()]
+    samples = [weight.grad_sample.flatten(1) for weight in trained(oracle)]
     return torch.cat(samples, dim=1)
 
 
@@ -45,7 +37,7 @@ def our_sum(model: AnchoredVAE, data: PatientTensor, clip_norm: float) -> torch.
     clipped = GhostClippedModule(model, clip_norm)
     generator = torch.Generator().manual_seed(1)
     clipped_gradient(clipped, data, torch.arange(len(data)), 0.7, generator)
-    return torch.cat([weight.grad.flatten() for weight in model.parameters()])
+    return torch.cat([weight.grad.flatten() for weight in trained(model)])
 
 
 @pytest.mark.parametrize("rows_per_patient", [1, 3])
@@ -76,12 +68,34 @@ def test_line_8_adversarial_rows_are_clipped_too(layout: Layout, features: np.nd
     assert our_sum(random_model(layout), data, 0.5).norm() <= 0.5 * (1 + 1e-5)
 
 
-def test_line_8_every_parameter_has_a_gradient(layout: Layout, features: np.ndarray) -> None:
+@pytest.mark.parametrize("rows_per_patient", [1, 3])
+def test_line_8_every_trained_weight_has_a_gradient_and_a_norm(
+    layout: Layout, features: np.ndarray, rows_per_patient: int
+) -> None:
+    # A weight without a norm sample would escape the clipping.
     model = random_model(layout)
-    our_sum(model, patients_of(features, 1, layout), 1.0)
-    for name, weight in model.named_parameters():
-        assert weight.grad is not None
+    data = patients_of(features, rows_per_patient, layout)
+    clipped = GhostClippedModule(model, 1.0)
+    generator = torch.Generator().manual_seed(1)
+    clipped_gradient(clipped, data, torch.arange(len(data)), 0.7, generator)
+    norms = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    assert set(norms) == {name for name, _ in model.named_parameters()} - COUPLINGS
+    for name, weight in norms.items():
         assert weight.grad.abs().sum() > 0, name
+        assert weight._norm_sample.shape == (len(data),), name
+        assert (weight._norm_sample > 0).all(), name
+
+
+def test_line_8_couplings_have_no_gradient(layout: Layout, features: np.ndarray) -> None:
+    # They are a function of the pair release alone: a gradient would be a second, unpaid look.
+    model = random_model(layout)
+    before = weights_of(model)
+    our_sum(model, patients_of(features, 1, layout), 1.0)
+    for name in COUPLINGS:
+        weight = model.get_parameter(name)
+        assert not weight.requires_grad
+        assert weight.grad is None
+        assert (weight.numpy() == before[name]).all()
 
 
 @pytest.mark.parametrize("size", [1.0, 1e3, 1e6, 1e9])
@@ -115,7 +129,7 @@ def test_line_8_one_overflowing_patient_is_left_out_alone(
     loss = clipped_gradient(
         clipped, everyone, torch.arange(60), 0.7, torch.Generator().manual_seed(1)
     )
-    with_bad = torch.cat([weight.grad.flatten() for weight in model.parameters()])
+    with_bad = torch.cat([weight.grad.flatten() for weight in trained(model)])
     assert torch.isfinite(with_bad).all()
     assert np.isfinite(loss)
     each = per_patient_gradients(
@@ -131,5 +145,9 @@ def test_line_8_one_overflowing_patient_is_left_out_alone(
 def test_masked_weights_get_no_gradient(layout: Layout, features: np.ndarray) -> None:
     model = random_model(layout)
     our_sum(model, patients_of(features, 1, layout), 1.0)
-    hidden = torch.tensor(layout.mask) == 0
-    assert (model.earlier.weight.grad[hidden] == 0).all()
+    masked = [layer for layer in model.modules() if isinstance(layer, MaskedLinear)]
+    assert (model.loadings.mask == 1).all()
+    assert len(masked) == (3 if layout.settings.mixture else 1)
+    for layer in masked:
+        assert (layer.weight.grad[layer.mask == 0] == 0).all()
+        assert (layer.weight.grad[layer.mask == 1] != 0).any()

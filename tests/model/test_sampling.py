@@ -6,22 +6,14 @@ import torch
 
 from synthvae.model.calibration import calibrate_margins
 from synthvae.model.layout import Layout
-from synthvae.model.sampling import BLOCK, Sampler, block_generator
+from synthvae.model.sampling import Sampler, block_generator
 from synthvae.model.vae import AnchoredVAE
+from tests.model.random_models import random_model, weights_of
 
 
 @pytest.fixture(scope="module")
 def weights(layout: Layout) -> dict[str, np.ndarray]:
-    model = AnchoredVAE(layout)
-    generator = torch.Generator().manual_seed(3)
-    model.initialise(generator)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight += 0.1 * torch.randn(weight.shape, generator=generator)
-        for layer in (model.earlier, model.mixture_in, model.mixture_out):
-            if layer is not None:
-                layer.weight *= layer.mask
-    return {k: v.detach().double().numpy() for k, v in model.named_parameters()}
+    return weights_of(random_model(layout, seed=3))
 
 
 def no_offsets(layout: Layout) -> list[np.ndarray]:
@@ -77,9 +69,7 @@ def test_calibration_brings_margins_back_to_the_anchors(
 ) -> None:
     def worst(offsets: list[np.ndarray]) -> float:
         sampler = Sampler(layout, weights, offsets)
-        tokens = np.concatenate(
-            [sampler.draw(BLOCK, block_generator(9, block))[0] for block in range(8)]
-        )
+        tokens, _ = sampler.draw(32_768, block_generator(9, 0))
         distances = []
         for j, anchor in enumerate(layout.anchors):
             seen = np.bincount(tokens[:, j], minlength=anchor.tokens) / len(tokens)

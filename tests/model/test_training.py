@@ -6,16 +6,22 @@ import torch
 from scipy.stats import chi2
 
 from synthvae.model import training as module
+from synthvae.model.coupling import untrained
 from synthvae.model.layout import Layout
+from synthvae.model.open_training import train_openly
 from synthvae.model.training import (
     PatientTensor,
     WeightAverage,
+    active_units,
     kl_weight,
+    start_model,
     train_privately,
+    trained,
 )
 from synthvae.model.vae import AnchoredVAE
 from synthvae.privacy.guarantee import TrainingStage
 from synthvae.privacy.stream import RandomStream
+from tests.model.random_models import random_model, weights_of
 
 
 def stage(**changes: float) -> TrainingStage:
@@ -51,7 +57,9 @@ def test_gradient_noise_has_the_accounted_scale(
 
     monkeypatch.setattr(module.StreamNoiseOptimizer, "add_noise", watch)
     quiet = stage(sampling_rate=1e-12, steps=5)
-    train_privately(layout, data_of(features, layout), quiet, RandomStream(test_seed=1))
+    train_privately(
+        layout, data_of(features, layout), quiet, RandomStream(test_seed=1), untrained(layout)
+    )
     noise = torch.cat(seen).double().numpy()
     statistic = (noise**2).sum() / (factor * 2.0 * 1.5 / 30.0) ** 2
     low, high = chi2.ppf([1e-6, 1 - 1e-6], len(noise))
@@ -61,12 +69,12 @@ def test_gradient_noise_has_the_accounted_scale(
 def test_chunks_change_nothing(
     layout: Layout, features: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    weights = []
+    weights, couplings = [], weights_of(random_model(layout))
     for chunk in (1000, 7):
         monkeypatch.setattr(module, "chunk_size", lambda *_, size=chunk: size)
         monkeypatch.setattr(torch, "randn", lambda shape, generator: torch.zeros(shape))
         found, _ = train_privately(
-            layout, data_of(features, layout), stage(), RandomStream(test_seed=1)
+            layout, data_of(features, layout), stage(), RandomStream(test_seed=1), couplings
         )
         weights.append(found)
     for name, weight in weights[0].items():
@@ -80,6 +88,7 @@ def test_training_reports_each_step(layout: Layout, features: np.ndarray) -> Non
         data_of(features, layout),
         stage(),
         RandomStream(test_seed=1),
+        untrained(layout),
         lambda step, steps: seen.append((step, steps)),
     )
     assert seen == [(1, 3), (2, 3), (3, 3)]
@@ -99,7 +108,41 @@ def test_the_average_of_constant_weights_is_that_constant(layout: Layout) -> Non
     for _ in range(3):
         average.update()
     found = average.weights()
-    for name, weight in model.named_parameters():
-        mask = layout.mask if name == "earlier.weight" else 1.0
-        if not name.startswith("mixture"):
-            assert found[name] == pytest.approx(weight.detach().numpy() * mask, abs=1e-6)
+    for name, weight in weights_of(model).items():
+        assert found[name] == pytest.approx(weight, abs=1e-6), name
+
+
+def test_training_leaves_the_couplings_as_they_were(layout: Layout, features: np.ndarray) -> None:
+    couplings = weights_of(random_model(layout))
+    data = data_of(features, layout)
+    private, _ = train_privately(layout, data, stage(), RandomStream(test_seed=1), couplings)
+    opened, _ = train_openly(layout, data, 1, couplings)
+    for found in (private, opened):
+        for name in ("earlier.weight", "earlier.bias"):
+            # The average over steps is kept in float32.
+            assert found[name] == pytest.approx(couplings[name], rel=1e-5, abs=1e-7)
+        assert np.abs(found["loadings.weight"] - couplings["loadings.weight"]).max() > 1e-3
+
+
+def test_a_model_starts_at_its_couplings_with_a_latent_that_adds_little(layout: Layout) -> None:
+    couplings = weights_of(random_model(layout))
+    model = start_model(layout, torch.Generator().manual_seed(0), couplings)
+    assert {id(w) for w in trained(model)} == {
+        id(w) for name, w in model.named_parameters() if not name.startswith("earlier")
+    }
+    features = torch.zeros(200, layout.features)
+    z = torch.randn(200, layout.settings.latent, generator=torch.Generator().manual_seed(1))
+    added = model.coefficients(features, z) - model.earlier(features)
+    assert 0 < float(added.detach().square().mean().sqrt()) < 0.1
+
+
+def test_active_units_are_those_whose_mean_varies(layout: Layout, features: np.ndarray) -> None:
+    weights = weights_of(random_model(layout))
+    data = data_of(features, layout)
+    latent = layout.settings.latent
+    weights["posterior.weight"][:latent] = 0.0
+    weights["posterior.bias"][:latent] = 5.0  # far from the prior, but the same for everybody
+    assert active_units(layout, weights, data) == 0
+    for active in range(1, latent + 1):
+        weights["posterior.weight"][active - 1] = 10.0 * weights["posterior.weight"][latent]
+        assert active_units(layout, weights, data) == active

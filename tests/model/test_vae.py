@@ -8,17 +8,12 @@ from scipy.special import logsumexp
 from synthvae.model.layout import Layout
 from synthvae.model.vae import AnchoredVAE, LogNormaliser
 from synthvae.table import encode
+from tests.model.random_models import random_model
 from tests.simulated import CLINIC, clinic
 
 
 def model_of(layout: Layout) -> AnchoredVAE:
-    model = AnchoredVAE(layout)
-    generator = torch.Generator().manual_seed(3)
-    model.initialise(generator)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight += 0.2 * torch.randn(weight.shape, generator=generator)
-    return model
+    return random_model(layout, 0.2, seed=3)
 
 
 def test_the_loss_is_minus_log_likelihood_up_to_the_anchors(

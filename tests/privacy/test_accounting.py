@@ -72,7 +72,7 @@ def test_training_agrees_with_the_accountants_of_opacus(
 @pytest.mark.parametrize("epsilon", [0.5, 1.0, 10.0])
 def test_calibration_meets_the_budget_and_wastes_little(epsilon: float) -> None:
     counts = anchors(1 / (gaussian_mu(epsilon, DELTA) * math.sqrt(0.4)))
-    stage = calibrate_training(counts, training(1 / 3, 1.0, 400), epsilon, DELTA)
+    stage = calibrate_training((counts,), training(1 / 3, 1.0, 400), epsilon, DELTA)
     spent = compose((counts, stage), DELTA, default_interval(epsilon))
     assert 0.99 * epsilon < spent <= epsilon
     less = stage.model_copy(update={"noise_multiplier": stage.noise_multiplier * 0.97})
@@ -80,8 +80,8 @@ def test_calibration_meets_the_budget_and_wastes_little(epsilon: float) -> None:
 
 
 def test_a_share_that_takes_it_all_is_refused() -> None:
-    with pytest.raises(BudgetError, match="anchors alone"):
-        calibrate_training(anchors(0.1), training(0.1, 1.0, 10), 1.0, DELTA)
+    with pytest.raises(BudgetError, match="measurements alone"):
+        calibrate_training((anchors(0.1),), training(0.1, 1.0, 10), 1.0, DELTA)
 
 
 @pytest.mark.parametrize(("sigma", "queries"), [(4.0, 1), (4.0, 2), (8.0, 16)])

@@ -10,14 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.stats import binomtest, chi2
+from scipy.stats import binomtest, chi2, norm
 
 from synthvae import Synthesizer
-from synthvae.anchors import query_weights
+from synthvae.anchors import PairMoments, PairQuery, measure, query_weights
+from synthvae.anchors import pairs as pairs_module
 from synthvae.errors import BudgetError, DataError
 from synthvae.model import training as training_module
 from synthvae.plan import make_plan
-from synthvae.privacy.accounting import compose
+from synthvae.privacy.accounting import compose, gaussian_mu
+from synthvae.privacy.guarantee import TrainingStage
 from synthvae.privacy.stream import RandomStream
 from synthvae.promise import promise
 from synthvae.schema import Schema
@@ -28,6 +30,12 @@ from tests.simulated import CLINIC, VISITS, clinic, quick, visits
 def fitted(frame: pd.DataFrame, schema: Schema = CLINIC, **options: object) -> Synthesizer:
     settings = quick(schema, 1.0)
     return Synthesizer(schema, 1.0, settings=settings, **options).fit(frame)  # type: ignore[arg-type]
+
+
+def training_of(synthesizer: Synthesizer) -> TrainingStage:
+    stage = synthesizer.guarantee.stages[-1]
+    assert isinstance(stage, TrainingStage)
+    return stage
 
 
 def public_shape(synthesizer: Synthesizer) -> dict[str, object]:
@@ -100,10 +108,10 @@ def test_line_2_empty_batches_take_a_noisy_step_and_are_accounted(batches: list[
     settings = quick(CLINIC, 1.0, steps=30, sampling_rate=1e-4)
     synthesizer = Synthesizer(CLINIC, 1.0, settings=settings, test_seed=4).fit(clinic(50))
     assert batches.count(0) > 20
-    assert synthesizer.guarantee.stages[1].steps == 30  # type: ignore[union-attr]
+    assert training_of(synthesizer).steps == 30
     weights = synthesizer.state().weights
     assert all(np.isfinite(weight).all() for weight in weights.values())
-    assert np.abs(weights["earlier.weight"]).max() > 0  # starts at zero: only noise moved it
+    assert np.abs(weights["decoder.bias"]).max() > 0  # starts at zero: only noise moved it
 
 
 def test_line_3_sizes_rates_and_noise_ignore_the_true_number_of_rows() -> None:
@@ -120,8 +128,7 @@ def test_line_3_without_a_declared_number_only_the_noisy_count_enters() -> None:
     synthesizer = Synthesizer(schema, 1.0, 1e-6, settings=quick(schema, 1.0), test_seed=1).fit(
         clinic(300)
     )
-    stage = synthesizer.guarantee.stages[1]
-    assert stage.sampling_rate == plan.settings.sampling_rate  # type: ignore[union-attr]
+    assert training_of(synthesizer).sampling_rate == plan.settings.sampling_rate
     assert plan.count_noise in synthesizer.guarantee.stages[0].noise_multipliers  # type: ignore[union-attr]
     assert synthesizer.default_rows != 300
     assert abs(synthesizer.default_rows - 300) < 6 * plan.count_noise
@@ -136,19 +143,65 @@ def test_line_4_an_independent_accountant_agrees_with_the_log() -> None:
     assert guarantee.delta is not None
     assert guarantee.epsilon <= 1.0
     assert guarantee.epsilon == pytest.approx(compose(guarantee.stages, guarantee.delta), abs=5e-3)
-    counts, stage = guarantee.stages
-    joint = sum(noise**-2 for noise in counts.noise_multipliers) ** -0.5  # type: ignore[union-attr]
+    counts, pairs, stage = guarantee.stages
+    assert [part.stage for part in guarantee.stages] == ["anchors", "pairs", "training"]
+    assert pairs.queries == 1  # type: ignore[union-attr]
+    gaussian = (*counts.noise_multipliers, *pairs.noise_multipliers)  # type: ignore[union-attr]
+    joint = sum(noise**-2 for noise in gaussian) ** -0.5
     other = PRVAccountant()
     other.history = [
         (joint, 1 - 1e-9, 1),  # that accountant cannot take a rate of one
         (stage.noise_multiplier, stage.sampling_rate, stage.steps),  # type: ignore[union-attr]
     ]
     assert other.get_epsilon(guarantee.delta) == pytest.approx(guarantee.epsilon, abs=0.02)
+    # What is left out must be missed: the pair release is a large part of the budget.
+    without = PRVAccountant()
+    without.history = other.history[1:]
+    assert without.get_epsilon(guarantee.delta) < 0.9 * guarantee.epsilon
+
+
+@pytest.mark.parametrize("epsilon", [0.3, 1.0, 8.0])
+def test_line_4_the_measured_stages_cost_their_shares_by_a_closed_form(epsilon: float) -> None:
+    plan = make_plan(CLINIC, epsilon)
+    budget = gaussian_mu(epsilon, plan.delta or 0.0) ** 2
+    pairs = sum(noise**-2 for noise in plan.pairs.noise_multipliers)
+    counts = sum(noise**-2 for noise in plan.anchors.noise_multipliers)
+    assert pairs == pytest.approx(plan.settings.pair_share * budget, rel=1e-9)
+    # Counts never have less than a least noise, so they may cost less than their share.
+    assert counts <= plan.settings.anchor_share * budget * (1 + 1e-9)
+    mu = (pairs + counts) ** 0.5
+    exact = compose((plan.anchors, plan.pairs), plan.delta or 0.0)
+    # Balle and Wang 2018, Theorem 8, at the epsilon that was found.
+    delta = norm.cdf(mu / 2 - exact / mu) - np.exp(exact) * norm.cdf(-mu / 2 - exact / mu)
+    assert delta == pytest.approx(plan.delta, rel=0.02)
+    assert exact < epsilon
+
+
+def test_line_4_data_are_released_as_often_and_with_the_noise_that_the_log_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    released: list[tuple[str, float]] = []
+    count_noise, pair_release = measure.noisy_counts, PairQuery.release
+
+    def watch_counts(counts: np.ndarray, sigma: float, stream: RandomStream) -> np.ndarray:
+        released.append(("anchors", sigma))
+        return count_noise(counts, sigma, stream)
+
+    def watch_pairs(query: PairQuery, *arguments: object) -> PairMoments:
+        released.append(("pairs", arguments[2]))  # type: ignore[arg-type]
+        return pair_release(query, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(measure, "noisy_counts", watch_counts)
+    monkeypatch.setattr(PairQuery, "release", watch_pairs)
+    counts, pairs, _ = fitted(clinic(50)).guarantee.stages
+    found = {kind: [noise for name, noise in released if name == kind] for kind, _ in released}
+    assert found["anchors"] == pytest.approx(counts.noise_multipliers)  # type: ignore[union-attr]
+    assert found["pairs"] == list(pairs.noise_multipliers)  # type: ignore[union-attr]
 
 
 def test_line_4_training_takes_the_steps_of_the_log_and_no_more(batches: list[int]) -> None:
-    guarantee = fitted(clinic(50)).guarantee
-    assert len(batches) == guarantee.stages[1].steps  # type: ignore[union-attr]
+    synthesizer = fitted(clinic(50))
+    assert len(batches) == training_of(synthesizer).steps
 
 
 @pytest.mark.parametrize("delta", [1 / 400, 0.1])
@@ -183,11 +236,24 @@ def test_line_9_odd_values_are_handled_row_by_row() -> None:
     assert all(np.isfinite(w).all() for w in with_odd.state().weights.values())
 
 
-def test_line_11_two_fits_differ_whatever_the_seed_of_sampling() -> None:
+def test_line_11_two_fits_differ_whatever_the_seed_of_sampling(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    released: list[np.ndarray] = []
+    release = PairQuery.release
+
+    def watch(query: PairQuery, *arguments: object) -> PairMoments:
+        moments = release(query, *arguments)  # type: ignore[arg-type]
+        released.append(moments.values)
+        return moments
+
+    monkeypatch.setattr(PairQuery, "release", watch)
     first, second = (fitted(clinic(60)) for _ in range(2))
     assert not np.array_equal(
-        first.state().weights["earlier.weight"], second.state().weights["earlier.weight"]
+        first.state().weights["loadings.weight"], second.state().weights["loadings.weight"]
     )
+    one, other = released
+    assert one.shape != other.shape or (one != other)[one != 0].all()
     assert not first.sample(50, seed=7).equals(second.sample(50, seed=7))
 
 
@@ -202,8 +268,6 @@ def test_line_11_a_fixed_seed_voids_the_guarantee() -> None:
 def test_line_13_a_patient_with_many_rows_moves_counts_no_more_than_their_cap(
     rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from synthvae.anchors import measure
-
     def exact_counts(frame: pd.DataFrame) -> list[np.ndarray]:
         seen: list[np.ndarray] = []
 
@@ -226,6 +290,33 @@ def test_line_13_a_patient_with_many_rows_moves_counts_no_more_than_their_cap(
     for a, b in zip(before[:2], after[:2], strict=True):
         assert np.linalg.norm(b - a) <= VISITS.rows_per_patient
         assert np.linalg.norm(b - a) > 0
+
+
+@pytest.mark.parametrize("rows", [1, 3, 500])
+def test_line_13_a_patient_with_many_rows_moves_the_pair_sums_no_more_than_they_are_accounted_for(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = fitted(visits(60), VISITS).state().layout
+    query = PairQuery.build(layout.owner, layout.order, 0.5, VISITS.rows_per_patient)
+
+    def exact_sums(frame: pd.DataFrame) -> np.ndarray:
+        seen: list[np.ndarray] = []
+
+        def record(counts: np.ndarray, sigma: float, stream: object) -> np.ndarray:
+            assert sigma == 2.0 * query.sensitivity
+            seen.append(counts.copy())
+            return counts
+
+        monkeypatch.setattr(pairs_module, "noisy_counts", record)
+        patients = group_by_patient(frame, VISITS, np.random.default_rng(0))
+        features = layout.record_features(layout.tokens(encode(frame, VISITS)))
+        query.release(features, patients.rows, 2.0, RandomStream(test_seed=0))
+        return seen[0]
+
+    frame = visits(60).groupby("patient", sort=False).head(3).reset_index(drop=True)
+    new = pd.DataFrame({"patient": "new", "sex": "male", "score": 40}, index=range(rows))
+    moved = exact_sums(pd.concat([frame, new], ignore_index=True)) - exact_sums(frame)
+    assert 0 < np.linalg.norm(moved.astype(float)) <= query.sensitivity
 
 
 def test_line_16_sampling_holds_no_real_rows() -> None:

@@ -73,11 +73,11 @@ def test_a_table_by_hand() -> None:
         }
     )
     assert encode(frame, schema).tolist() == [
-        [13, 0, 1, 1, 0, 0],
-        [-2, 2, -1, 0, 8, 1440],
-        [-1, 1, 0, 1, 1, 61],
+        [1, 1, 13, 0, 0, 0],
+        [-1, 0, -2, 2, 8, 1440],
+        [0, 1, -1, 1, 1, 61],
     ]
-    typed = decode(encode(frame, schema), schema)
+    typed = decode(encode(frame, schema), schema)[list(frame)]
     assert typed["lab"].tolist()[:2] == [1.3, 0.0]
     assert list(map(str, typed.dtypes)) == [
         *("float64", "Int64", "object", "boolean", "datetime64[s]", "datetime64[s]")

@@ -1,0 +1,60 @@
+"""Other private synthesizers to compare with, all from the same tokens under the same budget.
+
+    frame -> `start` (bounded rows, anchors, tokens) -> one module a method -> `start.finish`
+
+`budget` composes what a method releases; `record` is what it says about itself. Private-PGM (`mst`,
+`aim`) needs the extra `pgm`; each method's libraries are imported when it is made.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from synthvae.errors import ConfigError
+
+if TYPE_CHECKING:
+    from synthvae.baselines.base import Baseline
+    from synthvae.schema import Schema
+
+_HOMES = {
+    "independent": ("independent", "Independent"),
+    "mst": ("mst", "MST"),
+    "aim": ("aim", "AIM"),
+    "plain-vae": ("plain_vae", "PlainVAE"),
+}
+NAMES = tuple(_HOMES)
+NEEDS_PGM = ("mst", "aim")
+
+__all__ = ["NAMES", "NEEDS_PGM", "installed", "make"]
+
+
+def installed() -> tuple[str, ...]:
+    """Return the baselines whose libraries are there."""
+    has_pgm = find_spec("mbi") is not None and find_spec("jax") is not None
+    return tuple(name for name in NAMES if has_pgm or name not in NEEDS_PGM)
+
+
+def make(
+    name: str,
+    schema: "Schema",
+    epsilon: float,
+    delta: float | None = None,
+    *,
+    test_seed: int | None = None,
+) -> "Baseline":
+    """Return an unfitted baseline by its name.
+
+    Raises
+    ------
+    ConfigError
+        There is no such baseline.
+    BudgetError
+        The budget is not valid.
+    """
+    if name not in _HOMES:
+        raise ConfigError(f"There is no baseline {name!r}; the baselines are {', '.join(NAMES)}.")
+    module, kind = _HOMES[name]
+    made: Baseline = getattr(import_module(f"synthvae.baselines.{module}"), kind)(
+        schema, epsilon, delta, test_seed=test_seed
+    )
+    return made

@@ -1,0 +1,219 @@
+"""A plain variational autoencoder under DP-SGD: one-hot columns in, independent columns out.
+
+The kind of model that NHS SynthVAE, and most private VAEs for tables, are: an encoder and a decoder of
+one hidden layer each, a Gaussian prior, and a decoder that draws each column on its own given the
+latent. It gets what those lack (bins of equal noisy mass, a loss whose terms are all sums over
+columns, one account, Poisson sampling over patients) so that what is compared is the model.
+"""
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from opacus.grad_sample import GradSampleModuleFastGradientClipping
+from torch import Tensor, nn
+from torch.nn import functional
+
+from synthvae.baselines.base import Baseline
+from synthvae.baselines.budget import Budget
+from synthvae.baselines.record import Record, Release
+from synthvae.baselines.start import ASSUMED_PATIENTS, Floats, Ints, Start
+from synthvae.privacy.accounting import calibrate_training, compose, default_interval
+from synthvae.privacy.guarantee import GaussianStage, TrainingStage
+from synthvae.privacy.stream import RandomStream
+from synthvae.table import PatientRows
+
+# Sizes and schedule, public and the same for every table.
+LATENT, HIDDEN = 32, 128
+STEPS, LEARNING_RATE = 1000, 3e-3
+CLIP = 1.0
+MOST_BATCH = 1024  # patients expected in a step
+CHUNK = 4096  # rows held at once
+
+
+class Network(nn.Module):
+    """Encoder and decoder; its forward returns each patient's loss.
+
+    Shape: one-hot rows (patients, rows, width), latent noise (patients, rows, LATENT), and 1 or 0 for
+    each row that there is or is not (patients, rows), to losses (patients,).
+    """
+
+    def __init__(self, levels: Sequence[int]) -> None:
+        super().__init__()
+        self.levels = list(levels)
+        self.beta = 1.0
+        width = sum(levels)
+        self.encoder = nn.Linear(width, HIDDEN)
+        self.latent = nn.Linear(HIDDEN, 2 * LATENT)
+        self.decoder = nn.Linear(LATENT, HIDDEN)
+        self.out = nn.Linear(HIDDEN, width)
+
+    def forward(self, rows: Tensor, noise: Tensor, present: Tensor) -> Tensor:
+        """Return the negative evidence bound of each patient's rows, every term a sum."""
+        hidden = torch.relu(self.encoder(rows))
+        mu, log_var = self.latent(hidden).split(LATENT, dim=-1)
+        log_var = 6 * torch.tanh(log_var / 6)
+        logits = self.decode(mu + noise * torch.exp(log_var / 2))
+        logs = torch.cat(
+            [functional.log_softmax(part, dim=-1) for part in logits.split(self.levels, -1)], -1
+        )
+        lost = -(logs * rows).sum(-1)
+        lost = lost + self.beta * 0.5 * (mu.square() + log_var.exp() - 1 - log_var).sum(-1)
+        return torch.as_tensor((lost * present).sum(-1))
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Return the logits of all columns' tokens."""
+        return torch.as_tensor(self.out(torch.relu(self.decoder(latent))))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Tokens of all patients and whose rows they are: private."""
+
+    tokens: Tensor
+    patients: PatientRows
+    levels: list[int]
+
+    def take(self, chosen: Ints) -> tuple[Tensor, Tensor]:
+        """Return one-hot rows of some patients, and which of them there are."""
+        rows = torch.from_numpy(self.patients.rows[chosen])
+        present = (rows >= 0).float()
+        tokens = self.tokens[rows.clamp(min=0)]
+        hot = [functional.one_hot(tokens[..., j], n) for j, n in enumerate(self.levels)]
+        return torch.cat(hot, -1).float(), present
+
+
+class PlainVAE(Baseline):
+    """A factorised VAE under DP-SGD (Abadi et al. 2016) over patients."""
+
+    name = "plain-vae"
+    anchor_share = 0.2
+
+    def _learn(self, start: Start, budget: Budget, stream: RandomStream) -> None:
+        counted = tuple(r.parameter for r in budget.releases)
+        counts = GaussianStage(
+            queries=len(counted), noise_multipliers=counted, rows_per_patient=budget.rows
+        )
+        stage = self._stage(counts)
+        self._stages = (counts, stage)
+        self._levels = [anchor.tokens for anchor in start.anchors]
+        data = _Rows(torch.from_numpy(start.tokens), start.patients, self._levels)
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            self._weights = _train(data, stage, stream)
+        finally:
+            torch.set_num_threads(before)
+
+    def _stage(self, counts: GaussianStage) -> TrainingStage:
+        """Return the training's noise: the least that keeps it and the counts within the budget."""
+        patients = self.schema.patients or ASSUMED_PATIENTS
+        rate = min(1.0, min(patients / 3, MOST_BATCH) / patients)
+        draft = TrainingStage(
+            sampling_rate=rate,
+            noise_multiplier=1.0,
+            steps=STEPS,
+            clip_norm=CLIP,
+            expected_batch=rate * patients,
+        )
+        return calibrate_training((counts,), draft, self.epsilon, self.delta)
+
+    def _promise(self, budget: Budget) -> Record:
+        stage = self._stages[1]
+        trained = Release(
+            mechanism="dp-sgd",
+            what="training",
+            parameter=stage.noise_multiplier,
+            sampling_rate=stage.sampling_rate,
+            steps=stage.steps,
+        )
+        known = super()._promise(budget)
+        spent = compose(self._stages, self.delta, default_interval(self.epsilon))
+        return known.model_copy(update={"epsilon": spent, "releases": (*known.releases, trained)})
+
+    def _draw(self, start: Start, rows: int, generator: np.random.Generator) -> Ints:
+        del start
+        weights = self._weights
+        drawn = np.empty((rows, len(self._levels)), np.int64)
+        for first in range(0, rows, CHUNK):
+            here = slice(first, min(rows, first + CHUNK))
+            latent = generator.standard_normal((here.stop - first, LATENT))
+            hidden = np.maximum(latent @ weights["decoder.weight"].T + weights["decoder.bias"], 0)
+            logits = hidden @ weights["out.weight"].T + weights["out.bias"]
+            ends = np.cumsum(self._levels)[:-1]
+            for j, part in enumerate(np.split(logits, ends, axis=1)):
+                chances = np.cumsum(np.exp(part - part.max(axis=1, keepdims=True)), axis=1)
+                aim = generator.random((len(part), 1)) * chances[:, -1:]
+                drawn[here, j] = np.minimum((chances <= aim).sum(axis=1), part.shape[1] - 1)
+        return drawn
+
+
+def _train(data: _Rows, stage: TrainingStage, stream: RandomStream) -> dict[str, Floats]:
+    """Return weights trained with DP-SGD.
+
+    Guarantee
+    ---------
+    A function of `stage.steps` releases of the Poisson-subsampled Gaussian mechanism, for adding or
+    removing one patient; steps, rate, noise and normaliser are public.
+    """
+    generator = torch.Generator().manual_seed(int(stream.words(1)[0] >> np.uint64(1)))
+    network = Network(data.levels)
+    for weight in network.parameters():
+        bound = 1 / math.sqrt(weight.shape[-1])
+        nn.init.uniform_(weight, -bound, bound, generator=generator)
+    clipped = GradSampleModuleFastGradientClipping(
+        network, max_grad_norm=stage.clip_norm, loss_reduction="sum", use_ghost_clipping=True
+    )
+    adam = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+    for step in range(stage.steps):
+        adam.param_groups[0]["lr"] = LEARNING_RATE * (1 - step / stage.steps)
+        # The weight of the Kullback-Leibler term rises to 1 over all of training: with less of a
+        # warm-up the noise wins, and the latent collapses at every budget that was tried.
+        network.beta = (step + 1) / stage.steps
+        chosen = np.flatnonzero(stream.bernoulli(len(data.patients), stage.sampling_rate))
+        sums = [torch.zeros_like(weight, dtype=torch.float64) for weight in network.parameters()]
+        most = max(1, CHUNK // data.patients.rows.shape[1])
+        for first in range(0, len(chosen), most):
+            _add_clipped(clipped, data.take(chosen[first : first + most]), sums, generator)
+        scale = stage.noise_multiplier * stage.clip_norm
+        for weight, total in zip(network.parameters(), sums, strict=True):
+            noise = torch.from_numpy(stream.normal(weight.numel()) * scale).view_as(weight)
+            weight.grad = ((total + noise) / stage.expected_batch).to(weight.dtype)
+        adam.step()
+    clipped.remove_hooks()
+    return {name: w.detach().double().numpy() for name, w in network.named_parameters()}
+
+
+def _add_clipped(
+    clipped: GradSampleModuleFastGradientClipping,
+    batch: tuple[Tensor, Tensor],
+    sums: list[Tensor],
+    generator: torch.Generator,
+) -> None:
+    """Add the sum of these patients' clipped gradients: norms in one pass, the sum in a second."""
+    rows, present = batch
+    network = clipped._module
+    noise = torch.randn((*present.shape, LATENT), generator=generator)
+    with warnings.catch_warnings():
+        # One-hot rows are data and need no gradient, which is what torch points out here.
+        warnings.filterwarnings("ignore", message="Full backward hook is firing")
+        losses = clipped(rows, noise, present)
+        losses.sum().backward(retain_graph=True)
+        factors = clipped.get_clipping_coef()
+        usable = torch.isfinite(factors)
+        clipped.disable_hooks()
+        clipped.zero_grad(set_to_none=True)
+        if not usable.all():
+            # A patient whose gradient overflows counts as nothing, which hangs on that patient alone.
+            # The others pass through again, since 0 times infinity is not 0.
+            losses = network(rows[usable], noise[usable], present[usable])
+            factors = factors[usable]
+        (factors.detach() * losses).sum().backward()
+        clipped.enable_hooks()
+    for place, weight in enumerate(clipped.parameters()):
+        assert weight.grad is not None
+        sums[place] += weight.grad.double()
+    clipped.zero_grad(set_to_none=True)

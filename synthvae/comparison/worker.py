@@ -1,0 +1,126 @@
+"""One fit in a process of its own, so that its time and its memory are its own.
+
+`python -m synthvae.comparison.worker JOB` reads a job, fits, samples, writes the records and what
+they cost. It is told everything in the job's file and prints nothing but errors.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from synthvae.comparison.values import OURS
+from synthvae.errors import SynthvaeError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from synthvae.schema import Schema
+
+
+class Job(BaseModel):
+    """What a worker does; paths are absolute. `records` and `done` are what it writes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str
+    settings: dict[str, float]
+    epsilon: float
+    delta: float
+    rows: int
+    seed: int
+    schema_file: Path
+    train: Path
+    records: Path
+    done: Path
+
+
+class Done(BaseModel):
+    """What a finished worker leaves behind beside the records."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    spent: float
+    fit_seconds: float
+    cpu_seconds: float
+    megabytes: float | None
+
+
+def do(job: Job) -> None:
+    """Fit, sample, and write the records and the costs."""
+    from synthvae.schema import Schema
+    from synthvae.table import read_table, write_table
+
+    schema = Schema.load(job.schema_file)
+    frame = read_table(job.train)
+    begun = time.perf_counter()
+    fitted = _fit_ours(job, schema, frame) if job.method == OURS else _fit_other(job, schema, frame)
+    ended = time.perf_counter()
+    records = fitted.sample()
+    write_table(records, job.records, schema)
+    done = Done(
+        spent=fitted.spent,
+        fit_seconds=ended - begun,
+        cpu_seconds=time.process_time(),
+        megabytes=_peak_megabytes(),
+    )
+    job.done.write_text(done.model_dump_json(), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """What is left to do after a fit, and what it spent."""
+
+    sample: "Callable[[], pd.DataFrame]"
+    spent: float
+
+
+def _fit_ours(job: Job, schema: "Schema", frame: "pd.DataFrame") -> _Fitted:
+    from synthvae._progress import silent
+    from synthvae.pipeline import override_settings
+    from synthvae.synthesizer import Synthesizer
+
+    settings = override_settings(schema, job.epsilon, job.settings)
+    made = Synthesizer(schema, job.epsilon, job.delta, settings=settings).fit(frame, silent)
+    spent = made.guarantee.epsilon
+    assert spent is not None, "a comparison has a budget"
+    return _Fitted(lambda: made.sample(job.rows, seed=job.seed, progress=silent), spent)
+
+
+def _fit_other(job: Job, schema: "Schema", frame: "pd.DataFrame") -> _Fitted:
+    from synthvae.baselines import make
+
+    made = make(job.method, schema, job.epsilon, job.delta).fit(frame)
+    return _Fitted(lambda: made.sample(job.rows, seed=job.seed), made.record.epsilon)
+
+
+def _peak_megabytes() -> float | None:
+    """Return the largest memory of this process, without what its parent had before it began."""
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+        import resource
+    except (OSError, ImportError):
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (1024**2 if sys.platform == "darwin" else 1024)
+
+
+def main() -> None:
+    """Do the job that the first argument names; an error of ours is one line on stderr."""
+    job = Job.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    try:
+        do(job)
+    except SynthvaeError as error:
+        sys.exit(str(error))
+    except MemoryError:
+        sys.exit("There is not enough memory.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Balanced sampling: draw each column so that its table with every earlier column comes out as the
+model has it, with less noise than independent draws leave.
+
+Rows are drawn a few at a time. What the rows so far have too few of, in each cell of a table of two
+columns, tilts the next draws towards it: a self-balancing walk in the spirit of Alweiss, Liu and
+Sawhney (2021, "Discrepancy Minimization via a Self-Balancing Walk"). Each record still comes from
+the model's own conditional probabilities, slightly tilted; it is the counts over a whole table that
+vary less. It looks at the model alone and costs no privacy.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+SMALLEST_STEP = 16  # rows drawn at a time, at least
+ROUGH_STEPS = 100  # for populations that only serve a fit
+GAIN = 3.2  # tilt a missing row brings, times the rows of a step
+LARGEST_TILT = 3.0
+MOST_SEEN = 30  # earlier columns, the latest, that a column is balanced against
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Balance:
+    """Draws the columns of one block of rows, in order.
+
+    Parameters
+    ----------
+    rows
+        Number of rows.
+    steps
+        In about how many steps a column is drawn: more balance better and take longer.
+    """
+
+    def __init__(self, rows: int, steps: int) -> None:
+        self._rows = rows
+        self._step = max(SMALLEST_STEP, rows // steps)
+        self._counted = np.arange(self._step)
+        self._tokens: list[Ints] = [np.zeros(rows, np.int64)]
+        self._sizes = [1]
+
+    def add(self, tokens: Ints, size: int) -> None:
+        """Take in the tokens of a finished column, of `size` different ones."""
+        self._tokens.append(tokens)
+        self._sizes.append(size)
+
+    def draw(self, mass: Floats, uniforms: Floats) -> Ints:
+        """Return a token for each row.
+
+        Parameters
+        ----------
+        mass
+            Probability of each token, shape (rows, tokens), each row summing to 1.
+        uniforms
+            One draw from [0, 1) a row.
+        """
+        columns = [0, *range(max(1, len(self._tokens) - MOST_SEEN), len(self._tokens))]
+        ends = np.cumsum([0, *(self._sizes[i] for i in columns)])
+        cells = np.stack([self._tokens[i] for i in columns], axis=1) + ends[:-1]
+        missing = np.zeros((ends[-1], mass.shape[1]))
+        gain = GAIN / self._step / len(columns) ** 0.5
+        # Which cells a row of the step is in, as a 0/1 matrix that is filled and cleared in place.
+        place = cells + (np.arange(self._rows) % self._step)[:, None] * ends[-1]
+        member = np.zeros((self._step, ends[-1]))
+        flat = member.reshape(-1)
+        chosen = np.empty(self._rows, np.int64)
+        for first in range(0, self._rows, self._step):
+            part = slice(first, first + self._step)
+            now, filled = mass[part], place[part]
+            flat[filled] = 1.0
+            rows = member[: len(now)]
+            tilt = np.minimum(np.maximum(gain * (rows @ missing), -LARGEST_TILT), LARGEST_TILT)
+            ladder = np.cumsum(now * np.exp(tilt), axis=1)
+            below = ladder <= (uniforms[part] * ladder[:, -1])[:, None]
+            picked = np.minimum(below.sum(axis=1), mass.shape[1] - 1)
+            chosen[part] = picked
+            rest = now.copy()
+            rest[self._counted[: len(now)], picked] -= 1.0
+            missing += rows.T @ rest
+            flat[filled] = 0.0
+        return chosen

@@ -1,0 +1,199 @@
+"""Fit the decoder's linear couplings to the noisy pair moments: free, since they are paid for.
+
+Column by column, the coefficients A_j and a_j of
+
+    p(x_j | x_<j, z) = softmax(log p_j + Phi_j (A_j f_<j + a_j + g_j(x_<j, z)))
+
+are the ones under which a population drawn from the model itself has the measured moments: a convex
+problem (maximum likelihood of an exponential family with the earlier columns' features given, whose
+sufficient statistics the moments are). A ridge stands for the moments' noise: each pair of columns
+has a prior variance, estimated from its noisy moments against what noise alone would give (empirical
+Bayes; Efron and Morris 1973, "Stein's Estimation Rule and Its Competitors"). Where nothing but noise
+is left, the pair stays uncoupled.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from synthvae.anchors.pairs import PairMoments
+from synthvae.model.balance import ROUGH_STEPS
+from synthvae.model.layout import Layout
+from synthvae.model.sampling import Draft, block_generator, to_mass
+
+COUPLING_SEED = 20_240_301
+POPULATION = 8192
+ITERATIONS = 60
+SMALLEST_RIDGE, LARGEST_RIDGE = 1e-4, 1e4
+MARGIN_RIDGE = 1e-4
+SMALLEST_VARIANCE = 1e-8
+UNCOUPLED = np.inf
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """The ridge of each coupling, shape (features, features); infinite where there is none."""
+
+    values: Floats
+
+    @classmethod
+    def estimate(cls, layout: Layout, moments: PairMoments) -> "Ridge":
+        """Return the ridges that moments and their noise suggest.
+
+        The prior variance of a coupling is the product of a factor of its pair of columns and a
+        factor of the order of its two functions: smooth dependence is common, wiggly is rare.
+        """
+        variance = np.maximum(moments.noise**2, SMALLEST_VARIANCE)
+        excess = moments.values**2 - variance
+        by_order = _by_order(layout, excess, variance)
+        values = np.full(excess.shape, UNCOUPLED)
+        for j in range(layout.columns):
+            energy = np.zeros(j)
+            for i in range(j):
+                block = np.ix_(layout.span(j), layout.span(i))
+                pair = _pair_factor(excess[block], variance[block], by_order[block])
+                if pair > 0:
+                    prior = pair * by_order[block]
+                    ridge = np.clip(variance[block] / prior, SMALLEST_RIDGE, LARGEST_RIDGE)
+                    values[block] = ridge
+                    energy[i] = (prior / (1 + ridge)).sum()
+            for i in np.argsort(-energy, kind="stable")[layout.settings.parents :]:
+                values[np.ix_(layout.span(j), layout.span(i))] = UNCOUPLED
+        return cls(values)
+
+
+def _by_order(layout: Layout, excess: Floats, variance: Floats) -> Floats:
+    """Return the prior variance that the order of two functions suggests, over all pairs."""
+    order = layout.order
+    low = np.minimum(order[:, None], order[None, :])
+    high = np.maximum(order[:, None], order[None, :])
+    between = layout.owner[:, None] > layout.owner[None, :]
+    prior = np.zeros(excess.shape)
+    for first in range(1, int(order.max()) + 1):
+        for second in range(first, int(order.max()) + 1):
+            group = between & (low == first) & (high == second)
+            if not group.any():
+                continue
+            precision = 1 / variance[group] ** 2
+            mean = (excess[group] * precision).sum() / precision.sum()
+            error = np.sqrt(2 / precision.sum())  # of the mean, were there noise alone
+            found = max(float(mean), 0.25 * float(error), 1e-7)
+            prior[(low == first) & (high == second)] = found
+    return prior
+
+
+def _pair_factor(excess: Floats, variance: Floats, by_order: Floats) -> float:
+    """Return how much stronger than usual a pair of columns depends; 0 where noise explains it."""
+    precision = 1 / (variance + by_order) ** 2
+    factor = (excess * by_order * precision).sum() / (by_order**2 * precision).sum()
+    return max(0.0, float(factor))
+
+
+def untrained(layout: Layout) -> dict[str, Floats]:
+    """Return weights of a model whose columns are independent: its anchors."""
+    size, settings = layout.features, layout.settings
+    weights = {
+        "decoder.weight": np.zeros((settings.hidden, settings.latent)),
+        "decoder.bias": np.zeros(settings.hidden),
+        "loadings.weight": np.zeros((size, settings.hidden)),
+        "earlier.weight": np.zeros((size, size)),
+        "earlier.bias": np.zeros(size),
+    }
+    if settings.mixture:
+        weights["mixture_in.weight"] = np.zeros((settings.mixture, size))
+        weights["mixture_out.weight"] = np.zeros((size, settings.mixture))
+    return weights
+
+
+def couple(
+    layout: Layout,
+    moments: PairMoments,
+    ridge: Ridge,
+    weights: Mapping[str, Floats],
+    progress: Callable[[float], None] | None = None,
+) -> dict[str, Floats]:
+    """Return the weights with couplings under which the model has the measured moments.
+
+    Parameters
+    ----------
+    weights
+        All weights of the model; its latent and its masked network stay as they are, and the
+        couplings are where the fit begins.
+    """
+    fitted = dict(weights)
+    fitted["earlier.weight"] = weights["earlier.weight"].copy()
+    fitted["earlier.bias"] = weights["earlier.bias"].copy()
+    generator = block_generator(COUPLING_SEED, 0)
+    draft = Draft(layout, fitted, POPULATION, generator, None, ROUGH_STEPS)
+    for j in range(layout.columns):
+        own, before = layout.span(j), int(layout.ends[j])
+        spread, log_mass = layout.classes[j]
+        nonlinear = draft.nonlinear(j)
+        found = fit_column(
+            spread,
+            nonlinear @ spread.T + log_mass,
+            draft.features[:, :before],
+            moments.values[own, :before],
+            ridge.values[own, :before],
+            np.column_stack((fitted["earlier.weight"][own, :before], fitted["earlier.bias"][own])),
+        )
+        fitted["earlier.weight"][own, :before] = found[:, :-1]
+        fitted["earlier.bias"][own] = found[:, -1]
+        c = nonlinear + draft.features[:, :before] @ found[:, :-1].T + found[:, -1]
+        draft.draw(j, to_mass(c @ layout.bases[j].T + np.log(layout.anchors[j].mass)))
+        if progress is not None:
+            progress((j + 1) / layout.columns)
+    return fitted
+
+
+def fit_column(
+    spread: Floats, base: Floats, features: Floats, moments: Floats, ridge: Floats, start: Floats
+) -> Floats:
+    """Return the couplings of one column, shape (functions, features + 1), intercepts last.
+
+    Parameters
+    ----------
+    spread
+        The distinct rows of the column's basis, shape (classes, functions).
+    base
+        Logits before the couplings, shape (rows, classes).
+    features
+        Earlier columns' features in the population, shape (rows, features).
+    moments, ridge
+        Shape (functions, features).
+    start
+        Where to begin, of the shape of the result.
+    """
+    rows, functions = len(features), spread.shape[1]
+    used = np.flatnonzero(np.isfinite(ridge).any(axis=0))
+    given = np.column_stack((features[:, used], np.ones(rows)))
+    aim = np.column_stack((moments[:, used], np.zeros(functions)))
+    weight = np.column_stack((ridge[:, used], np.full(functions, MARGIN_RIDGE)))
+    columns = np.append(used, features.shape[1])
+
+    def objective(flat: Floats) -> tuple[float, Floats]:
+        couplings = flat.reshape(functions, -1)
+        logits = (given @ couplings.T) @ spread.T + base
+        top = logits.max(axis=1, keepdims=True)
+        mass = np.exp(logits - top)
+        norm = mass.sum(axis=1, keepdims=True)
+        slope = ((mass / norm) @ spread).T @ given / rows - aim
+        penalty = weight * couplings
+        value = (np.log(norm) + top).mean() - (aim * couplings).sum()
+        return value + 0.5 * (penalty * couplings).sum(), (slope + penalty).ravel()
+
+    found = minimize(
+        objective,
+        start[:, columns].ravel(),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": ITERATIONS},
+    )
+    couplings = np.zeros((functions, features.shape[1] + 1))
+    couplings[:, columns] = found.x.reshape(functions, -1)
+    return couplings

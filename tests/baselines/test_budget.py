@@ -1,0 +1,87 @@
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from synthvae.baselines.budget import (
+    Budget,
+    checked_delta,
+    epsilon_of,
+    noise_for,
+    selection_for,
+    selection_mu,
+)
+from synthvae.errors import BudgetError
+from synthvae.privacy.accounting import gaussian_mu
+
+
+@pytest.mark.parametrize(("epsilon", "delta"), [(0.1, 1e-6), (1.0, 1e-5), (10.0, 1e-5)])
+def test_epsilon_is_the_inverse_of_mu(epsilon: float, delta: float) -> None:
+    assert epsilon_of(gaussian_mu(epsilon, delta), delta) == pytest.approx(epsilon, rel=1e-6)
+    assert epsilon_of(0.0, delta) == 0.0
+
+
+def corners(epsilon: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the corners of the trade-off curves of coins whose losses are a and a - epsilon."""
+    a = np.random.default_rng(0).uniform(0.001, 0.999, 500) * epsilon
+    p = (np.exp(epsilon - a) - 1) / (np.exp(epsilon - a) - np.exp(-a))
+    assert np.allclose(p * np.exp(-a) + (1 - p) * np.exp(epsilon - a), 1)
+    return 1 - p, p * np.exp(-a)
+
+
+@pytest.mark.parametrize("epsilon", [0.01, 0.3, 2.0])
+def test_a_choice_costs_no_less_than_its_mu_and_hardly_less(epsilon: float) -> None:
+    first, second = corners(epsilon)
+    dominated = [
+        (norm.cdf(norm.ppf(1 - first) - factor * selection_mu(epsilon)) <= second + 1e-12).all()
+        for factor in (1.0, 0.97)
+    ]
+    assert dominated == [True, False]
+
+
+def test_a_real_exponential_mechanism_stays_above_the_gaussian_curve() -> None:
+    """Three choices whose scores a patient moves by 1 each way: its trade-off curve, by hand."""
+    epsilon = 1.0
+    here, there = np.array([1.0, 2.0, 3.0]), np.array([2.0, 1.0, 3.5])
+    p, q = (np.exp(epsilon * s / 2) / np.exp(epsilon * s / 2).sum() for s in (here, there))
+    order = np.argsort(p / q)
+    errors = np.cumsum(p[order])[:-1], 1 - np.cumsum(q[order])[:-1]
+    assert (norm.cdf(norm.ppf(1 - errors[0]) - selection_mu(epsilon)) <= errors[1]).all()
+
+
+def test_the_budget_adds_up_and_refuses_more() -> None:
+    budget = Budget(1.0, 1e-5, rows=3)
+    assert budget.counts(20.0, "counts") == 60.0
+    budget.selection(selection_for(budget.left / 2), "a choice")
+    budget.counts(noise_for(budget.left), "the rest")
+    record = budget.record("any", valid=True)
+    assert record.epsilon == pytest.approx(1.0, abs=1e-6)
+    assert record.epsilon <= 1.0
+    assert [release.mechanism for release in record.releases] == [
+        "gaussian",
+        "exponential",
+        "gaussian",
+    ]
+    with pytest.raises(BudgetError, match="one more would spend more than epsilon 1"):
+        budget.counts(100.0, "one more")
+
+
+def test_noise_has_a_floor_and_a_choice_a_ceiling() -> None:
+    assert noise_for(1.0) == 4.0
+    assert noise_for(0.01) == pytest.approx(10.0)
+    assert selection_for(100.0) == 4.0
+    assert selection_mu(selection_for(1e-3)) ** 2 == pytest.approx(1e-3, rel=1e-4)
+
+
+def test_budgets_that_promise_nothing_are_refused() -> None:
+    assert checked_delta(1.0, None, 1000) == 1e-5
+    assert checked_delta(1.0, None, 10**6) == pytest.approx(1e-7)
+    assert checked_delta(1.0, None, None) == 1e-6
+    for epsilon in (0.0, -1.0, math.inf, math.nan, 101.0):
+        with pytest.raises(BudgetError, match=r"epsilon is .*; it must be above 0"):
+            checked_delta(epsilon, None, 1000)
+    with pytest.raises(BudgetError, match=r"delta is 0\.001; it must be .* below 1/n"):
+        checked_delta(1.0, 0.001, 1000)
+    with pytest.raises(BudgetError, match=r"delta is 0\.0001"):
+        checked_delta(1.0, 1e-4, None)
