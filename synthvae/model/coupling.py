@@ -27,7 +27,8 @@ from synthvae.model.sampling import Draft, block_generator, to_mass
 COUPLING_SEED = 20_240_301
 POPULATION = 8192
 ITERATIONS = 60
-SMALLEST_RIDGE, LARGEST_RIDGE = 1e-4, 1e4
+SMALLEST_RIDGE, LARGEST_RIDGE = 1e-4, 1e9
+LARGEST_PRIOR = 1.0  # whitened features cannot have larger moments: under heavy noise it matters
 MARGIN_RIDGE = 1e-4
 SMALLEST_VARIANCE = 1e-8
 UNCOUPLED = np.inf
@@ -58,7 +59,7 @@ class Ridge:
                 block = np.ix_(layout.span(j), layout.span(i))
                 pair = _pair_factor(excess[block], variance[block], by_order[block])
                 if pair > 0:
-                    prior = pair * by_order[block]
+                    prior = np.minimum(pair * by_order[block], LARGEST_PRIOR)
                     ridge = np.clip(variance[block] / prior, SMALLEST_RIDGE, LARGEST_RIDGE)
                     values[block] = ridge
                     energy[i] = (prior / (1 + ridge)).sum()
@@ -82,7 +83,7 @@ def _by_order(layout: Layout, excess: Floats, variance: Floats) -> Floats:
             precision = 1 / variance[group] ** 2
             mean = (excess[group] * precision).sum() / precision.sum()
             error = np.sqrt(2 / precision.sum())  # of the mean, were there noise alone
-            found = max(float(mean), 0.25 * float(error), 1e-7)
+            found = min(max(float(mean), 0.25 * float(error), 1e-7), LARGEST_PRIOR)
             prior[(low == first) & (high == second)] = found
     return prior
 

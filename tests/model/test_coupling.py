@@ -207,6 +207,15 @@ def test_noise_alone_is_mostly_shrunk_away(sigma: float) -> None:
     assert np.mean(left) < 0.1
 
 
+@pytest.mark.parametrize("sigma", [3.0, 30.0])
+def test_noise_larger_than_any_moment_couples_nothing(sigma: float) -> None:
+    # Whitened features have moments of at most 1: a budget that buys nothing must do no harm.
+    layout = tiny_layout([[1.0] * 4] * 8, 3)
+    for seed in range(3):
+        weights = fitted(layout, noise_alone(layout, sigma, seed))
+        assert np.abs(weights["earlier.weight"]).max() < 2 / sigma
+
+
 def test_a_strong_pair_among_noise_is_kept_and_hardly_shrunk() -> None:
     layout = tiny_layout([[1.0] * 4] * 20, 3)
     for seed in range(5):
