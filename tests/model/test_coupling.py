@@ -213,7 +213,7 @@ def test_noise_larger_than_any_moment_couples_nothing(sigma: float) -> None:
     layout = tiny_layout([[1.0] * 4] * 8, 3)
     for seed in range(3):
         weights = fitted(layout, noise_alone(layout, sigma, seed))
-        assert np.abs(weights["earlier.weight"]).max() < 2 / sigma
+        assert np.abs(weights["earlier.weight"]).max() < 5 / sigma
 
 
 def test_a_strong_pair_among_noise_is_kept_and_hardly_shrunk() -> None:
