@@ -188,7 +188,7 @@ def _row_shares(arrays: Arrays, schema: Schema) -> NDArray[np.float64] | None:
     if shares is not None and (
         shares.shape != (schema.rows_per_patient,)
         or shares.min() < 0
-        or not np.isclose(shares.sum(), 1.0)
+        or abs(shares.sum() - 1.0) > 1e-9
     ):
         raise ValueError("row_shares are no shares of patients")
     return shares

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from synthvae.schema import Schema
 
+LITTLE = 1000  # patients times epsilon, below which hardly more than margins can be learned
 ASSUMED_PATIENTS = 5000  # sizes the model where no number of patients is declared
 
 
@@ -83,6 +84,9 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
     wide = max(0.0, math.log10(columns / 16))
     # The cost of the couplings grows with the square of the features: about 240 of them stay quick.
     rank = min(round(6 + 2 * signal - 4 * wide), 240 // columns)
+    anchor_share, pair_share = min(0.55, max(0.35, 0.5 - 0.1 * signal)), 0.4
+    if patients * epsilon < LITTLE:
+        anchor_share, pair_share = 0.8, 0.15
     return Settings(
         bins=round(min(32, max(8, 20 + 8 * signal))),
         rank=min(8, max(1, rank)),
@@ -91,8 +95,8 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
         latent=2 if signal < 0.4 else 4,
         hidden=4 if signal < 0.4 else 16,
         mixture=0,
-        anchor_share=min(0.55, max(0.35, 0.5 - 0.1 * signal)),
-        pair_share=0.4,
+        anchor_share=anchor_share,
+        pair_share=pair_share,
         steps=400,
         sampling_rate=min(1.0, min(patients / 3, 4096) / patients),
         clip_norm=3.0 * math.sqrt(rows),

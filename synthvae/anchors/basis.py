@@ -30,7 +30,7 @@ def basis(anchor: ColumnAnchor, ordered: bool, rank: int) -> Floats:
     mass = np.maximum(anchor.mass, FLOOR)
     mass = mass / mass.sum()
     functions = _indicators(anchor)
-    functions += _cosines(anchor, mass, rank) if ordered else _contrasts(mass)
+    functions += _cosines(anchor, mass, rank) if ordered else _contrasts(mass, rank)
     return _orthonormal(functions, mass, rank)
 
 
@@ -38,7 +38,7 @@ def _indicators(anchor: ColumnAnchor) -> list[Floats]:
     """Return an indicator of missing, then of each special value."""
     found = []
     for token in reversed(range(anchor.bins, anchor.tokens)):
-        found.append(np.eye(anchor.tokens)[token])
+        found.append(_one(token, anchor.tokens))
     return found
 
 
@@ -54,9 +54,16 @@ def _cosines(anchor: ColumnAnchor, mass: Floats, rank: int) -> list[Floats]:
     return waves
 
 
-def _contrasts(mass: Floats) -> list[Floats]:
-    """Return an indicator of each token, the most frequent first."""
-    return [np.eye(len(mass))[token] for token in np.argsort(-mass, kind="stable")]
+def _contrasts(mass: Floats, rank: int) -> list[Floats]:
+    """Return indicators of the most frequent tokens, one more than can be kept."""
+    frequent = np.argsort(-mass, kind="stable")[: rank + 1]
+    return [_one(int(token), len(mass)) for token in frequent]
+
+
+def _one(token: int, tokens: int) -> Floats:
+    indicator = np.zeros(tokens)
+    indicator[token] = 1.0
+    return indicator
 
 
 def _orthonormal(functions: list[Floats], mass: Floats, rank: int) -> Floats:

@@ -19,7 +19,7 @@ from synthvae.privacy.stream import RandomStream
 LATTICE = 2.0**10  # steps of a feature of size 1, before a patient's weight
 COUNT_SHARE = 0.1  # of the bound, for the count that the moments are divided by
 MARGIN = 0.999  # keeps what rounding adds inside the bound
-PATIENTS_PER_CHUNK = 20_000
+CELLS_PER_CHUNK = 8_000_000
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -128,8 +128,9 @@ class PairQuery:
         """Return the sums of products, exact whole numbers, and the weighted count."""
         size = len(self.owner)
         sums, count = np.zeros((size, size)), 0
-        for first in range(0, len(rows), PATIENTS_PER_CHUNK):
-            chunk = rows[first : first + PATIENTS_PER_CHUNK]
+        step = max(1, CELLS_PER_CHUNK // (rows.shape[1] * size))
+        for first in range(0, len(rows), step):
+            chunk = rows[first : first + step]
             # A basis is within its limit already: the bound must not hang on that.
             kept = np.clip(features[np.maximum(chunk, 0)], -LIMIT, LIMIT)
             part = kept * self.weights * (chunk >= 0)[:, :, None]

@@ -83,7 +83,8 @@ class _Rows:
         present = (rows >= 0).float()
         tokens = self.tokens[rows.clamp(min=0)]
         hot = [functional.one_hot(tokens[..., j], n) for j, n in enumerate(self.levels)]
-        return torch.cat(hot, -1).float(), present
+        # Padding is nobody's row: what stands at place 0 must not reach another patient.
+        return torch.cat(hot, -1).float() * present.unsqueeze(-1), present
 
 
 class PlainVAE(Baseline):

@@ -153,9 +153,21 @@ def _origin(config: RunConfig, schema: Schema, cases: Cases) -> dict[str, Any]:
     source = config.data.model_dump(mode="json", include={"dataset", "rows"})
     return {
         "table": {"source": source, "digest": cases.digest},
+        "program": _program(),
         "schema": schema.digest,
         **given,
     }
+
+
+def _program() -> str:
+    """Return a digest of the program: runs of different code must not stand in one comparison."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parents[1]
+    for file in sorted(root.rglob("*.py")):
+        digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
+    for name in SOFTWARE:
+        digest.update(f"{name} {_version(name)}".encode())
+    return digest.hexdigest()
 
 
 def _run_missing(

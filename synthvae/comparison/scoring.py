@@ -1,5 +1,6 @@
 """A compact, fixed set of figures for each synthetic table, the same for every method."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -87,7 +88,10 @@ class Scorer:
             found["c_index"] = concordance(made, tables.holdout, self.schema)
         found["membership"] = self._membership(made)
         found["valid"] = 1 - float(made.invalid.mean())
-        return found
+        return {
+            name: value if value is not None and math.isfinite(value) else None
+            for name, value in found.items()
+        }
 
     def _generator(self) -> np.random.Generator:
         # The same draws for every table: what differs between figures is then the tables.

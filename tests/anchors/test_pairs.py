@@ -136,7 +136,7 @@ def test_whatever_the_size_of_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     features = 3 * generator.normal(size=(60, 6))
     rows = np.arange(60).reshape(-1, 2)
     at_once = whole_sums(query, features, rows)
-    monkeypatch.setattr(module, "PATIENTS_PER_CHUNK", 7)
+    monkeypatch.setattr(module, "CELLS_PER_CHUNK", 7 * 2 * 6)
     assert whole_sums(query, features, rows) == at_once
 
 
