@@ -96,6 +96,11 @@ def advise(schema: Schema, patients: int | None, epsilons: Sequence[float]) -> t
                 "independent: so little can be learned about dependence that most of a larger "
                 "model would be noise; use synthvae if conditions or targets matter"
             )
+        elif columns <= 15 and signal is not None and signal >= 30_000:
+            use = (
+                "aim, where its time (many times ours) is no matter: few columns and so large a "
+                f"budget that whole tables of pairs can be measured; otherwise {OURS}"
+            )
         elif columns <= 8 and small:
             use = "aim: few columns with few categories each, whose pairs it can measure nearly all"
         else:
