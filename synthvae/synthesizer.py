@@ -18,7 +18,7 @@ from synthvae.anchors import PairQuery, measure_anchors
 from synthvae.errors import ConfigError, DataError
 from synthvae.model.calibration import calibrate_margins
 from synthvae.model.conditions import parse_conditions
-from synthvae.model.coupling import Ridge, couple, untrained
+from synthvae.model.coupling import Ridge, couple, undo_bound, untrained
 from synthvae.model.layout import Layout
 from synthvae.model.records import draw_records
 from synthvae.model.sampling import Sampler
@@ -233,6 +233,9 @@ class Synthesizer:
             )
         weights = self._train(plan, layout, features, patients, stream, start, progress)
         with one_blas_thread():
+            if plan.is_private and self.schema.rows_per_patient == 1:
+                moments = undo_bound(layout, query, moments, start)
+                ridge = Ridge.estimate(layout, moments)
             weights = couple(
                 layout, moments, ridge, weights, lambda done: show_coupling((1 + done) / 2)
             )

@@ -124,6 +124,24 @@ class PairQuery:
         noise[upper] = sigma / scale
         return PairMoments(values + values.T, noise + noise.T)
 
+    def taken_by_bound(self, features: Floats) -> Floats:
+        """Return what bounding takes from the moments of a table of one row a patient.
+
+        Of records drawn from a model it costs nothing, and tells what to give back to the moments
+        of the real ones: unusual records are shortened most, and what is particular to them with it.
+
+        Parameters
+        ----------
+        features
+            Shape (rows, features).
+        """
+        norms = self._norms((features * self.weights)[:, None, :])
+        share = np.minimum(1.0, self.bound * MARGIN / np.maximum(norms, 1e-300))
+        whole = features.T @ features / len(features)
+        bounded = (features * share[:, None]).T @ features / share.sum()
+        same = self.owner[:, None] == self.owner[None, :]
+        return np.where(same, 0.0, whole - bounded)
+
     def _sums(self, features: Floats, rows: Ints, bound: float) -> tuple[Floats, int]:
         """Return the sums of products, exact whole numbers, and the weighted count."""
         size = len(self.owner)

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from synthvae.anchors.pairs import PairMoments
+from synthvae.anchors.pairs import PairMoments, PairQuery
 from synthvae.model.balance import ROUGH_STEPS
 from synthvae.model.layout import Layout
-from synthvae.model.sampling import Draft, block_generator, to_mass
+from synthvae.model.sampling import Draft, Sampler, block_generator, to_mass
 
 COUPLING_SEED = 20_240_301
 POPULATION = 8192
@@ -150,6 +150,21 @@ def couple(
         if progress is not None:
             progress((j + 1) / layout.columns)
     return fitted
+
+
+def undo_bound(
+    layout: Layout, query: PairQuery, moments: PairMoments, weights: Mapping[str, Floats]
+) -> PairMoments:
+    """Return the moments without the bias of bounding each patient's part.
+
+    Records drawn from a model that has the bounded moments show what bounding takes; that much is
+    added. It looks at the model alone. For tables of one row a patient.
+    """
+    unraked = [np.zeros(anchor.tokens) for anchor in layout.anchors]
+    sampler = Sampler(layout, weights, unraked)
+    tokens, _ = sampler.draw(2 * POPULATION, block_generator(COUPLING_SEED, 1), steps=ROUGH_STEPS)
+    taken = query.taken_by_bound(layout.record_features(tokens))
+    return PairMoments(moments.values + taken, moments.noise)
 
 
 def fit_column(

@@ -302,6 +302,18 @@ def test_a_typical_patient_is_hardly_shrunk() -> None:
     assert 0.8 < count / unit / 500 < 1.0
 
 
+def test_what_the_bound_takes_is_known_exactly_for_the_table_itself() -> None:
+    # A few unusual records, in both columns at once: bounding shortens them, and their moment.
+    generator = np.random.default_rng(0)
+    features = generator.normal(0, 0.7, size=(400, 4))
+    features[:20] = LIMIT
+    query, rows = query_of([2, 2]), np.arange(400)[:, None]
+    free = released(query, features, rows).values
+    bounded = released(query, features, rows, NEXT_TO_NOTHING).values
+    assert bounded[0, 2] < 0.7 * free[0, 2]
+    assert bounded + query.taken_by_bound(features) == pytest.approx(free, abs=5e-3)
+
+
 def test_whoever_cutting_to_whole_numbers_carries_over_the_bound_is_left_out() -> None:
     # Products of 16 and -4 a of two rows, about a bound of 2: cutting a to whole numbers takes off
     # up to 4 / 1024 of what cancels, more than the margin, and would exceed the bound.
