@@ -32,10 +32,10 @@ def test_distances_worked_out_by_hand():
             ]
         }
     )
-    published = table([0, 10], [0, 1])
+    published = table([0, 1], [0, 10])  # the model's order: categories, then numbers
     # A copy; the whole range costs 1 in place and a half in rank (another category costs 1, so the
     # second row is closer to the first published one); half the range costs half of that.
-    asked = table([0, 10, 5], [0, 0, 0])
+    asked = table([0, 0, 0], [0, 10, 5])
     found = distances(asked, published, schema)
     assert found[0] == 0
     assert found[1] == pytest.approx(np.sqrt(0.5 * 1**2 + 0.5 * 0.5**2))
