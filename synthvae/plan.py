@@ -145,6 +145,15 @@ def check_budget(epsilon: float | None, delta: float | None, patients: int | Non
         )
 
 
+def check_reviewed(schema: Schema) -> None:
+    """Raise `SchemaError` while bounds or categories that were read off the data await review."""
+    if schema.to_review:
+        raise SchemaError(
+            f"The fields {', '.join(schema.to_review)} were drafted from the data and await review: "
+            "confirm that their bounds and categories are public facts and remove `review: true`."
+        )
+
+
 def make_plan(
     schema: Schema,
     epsilon: float | None,
@@ -177,11 +186,7 @@ def make_plan(
         exact = tuple(tuple(0.0 for _ in column) for column in weights)
         rows_noise = 0.0 if has_patients else None
         return Plan(schema, settings, None, None, exact, rows_noise, None, 0.0, None)
-    if schema.to_review:
-        raise SchemaError(
-            f"The fields {', '.join(schema.to_review)} were drafted from the data and await review: "
-            "confirm that their bounds and categories are public facts and remove `review: true`."
-        )
+    check_reviewed(schema)
     delta = default_delta(schema.patients) if delta is None else delta
     budget = gaussian_mu(epsilon, delta) ** 2
     count_noise = None if schema.patients else _noise(COUNT_SHARE * budget)

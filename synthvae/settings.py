@@ -5,9 +5,9 @@ returns is fixed before the first look at a table.
 """
 
 import math
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from synthvae.schema import Schema
 
@@ -66,6 +66,15 @@ class Settings(BaseModel):
     kl_warmup: Annotated[float, Field(ge=0, le=1)]
     calibration_rounds: Annotated[int, Field(ge=0, le=50)]
     balance_steps: Annotated[int, Field(ge=0, le=100_000)]
+
+    @model_validator(mode="after")
+    def _leaves_something_for_training(self) -> Self:
+        if self.anchor_share + self.pair_share >= 1:
+            raise ValueError(
+                f"anchor_share {self.anchor_share:g} and pair_share {self.pair_share:g} leave "
+                "nothing of the budget for training: together they must be below 1"
+            )
+        return self
 
 
 def settings_for(schema: Schema, epsilon: float | None) -> Settings:

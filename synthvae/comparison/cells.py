@@ -9,6 +9,7 @@ from synthvae.comparison.values import OURS, Cell
 from synthvae.config import Compare, RunConfig
 from synthvae.errors import ConfigError
 from synthvae.pipeline import override_settings
+from synthvae.plan import check_reviewed
 from synthvae.schema import Schema
 
 
@@ -68,6 +69,7 @@ def cells_of(config: RunConfig, found: tuple[Contestant, ...]) -> tuple[Cell, ..
 
 def check(config: RunConfig, schema: Schema, found: tuple[Contestant, ...]) -> None:
     """Raise for a budget or a setting that no cell could be run with, before anything is run."""
+    check_reviewed(schema)
     for epsilon in budgets(config):
         for patients in config.compare.sizes or (schema.patients,):
             checked_delta(epsilon, config.delta, patients)

@@ -8,12 +8,13 @@ import pytest
 
 import synthvae.comparison.compare as job
 from synthvae._yaml import write_yaml
-from synthvae.comparison.cells import contestants
+from synthvae.comparison.cells import check, contestants
 from synthvae.comparison.compare import compare, read_result
 from synthvae.comparison.running import Ran, run_alone
 from synthvae.comparison.worker import Done, Job
 from synthvae.config import RunConfig
-from synthvae.errors import BudgetError, ConfigError, OutputExistsError
+from synthvae.errors import BudgetError, ConfigError, OutputExistsError, SchemaError
+from synthvae.schema import Schema
 from synthvae.table import write_table
 from tests.cli.running import runner
 from tests.simulated import CLINIC, clinic
@@ -169,6 +170,13 @@ def test_wrong_requests_are_refused_before_anything_is_run(
     wrong = {"name": "odd", "settings": {"stepz": 3}}
     with pytest.raises(ConfigError, match=r"unknown key 'stepz' \(did you mean 'steps'\?\)"):
         compare(configured(work, methods=["synthvae"], variants=[wrong]))
+    greedy = {"name": "greedy", "settings": {"anchor_share": 0.6, "pair_share": 0.4}}
+    with pytest.raises(ConfigError, match=r"anchor_share 0\.6 and pair_share 0\.4 leave nothing"):
+        compare(configured(work, methods=["synthvae"], variants=[greedy]))
+    first, *others = SMALL.to_dict()["fields"]
+    drafted = SMALL.to_dict() | {"fields": [first | {"review": True}, *others]}
+    with pytest.raises(SchemaError, match="await review"):
+        check(configured(work), Schema.from_dict(drafted), ())
     monkeypatch.setattr("synthvae.comparison.cells.installed", lambda: ("independent",))
     with pytest.raises(ConfigError, match=r"names 'aim', .* pip install 'synthvae\[pgm\]'"):
         compare(configured(work, methods=["aim"]))
