@@ -14,6 +14,8 @@ from synthvae._files import whole_file
 
 Topic = Literal["validity", "fidelity", "utility", "privacy"]
 Direction = Literal["higher", "lower", "towards"]
+Depth = Literal["screen", "standard", "deep"]
+Basis = Literal["standard", "literature", "project default", "steward-set"]
 
 
 class _Value(BaseModel):
@@ -29,13 +31,28 @@ class Interval(_Value):
     method: str
 
 
+class Threshold(_Value):
+    """From where on a figure is called good, and from where on poor, and on whose authority.
+
+    Good is at `good` or better, poor is worse than `poor`; between them a person should look. For a
+    direction of "towards", both are distances from the goal. `source` names the paper, the standard
+    or the reason.
+    """
+
+    good: float
+    poor: float
+    basis: Basis
+    source: str
+
+
 class Score(_Value):
     """One figure with its interval, its direction and what to compare it with.
 
     `references` names what the same figure is for other tables: "holdout" (real rows that the
     model never saw, in place of synthetic ones), "independent" (each column of train shuffled on
     its own), "chance" or "ideal". `value` is None where the metric did not run; `not_run` says why,
-    and such a score never counts as a pass.
+    and such a score never counts as a pass. `draws` holds the same figure for further tables drawn
+    from the same model: the spread of sampling.
     """
 
     key: str
@@ -47,6 +64,60 @@ class Score(_Value):
     direction: Direction
     goal: float | None = None
     references: dict[str, float | None] = {}
+    draws: tuple[float, ...] = ()
+    threshold: Threshold | None = None
+    detail: str = ""
+    not_run: str | None = None
+
+
+class GroupFigure(_Value):
+    """One figure within one group of a protected column: `key` is that of the score it belongs to."""
+
+    column: str
+    group: str
+    key: str
+    patients: int
+    value: float | None
+    interval: Interval | None = None
+    reference: float | None = None
+    not_run: str | None = None
+
+
+class Coefficient(_Value):
+    """One term of a declared analysis, estimated on real and on synthetic rows.
+
+    `overlap` is the mean share of each confidence interval that the other one covers (Karr et al.
+    2006), negative where they are apart.
+    """
+
+    term: str
+    real: float
+    real_interval: Interval
+    synthetic: float
+    synthetic_interval: Interval
+    overlap: float
+    same_sign: bool
+
+
+class Curve(_Value):
+    """Shares over time of one group, on real and on synthetic rows: a Kaplan-Meier estimate."""
+
+    group: str
+    times: tuple[float, ...]
+    real: tuple[float, ...]
+    synthetic: tuple[float, ...]
+
+
+class Analysis(_Value):
+    """One analysis that the user declared, done on real rows and on synthetic ones."""
+
+    name: str
+    kind: Literal["linear", "logistic", "cox", "kaplan-meier"]
+    formula: str
+    real_rows: int
+    synthetic_rows: int
+    coefficients: tuple[Coefficient, ...] = ()
+    curves: tuple[Curve, ...] = ()
     detail: str = ""
     not_run: str | None = None
 
@@ -95,6 +166,30 @@ class Attack(_Value):
     tpr: tuple[float, ...]
     tpr_at: tuple[tuple[float, float, Interval], ...]
     detection_limit: float
+    tripwire: bool = False
+
+
+class Risk(_Value):
+    """An attack that guesses facts about patients: how often it is right, on members and on others.
+
+    The same guesses about patients of the holdout (`control`) show what can be learned from the
+    population alone; `gain` = `success` - `control` is what membership adds. `detection_limit` is the
+    gain that would be told from 0 four times out of five.
+    """
+
+    key: Literal["attribute_inference", "singling_out", "linkability", "near_copies"]
+    title: str
+    meaning: str
+    members: int
+    others: int
+    success: float
+    success_interval: Interval
+    control: float
+    control_interval: Interval
+    gain: float
+    gain_interval: Interval
+    detection_limit: float
+    detail: str = ""
 
 
 class TableFacts(_Value):
@@ -111,16 +206,20 @@ class TableFacts(_Value):
 class Evaluation(_Value):
     """Everything that was found out about one synthetic table."""
 
-    version: int = 1
+    version: int = 2
     name: str
     schema_digest: str
     seed: int
+    depth: Depth = "standard"
     tables: TableFacts
     scores: tuple[Score, ...]
     margins: tuple[Margin, ...]
     worst_pairs: tuple[PairDistance, ...]
     associations: Associations
     attacks: tuple[Attack, ...]
+    risks: tuple[Risk, ...] = ()
+    groups: tuple[GroupFigure, ...] = ()
+    analyses: tuple[Analysis, ...] = ()
     notes: tuple[str, ...] = ()
 
     def score(self, key: str) -> Score:

@@ -1,0 +1,86 @@
+"""What a user asks of an evaluation beyond the table: rules, analyses, depth, limits of their own."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from synthvae.evaluation.values import Depth
+
+Text = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
+    )
+
+
+class Rule(_Frozen):
+    """A clinical rule that every record should keep: where `if` holds, `then` must hold.
+
+    Examples
+    --------
+    >>> Rule.model_validate({"name": "men do not give birth", "if": "sex == 'male'",
+    ...     "then": "births == 0 or births is missing"}).then
+    'births == 0 or births is missing'
+    """
+
+    name: Text
+    condition: Annotated[Text | None, Field(alias="if")] = None
+    then: Text
+
+
+class Wanted(_Frozen):
+    """An analysis that the synthetic records are meant for."""
+
+    name: Text
+    kind: Literal["linear", "logistic", "cox", "kaplan-meier"]
+    outcome: Text | None = None
+    predictors: tuple[Text, ...] = ()
+    group: Text | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        survival = self.kind in ("cox", "kaplan-meier")
+        if survival and self.outcome is not None:
+            raise ValueError(
+                "outcome does not go with a survival analysis: the schema's `survival` pair is used"
+            )
+        if not survival and self.outcome is None:
+            raise ValueError(f"a {self.kind} analysis needs an outcome")
+        if self.kind != "kaplan-meier" and not self.predictors:
+            raise ValueError(f"a {self.kind} analysis needs predictors")
+        return self
+
+
+class Limit(_Frozen):
+    """A steward's own threshold for one figure: see `synthvae.evaluation.values.Threshold`."""
+
+    good: float
+    poor: float
+    reason: Text
+
+
+class Asked(_Frozen):
+    """What an evaluation does beyond what every table gets.
+
+    Parameters
+    ----------
+    depth
+        How hard the attacks try: `screen` takes about a minute, `deep` trains shadow models.
+    draws
+        Synthetic tables to score, of which the first is the one to release; the others show the
+        spread of sampling.
+    rules
+        Clinical rules that records should keep.
+    analyses
+        What the records are meant for.
+    limits
+        The steward's own thresholds, by key of a score.
+    """
+
+    depth: Depth = "standard"
+    draws: Annotated[int, Field(ge=1, le=20)] = 3
+    rules: tuple[Rule, ...] = ()
+    analyses: tuple[Wanted, ...] = ()
+    limits: dict[str, Limit] = {}
