@@ -8,7 +8,7 @@ schema.yaml         the public facts that the model was fitted with
 
 import hashlib
 import json
-import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from synthvae._files import check_output, whole_folder
+from synthvae._explain import brief, shortened
+from synthvae._files import check_output, read_ordinary, whole_folder
 from synthvae._yaml import read_mapping
 from synthvae.anchors import ColumnAnchor
 from synthvae.errors import ArtefactError, SchemaError, SynthvaeError
 from synthvae.model.layout import Layout
 from synthvae.privacy.guarantee import Guarantee
-from synthvae.schema import Schema
+from synthvae.schema import MOST_PATIENTS, Schema
 from synthvae.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 VERSION = 2
 FILES = ("model.json", "model.safetensors", "guarantee.json", "schema.yaml")
 LARGEST_BYTES = 2_000_000_000
+LARGEST_TEXT = 50_000_000
+LARGEST_WEIGHT = 1e6  # of any array; fitted ones are hundreds at most
+ROUNDING = 1e-6
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -42,14 +46,8 @@ def save_model(synthesizer: "Synthesizer", path: Path, force: bool) -> None:
     check_output(path, force, folder_of=FILES)
     layout: Layout = state.layout
     arrays: Arrays = {f"weights/{name}": value for name, value in state.weights.items()}
-    for j, (anchor, offset) in enumerate(zip(layout.anchors, state.offsets, strict=True)):
-        arrays |= {
-            f"columns/{j}/starts": anchor.starts,
-            f"columns/{j}/cell_mass": anchor.cell_mass,
-            f"columns/{j}/cell_bin": anchor.cell_bin,
-            f"columns/{j}/mass": anchor.mass,
-            f"columns/{j}/offset": offset,
-        }
+    arrays |= anchor_arrays(layout.anchors)
+    arrays |= {f"columns/{j}/offset": offset for j, offset in enumerate(state.offsets)}
     if state.row_shares is not None:
         arrays["row_shares"] = state.row_shares
     guarantee = synthesizer.guarantee.model_dump_json(indent=1) + "\n"
@@ -83,7 +81,7 @@ def load_model(path: Path) -> "Synthesizer":
     if not (path / "model.json").is_file():
         raise ArtefactError(f"{path} holds no model: there is no model.json in it.")
     about = _read_about(path)
-    content = _read_bytes(path, "model.safetensors")
+    content = _read_bytes(path, "model.safetensors", LARGEST_BYTES)
     if hashlib.sha256(content).hexdigest() != about.get("arrays_sha256"):
         raise ArtefactError(
             f"The model in {path} is damaged: model.safetensors is cut short or was altered; copy it "
@@ -109,30 +107,24 @@ def load_model(path: Path) -> "Synthesizer":
             if name.startswith("weights/")
         }
         _check_shapes(weights, layout)
-        shares = _row_shares(arrays, schema)
+        shares = read_row_shares(arrays, schema)
         state = FittedState(layout, weights, offsets, shares, _patients(about))
     except (KeyError, ValueError, TypeError, SynthvaeError) as cause:
-        reason = " ".join(str(cause).split())[:300].rstrip(".")
+        reason = shortened(" ".join(str(cause).split()), 300).rstrip(".")
         if isinstance(cause, KeyError):
             reason = f"{reason} is not in it"
         if isinstance(cause, ValidationError):
             first = cause.errors(include_url=False)[0]
-            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            reason = shortened(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", 300)
         raise ArtefactError(
             f"The model in {path} is damaged: {reason}; copy it again from where it was made."
         ) from cause
     return Synthesizer.from_state(schema, state, guarantee)
 
 
-def _read_bytes(path: Path, name: str) -> bytes:
-    file = path / name
+def _read_bytes(path: Path, name: str, most: int = LARGEST_TEXT) -> bytes:
     try:
-        about = file.stat()
-        if not stat.S_ISREG(about.st_mode):
-            raise ArtefactError(f"The model in {path} is damaged: {name} is no ordinary file.")
-        if about.st_size > LARGEST_BYTES:
-            raise ArtefactError(f"{file} is larger than 2 GB, which no synthvae model is.")
-        return file.read_bytes()
+        return read_ordinary(path / name, most)
     except OSError as cause:
         raise ArtefactError(
             f"The model in {path} is damaged: {name} cannot be read ({cause.strerror}); copy it "
@@ -153,7 +145,7 @@ def _read_about(path: Path) -> dict[str, Any]:
     version = about.get("version")
     if type(version) is not int or version != VERSION:
         raise ArtefactError(
-            f"The model in {path} has version {version!r}, this synthvae reads "
+            f"The model in {path} has version {brief(version)}, this synthvae reads "
             f"{VERSION}: use the synthvae that fitted it, or fit again."
         )
     return about
@@ -161,8 +153,8 @@ def _read_about(path: Path) -> dict[str, Any]:
 
 def _patients(about: dict[str, Any]) -> int:
     patients = about["patients"]
-    if type(patients) is not int or patients < 1:
-        raise ValueError(f"patients is {patients!r}, which is no number of patients")
+    if type(patients) is not int or not 1 <= patients <= MOST_PATIENTS:
+        raise ValueError(f"patients is {brief(patients)}, which is no number of patients")
     return patients
 
 
@@ -178,26 +170,41 @@ def _read_arrays(content: bytes) -> Arrays:
         kind = np.int64 if name.endswith(("/starts", "/cell_bin")) else np.float64
         if array.dtype != kind or not np.isfinite(array).all():
             raise ValueError(f"{name} does not hold finite {np.dtype(kind)}")
+        if kind is np.float64 and array.size and np.abs(array).max() > LARGEST_WEIGHT:
+            raise ValueError(f"{name} holds a number beyond {LARGEST_WEIGHT:,.0f}")
     return arrays
 
 
-def _row_shares(arrays: Arrays, schema: Schema) -> NDArray[np.float64] | None:
+def read_row_shares(arrays: Arrays, schema: Schema) -> NDArray[np.float64] | None:
+    """Return the shares of patients with 1, 2, ... rows; `ValueError` where they are none."""
     shares = arrays.get("row_shares")
     if (shares is None) != (schema.patientKey is None):
         raise ValueError("row_shares goes with patientKey")
     if shares is not None and (
         shares.shape != (schema.rows_per_patient,)
-        or shares.min() < 0
+        or not 0 <= shares.min() <= shares.max() <= 1 + ROUNDING
         or abs(shares.sum() - 1.0) > 1e-9
     ):
         raise ValueError("row_shares are no shares of patients")
     return shares
 
 
-def _layout(
-    arrays: Arrays, schema: Schema, settings: Settings
-) -> tuple[Layout, list[NDArray[np.float64]]]:
-    anchors, offsets = [], []
+def anchor_arrays(anchors: Sequence[ColumnAnchor]) -> Arrays:
+    """Return the arrays of a table's anchors, by name."""
+    arrays: Arrays = {}
+    for j, anchor in enumerate(anchors):
+        arrays |= {
+            f"columns/{j}/starts": anchor.starts,
+            f"columns/{j}/cell_mass": anchor.cell_mass,
+            f"columns/{j}/cell_bin": anchor.cell_bin,
+            f"columns/{j}/mass": anchor.mass,
+        }
+    return arrays
+
+
+def read_anchors(arrays: Arrays, schema: Schema) -> list[ColumnAnchor]:
+    """Return the anchors of a schema's columns; `ValueError` names one that does not fit it."""
+    anchors = []
     for j, field in enumerate(schema.modelled):
         anchor = ColumnAnchor(
             arrays[f"columns/{j}/starts"],
@@ -208,10 +215,20 @@ def _layout(
             len(field.special),
             field.nullable,
         )
-        offset = arrays[f"columns/{j}/offset"]
-        if not _fits(anchor) or offset.shape != anchor.mass.shape:
+        if not _fits(anchor):
             raise ValueError(f"the anchor of column '{field.name}' does not fit the schema")
         anchors.append(anchor)
+    return anchors
+
+
+def _layout(
+    arrays: Arrays, schema: Schema, settings: Settings
+) -> tuple[Layout, list[NDArray[np.float64]]]:
+    anchors, offsets = read_anchors(arrays, schema), []
+    for j, (field, anchor) in enumerate(zip(schema.modelled, anchors, strict=True)):
+        offset = arrays[f"columns/{j}/offset"]
+        if offset.shape != anchor.mass.shape:
+            raise ValueError(f"the anchor of column '{field.name}' does not fit the schema")
         offsets.append(offset)
     return Layout.build(anchors, schema.modelled, settings), offsets
 
@@ -228,14 +245,16 @@ def _fits(anchor: ColumnAnchor) -> bool:
         and anchor.cell_bin[0] == 0
         and ((steps == 0) | (steps == 1)).all()
         and anchor.mass.shape == (anchor.bins + anchor.specials + anchor.nullable,)
-        and anchor.mass.min() > 0
-        and anchor.cell_mass.min() >= 0
+        and 0 < anchor.mass.min() <= anchor.mass.max() <= 1 + ROUNDING
+        and abs(anchor.mass.sum() - 1.0) < ROUNDING
+        and 0 <= anchor.cell_mass.min() <= anchor.cell_mass.max() <= 1 + ROUNDING
     )
 
 
-def _check_shapes(weights: Arrays, layout: Layout) -> None:
+def weight_shapes(layout: Layout) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each weight of a model, by name."""
     settings, size = layout.settings, layout.features
-    expected = {
+    expected: dict[str, tuple[int, ...]] = {
         "encoder.weight": (settings.hidden, size),
         "encoder.bias": (settings.hidden,),
         "posterior.weight": (2 * settings.latent, settings.hidden),
@@ -251,6 +270,11 @@ def _check_shapes(weights: Arrays, layout: Layout) -> None:
             "mixture_in.weight": (settings.mixture, size),
             "mixture_out.weight": (size, settings.mixture),
         }
+    return expected
+
+
+def _check_shapes(weights: Arrays, layout: Layout) -> None:
+    expected = weight_shapes(layout)
     found = {name: array.shape for name, array in weights.items()}
     if found != expected:
         wrong = sorted(set(found.items()) ^ set(expected.items()))

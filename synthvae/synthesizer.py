@@ -1,9 +1,8 @@
 """The synthesizer: the one place where schema, anchors, training and sampling meet."""
 
-import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from synthvae._checkpoint_file import Released
 from synthvae._checks import check_positive_integer
+from synthvae._memory import machine_memory
 from synthvae._progress import Progress, given_or_console
 from synthvae._threads import one_blas_thread
 from synthvae.anchors import PairQuery, measure_anchors
+from synthvae.checkpoint import Checkpoints
 from synthvae.errors import ConfigError, DataError
 from synthvae.model.calibration import calibrate_margins
 from synthvae.model.conditions import parse_conditions
@@ -157,7 +159,12 @@ class Synthesizer:
         made._test_seed, made._settings, made._plan = None, state.layout.settings, None
         return made
 
-    def fit(self, frame: pd.DataFrame, progress: Progress | None = None) -> "Synthesizer":
+    def fit(
+        self,
+        frame: pd.DataFrame,
+        progress: Progress | None = None,
+        checkpoint: str | Path | None = None,
+    ) -> "Synthesizer":
         """Learn from a table; the only place where the budget is spent.
 
         Parameters
@@ -167,31 +174,46 @@ class Synthesizer:
         progress
             Called with what is being done and how much of it is done, from 0 to 1; by default, a
             bar on a terminal.
+        checkpoint
+            A folder in which what was released so far is kept, so that the same call in a new
+            process goes on after a stop, at no cost to the budget. Remove it once the model is
+            saved: with it, the same call gives the same model again. Without privacy nothing is
+            kept.
 
         Raises
         ------
         DataError
-            The table does not fit the schema, or has too few patients; nothing was spent.
+            The table does not fit the schema, or has too few patients: nothing was spent. Or it is
+            not the one that the checkpoint began with.
+        OutputExistsError
+            The checkpoint is of a fit with other settings, or another process is at work on it.
+        ArtefactError
+            The checkpoint is damaged.
 
         Guarantee
         ---------
         (epsilon, delta)-differential privacy for adding or removing one patient, where a patient is
         all rows with one patientKey (or one row), for everything that the object holds afterwards
-        except `training_curve`.
+        except `training_curve`; and for all checkpoints on the way, together with it.
         """
         plan = self._plan
         if plan is None:
             raise ConfigError("A loaded model cannot be fitted again; make a new Synthesizer.")
         codes = encode(frame, self.schema)
-        stream = RandomStream(self._test_seed)
-        patients = group_by_patient(frame, self.schema, stream.generator())
-        if len(patients) < FEWEST_PATIENTS:
-            raise DataError(
-                f"The table has {len(patients)} patient{'' if len(patients) == 1 else 's'}; a model "
-                f"needs at least {FEWEST_PATIENTS}."
-            )
-        with given_or_console(progress) as show:
-            self._learn(plan, codes, patients, stream, show)
+        folder = None if checkpoint is None else Path(checkpoint).resolve()
+        with Checkpoints.at(folder, plan, self._test_seed) as kept:
+            stream = kept.stream()
+            key = kept.key_of_rows(stream)
+            generator = np.random.Generator(np.random.Philox(key=key))
+            patients = group_by_patient(frame, self.schema, generator)
+            if len(patients) < FEWEST_PATIENTS:
+                raise DataError(
+                    f"The table has {len(patients)} patient{'' if len(patients) == 1 else 's'}; a "
+                    f"model needs at least {FEWEST_PATIENTS}."
+                )
+            kept.same_table(key, codes, patients.rows)
+            with given_or_console(progress) as show:
+                self._learn(plan, codes, patients, stream, kept, show)
         return self
 
     def _learn(
@@ -200,9 +222,68 @@ class Synthesizer:
         codes: Ints,
         patients: PatientRows,
         stream: RandomStream,
+        kept: Checkpoints,
         progress: Progress,
     ) -> None:
-        """Measure, train and calibrate, in this order: the plan's releases and nothing else."""
+        """Measure, train and calibrate, in this order: the plan's releases and nothing else.
+
+        Each release is made once, and kept before the next; what an earlier process kept is not
+        made again. What follows from releases alone is.
+        """
+        if kept.released is not None:
+            progress(f"going on {kept.where}", 1.0)
+        else:
+            kept.keep(self._measure(plan, codes, patients, stream, progress))
+        assert kept.released is not None
+        counts = kept.released
+        layout = Layout.build(list(counts.anchors), self.schema.modelled, plan.settings)
+        plan = plan.with_patients(counts.patients)
+        features = layout.record_features(layout.tokens(codes))
+
+        def show_coupling(done: float) -> None:
+            progress("coupling columns", done)
+
+        with one_blas_thread():
+            query = PairQuery.build(
+                layout.owner,
+                layout.order,
+                plan.settings.taper,
+                self.schema.rows_per_patient,
+                plan.settings.pair_bound,
+            )
+            if counts.moments is None:
+                moments = query.release(features, patients.rows, plan.pair_noise, stream)
+                kept.keep(replace(counts, moments=moments))
+            else:
+                moments = counts.moments
+            ridge = Ridge.estimate(layout, moments)
+            start = couple(
+                layout, moments, ridge, untrained(layout), lambda done: show_coupling(done / 2)
+            )
+        weights = self._train(plan, layout, features, patients, stream, start, kept, progress)
+        with one_blas_thread():
+            if plan.is_private:
+                shared = sum(field.perPatient for field in self.schema.modelled)
+                moments = undo_bound(layout, query, moments, start, counts.row_shares, shared)
+                ridge = Ridge.estimate(layout, moments)
+            weights = couple(
+                layout, moments, ridge, weights, lambda done: show_coupling((1 + done) / 2)
+            )
+            offsets = calibrate_margins(
+                layout, weights, lambda done: progress("calibrating margins", done)
+            )
+        self._guarantee = promise(plan, counts.patients, test_mode=self._test_seed is not None)
+        self._state = FittedState(layout, weights, offsets, counts.row_shares, counts.patients)
+
+    def _measure(
+        self,
+        plan: Plan,
+        codes: Ints,
+        patients: PatientRows,
+        stream: RandomStream,
+        progress: Progress,
+    ) -> Released:
+        """Take the noisy counts: of patients, of columns, of patients by their rows."""
         progress("measuring anchors", 0.0)
         counted = self._count_patients(patients, stream)
         scale = self.schema.rows_per_patient
@@ -214,36 +295,7 @@ class Synthesizer:
             stream,
             lambda done: progress("measuring anchors", done),
         )
-        layout = Layout.build(anchors, self.schema.modelled, plan.settings)
-        row_shares = self._count_rows(patients, stream)
-        plan = plan.with_patients(counted)
-        features = layout.record_features(layout.tokens(codes))
-
-        def show_coupling(done: float) -> None:
-            progress("coupling columns", done)
-
-        with one_blas_thread():
-            query = PairQuery.build(
-                layout.owner, layout.order, plan.settings.taper, self.schema.rows_per_patient
-            )
-            moments = query.release(features, patients.rows, plan.pair_noise, stream)
-            ridge = Ridge.estimate(layout, moments)
-            start = couple(
-                layout, moments, ridge, untrained(layout), lambda done: show_coupling(done / 2)
-            )
-        weights = self._train(plan, layout, features, patients, stream, start, progress)
-        with one_blas_thread():
-            if plan.is_private and self.schema.rows_per_patient == 1:
-                moments = undo_bound(layout, query, moments, start)
-                ridge = Ridge.estimate(layout, moments)
-            weights = couple(
-                layout, moments, ridge, weights, lambda done: show_coupling((1 + done) / 2)
-            )
-            offsets = calibrate_margins(
-                layout, weights, lambda done: progress("calibrating margins", done)
-            )
-        self._guarantee = promise(plan, counted, test_mode=self._test_seed is not None)
-        self._state = FittedState(layout, weights, offsets, row_shares, counted)
+        return Released(tuple(anchors), self._count_rows(patients, stream), counted)
 
     def _count_patients(self, patients: PatientRows, stream: RandomStream) -> int:
         """Return the declared number of patients, or a noisy count where none is declared."""
@@ -275,6 +327,7 @@ class Synthesizer:
         patients: PatientRows,
         stream: RandomStream,
         start: dict[str, Floats],
+        kept: Checkpoints,
         progress: Progress,
     ) -> dict[str, Floats]:
         progress("training", 0.0)
@@ -293,7 +346,7 @@ class Synthesizer:
                 weights, self._curve = train_openly(layout, data, seed, start, show)
             else:
                 weights, self._curve = train_privately(
-                    layout, data, plan.training, stream, start, show
+                    layout, data, plan.training, stream, start, show, kept
                 )
         progress("training", 1.0)
         return weights
@@ -389,10 +442,8 @@ class Synthesizer:
 def check_memory(rows: int, schema: Schema) -> None:
     """Raise `ConfigError` for more rows than this machine's memory holds."""
     needed = rows * len(schema.fields) * BYTES_A_CELL
-    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
-        return
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > memory:
+    memory = machine_memory()
+    if memory is not None and needed > memory:
         raise ConfigError(
             f"rows is {rows}; so many need about {needed / 2**30:.3g} GB of memory, and this machine "
             f"has {memory / 2**30:.3g}: make fewer at a time, each with a seed of its own."

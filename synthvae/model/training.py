@@ -10,6 +10,7 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from synthvae.model.ghost import GhostClippedModule
 from synthvae.model.layout import Layout
+from synthvae.model.training_state import Keeper, TrainingState
 from synthvae.model.vae import AnchoredVAE, MaskedLinear
 from synthvae.privacy.guarantee import TrainingStage
 from synthvae.privacy.stream import RandomStream
@@ -106,18 +108,23 @@ def train_privately(
     stream: RandomStream,
     couplings: Weights,
     progress: Progress | None = None,
+    keeper: Keeper | None = None,
 ) -> tuple[Weights, TrainingCurve]:
     """Train the VAE under the stage's noise and return averaged weights and the training curve.
+
+    With a `keeper` it goes on from the steps that an earlier process kept, if there are any; the
+    curve then begins there.
 
     Guarantee
     ---------
     The weights are a function of `stage.steps` releases of the Poisson-subsampled Gaussian mechanism
-    with `stage.sampling_rate` and `stage.noise_multiplier`, for adding or removing one patient. The
-    curve is not covered. `couplings` stay as they are.
+    with `stage.sampling_rate` and `stage.noise_multiplier`, for adding or removing one patient; those
+    of an earlier process included. The curve is not covered. `couplings` stay as they are.
 
     Assumes
     -------
-    `data` holds at most the declared rows of each patient; `stage` does not depend on `data`.
+    `data` holds at most the declared rows of each patient; `stage` does not depend on `data`. What
+    a keeper kept was made with the same `stage`, and nobody saw steps that it did not keep.
     """
     settings = layout.settings
     generator = torch.Generator().manual_seed(int(stream.words(1)[0] >> np.uint64(1)))
@@ -128,7 +135,10 @@ def train_privately(
     average = WeightAverage(model, settings.averaging)
     chunk = chunk_size(layout, data)
     steps, losses = [], []
-    for step in range(stage.steps):
+    begun = keeper.training if keeper is not None else None
+    if begun is not None:
+        begun.restore(model, adam, average)
+    for step in range(begun.step if begun is not None else 0, stage.steps):
         adam.param_groups[0]["lr"] = settings.learning_rate * (1 - step / stage.steps)
         drawn = torch.from_numpy(np.flatnonzero(stream.bernoulli(len(data), stage.sampling_rate)))
         beta = kl_weight(settings.kl_weight, settings.kl_warmup, step, stage.steps)
@@ -138,6 +148,9 @@ def train_privately(
         if step % max(1, stage.steps // 100) == 0 or step == stage.steps - 1:
             steps.append(step)
             losses.append(total / max(len(drawn), 1))
+        if keeper is not None:
+            state = partial(TrainingState.after, step + 1, model, adam, average)
+            keeper.after_step(step + 1, state)
         if progress is not None:
             progress(step + 1, stage.steps)
     clipped.remove_hooks()
@@ -254,13 +267,22 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._model, self._decay, self._mass = model, decay, 0.0
-        self._sums = [torch.zeros_like(weight) for weight in model.parameters()]
+        self.sums = [torch.zeros_like(weight) for weight in model.parameters()]
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in the model's present weights."""
+        self._add_mass()
+        torch._foreach_lerp_(self.sums, list(self._model.parameters()), 1 - self._decay)
+
+    def restore(self, sums: list[Tensor], updates: int) -> None:
+        """Stand where an earlier average stood after so many updates."""
+        self.sums, self._mass = sums, 0.0
+        for _ in range(updates):
+            self._add_mass()
+
+    def _add_mass(self) -> None:
         self._mass = self._decay * self._mass + 1 - self._decay
-        torch._foreach_lerp_(self._sums, list(self._model.parameters()), 1 - self._decay)
 
     def weights(self) -> Weights:
         """Return the averaged weights as float64 arrays, masked weights where they exist only."""
@@ -272,5 +294,5 @@ class WeightAverage:
         names = [name for name, _ in self._model.named_parameters()]
         return {
             name: (total.double() * masks.get(name, 1.0) / self._mass).numpy()
-            for name, total in zip(names, self._sums, strict=True)
+            for name, total in zip(names, self.sums, strict=True)
         }

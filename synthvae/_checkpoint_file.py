@@ -1,0 +1,230 @@
+"""The file of a checkpoint: safetensors with a header in JSON, read as if a stranger had sent it.
+
+Nothing in a file is run, none of its names is a path, and every name, shape, kind and value is checked
+against what the plan of the fit makes of them.
+"""
+
+import hashlib
+import json
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthvae.anchors import ColumnAnchor, PairMoments
+from synthvae.artefact import anchor_arrays, read_anchors, read_row_shares, weight_shapes
+from synthvae.errors import ArtefactError, SynthvaeError
+from synthvae.model.layout import Layout
+from synthvae.model.training_state import TrainingState, state_shapes
+from synthvae.plan import Plan
+
+FORMAT, VERSION = "synthvae checkpoint", 1
+LARGEST_BYTES = 2_000_000_000
+LARGEST_HEADER = 50_000_000
+TRAINING, VALUES, NOISE, ROW_SHARES = "training/", "pairs/values", "pairs/noise", "row_shares"
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Released:
+    """What a fit has released so far, and where its training stands: no real row.
+
+    Attributes
+    ----------
+    anchors
+        One a column, from noisy counts.
+    row_shares
+        Share of patients with 1, 2, ... rows; None where each row is one patient.
+    patients
+        The declared or noisily counted number of patients.
+    moments
+        None until they are released.
+    training
+        None until a step is kept.
+    """
+
+    anchors: tuple[ColumnAnchor, ...]
+    row_shares: NDArray[np.float64] | None
+    patients: int
+    moments: PairMoments | None = None
+    training: TrainingState | None = None
+
+
+def pack(released: Released, identity: dict[str, Any]) -> bytes:
+    """Return the content of a checkpoint's file."""
+    from safetensors.numpy import save
+
+    arrays = anchor_arrays(released.anchors)
+    if released.row_shares is not None:
+        arrays[ROW_SHARES] = released.row_shares
+    if released.moments is not None:
+        arrays |= {VALUES: released.moments.values, NOISE: released.moments.noise}
+    if released.training is not None:
+        arrays |= {TRAINING + name: array for name, array in released.training.arrays.items()}
+    arrays = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
+    about = json.dumps(
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "identity": identity,
+            "patients": released.patients,
+            "step": 0 if released.training is None else released.training.step,
+            "arrays_sha256": _digest(arrays),
+        }
+    )
+    sealed = {"about": about, "about_sha256": hashlib.sha256(about.encode()).hexdigest()}
+    content: bytes = save(arrays, metadata=sealed)
+    return content
+
+
+def unpack_about(file: Path) -> dict[str, Any]:
+    """Return what a checkpoint's header says.
+
+    Raises
+    ------
+    ArtefactError
+        It is no checkpoint, a damaged one, or one of another version.
+    """
+    return _about(file, read_bytes(file))
+
+
+def unpack(file: Path, plan: Plan) -> Released:
+    """Return what a checkpoint holds, checked against the plan that it was made under.
+
+    Raises
+    ------
+    ArtefactError
+        It is damaged, or holds anything that a fit under this plan does not keep.
+    """
+    content = read_bytes(file)
+    about = _about(file, content)
+    try:
+        arrays = _arrays(content)
+        if _digest(arrays) != about["arrays_sha256"]:
+            raise ValueError("its arrays are not those that it was written with")
+        return _released(arrays, about, plan)
+    except (KeyError, ValueError, TypeError, SynthvaeError) as cause:
+        reason = f"{cause} is not in it" if isinstance(cause, KeyError) else str(cause)
+        raise _damaged(file, reason) from cause
+
+
+def read_bytes(file: Path) -> bytes:
+    """Return the content of an ordinary file of a bearable size, and follow no link."""
+    try:
+        about = file.lstat()
+        if not stat.S_ISREG(about.st_mode):
+            raise _damaged(file, "it is no ordinary file")
+        if about.st_size > LARGEST_BYTES:
+            raise _damaged(file, "it is larger than 2 GB, which no checkpoint is")
+        return file.read_bytes()
+    except OSError as cause:
+        raise _damaged(file, f"it cannot be read ({cause.strerror})") from cause
+
+
+def _damaged(file: Path, reason: str) -> ArtefactError:
+    reason = " ".join(reason.split())[:300].rstrip(".")
+    return ArtefactError(
+        f"The checkpoint {file} is damaged: {reason}. Remove it to go on from the one before it, if "
+        "there is one, or pass --start-over: what was spent counts then too."
+    )
+
+
+def _about(file: Path, content: bytes) -> dict[str, Any]:
+    try:
+        size = int.from_bytes(content[:8], "little")
+        if not 2 <= size <= min(len(content) - 8, LARGEST_HEADER):
+            raise ValueError("it is cut short or was altered")
+        sealed = json.loads(content[8 : 8 + size])["__metadata__"]
+        text = sealed["about"]
+        if hashlib.sha256(text.encode()).hexdigest() != sealed["about_sha256"]:
+            raise ValueError("its header was altered")
+        about = json.loads(text)
+        if not isinstance(about, dict) or about["format"] != FORMAT:
+            raise ValueError("it is no synthvae checkpoint")
+        if not isinstance(about["identity"], dict):
+            raise ValueError("its header does not say what it is of")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as cause:
+        plain = isinstance(cause, ValueError) and not isinstance(
+            cause, json.JSONDecodeError | UnicodeDecodeError
+        )
+        reason = str(cause) if plain else "its header is cut short or was altered"
+        raise _damaged(file, reason) from cause
+    if type(about["version"]) is not int or about["version"] != VERSION:
+        raise ArtefactError(
+            f"The checkpoint {file} has version {about['version']!r}, this synthvae reads {VERSION}: go "
+            "on with the synthvae that began it, or pass --start-over; what was spent counts then too."
+        )
+    return about
+
+
+def _arrays(content: bytes) -> Arrays:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        arrays = dict(sorted(load(content).items()))
+    except (SafetensorError, KeyError) as cause:
+        raise ValueError(f"it is cut short or was altered ({cause})") from cause
+    for name, array in arrays.items():
+        kind: type = np.int64 if name.endswith(("/starts", "/cell_bin")) else np.float64
+        kind = np.float32 if name.startswith(TRAINING) else kind
+        if array.dtype != kind or not np.isfinite(array).all():
+            raise ValueError(f"{name} does not hold finite {np.dtype(kind)}")
+    return arrays
+
+
+def _released(arrays: Arrays, about: dict[str, Any], plan: Plan) -> Released:
+    patients, step = about["patients"], about["step"]
+    if type(patients) is not int or patients < 1 or plan.schema.patients not in (None, patients):
+        raise ValueError(f"patients is {patients!r}, which is not the fit's number of patients")
+    if type(step) is not int or not 0 <= step <= plan.settings.steps:
+        raise ValueError(f"step is {step!r}, which is none of {plan.settings.steps}")
+    anchors = read_anchors(arrays, plan.schema)
+    shares = read_row_shares(arrays, plan.schema)
+    layout = Layout.build(anchors, plan.schema.modelled, plan.settings)
+    trained = {name: array for name, array in arrays.items() if name.startswith(TRAINING)}
+    moments = _moments(arrays, layout) if VALUES in arrays or step else None
+    expected = set(anchor_arrays(anchors)) | ({ROW_SHARES} if shares is not None else set())
+    expected |= {VALUES, NOISE} if moments is not None else set()
+    unknown = arrays.keys() - expected - trained.keys()
+    if unknown:
+        raise ValueError(f"it holds {min(unknown)!r}, which no checkpoint does")
+    training = _training(trained, step, layout) if step or trained else None
+    return Released(tuple(anchors), shares, patients, moments, training)
+
+
+def _moments(arrays: Arrays, layout: Layout) -> PairMoments:
+    moments = PairMoments(arrays[VALUES], arrays[NOISE])
+    same = layout.owner[:, None] == layout.owner[None, :]
+    for array in (moments.values, moments.noise):
+        if array.shape != (layout.features, layout.features):
+            raise ValueError("the moments of pairs do not fit the schema")
+        if (array != array.T).any() or array[same].any():
+            raise ValueError("the moments of pairs are none")
+    if (moments.noise[~same] <= 0).any():
+        raise ValueError("the moments of pairs have no noise")
+    return moments
+
+
+def _training(arrays: Arrays, step: int, layout: Layout) -> TrainingState:
+    expected = state_shapes(weight_shapes(layout)) if step else {}
+    found = {name.removeprefix(TRAINING): array for name, array in arrays.items()}
+    shapes = {name: array.shape for name, array in found.items()}
+    if shapes != expected:
+        wrong = min(set(shapes.items()) ^ set(expected.items()))[0]
+        raise ValueError(f"where training stands does not fit the settings: {wrong}")
+    negative = [name for name, a in found.items() if name.startswith("second/") and (a < 0).any()]
+    if negative:
+        raise ValueError(f"{negative[0]} holds squares below 0")
+    return TrainingState(step, found)
+
+
+def _digest(arrays: Arrays) -> str:
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,81 @@
+"""Work on one output: by one process at a time, with a place beside it for what is not finished.
+
+`model.unfinished` stands beside `model` while a fit is at work on it, and after a stop, until the same
+command has gone on to the end.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthvae._files import clean_drafts, refuse_existing, storage_errors
+from synthvae._locks import locked
+from synthvae.checkpoint import clear, newest_in, steps_done
+from synthvae.errors import StorageError
+
+LOCK = "lock"
+
+
+@dataclass
+class Unfinished:
+    """The place of one output's unfinished work.
+
+    `done` says that the output holds what the budget bought: nothing has to be kept any more.
+    """
+
+    folder: Path
+    done: bool = False
+
+
+def place_of(output: Path) -> Path:
+    """Return where unfinished work on an output stands."""
+    output = output.resolve()
+    return output.with_name(f"{output.name}.unfinished")
+
+
+@contextlib.contextmanager
+def unfinished(output: Path, *, force: bool, start_over: bool) -> Iterator[Unfinished]:
+    """Yield the place of an output's unfinished work, which goes when the block ends well.
+
+    A stop or a full disk that leaves something to go on with says so.
+
+    Parameters
+    ----------
+    force
+        Whether an output that exists is to be replaced.
+    start_over
+        Whether what an earlier process left is thrown away.
+
+    Raises
+    ------
+    OutputExistsError
+        The output exists and `force` is not given, or another process is at work on it.
+    """
+    work = Unfinished(place_of(output))
+    with locked(work.folder / LOCK, output, 0o700):
+        with storage_errors(output):
+            # Those of a process that was killed: nobody else writes here now.
+            clean_drafts(output.resolve().parent, output.resolve().name)
+        refuse_existing(output, force)
+        if start_over:
+            clear(work.folder)
+        try:
+            yield work
+            work.done = True
+        except (KeyboardInterrupt, StorageError) as cause:
+            if not work.done:
+                _say_what_is_kept(cause, work.folder)
+            raise
+        finally:
+            if work.done or newest_in(work.folder) is None:
+                clear(work.folder)
+
+
+def _say_what_is_kept(cause: BaseException, folder: Path) -> None:
+    if newest_in(folder) is None:
+        return
+    step = steps_done(folder)
+    where = f"from step {step} of its training" if step else "with its training"
+    kept = f"What was released so far is kept in {folder}: the same command goes on {where}."
+    cause.args = (f"{str(cause) or 'Interrupted.'} {kept}",)

@@ -1,0 +1,343 @@
+"""Commands that are stopped, killed, run twice at once, or out of room, and the same command again."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import synthvae.synthesizer
+from synthvae._locks import locked
+from synthvae._unfinished import place_of
+from synthvae._yaml import write_yaml
+from synthvae.checkpoint import newest_in, steps_done
+from synthvae.cli import main
+from synthvae.comparison.compare import FOLDER, compare
+from synthvae.config import RunConfig
+from synthvae.errors import CheckpointWarning, DataError, OutputExistsError
+from synthvae.model import training
+from synthvae.synthesizer import Synthesizer
+from synthvae.table import write_table
+from tests.cli.running import Run, everything_in
+from tests.resuming import WARD, ward
+from tests.simulated import quick
+
+SCHEMA = WARD.replace(patients=200)
+FIT = ("fit", "ward.csv", "--schema", "ward.schema.yaml", "--epsilon", "1", "--out", "model")
+STEPS = 12
+# Checkpoints as often as can be, so that something stands between two of them.
+DRIVER = """
+import synthvae.checkpoint as module
+module.SECONDS, module.SHARE = 0.05, 1.0
+from synthvae.cli import main
+main()
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a table of two hundred patients; fits in this process take few steps."""
+    parts = [ward(i).assign(id=lambda t, i=i: t["id"] + f" {i}") for i in range(5)]
+    write_table(pd.concat(parts), tmp_path / "ward.csv", SCHEMA)
+    (tmp_path / "ward.schema.yaml").write_text(SCHEMA.to_yaml(), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("synthvae.plan.settings_for", lambda s, e: quick(s, e, steps=STEPS))
+    monkeypatch.setattr("synthvae.checkpoint.SECONDS", 0.0)
+    monkeypatch.setattr("synthvae.checkpoint.SHARE", 1e9)
+    return tmp_path
+
+
+def configured(**changes: Any) -> RunConfig:
+    value = {
+        "name": "trial",
+        "data": {"path": "ward.csv"},
+        "schema": "ward.schema.yaml",
+        "epsilon": 1,
+        "settings": {"steps": 1500},
+    } | changes
+    Path("run.yaml").write_text(write_yaml(value), encoding="utf-8")
+    return RunConfig.load("run.yaml")
+
+
+@contextlib.contextmanager
+def stopping(step: int, cause: BaseException) -> Iterator[None]:
+    """Let training end with an exception in one of its steps."""
+    usual, taken = training._accumulate, [0]
+
+    def stop(*arguments: Any) -> float:
+        taken[0] += 1
+        if taken[0] == step:
+            raise cause
+        return usual(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "_accumulate", stop)
+        yield
+
+
+def guarantee(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "guarantee.json").read_text(encoding="utf-8"))
+    return found
+
+
+def test_a_stopped_fit_goes_on_with_the_same_command(place: Path, run: Run) -> None:
+    before = everything_in(place)
+    with stopping(8, KeyboardInterrupt("Interrupted; what was there before is untouched.")):
+        ended = run(*FIT)
+    assert ended.code == 130
+    assert ended.message == (
+        "Interrupted; what was there before is untouched. What was released so far is kept in "
+        f"{place / 'model.unfinished'}: the same command goes on from step 7 of its training."
+    )
+    assert not (place / "model").exists()
+    with stopping(8, AssertionError("more steps than are left")):  # 5 are
+        ended = run(*FIT)
+    assert ended.code == 0, ended.err
+    assert "going on from step 7 of 12" in ended.err
+    assert set(everything_in(place)) - set(before) == {
+        f"model/{name}"
+        for name in ("guarantee.json", "model.json", "model.safetensors", "schema.yaml")
+    }
+    assert not (place / "model.unfinished").exists()
+    run(*FIT[:-1], "other")
+    assert guarantee(place / "model") == guarantee(place / "other")
+
+
+def test_a_fit_that_goes_on_with_other_words_is_refused_until_it_starts_over(
+    place: Path, run: Run
+) -> None:
+    with stopping(3, KeyboardInterrupt()):
+        assert run(*FIT).message.startswith("Interrupted. What was released so far is kept in")
+    kept = everything_in(place)
+    ended = run(*FIT[:4], "--epsilon", "2", "--out", "model")
+    assert ended.code == 8
+    assert "was begun with epsilon 1.0, not 2.0" in ended.message
+    assert ended.message.endswith("or pass --start-over; what it has spent counts then too.")
+    ended = run(*FIT, "--patients", "201")
+    assert "was begun with patients 200, not 201" in ended.message
+    write_table(pd.concat([ward(9)] * 2), place / "other.csv", SCHEMA)
+    ended = run("fit", "other.csv", *FIT[2:])
+    assert ended.code == 6
+    assert "The table is not the one that the unfinished fit" in ended.message
+    (place / "other.csv").unlink()
+    assert everything_in(place) == kept
+    ended = run(*FIT, "--start-over")
+    assert ended.code == 0, ended.err
+    said = "The unfinished fit has spent at most epsilon 1 at delta 1e-05: that counts beside what"
+    assert said in ended.out
+    assert "going on" not in ended.err
+    ended = run(*FIT, "--force", "--start-over")
+    assert ended.code == 0
+    assert "Starting over" not in ended.out  # nothing was unfinished
+
+
+def test_a_failure_before_anything_is_spent_leaves_nothing(place: Path, run: Run) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthvae.synthesizer, "measure_anchors", lambda *_: 1 / 0)
+        ended = run(*FIT)
+    assert "(ZeroDivisionError: division by zero)" in ended.err
+    assert not (place / "model.unfinished").exists()
+
+
+def test_a_second_process_on_one_output_gets_one_clear_error(place: Path, run: Run) -> None:
+    config = configured()
+    for output, words in ((Path("model"), FIT), (config.folder, ("run", "run.yaml"))):
+        with locked(place_of(output) / "lock", output):
+            ended = run(*words)
+        assert ended.code == 8
+        assert ended.message.startswith(f"Another process is at work on {output}; wait")
+        assert not place_of(output).exists()
+    folder = config.folder / FOLDER / "custodian"
+    with locked(folder / ".lock", folder):
+        ended = run("compare", "run.yaml")
+    assert ended.code == 8
+    assert ended.message.startswith(f"Another process is at work on {folder}")
+
+
+def test_what_a_killed_process_left_is_put_in_order(place: Path, run: Run) -> None:
+    draft, other = place / ".model.abcd1234.partial", place / ".model.csv.abcd1234.partial"
+    old = place / ".model.efgh5678.replaced"
+    for folder in (draft, old):
+        folder.mkdir()
+        (folder / "model.json").write_text("older")
+    other.write_text("somebody else's")
+    ended = run(*FIT)
+    assert "exists already; pass --force" in ended.message  # the older one is back in its place
+    assert not draft.exists()
+    assert not old.exists()
+    assert (place / "model" / "model.json").read_text() == "older"
+    assert other.exists()
+
+
+def test_a_comparison_removes_what_a_killed_one_left_before_anything_else(place: Path) -> None:
+    config = configured(compare={"methods": ["independent"], "runs": 1})
+    folder = config.folder / FOLDER / "custodian"
+    (folder / ".work.abcd").mkdir(parents=True)
+    (folder / ".work.abcd" / "train.parquet").write_bytes(b"real rows")
+    (folder / ".runs.jsonl.abcd1234.partial").write_text("half")
+    (place / "ward.csv").write_text("id,sex,age\nx,female,-3\n")
+    with pytest.raises(DataError):
+        compare(config)
+    assert everything_in(folder) == {}
+
+
+def test_a_lock_whose_holder_removed_it_is_taken_anew(tmp_path: Path) -> None:
+    file = tmp_path / "work" / "lock"
+    with locked(file, tmp_path):
+        file.unlink()
+        with locked(file, tmp_path), pytest.raises(OutputExistsError), locked(file, tmp_path):
+            raise AssertionError("two at once")
+    assert not file.parent.exists()
+
+
+def test_a_warning_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    code = (
+        "import sys, warnings; sys.argv = ['synthvae', '--version']\n"
+        "from synthvae import cli, errors\n"
+        "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
+        "warnings.warn('No room.', errors.CheckpointWarning)\n"
+        "warnings.warn('Other.', UserWarning)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stderr.startswith("Warning: No room.\n")
+    assert "UserWarning: Other." in ended.stderr
+    assert main.__module__ == CheckpointWarning.__module__.replace("errors", "cli")
+
+
+def start(*words: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def kill_when(ready: Callable[[], bool], delay: float, *words: str) -> bool:
+    """Run a command and kill it a while after something holds; return whether it was alive then."""
+    program = start(*words)
+    end = time.monotonic() + 120
+    while not ready() and program.poll() is None and time.monotonic() < end:
+        time.sleep(0.005)
+    time.sleep(delay)
+    alive = program.poll() is None
+    program.send_signal(signal.SIGKILL)
+    program.communicate()
+    return alive
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_nine_moments_ends_with_the_guarantee_of_one_that_was_not(
+    place: Path,
+) -> None:
+    config = configured()
+    draws = random.Random(4)
+    unfinished = place_of(config.folder)
+    trained = [0]
+
+    def kept(number: int) -> bool:
+        newest = newest_in(unfinished)
+        return newest is not None and newest[0] >= number
+
+    def further() -> bool:
+        done = steps_done(unfinished) or 0
+        if done > trained[0]:
+            trained[0] = done
+            return True
+        return False
+
+    def drafted() -> bool:
+        return any(config.folder.parent.glob(".trial.*.partial/release"))
+
+    moments: list[tuple[Callable[[], bool], float]] = [
+        (lambda: True, draws.uniform(0.1, 1.0)),
+        ((unfinished / "table.json").exists, draws.uniform(0, 0.05)),
+        (lambda: kept(1), draws.uniform(0, 0.1)),
+        (lambda: kept(2), draws.uniform(0, 0.3)),
+        *((further, draws.uniform(0, 0.1)) for _ in range(3)),
+        (lambda: steps_done(unfinished) == 1500, draws.uniform(0, 2)),
+        (drafted, 0.0),
+    ]
+    killed = [kill_when(ready, delay, "run", "run.yaml") for ready, delay in moments]
+    assert sum(killed) >= 7
+    assert not config.folder.exists()
+    assert steps_done(unfinished) == 1500
+    program = start("run", "run.yaml")
+    _, err = program.communicate(timeout=300)
+    assert program.returncode == 0, err
+    assert "going on from step 1500 of 1500" in err
+    assert {item.name for item in place.iterdir()} >= {"reports", "run.yaml"}
+    assert [item.name for item in config.folder.parent.iterdir()] == ["trial"]
+    found = guarantee(config.folder / "release")
+    settings = {"steps": 1500}
+    schema = SCHEMA.replace(patients=160)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.undo()
+        from synthvae.pipeline import override_settings
+        from synthvae.settings import settings_for
+
+        patch.setattr("synthvae.plan.settings_for", settings_for)
+        made = Synthesizer(schema, 1.0, settings=override_settings(schema, 1.0, settings))
+    frame = pd.read_csv("ward.csv")
+    whole = made.fit(frame, lambda *_: None).guarantee
+    assert found == json.loads(whole.model_dump_json())
+    assert Synthesizer.load(config.folder / "release" / "model").sample(10, seed=1) is not None
+
+
+@pytest.mark.slow
+def test_two_processes_at_once_one_works_and_one_is_told(place: Path) -> None:
+    first = start(*FIT)
+    while not (place / "model.unfinished" / "lock").exists():
+        time.sleep(0.01)
+    second = start(*FIT)
+    _, err = second.communicate(timeout=120)
+    assert second.returncode == 8
+    assert err == (
+        "Error: Another process is at work on model; wait until it is done, or choose another "
+        "output.\n"
+    )
+    assert first.communicate(timeout=120) is not None
+    assert first.returncode == 0
+    assert Synthesizer.load(place / "model").guarantee.valid
+    assert not (place / "model.unfinished").exists()
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_keeps_what_was_released(place: Path) -> None:
+    from tests.cli.test_processes import tiny_disk
+
+    words = (*FIT[:-1], "disk/model")
+    with tiny_disk(place / "disk", "256k"):
+        program = start(*words)
+        unfinished = place / "disk" / "model.unfinished"
+        while program.poll() is None and not steps_done(unfinished):
+            time.sleep(0.005)
+        with contextlib.suppress(OSError), (place / "disk" / "filler").open("wb") as filler:
+            while True:
+                filler.write(bytes(1024))
+                filler.flush()
+        _, err = program.communicate(timeout=120)
+        assert program.returncode == 10, err
+        assert "Traceback" not in err
+        assert err.count("Error: ") == 1
+        assert "There is no room left on the disk for" in err
+        assert f"What was released so far is kept in {unfinished}" in err
+        before = steps_done(unfinished)
+        assert before
+        (place / "disk" / "filler").unlink()
+        program = start(*words)
+        _, err = program.communicate(timeout=120)
+        assert program.returncode == 0, err
+        assert f"going on from step {before} of 400" in err
+        assert Synthesizer.load(place / "disk" / "model").guarantee.valid
+        assert not unfinished.exists()

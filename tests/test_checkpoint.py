@@ -1,0 +1,248 @@
+"""Checkpoints that come from anywhere: one clear error each, nothing run, nothing lost."""
+
+import copy
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load, save
+
+from synthvae._checkpoint_file import pack, unpack, unpack_about
+from synthvae.checkpoint import identity, newest_in, spent_at_most, steps_done
+from synthvae.errors import ArtefactError
+from tests.resuming import STEPS, Killed, Moments, all_moments, planned, ward, watched
+
+Change = Callable[[dict[str, Any], dict[str, Any]], object]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of a fit that was killed after two of its steps."""
+    folder = tmp_path_factory.mktemp("kept") / "fit"
+    steps = [i for i, name in enumerate(all_moments(), 1) if name == "before _accumulate"]
+    with pytest.raises(Killed), watched(Moments(steps[2])):
+        copy.copy(planned()).fit(ward(), lambda *_: None, folder)
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+@pytest.fixture
+def folder(kept: dict[str, bytes], tmp_path: Path) -> Path:
+    for name, content in kept.items():
+        (tmp_path / name).write_bytes(content)
+    return tmp_path
+
+
+def newest(folder: Path) -> Path:
+    found = newest_in(folder)
+    assert found is not None
+    return found[1]
+
+
+def refuse(folder: Path, message: str) -> None:
+    before = {file.name: file.lstat().st_size for file in folder.iterdir()}
+    with pytest.raises(ArtefactError, match=message), watched(Moments()):
+        copy.copy(planned()).fit(ward(), lambda *_: None, folder)
+    assert {file.name: file.lstat().st_size for file in folder.iterdir()} == before
+
+
+def go_on(folder: Path) -> None:
+    with watched(Moments()):
+        copy.copy(planned()).fit(ward(), lambda *_: None, folder)
+
+
+def cut(size: int) -> Callable[[Path], object]:
+    return lambda file: file.write_bytes(file.read_bytes()[:size])
+
+
+def swap(old: bytes, new: bytes) -> Callable[[Path], object]:
+    def change(file: Path) -> None:
+        content = file.read_bytes()
+        assert old in content
+        file.write_bytes(content.replace(old, new))
+
+    return change
+
+
+def flip_last(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(bytes(content))
+
+
+def make_link(file: Path) -> None:
+    file.rename(file.with_name("elsewhere"))
+    file.symlink_to("elsewhere")
+
+
+def make_pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)  # would wait for a writer for ever
+
+
+def header(text: str) -> Callable[[Path], object]:
+    content = text.encode()
+    return lambda file: file.write_bytes(len(content).to_bytes(8, "little") + content)
+
+
+FILES: list[tuple[str, Callable[[Path], object]]] = [
+    ("it is cut short or was altered", cut(0)),
+    ("it is cut short or was altered", cut(5)),
+    ("it is cut short or was altered", cut(900)),
+    ("it is cut short or was altered .*[Ii]ncomplete", cut(-8)),
+    ("its arrays are not those that it was written with", flip_last),
+    ("its header was altered", swap(b'\\"step\\": 2', b'\\"step\\": 1')),
+    ("its header was altered", swap(b'\\"epsilon\\": 2.0', b'\\"epsilon\\": 9.0')),
+    (r"\.\./model/decoder\.bias does not hold", swap(b"training/model", b"../../../model")),
+    ("it is no ordinary file", make_link),
+    ("it is no ordinary file", make_pipe),
+    ("its header is cut short or was altered", header("[" * 100_000)),
+    ("its header is cut short or was altered", header("{}")),
+    ("its header is cut short or was altered", header('{"__metadata__": 3}')),
+    ("its header is cut short or was altered", header("\xff")),
+]
+
+
+@pytest.mark.parametrize(("message", "change"), FILES)
+def test_a_file_that_was_changed(
+    folder: Path, message: str, change: Callable[[Path], object]
+) -> None:
+    change(newest(folder))
+    refuse(folder, message)
+
+
+def reseal(file: Path, change: Change) -> None:
+    """Alter a checkpoint as somebody would who also mends its checksums."""
+    content = file.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    about = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["about"])
+    arrays = load(content)
+    change(about, arrays)
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    about["arrays_sha256"] = digest.hexdigest()
+    text = json.dumps(about)
+    sealed = {"about": text, "about_sha256": hashlib.sha256(text.encode()).hexdigest()}
+    file.write_bytes(save(arrays, metadata=sealed))
+
+
+def about(name: str, value: Any) -> Change:
+    return lambda found, _: found.__setitem__(name, value)
+
+
+def array(name: str, value: Any) -> Change:
+    return lambda _, arrays: arrays.__setitem__(name, value)
+
+
+def scaled(name: str, factor: float) -> Change:
+    def change(_: dict[str, Any], arrays: dict[str, Any]) -> None:
+        arrays[name] = (arrays[name] * factor).astype(arrays[name].dtype)
+
+    return change
+
+
+def without(name: str) -> Change:
+    return lambda _, arrays: arrays.pop(name)
+
+
+CHANGES: list[tuple[str, Change]] = [
+    ("it is no synthvae checkpoint", about("format", "synthvae model")),
+    ("has version 2, this synthvae reads 1: go on with the synthvae", about("version", 2)),
+    ("has version True", about("version", True)),
+    ("its header does not say what it is of", about("identity", [])),
+    ("its header is cut short", lambda found, _: found.pop("identity")),
+    ("'step' is not in it", lambda found, _: found.pop("step")),
+    ("step is -1, which is none of 4", about("step", -1)),
+    ("step is 5, which is none of 4", about("step", STEPS + 1)),
+    ("step is '2'", about("step", "2")),
+    ("does not fit the settings: average/", about("step", 0)),
+    ("patients is 41, which is not the fit's number", about("patients", 41)),
+    ("patients is '40'", about("patients", "40")),
+    ("it holds '../../evil', which no checkpoint does", array("../../evil", np.zeros(3))),
+    ("it holds 'rows', which no checkpoint does", array("rows", np.zeros((120, 3)))),
+    ("does not fit the settings: evil", array("training/evil", np.zeros(3, np.float32))),
+    (
+        "does not fit the settings: model/encoder.bias",
+        array("training/model/encoder.bias", np.zeros(10**6, np.float32)),
+    ),
+    (
+        "training/average/encoder.bias does not hold finite float32",
+        scaled("training/average/encoder.bias", float("nan")),
+    ),
+    (
+        "training/first/encoder.bias does not hold",
+        array("training/first/encoder.bias", np.zeros(4)),
+    ),
+    ("second/encoder.bias holds squares below 0", scaled("training/second/encoder.bias", -1.0)),
+    ("'columns/1/mass' is not in it", without("columns/1/mass")),
+    ("anchor of column 'sex' does not fit", scaled("columns/0/mass", -1.0)),
+    ("'pairs/values' is not in it", without("pairs/values")),
+    ("the moments of pairs do not fit the schema", array("pairs/noise", np.zeros((2, 2)))),
+    ("the moments of pairs have no noise", scaled("pairs/noise", 0.0)),
+    ("row_shares goes with patientKey", without("row_shares")),
+    ("row_shares are no shares", array("row_shares", np.array([2.0, -1.0]))),
+]
+
+
+@pytest.mark.parametrize(("message", "change"), CHANGES)
+def test_a_checkpoint_that_was_changed_together_with_its_checksums(
+    folder: Path, message: str, change: Change
+) -> None:
+    reseal(newest(folder), change)
+    refuse(folder, message)
+
+
+def test_moments_that_are_not_of_pairs_are_refused(folder: Path) -> None:
+    def shift(_: dict[str, Any], arrays: dict[str, Any]) -> None:
+        arrays["pairs/values"] = arrays["pairs/values"] + np.triu(
+            np.ones_like(arrays["pairs/values"])
+        )
+
+    reseal(newest(folder), shift)
+    refuse(folder, "the moments of pairs are none")
+
+
+def test_after_a_damaged_one_the_one_before_it_serves(folder: Path) -> None:
+    flip_last(newest(folder))
+    refuse(folder, "Remove it to go on from the one before it")
+    newest(folder).unlink()
+    assert steps_done(folder) == 1
+    go_on(folder)
+    assert steps_done(folder) == STEPS
+
+
+def test_a_file_too_large_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synthvae._checkpoint_file.LARGEST_BYTES", 1000)
+    refuse(folder, "larger than 2 GB, which no checkpoint is")
+
+
+def test_other_files_in_the_folder_are_left_alone(folder: Path) -> None:
+    for name in ("checkpoint-1.safetensors", "checkpoint-000099.safetensors.bak", "mine.txt"):
+        (folder / name).write_text("precious")
+    go_on(folder)
+    assert (folder / "mine.txt").read_text() == "precious"
+    assert (folder / "checkpoint-1.safetensors").read_text() == "precious"
+
+
+def test_what_was_spent_is_said_even_of_a_damaged_one(folder: Path, tmp_path: Path) -> None:
+    assert spent_at_most(folder) == "at most epsilon 2 at delta 1e-05"
+    cut(100)(newest(folder))
+    assert "no longer known" in str(spent_at_most(folder))
+    assert steps_done(folder) is None
+    assert spent_at_most(tmp_path / "nowhere") is None
+
+
+def test_what_is_packed_is_what_is_unpacked(folder: Path) -> None:
+    plan = planned()._plan
+    assert plan is not None
+    file = newest(folder)
+    about, arrays = unpack_about(file), load(file.read_bytes())
+    file.write_bytes(pack(unpack(file, plan), identity(plan, False)))
+    assert unpack_about(file) == about  # with the checksum of the arrays
+    assert load(file.read_bytes()).keys() == arrays.keys()
