@@ -6,6 +6,7 @@ would waste about a quarter of the budget.
 """
 
 import math
+from typing import Any
 
 from scipy.optimize import brentq
 from scipy.stats import norm
@@ -14,6 +15,8 @@ from synthvae.errors import BudgetError
 from synthvae.privacy.guarantee import GaussianStage, TrainingStage
 
 ACCOUNTANT = "privacy loss distributions (dp-accounting), pessimistic estimate"
+# Below these the accountant's arithmetic gives out, and nothing but noise would be left anyway.
+SMALLEST_EPSILON, SMALLEST_DELTA = 1e-3, 1e-12
 Stage = GaussianStage | TrainingStage
 
 
@@ -47,6 +50,12 @@ def compose(stages: tuple[Stage, ...], delta: float, interval: float = 1e-4) -> 
         Width of the grid on which privacy losses are discretised; finer is tighter and slower,
         and the result is an upper bound at any width.
     """
+    total = losses(stages, interval)
+    return 0.0 if total is None else float(total.get_epsilon_for_delta(delta))
+
+
+def losses(stages: tuple[Stage, ...], interval: float) -> Any:
+    """Return dp-accounting's privacy loss distribution of all stages; None where there are none."""
     from dp_accounting.pld import privacy_loss_distribution as pld
 
     total = None
@@ -64,7 +73,7 @@ def compose(stages: tuple[Stage, ...], delta: float, interval: float = 1e-4) -> 
                 value_discretization_interval=interval,
             ).self_compose(stage.steps)
         total = part if total is None else total.compose(part)
-    return 0.0 if total is None else float(total.get_epsilon_for_delta(delta))
+    return total
 
 
 def calibrate_training(

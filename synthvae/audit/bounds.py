@@ -1,0 +1,251 @@
+"""Lower bounds on epsilon from how often an observer errs, and the ceilings that trials allow.
+
+Every bound here is an exact test turned round: it is the largest claim that the counts of errors
+refute at the stated level. A threshold is either fixed beforehand or chosen on other trials than
+those that are counted.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.stats import beta, binom, norm
+
+from synthvae.privacy.accounting import (
+    Stage,
+    compose,
+    default_interval,
+    gaussian_mu,
+    losses,
+)
+from synthvae.privacy.guarantee import GaussianStage
+
+LARGEST = 200.0  # epsilon, beyond which nothing is looked for
+SCALES = (8.0, 4.0, 2.5, 1.8, 1.5, 1.3, 1.15, 1.0, 0.85, 0.7, 0.5)  # of noise, from much to little
+TAILS = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 1e-3, 1e-4)
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How often an observer was wrong: false alarms without the record, misses with it."""
+
+    false_alarms: int
+    without: int
+    misses: int
+    with_record: int
+
+    @classmethod
+    def none(cls, without: int, with_record: int) -> "Errors":
+        """Return those of an observer who is always right."""
+        return cls(0, without, 0, with_record)
+
+    @classmethod
+    def at(cls, threshold: float, without: Floats, with_record: Floats) -> "Errors":
+        """Return those of calling the record present where a score is above the threshold."""
+        return cls(
+            int((without > threshold).sum()),
+            len(without),
+            int((with_record <= threshold).sum()),
+            len(with_record),
+        )
+
+    def upper(self, level: float) -> tuple[float, float]:
+        """Return upper limits of both rates, which hold together but for a probability of `level`."""
+        return (
+            upper_limit(self.false_alarms, self.without, level / 2),
+            upper_limit(self.misses, self.with_record, level / 2),
+        )
+
+
+def upper_limit(events: int, trials: int, level: float) -> float:
+    """Return the exact upper limit of a probability (Clopper and Pearson 1934, Biometrika 26).
+
+    Examples
+    --------
+    >>> round(upper_limit(0, 1000, 0.025), 6)
+    0.003682
+    """
+    return 1.0 if events >= trials else float(beta.ppf(1 - level, events + 1, trials - events))
+
+
+def plain_epsilon(errors: Errors, delta: float, level: float) -> float:
+    """Return the largest epsilon that is refuted at a delta, whatever the mechanism.
+
+    A test with false-positive rate a and false-negative rate b shows epsilon >= log((1 - delta - b) / a)
+    and the same with a and b exchanged (Kairouz, Oh and Viswanath 2015, Theorem 2.1), at the upper
+    limits of both rates.
+
+    Examples
+    --------
+    With 1,000 trials of each world and no error, no more than 5.6 can be shown at 95 %:
+
+    >>> round(plain_epsilon(Errors.none(1000, 1000), 0.0, 0.05), 2)
+    5.6
+    """
+    first, second = errors.upper(level)
+    found = 0.0
+    for one, other in ((first, second), (second, first)):
+        if 1 - delta - other > one:
+            found = max(found, math.log((1 - delta - other) / one))
+    return found
+
+
+def gaussian_lower(errors: Errors, level: float) -> float:
+    """Return the largest mu for which mu-Gaussian differential privacy is refuted.
+
+    mu = Phi^-1(1 - a) - Phi^-1(b) at the upper limits of both rates (Nasr et al. 2023, "Tight Auditing
+    of Differentially Private Machine Learning", section 5.2, equation 6).
+    """
+    first, second = errors.upper(level)
+    return max(0.0, float(norm.isf(first) - norm.ppf(second)))
+
+
+def gaussian_epsilon(mu: float, delta: float) -> float:
+    """Return the epsilon of mu-Gaussian differential privacy at a delta.
+
+    Dong, Roth and Su 2022, "Gaussian Differential Privacy", Corollary 2.13; the inverse of
+    `gaussian_mu`.
+    """
+    if mu <= 0 or 2 * norm.cdf(mu / 2) - 1 <= delta:
+        return 0.0
+    if gaussian_mu(LARGEST, delta) <= mu:
+        return LARGEST
+    if gaussian_mu(1e-6, delta) >= mu:
+        return 0.0
+    return float(brentq(lambda epsilon: gaussian_mu(epsilon, delta) - mu, 1e-6, LARGEST, xtol=1e-9))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What some stages promise together, as a trade-off of errors that can be refuted.
+
+    Where everything is Gaussian with everybody taking part, the trade-off is that of one number mu,
+    and bounds are exact. With Poisson sampling it is that of the accountant's privacy loss
+    distribution (Nasr et al. 2023, section 5.3), on a grid of noise scales, pessimistic throughout.
+    """
+
+    stages: tuple[Stage, ...]
+    delta: float
+
+    @cached_property
+    def mu(self) -> float | None:
+        """The mu of the stages together; None where patients are sampled."""
+        total = 0.0
+        for stage in self.stages:
+            if isinstance(stage, GaussianStage):
+                total += sum(1 / noise**2 for noise in stage.noise_multipliers)
+            elif stage.sampling_rate == 1:
+                total += stage.steps / stage.noise_multiplier**2
+            else:
+                return None
+        return math.sqrt(total)
+
+    @cached_property
+    def epsilon(self) -> float:
+        """The epsilon that is claimed at delta."""
+        if self.mu is not None:
+            return gaussian_epsilon(self.mu, self.delta)
+        # As the guarantee of a fit composes it, on a finer grid where epsilon is small.
+        return compose(self.stages, self.delta, 1e-3)
+
+    def lower(self, errors: Errors, level: float) -> float:
+        """Return the largest epsilon, of these stages with more or less noise, that is refuted."""
+        if self.mu is not None:
+            return gaussian_epsilon(gaussian_lower(errors, level), self.delta)
+        rates = errors.upper(level)
+        found = 0.0
+        for epsilon, trade_off in self._family:
+            if not _refutes(rates, trade_off):
+                break
+            found = epsilon
+        return found
+
+    def refuted_by(self, errors: Errors, level: float) -> bool:
+        """Return whether the claim itself does not hold."""
+        if self.mu is not None:
+            # Beyond what rounding may do to a claim that is met exactly.
+            return gaussian_lower(errors, level) > self.mu * (1 + 1e-9)
+        return _refutes(errors.upper(level), self._own[1])
+
+    @cached_property
+    def _family(self) -> tuple[tuple[float, Floats], ...]:
+        """Epsilon and trade-off of the stages with their noise scaled, from much noise to little."""
+        return tuple(self._scaled(scale) for scale in SCALES)
+
+    @cached_property
+    def _own(self) -> tuple[float, Floats]:
+        return self._scaled(1.0)
+
+    def _scaled(self, scale: float) -> tuple[float, Floats]:
+        """Return epsilon at delta, and the trade-off, of the stages with their noise scaled."""
+        stages = tuple(_with_noise(stage, scale) for stage in self.stages)
+        # A grid as fine as the epsilon needs: the claim's, whatever the scale.
+        distribution = losses(stages, 10 * default_interval(self.epsilon))
+        pairs = [(distribution.get_epsilon_for_delta(delta), delta) for delta in TAILS]
+        epsilon = self.epsilon if scale == 1 else distribution.get_epsilon_for_delta(self.delta)
+        return float(epsilon), np.array(pairs)
+
+
+def _with_noise(stage: Stage, scale: float) -> Stage:
+    if isinstance(stage, GaussianStage):
+        noises = tuple(scale * noise for noise in stage.noise_multipliers)
+        return stage.model_copy(update={"noise_multipliers": noises})
+    return stage.model_copy(update={"noise_multiplier": scale * stage.noise_multiplier})
+
+
+def _refutes(rates: tuple[float, float], trade_off: Floats) -> bool:
+    first, second = rates
+    factors = np.exp(np.minimum(trade_off[:, 0], LARGEST))
+    return any(
+        bool((1 - other > factors * one + trade_off[:, 1]).any())
+        for one, other in ((first, second), (second, first))
+    )
+
+
+def one_run_p_value(
+    canaries: int, guesses: int, correct: int, epsilon: float, delta: float
+) -> float:
+    """Return how likely so many correct guesses are, at most, under (epsilon, delta).
+
+    Each canary takes part by the toss of a fair coin, in one training run; the observer abstains
+    on all but `guesses` of them (Steinke, Nasr and Jagielski 2023, "Privacy Auditing with One (1)
+    Training Run", Theorem 5.2 and Corollary 5.4).
+    """
+    accuracy = 1 / (1 + math.exp(-epsilon))
+    tail = float(binom.sf(correct - 1, guesses, accuracy))
+    if delta == 0 or correct == 0:
+        return min(1.0, tail)
+    # P[correct - i <= Binomial < correct] / i, at its largest over i
+    below = np.cumsum(binom.pmf(np.arange(correct - 1, -1, -1), guesses, accuracy))
+    steepest = float((below / np.arange(1, correct + 1)).max())
+    return min(1.0, tail + 2 * canaries * delta * steepest)
+
+
+def one_run_epsilon(canaries: int, guesses: int, correct: int, delta: float, level: float) -> float:
+    """Return the largest epsilon that so many correct guesses refute.
+
+    Examples
+    --------
+    The paper's own example (appendix D): 75 of 100 guesses about 1,000 canaries, delta 1e-4.
+
+    >>> round(one_run_epsilon(1000, 100, 75, 1e-4, 0.05), 3)
+    0.673
+    """
+
+    def refutes(epsilon: float) -> bool:
+        return one_run_p_value(canaries, guesses, correct, epsilon, delta) < level
+
+    low, high = 0.0, 1.0
+    if not refutes(low):
+        return 0.0
+    while refutes(high) and high < LARGEST:
+        low, high = high, 2 * high
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if refutes(middle) else (low, middle)
+    return low

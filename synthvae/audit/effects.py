@@ -1,0 +1,133 @@
+"""What a record does to each release, by the code under audit itself.
+
+A release is a known part that does not depend on the record, the record's effect if it is there, and
+noise. Here both parts are found: of counts by hand, of moments and gradients by giving the very same
+code a table of the one record alone.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import synthvae.anchors.pairs as pairs_module
+from synthvae.anchors.pairs import PairQuery
+from synthvae.audit.watching import Batch, NoisyCounts, Step, Training, recording_counts
+from synthvae.model.ghost import GhostClippedModule
+from synthvae.model.layout import Layout
+from synthvae.model.training import kl_weight
+from synthvae.model.vae import AnchoredVAE
+from synthvae.privacy.stream import RandomStream
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+def moment_effect(
+    layout: Layout, taper: float, features: Floats, rows_per_patient: int
+) -> tuple[Floats, float]:
+    """Return what a patient adds to the released moments, and the claimed bound on its norm.
+
+    Parameters
+    ----------
+    features
+        Of the patient's rows, shape (rows, features).
+    """
+    query = PairQuery.build(
+        layout.owner, layout.order, taper, rows_per_patient, layout.settings.pair_bound
+    )
+    rows = np.full((1, rows_per_patient), -1, np.int64)
+    rows[0, : len(features)] = np.arange(len(features))
+    found: list[NoisyCounts] = []
+    with recording_counts(pairs_module, found):
+        query.release(features, rows, 1.0, RandomStream())
+    return found[0].exact.astype(float), float(query.sensitivity)
+
+
+@dataclass
+class Replay:
+    """The model of one training, to be set to the weights of any of its steps."""
+
+    training: Training
+
+    def __post_init__(self) -> None:
+        self.model = AnchoredVAE(self.training.layout)
+        with torch.no_grad():
+            for name in ("weight", "bias"):
+                value = torch.from_numpy(self.training.couplings[f"earlier.{name}"])
+                getattr(self.model.earlier, name).copy_(value)
+        self._clipped = GhostClippedModule(self.model, self.training.stage.clip_norm)
+        named = self.model.named_parameters()
+        self.names = [name for name, weight in named if weight.requires_grad]
+        self._weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+
+    def at(self, number: int) -> Step:
+        """Set the weights to those before a step and return it."""
+        step = self.training.steps[number]
+        with torch.no_grad():
+            for weight, then in zip(self._weights, step.weights, strict=True):
+                weight.copy_(then)
+        return step
+
+    def clipped_sum(self, batch: Batch, number: int) -> list[Floats]:
+        """Return the sum of the batch's clipped gradients at the present weights, one array a weight."""
+        if not len(batch.features):
+            return [np.zeros(weight.shape) for weight in self._weights]
+        beta = self.training.steps[number].kl_weight
+        if beta is None:
+            settings = self.training.layout.settings
+            steps = self.training.stage.steps
+            beta = kl_weight(settings.kl_weight, settings.kl_warmup, number, steps)
+        losses: Tensor = self._clipped(batch.features, batch.latent, beta, batch.present)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Full backward hook is firing")
+            losses.sum().backward()  # type: ignore[no-untyped-call]
+        self._clipped.sum_clipped()
+        found = []
+        for weight in self._weights:
+            assert weight.grad is not None
+            found.append(weight.grad.double().numpy().copy())
+            weight.grad = None
+        return found
+
+    def close(self) -> None:
+        """Take Opacus's hooks off the model."""
+        self._clipped.remove_hooks()
+
+
+def batch_of(features: Floats, latent: Tensor, rows_per_patient: int) -> Batch:
+    """Return a batch of one patient with as many rows as may be, all of the same features.
+
+    Parameters
+    ----------
+    features
+        Shape (features,).
+    latent
+        Shape (1, latent).
+    """
+    row = torch.tensor(features, dtype=torch.float32)
+    if rows_per_patient == 1:
+        return Batch(row[None], latent, None)
+    rows = row.expand(1, rows_per_patient, -1)
+    return Batch(rows, latent, torch.ones(1, rows_per_patient))
+
+
+def split_batches(step: Step, features: Floats) -> tuple[list[Batch], Tensor | None]:
+    """Return a step's batches without the patient of such features, and that patient's latent draw.
+
+    The draw is None where the patient did not take part.
+    """
+    wanted = torch.tensor(features, dtype=torch.float32)
+    rest, latent = [], None
+    for batch in step.batches:
+        first = batch.features if batch.present is None else batch.features[:, 0]
+        theirs = (first == wanted).all(-1)
+        if bool(theirs.any()):
+            latent = batch.latent[theirs][:1]
+        others = ~theirs
+        present = None if batch.present is None else batch.present[others]
+        rest.append(Batch(batch.features[others], batch.latent[others], present))
+    return rest, latent

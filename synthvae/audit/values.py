@@ -1,0 +1,121 @@
+"""What an audit finds, as plain values: what was claimed, what was shown, and what could be."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from synthvae._files import whole_file
+
+Kind = Literal["two-worlds-white", "two-worlds-black", "one-run"]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Component(_Value):
+    """What one score shows about one part of what leaves.
+
+    Attributes
+    ----------
+    claimed
+        Epsilon that the account gives this part, at the audit's delta.
+    lower
+        Lower bound on its epsilon; refutes the claim where it is larger.
+    ceiling
+        What so many trials could show at most, with an observer who never errs.
+    confidence
+        Of this bound alone; those of all components hold together at the audit's.
+    false_alarms, misses
+        Errors of the observer, of `trials` without the record and with it. In one run, `misses` are
+        wrong guesses and there are no false alarms.
+    """
+
+    name: str
+    sees: str
+    claimed: float
+    lower: float
+    ceiling: float
+    confidence: float
+    method: str
+    threshold: str
+    false_alarms: int
+    misses: int
+    trials: tuple[int, int]
+    violated: bool
+
+
+class Check(_Value):
+    """Something that must hold in every fit, whatever chance does."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+class AuditResult(_Value):
+    """One audit: a lower bound on epsilon beside the claim and beside what could have been shown.
+
+    `lower` and `ceiling` are those of the first component, which looks at everything together.
+    """
+
+    version: int = 1
+    kind: Kind
+    threat_model: str
+    claimed: float
+    delta: float
+    confidence: float
+    lower: float
+    ceiling: float
+    patients: int
+    sampling_rate: float
+    steps: int
+    trials: tuple[int, int]
+    trials_asked: int
+    interrupted: bool
+    components: tuple[Component, ...]
+    checks: tuple[Check, ...]
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing refutes a claim and every check holds."""
+        return not self.violations
+
+    @property
+    def violations(self) -> tuple[str, ...]:
+        """What refutes a claim, in words."""
+        found = [
+            f"{one.name}: at least {one.lower:.3g} is shown, {one.claimed:.3g} is claimed"
+            for one in self.components
+            if one.violated
+        ]
+        return (*found, *(f"{one.name}: {one.detail}" for one in self.checks if not one.passed))
+
+    def component(self, name: str) -> Component:
+        """Return the component of a name."""
+        return next(one for one in self.components if one.name == name)
+
+
+class Audit(_Value):
+    """Several audits of one configuration."""
+
+    version: int = 1
+    subject: str
+    results: tuple[AuditResult, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether all of them passed."""
+        return all(result.passed for result in self.results)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether one of them was stopped before its last trial."""
+        return any(result.interrupted for result in self.results)
+
+    def save(self, path: Path) -> None:
+        """Write the audit as JSON."""
+        with whole_file(path) as draft:
+            draft.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,148 @@
+"""Audits in two worlds: what is sound passes, what is broken on purpose is caught."""
+
+import numpy as np
+import pytest
+
+from synthvae.audit import AuditResult, Case, audit_worlds, tiny_case
+from synthvae.audit import trials as trials_module
+from synthvae.audit.scores import choose_threshold
+from synthvae.audit.watching import replaced, watching
+from synthvae.errors import ConfigError
+from synthvae.model import training as training_module
+from synthvae.privacy.stream import RandomStream
+from synthvae.table import encode
+from tests.simulated import CLINIC, VISITS, quick
+
+
+def test_neighbours_differ_in_one_patient_and_in_every_column() -> None:
+    case = Case(CLINIC, quick(CLINIC, 1.0), 1.0, patients=3)
+    without, with_record = (encode(case.table(world), CLINIC) for world in (False, True))
+    assert (with_record[:3] == without).all()
+    assert (with_record[3] == case.record).all()
+    assert (case.record != case.usual).all()
+    many = Case(VISITS, quick(VISITS, 1.0), 1.0, patients=2).table(True)
+    assert many["patient"].value_counts().tolist() == [3, 1, 1]
+
+
+def test_a_threshold_parts_what_can_be_parted_whichever_way_round() -> None:
+    low, high = np.arange(10.0), np.arange(10.0) + 20
+    assert choose_threshold(low, high) == (1.0, 14.5)
+    assert choose_threshold(high, low) == (-1.0, -14.5)
+
+
+def test_watching_a_fit_changes_nothing_and_sees_every_release() -> None:
+    case = tiny_case(4.0, 12, steps=3)
+    table = case.table(True)
+    from synthvae import Synthesizer
+
+    def fitted() -> Synthesizer:
+        made = Synthesizer(case.schema, 4.0, settings=case.settings, test_seed=1)
+        return made.fit(table)
+
+    plain = fitted().state().weights
+    with watching() as seen:
+        watched = fitted().state().weights
+    assert all((plain[name] == watched[name]).all() for name in plain)
+    assert (len(seen.columns), len(seen.pairs), len(seen.trainings)) == (2, 1, 1)
+    assert len(seen.trainings[0].steps) == 3
+    assert [len(step.batches[0].features) for step in seen.trainings[0].steps] == [13, 13, 13]
+
+
+def test_a_small_audit_is_consistent_and_says_what_it_could_have_shown() -> None:
+    result = audit_worlds(tiny_case(4.0), 12)
+    assert result.passed
+    assert result.lower <= result.claimed == pytest.approx(4.0, abs=0.01)
+    assert result.ceiling > result.claimed
+    assert result.trials == (12, 12)
+    assert {one.name for one in result.components} >= {"everything", "counts", "pairs", "training"}
+    assert sum(1 - one.confidence for one in result.components) == pytest.approx(0.05)
+    again = AuditResult.model_validate_json(result.model_dump_json())
+    assert again == result
+
+
+def test_noise_that_misses_one_layer_is_seen() -> None:
+    original = training_module.StreamNoiseOptimizer.add_noise
+
+    def leaky(self: training_module.StreamNoiseOptimizer) -> None:
+        original(self)
+        weight = self.params[2]
+        weight.grad = weight.summed_grad / self._stage.expected_batch
+
+    with replaced(training_module.StreamNoiseOptimizer, "add_noise", leaky):
+        result = audit_worlds(tiny_case(1.0), 20)
+    assert result.component("training: posterior.weight").violated
+    assert any("draws of the noise of training: posterior.weight" in w for w in result.violations)
+
+
+def test_a_fixed_seed_is_seen() -> None:
+    original = RandomStream.__init__
+
+    def fixed(self: RandomStream, test_seed: int | None = None) -> None:
+        original(self, 5)
+        self.is_secure = True
+
+    with replaced(RandomStream, "__init__", fixed):
+        result = audit_worlds(tiny_case(4.0), 10)
+    assert any("fresh noise" in words for words in result.violations)
+
+
+def test_an_interrupt_keeps_the_trials_that_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    observe, done = trials_module.observe_fit, []
+
+    def stop_later(*arguments: object) -> object:
+        done.append(1)
+        if len(done) > 21:
+            raise KeyboardInterrupt
+        return observe(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(trials_module, "observe_fit", stop_later)
+    result = audit_worlds(tiny_case(4.0), 50, inside=False)
+    assert result.interrupted
+    assert result.trials == (11, 10)
+    done[:] = [1] * 15
+    with pytest.raises(KeyboardInterrupt):
+        audit_worlds(tiny_case(4.0), 50, inside=False)
+
+
+def test_what_cannot_be_audited_is_refused() -> None:
+    with pytest.raises(ConfigError, match="trials is 3; below 10 nothing can be shown"):
+        audit_worlds(tiny_case(1.0), 3)
+    with pytest.raises(ConfigError, match=r"confidence is 1\.5; it must be at least 0\.5"):
+        audit_worlds(tiny_case(1.0), 10, confidence=1.5)
+    with pytest.raises(ConfigError, match="patients is 0; an audit takes from 1 to"):
+        tiny_case(1.0, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("patients", [2, 50])
+@pytest.mark.parametrize("epsilon", [1.0, 4.0])
+def test_a_hundred_fits_of_each_world_show_no_more_than_is_claimed(
+    epsilon: float, patients: int, inside: bool
+) -> None:
+    result = audit_worlds(tiny_case(epsilon, patients), 100, inside=inside)
+    assert result.passed, result.violations
+    assert result.trials == (100, 100)
+
+
+@pytest.mark.slow
+def test_half_the_noise_is_seen() -> None:
+    original = training_module.StreamNoiseOptimizer.add_noise
+
+    def quiet(self: training_module.StreamNoiseOptimizer) -> None:
+        claimed = self.noise_multiplier
+        self.noise_multiplier = claimed / 2
+        original(self)
+        self.noise_multiplier = claimed
+
+    with replaced(training_module.StreamNoiseOptimizer, "add_noise", quiet):
+        result = audit_worlds(tiny_case(8.0, 50), 120)
+    assert any(words.startswith("training:") for words in result.violations), result.violations
+
+
+@pytest.mark.slow
+def test_the_deep_audit_has_teeth() -> None:
+    """A thousand fits of each world show at least 60 % of an epsilon of 4."""
+    result = audit_worlds(tiny_case(4.0, 50), 1000)
+    assert result.passed, result.violations
+    assert 0.6 * 4.0 <= result.lower <= result.claimed
