@@ -6,11 +6,18 @@ from pydantic import BaseModel, ValidationError
 
 from synthvae._checks import nearest
 
+SHOWN = 12  # findings listed in one error message
+
 
 def brief(item: Any) -> str:
     """Return a value as text, cut short."""
-    text = repr(item)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return shortened(repr(item), 60)
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text of at most so many characters: its middle gives way."""
+    half = (most - 3) // 2
+    return text if len(text) <= most else f"{text[: most - 3 - half]}...{text[len(text) - half :]}"
 
 
 def explain(cause: ValidationError, model: type[BaseModel], value: dict[str, Any]) -> str:
@@ -21,7 +28,7 @@ def explain(cause: ValidationError, model: type[BaseModel], value: dict[str, Any
         if error["type"] == "extra_forbidden":
             word = str(error["loc"][-1])
             known = owner.model_fields if owner else {}
-            sentences.append(f"{where}: unknown key '{word}'{nearest(word, known)}")
+            sentences.append(f"{where}: unknown key {brief(word)}{nearest(word[:100], known)}")
         elif error["type"] == "missing":
             sentences.append(f"{where}: missing")
         else:
@@ -30,8 +37,11 @@ def explain(cause: ValidationError, model: type[BaseModel], value: dict[str, Any
                 message = "must be a mapping of names to values"
             shown = error.get("input")
             got = f" (got {brief(shown)})" if isinstance(shown, str | int | float | bool) else ""
+            message = shortened(message, 300)
             sentences.append(f"{where}: {message}{got}" if where else message)
-    return "; ".join(dict.fromkeys(sentences)) + "."
+    told = list(dict.fromkeys(sentences))
+    more = f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
+    return "; ".join(told[:SHOWN]) + more + "."
 
 
 def _where(
@@ -46,14 +56,14 @@ def _where(
         value = _step(value, part)
         if isinstance(part, int):
             named = value.get("name") if isinstance(value, dict) else None
-            words[-1:] = [f"field {named!r}" if named else f"{words[-1]}[{part}]"]
+            words[-1:] = [f"field {brief(named)}" if named else f"{words[-1]}[{part}]"]
         elif not part.startswith(("function-", "constrained-")) and part not in (
             "float",
             "int",
             "str",
         ):
             words.append(part)
-    return ", ".join(words), owner
+    return ", ".join(shortened(word, 100) for word in words), owner
 
 
 def _model_of(owner: type[BaseModel] | None, key: str) -> type[BaseModel] | None:

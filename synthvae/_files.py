@@ -3,7 +3,9 @@
 import contextlib
 import errno
 import os
+import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,33 @@ from synthvae.errors import OutputExistsError, StorageError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 OTHERS_FIRST = (errno.EEXIST, errno.ENOTEMPTY)
+DRAFT = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.(partial|replaced)")
+
+
+def read_ordinary(path: Path, most: int) -> bytes:
+    """Return the content of an ordinary file of at most `most` bytes.
+
+    A pipe is not waited for, and a device, which may have no end, is not read.
+
+    Raises
+    ------
+    OSError
+        The file does not exist, cannot be read, is no ordinary file, or is larger.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except ValueError as cause:  # a NUL byte in the name
+        raise OSError(errno.EINVAL, str(cause)) from None
+    with os.fdopen(handle, "rb") as file:
+        about = os.fstat(handle)
+        if stat.S_ISDIR(about.st_mode):
+            raise OSError(errno.EISDIR, "Is a directory")
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "it is no ordinary file")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most / 10**6:,.0f} MB")
+    return content
 
 
 @contextlib.contextmanager
@@ -158,6 +187,34 @@ def whole_folder(path: Path, force: bool = False) -> Iterator[Path]:
             shutil.rmtree(draft, ignore_errors=True)
 
 
+def clean_drafts(folder: Path, name: str | None = None) -> None:
+    """Remove what writers that were killed left in a folder, and put back what they had moved.
+
+    Call it while nobody else can be writing there.
+
+    Parameters
+    ----------
+    name
+        Of the file or folder that they wrote; None for all.
+    """
+    if not folder.is_dir():
+        return
+    for item in sorted(folder.iterdir()):
+        match = DRAFT.fullmatch(item.name)
+        if match is None or name not in (None, match[1]):
+            continue
+        if match[2] == "replaced" and not (folder / match[1]).exists():
+            item.rename(folder / match[1])
+        else:
+            _remove(item)
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder, where there is none, that nobody but its owner may enter."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
+
+
 def free_name(path: Path) -> Path:
     """Return the first of `path-2`, `path-3`, ... that does not exist."""
     number = 2
@@ -209,3 +266,14 @@ def _umask() -> int:
 def _sync(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Have a folder's list of names on the disk, where the system can do that."""
+    if os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -4,6 +4,8 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 
+from synthvae._terminal import printable
+
 Progress = Callable[[str, float], None]
 
 
@@ -47,7 +49,7 @@ def console_progress() -> Iterator[Progress]:
     from rich.progress import Progress as Bars
 
     bars = Bars(
-        TextColumn("{task.description:<48}"),
+        TextColumn("{task.description:<48}", markup=False),  # names of columns are no markup
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
@@ -58,6 +60,7 @@ def console_progress() -> Iterator[Progress]:
     tasks: dict[str, TaskID] = {}
 
     def show(what: str, done: float) -> None:
+        what = printable(what)
         work = what.partition(": ")[0]
         if work not in tasks:
             tasks[work] = bars.add_task(what, total=1.0)

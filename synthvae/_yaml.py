@@ -12,13 +12,19 @@ from typing import Any
 
 import yaml
 
+from synthvae._explain import brief, shortened
+from synthvae._files import read_ordinary
 from synthvae.errors import SynthvaeError
 
 MAX_BYTES = 10_000_000
+MOST_VALUES = 250_000  # of one YAML file; more would take minutes to read
+PLAIN_TAGS = (None, "!", "tag:yaml.org,2002:str")
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML with the plain words of YAML 1.2, without aliases and duplicate keys."""
+    """Safe YAML with the plain words of YAML 1.2, without aliases, tags and duplicate keys."""
+
+    _values = 0
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
@@ -28,7 +34,7 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(key, Hashable):
                 raise yaml.YAMLError(f"a key must be a word (line {line})")
             if key in seen:
-                raise yaml.YAMLError(f"the key {key!r} stands twice (line {line})")
+                raise yaml.YAMLError(f"the key {brief(key)} stands twice (line {line})")
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -36,6 +42,14 @@ class _Loader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             line = self.line + 1
             raise yaml.YAMLError(f"aliases (*name) are not allowed (line {line})")
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        tag = getattr(event, "tag", None)
+        if tag not in PLAIN_TAGS:
+            line = self.line + 1
+            raise yaml.YAMLError(f"tags ({brief(tag)}) are not allowed (line {line})")
+        self._values += 1
+        if self._values > MOST_VALUES:
+            raise yaml.YAMLError(f"it holds more than {MOST_VALUES:,} words")
         return super().compose_node(parent, index)
 
 
@@ -103,38 +117,61 @@ def read_mapping(path: Path, error: type[SynthvaeError], what: str) -> dict[str,
         The mapping, with plain Python values.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise error(f"The {what} file {path} is larger than {MAX_BYTES // 10**6} MB.")
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_ordinary(path, MAX_BYTES).decode("utf-8-sig")
     except FileNotFoundError:
         raise error(f"There is no {what} file {path}.") from None
     except UnicodeDecodeError as cause:
         raise error(
             f"The {what} file {path} is not UTF-8 text (byte {cause.start}); save it as UTF-8."
         ) from cause
-    except (OSError, ValueError) as cause:
-        reason = getattr(cause, "strerror", None) or cause
-        raise error(f"The {what} file {path} cannot be read: {reason}.") from cause
+    except OSError as cause:
+        raise error(f"The {what} file {path} cannot be read: {cause.strerror}.") from cause
     try:
         if path.suffix.lower() == ".json":
             value = json.loads(text, object_pairs_hook=_without_twins)
         else:
             value = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as cause:
-        reason = " ".join(str(cause).split())
+        _refuse_half_characters(value)
+    except RecursionError as cause:
+        reason = "its lists and mappings are nested too deeply"
+        raise error(f"The {what} file {path} is not valid: {reason}.") from cause
+    except (yaml.YAMLError, ValueError) as cause:
+        reason = shortened(" ".join(_without_excerpt(cause).split()), 300)
         raise error(f"The {what} file {path} is not valid: {reason}.") from cause
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise error(f"The {what} file {path} must hold a mapping of names to values.")
     return value
 
 
+def _without_excerpt(cause: Exception) -> str:
+    """Return what is wrong and where, without the lines around it: the file may be another's."""
+    if not isinstance(cause, yaml.MarkedYAMLError) or cause.problem_mark is None:
+        return str(cause)
+    return f"{cause.problem} (line {cause.problem_mark.line + 1})"
+
+
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for key, item in pairs:
         if key in value:
-            raise ValueError(f"the key {key!r} stands twice")
+            raise ValueError(f"the key {brief(key)} stands twice")
         value[key] = item
     return value
+
+
+def _refuse_half_characters(value: Any) -> None:
+    """Raise `ValueError` for an escaped half of a character (a surrogate), which no file can hold."""
+    if isinstance(value, str):
+        half = re.search("[\ud800-\udfff]", value)
+        if half is not None:
+            raise ValueError(f"{half.group()!r} is half a character; write the whole one")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_half_characters(key)
+            _refuse_half_characters(item)
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_half_characters(item)
 
 
 def write_yaml(value: dict[str, Any]) -> str:

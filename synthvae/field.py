@@ -1,6 +1,7 @@
 """One column of a schema: its type, what its values may be, and its lattice or categories."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
@@ -27,6 +28,8 @@ FALSE_WORDS = ("false", "False", "FALSE", "0")
 OTHER = "other"
 
 
+LONGEST_NAME = 1000
+LONGEST_FORMAT = 100
 LARGEST = 1e15  # beyond, neighbouring whole numbers are no longer told apart
 
 
@@ -69,6 +72,8 @@ class Constraints(Frozen):
     def _labels(cls, value: Any) -> Any:
         if value is None or isinstance(value, str):
             return value
+        if not isinstance(value, list | tuple):
+            raise ValueError("enum must be a list of categories")
         return tuple(_label(item) for item in value)
 
     @field_validator("enum")
@@ -79,7 +84,7 @@ class Constraints(Frozen):
                 raise ValueError("enum must name at least one category")
             twice = first_repeated(value)
             if twice is not None:
-                raise ValueError(f"enum names {twice!r} twice")
+                raise ValueError(f"enum names {brief(twice)} twice")
         return value
 
 
@@ -126,6 +131,8 @@ class Field(Frozen):
     def _has_name(cls, value: str) -> str:
         if not value:
             raise ValueError("a field needs a name")
+        if len(value) > LONGEST_NAME:
+            raise ValueError(f"a name of {len(value):,} characters; {LONGEST_NAME} are the most")
         return value
 
     @model_validator(mode="after")
@@ -170,7 +177,7 @@ class Field(Frozen):
             raise ValueError(f"enum goes with string, integer or number, not {self.type}")
         for label in self.constraints.enum:
             if not _is_number(label, whole=self.type == "integer"):
-                raise ValueError(f"category {label!r} is no {self.type}")
+                raise ValueError(f"category {brief(label)} is no {self.type}")
 
     def _check_lattice(self) -> None:
         low, high = self.constraints.minimum, self.constraints.maximum
@@ -184,17 +191,19 @@ class Field(Frozen):
         for bound in (low, high):
             if bound is not None and abs(self.units_of(bound)) > LARGEST:
                 raise ValueError(
-                    f"bound {bound} with {self.places} decimals has too many digits; give fewer"
+                    f"bound {brief(bound)} with {self.places} decimals has too many digits; give fewer"
                 )
         if low is not None and high is not None and self.lattice_size < 1:
             raise ValueError(f"minimum {low} is above maximum {high}")
 
     def _check_format(self) -> None:
+        if len(self.format_) > LONGEST_FORMAT:
+            raise ValueError(f"format {brief(self.format_)} is too long to be a pattern of dates")
         if "%z" in self.format_.lower():
             raise ValueError("format cannot have a time zone; convert the times to one zone")
         try:
             datetime.strptime(datetime(2004, 2, 3, 4, 5, 6).strftime(self.format_), self.format_)
-        except ValueError as cause:
+        except (ValueError, re.error) as cause:  # the latter where a part stands twice
             raise ValueError(f"format {self.format_!r} is no pattern of dates: {cause}") from None
 
     @property

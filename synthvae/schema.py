@@ -21,12 +21,16 @@ from pydantic import (
 from pydantic import Field as Setting
 
 from synthvae._checks import nearest
-from synthvae._explain import explain
+from synthvae._explain import brief, explain, shortened
+from synthvae._files import read_ordinary
 from synthvae._yaml import read_mapping, write_yaml
 from synthvae.errors import SchemaError
 from synthvae.field import Field, Frozen, as_labels, as_tuple, first_repeated
 
 FINE = 20  # from so many categories on, a column counts as fine
+MOST_PATIENTS = 10**11  # more than have ever lived
+MOST_CATEGORIES = 200_000  # of all columns together
+LONGEST_LIST = 10_000_000  # bytes of a list of categories in a file of its own
 
 
 class Target(Frozen):
@@ -72,7 +76,7 @@ class Schema(Frozen):
     description: str | None = None
     primaryKey: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
     patientKey: str | None = None
-    patients: Annotated[int | None, Setting(ge=1)] = None
+    patients: Annotated[int | None, Setting(ge=1, le=MOST_PATIENTS)] = None
     maxRows: Annotated[int | None, Setting(ge=1, le=1000)] = None
     target: Annotated[tuple[Target, ...], BeforeValidator(_as_targets)] = ()
     survival: Survival | None = None
@@ -86,10 +90,13 @@ class Schema(Frozen):
         names = [field.name for field in self.fields]
         twice = first_repeated(names)
         if twice is not None:
-            raise ValueError(f"the field {twice!r} is declared twice")
+            raise ValueError(f"the field {brief(twice)} is declared twice")
+        known = set(names)
         for where, name in self._mentions():
-            if name not in names:
-                raise ValueError(f"{where} names {name!r}, which is no field{nearest(name, names)}")
+            if name not in known:
+                raise ValueError(
+                    f"{where} names {brief(name)}, which is no field{nearest(name[:100], names)}"
+                )
         if self.patientKey is not None and self.maxRows is None:
             raise ValueError(
                 "patientKey needs maxRows, the declared largest number of rows kept per patient"
@@ -112,9 +119,18 @@ class Schema(Frozen):
                     "constraints, or set `role: identifier` to leave it out of the model"
                 )
             self._check_missing(field)
+        self._check_size()
         if not self.modelled:
             raise ValueError("every field is an identifier; there is nothing to model")
         return self
+
+    def _check_size(self) -> None:
+        categories = sum(len(field.categories) for field in self.fields)
+        if categories > MOST_CATEGORIES:
+            raise ValueError(
+                f"the fields have {categories:,} categories together; at most {MOST_CATEGORIES:,} can "
+                "be modelled: group some, or set `role: identifier` to leave a column out"
+            )
 
     def _check_missing(self, field: Field) -> None:
         if field.nullable and not self.missingValues:
@@ -124,10 +140,11 @@ class Schema(Frozen):
         spellings = field.constraints.enum or ()
         if field.type == "boolean":
             spellings = field.trueValues + field.falseValues
-        both = [label for label in spellings if label in self.missingValues]
+        missing = set(self.missingValues)
+        both = [label for label in spellings if label in missing]
         if both:
             raise ValueError(
-                f"field {field.name!r}: the category {both[0]!r} is listed under missingValues too"
+                f"field {field.name!r}: the category {brief(both[0])} is listed under missingValues too"
             )
 
     def _mentions(self) -> list[tuple[str, str]]:
@@ -190,7 +207,8 @@ class Schema(Frozen):
     def load(cls, path: str | Path) -> "Schema":
         """Read a schema from a YAML or JSON file.
 
-        An `enum` may be the name of a text file, relative to the schema, with one category a line.
+        An `enum` may be the name of a text file with one category a line. It must lie in the
+        schema's folder or below, so that a schema from elsewhere reads no other file of its user's.
 
         Raises
         ------
@@ -203,7 +221,7 @@ class Schema(Frozen):
         for field in fields if isinstance(fields, list) else []:
             rules = field.get("constraints") if isinstance(field, dict) else None
             if isinstance(rules, dict) and isinstance(rules.get("enum"), str):
-                rules["enum"] = _read_codes(path.parent / rules["enum"])
+                rules["enum"] = _read_codes(path.parent, rules["enum"])
         return cls.from_dict(value, str(path))
 
     def to_dict(self) -> dict[str, Any]:
@@ -230,9 +248,18 @@ class Schema(Frozen):
         return Schema.from_dict(self.to_dict() | changes)
 
 
-def _read_codes(path: Path) -> list[str]:
+def _read_codes(folder: Path, name: str) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as cause:
-        raise SchemaError(f"The list of categories {path} cannot be read: {cause}.") from cause
+        path = (folder / name).resolve()
+        if not path.is_relative_to(folder.resolve()):
+            raise SchemaError(
+                f"The list of categories {brief(name)} does not lie in the schema's folder; copy it "
+                "there."
+            )
+        lines = read_ordinary(path, LONGEST_LIST).decode("utf-8-sig").splitlines()
+    except (OSError, RuntimeError, ValueError) as cause:  # a circle of links is a RuntimeError
+        reason = getattr(cause, "strerror", None) or cause
+        raise SchemaError(
+            f"The list of categories {shortened(str(folder / name), 200)} cannot be read: {reason}."
+        ) from cause
     return [line.strip() for line in lines if line.strip()]

@@ -32,6 +32,7 @@ TIME_FORMATS = (
     *("%Y-%m-%dT%H:%M", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M"),
 )
 MOST_CATEGORIES = 200
+LONGEST_CATEGORY = 200  # characters; beyond, it is free text
 MOST_DECIMALS = 6
 FINEST = 1e-9  # the finest lattice of a schema
 LARGEST = 1e12  # what lies beyond is an error of entry and gives no bound
@@ -184,6 +185,8 @@ def _identifier(name: str, seen: _Values) -> ColumnDraft | None:
         r"unnamed \d+", " ".join(words)
     ):
         return ColumnDraft(field, ("never modelled",), repeats=repeats)
+    if seen.kind == "text" and max(map(len, seen.distinct)) > LONGEST_CATEGORY:
+        return ColumnDraft(field, ("free text: left out of the model",), repeats=repeats)
     many = len(seen.distinct) > MOST_CATEGORIES
     if (keyed or seen.kind == "text") and (seen.nearly_unique or (many and seen.kind == "text")):
         note = "too many texts for categories (for codes, list the public ones under enum)"

@@ -14,6 +14,7 @@ from synthvae._yaml import read_mapping
 from synthvae.errors import ConfigError
 
 DICTIONARY = Path(__file__).with_name("clinical.yaml")
+MOST_WORDS = 20  # of a name that may stand for a variable
 
 
 class Range(BaseModel):
@@ -118,6 +119,8 @@ def look_up(name: str) -> Variable | None:
     known = load_dictionary()
     words = [word for word in re.split(r"[^a-z0-9]+", _fold(name)) if word]
     size = len(words)
+    if size > MOST_WORDS:
+        return None
     for length in range(size, 0, -1):
         for start in range(size - length + 1):
             around = words[:start] + words[start + length :]

@@ -55,7 +55,8 @@ class RawColumn:
 def as_numbers(raw: RawColumn) -> NDArray[np.float64]:
     """Return cells as numbers, NaN where they are none."""
     if raw.is_numeric:
-        return np.asarray(raw.cells.to_numpy(float, na_value=np.nan))
+        numbers = raw.cells.to_numpy(float, na_value=np.nan)
+        return np.where(np.isnan(numbers), np.nan, numbers)  # a file's own NaN may signal errors
     raw.factorize()
     return raw.spread([as_float(item) for item in raw.distinct], np.nan, float)
 

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from synthvae._checks import nearest
+from synthvae._explain import brief
 from synthvae.errors import DataError
 from synthvae.field import OTHER, Field
 from synthvae.schema import Schema
@@ -42,7 +43,7 @@ class Problem:
     def __str__(self) -> str:
         count = f"{self.rows} row{'' if self.rows == 1 else 's'}: " if self.rows else ""
         example = f" (first: {self.example})" if self.example else ""
-        return f"column {self.column!r}: {count}{self.rule}{example}; {self.way_out}"
+        return f"column {brief(self.column)}: {count}{self.rule}{example}; {self.way_out}"
 
 
 @dataclass

@@ -1,17 +1,24 @@
 """Read and write tables as CSV or Parquet; a file is written whole or not at all."""
 
 import csv
+import stat
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from synthvae._explain import brief, shortened
 from synthvae._files import whole_file
+from synthvae._memory import machine_memory
 from synthvae.errors import ConfigError, InputFileError
 from synthvae.schema import Schema
 
 PARQUET = (".parquet", ".pq")
+MOST_COLUMNS = 100_000
+BYTES_A_CELL = 8  # the least that a cell takes in memory
+# What Arrow and pandas raise for a file that is no table, besides OSError.
+UNREADABLE = (ValueError, TypeError, LookupError, ArithmeticError, NotImplementedError, csv.Error)
 DELIMITERS = ";\t|,"
 
 
@@ -24,31 +31,40 @@ def read_table(path: str | Path, delimiter: str = ",") -> pd.DataFrame:
     Raises
     ------
     InputFileError
-        The file does not exist, is empty, has two columns of the same name or rows of uneven
-        length, or is no table.
+        The file does not exist, is empty, has two columns of the same name, too many columns or rows
+        of uneven length, or is no table.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputFileError(f"There is no file {path}.")
-    if path.is_dir():
-        raise InputFileError(f"{path} is a folder; name a CSV or Parquet file.")
     if len(delimiter) != 1:
-        raise ConfigError(f"delimiter is {delimiter!r}; it must be a single character.")
+        raise ConfigError(f"delimiter is {brief(delimiter)}; it must be a single character.")
     try:
-        if path.stat().st_size == 0:
-            raise InputFileError(f"The file {path} is empty.")
+        _check_kind(path)
         frame = _read_parquet(path) if _is_parquet(path) else _read_csv(path, delimiter)
     except UnicodeDecodeError as cause:
         raise InputFileError(
             f"The file {path} is not UTF-8 text (byte {cause.start}); save it as UTF-8."
         ) from cause
-    except (OSError, ValueError, NotImplementedError, csv.Error) as cause:
-        reason = " ".join((getattr(cause, "strerror", None) or str(cause)).split())
+    except (OSError, *UNREADABLE) as cause:
+        said = " ".join((getattr(cause, "strerror", None) or str(cause)).split())
+        reason = shortened(said.rstrip(".") or type(cause).__name__, 300)
         raise InputFileError(f"The file {path} cannot be read as a table: {reason}.") from cause
     _refuse_twins([str(name) for name in frame.columns], path)
     if frame.empty:
         raise InputFileError(f"The file {path} has a header but no rows.")
     return frame
+
+
+def _check_kind(path: Path) -> None:
+    try:
+        about = path.stat()
+    except (FileNotFoundError, ValueError):  # the latter for a NUL byte in the name
+        raise InputFileError(f"There is no file {path}.") from None
+    if stat.S_ISDIR(about.st_mode):
+        raise InputFileError(f"{path} is a folder; name a CSV or Parquet file.")
+    if not stat.S_ISREG(about.st_mode):  # a device may have no end
+        raise InputFileError(f"{path} is no ordinary file; name a CSV or Parquet file.")
+    if about.st_size == 0:
+        raise InputFileError(f"The file {path} is empty.")
 
 
 def _is_parquet(path: Path) -> bool:
@@ -58,6 +74,15 @@ def _is_parquet(path: Path) -> bool:
 def _read_parquet(path: Path) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
+    about = pq.read_metadata(path)
+    _refuse_width(about.num_columns, path)
+    memory = machine_memory()
+    needed = about.num_rows * about.num_columns * BYTES_A_CELL
+    if memory is not None and needed > memory:
+        raise InputFileError(
+            f"The file {path} says that it has {about.num_rows:,} rows, which need at least "
+            f"{needed / 2**30:.3g} GB of memory; this machine has {memory / 2**30:.3g}."
+        )
     _refuse_twins(pq.read_schema(path).names, path)
     table = pq.read_table(path)
     frame: pd.DataFrame = table.to_pandas()
@@ -68,7 +93,17 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 def _refuse_twins(names: list[str], path: Path) -> None:
     twin = next((name for name, times in Counter(names).items() if times > 1), None)
     if twin is not None:
-        raise InputFileError(f"The column {twin!r} stands twice in {path}; rename one of them.")
+        raise InputFileError(
+            f"The column {brief(twin)} stands twice in {path}; rename one of them."
+        )
+
+
+def _refuse_width(columns: int, path: Path) -> None:
+    if columns > MOST_COLUMNS:
+        raise InputFileError(
+            f"The file {path} has {columns:,} columns; at most {MOST_COLUMNS:,} can be read: keep those "
+            "that you need."
+        )
 
 
 def _read_csv(path: Path, delimiter: str) -> pd.DataFrame:
@@ -88,25 +123,40 @@ def _read_csv(path: Path, delimiter: str) -> pd.DataFrame:
                 f"Row {row.number - 1} of {path} has {row.actual_columns} cells, but the header "
                 f"has {row.expected_columns}; it begins {row.text[:60]!r}."
             ) from cause
+        if "Empty CSV" in str(cause) and content.count(b'"') % 2:
+            raise InputFileError(_never_closes(path)) from cause
         if "Empty CSV" in str(cause):
             raise InputFileError(f"The file {path} has a header but no rows.") from cause
         if "UTF8" in str(cause):
             raise InputFileError(f"The file {path} is not UTF-8 text; save it as UTF-8.") from cause
         raise
     if content.count(b'"') % 2 and table.num_rows and "\n" in table.column(-1)[-1].as_py():
-        raise InputFileError(f"The file {path} has a quotation mark that opens and never closes.")
+        raise InputFileError(_never_closes(path))
     frame: pd.DataFrame = table.to_pandas()
     # A nameless column, such as R's row names, is called as pandas would call it.
     return frame.set_axis([name or f"Unnamed: {i}" for i, name in enumerate(header)], axis=1)
 
 
+def _never_closes(path: Path) -> str:
+    return f"The file {path} has a quotation mark that opens and never closes."
+
+
 def _read_header(path: Path, delimiter: str) -> list[str]:
     with path.open(encoding="utf-8-sig", newline="") as lines:
-        header: list[str] = next((row for row in csv.reader(lines, delimiter=delimiter) if row), [])
+        rows = csv.reader(lines, delimiter=delimiter)
+        try:
+            header: list[str] = next((row for row in rows if row), [])
+        except csv.Error as cause:
+            limit = csv.field_size_limit()
+            raise InputFileError(
+                f"The file {path} begins with a column name that is longer than {limit:,} characters, "
+                "or with a quotation mark that never closes, so it is no table with a header."
+            ) from cause
         lines.seek(0)
         start = lines.read(4 + 2 * len(header[0])).lstrip("\r\n") if len(header) == 1 else ""
     if not header:
         raise InputFileError(f"The file {path} is empty.")
+    _refuse_width(len(header), path)
     _refuse_twins([name for name in header if name], path)
     quoted = len(header) == 1 and start.startswith(_quoted(header[0]))
     if len(header) == 1 and not quoted:
