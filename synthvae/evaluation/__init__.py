@@ -5,7 +5,7 @@
 The metric libraries are imported when `evaluate` is called, not when this package is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from synthvae.evaluation.values import (
@@ -22,6 +22,8 @@ from synthvae.evaluation.values import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from synthvae.attacks import Retrain
+    from synthvae.evaluation.asked import Asked
     from synthvae.schema import Schema
 
 __all__ = [
@@ -45,6 +47,9 @@ def evaluate(
     *,
     seed: int = 0,
     progress: Callable[[str, float], None] | None = None,
+    asked: "Asked | None" = None,
+    retrain: "Retrain | None" = None,
+    draws: "Sequence[pd.DataFrame]" = (),
 ) -> Evaluation:
     """Score a synthetic table against the real rows it was made from and real rows held out.
 
@@ -63,6 +68,14 @@ def evaluate(
         Draws samples, resamples and shuffles: the same input and seed give the same bytes.
     progress : callable, optional
         Called with what is being done and the share that is done, 0 to 1.
+    asked : Asked, optional
+        What is wanted beyond what every table gets: rules, analyses, limits, the depth of the attacks.
+    retrain : callable, optional
+        Trains the same kind of generator on the rows given, with the seed given, and returns
+        synthetic rows; attacks of depth `deep` train shadow models with it.
+    draws : sequence of DataFrame, optional
+        Further tables from the same generator: what is cheap to compute is computed of them, too,
+        and shows the spread of sampling.
 
     Returns
     -------
@@ -72,6 +85,8 @@ def evaluate(
 
     Raises
     ------
+    ConfigError
+        A rule, an analysis or a limit does not fit the schema.
     DataError
         `train` or `holdout` does not fit the schema.
     EvaluationError
@@ -90,4 +105,14 @@ def evaluate(
     """
     from synthvae.evaluation.scoring import score_tables
 
-    return score_tables(train, holdout, synthetic, schema, seed=seed, progress=progress)
+    return score_tables(
+        train,
+        holdout,
+        synthetic,
+        schema,
+        seed=seed,
+        progress=progress,
+        asked=asked,
+        retrain=retrain,
+        draws=draws,
+    )

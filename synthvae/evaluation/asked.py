@@ -1,9 +1,13 @@
 """What a user asks of an evaluation beyond the table: rules, analyses, depth, limits of their own."""
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from synthvae._explain import explain
+from synthvae._yaml import read_mapping
+from synthvae.errors import ConfigError
 from synthvae.evaluation.values import Depth
 
 Text = Annotated[str, Field(min_length=1, max_length=500)]
@@ -84,3 +88,24 @@ class Asked(_Frozen):
     rules: tuple[Rule, ...] = ()
     analyses: tuple[Wanted, ...] = ()
     limits: dict[str, Limit] = {}
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Asked":
+        """Read the `evaluation` section of a YAML or JSON file, such as a run's settings.
+
+        Raises
+        ------
+        ConfigError
+            The file does not exist, is not valid, has no such section, or has unknown keys in it.
+        """
+        path = Path(path)
+        value = read_mapping(path, ConfigError, "config").get("evaluation")
+        if not isinstance(value, dict):
+            raise ConfigError(
+                f"The config file {path} has no `evaluation` section; write what is asked of the "
+                "evaluation under that name."
+            )
+        try:
+            return cls.model_validate(value)
+        except ValidationError as cause:
+            raise ConfigError(f"In {path}, evaluation: {explain(cause, cls, value)}") from None

@@ -146,6 +146,17 @@ def compare_associations(
     )
 
 
+def association_distance(tables: Tables, cuts: tuple[Binning, ...], shown: Associations) -> float:
+    """Return the score of a synthetic table alone, on the columns that were shown for another."""
+    names = [cut.field.name for cut in cuts]
+    chosen = [names.index(name) for name in shown.columns]
+    tokens = fold(
+        {name: tokenise(getattr(tables, name), cuts)[chosen] for name in ("train", "synthetic")}
+    )
+    real, made = (pair_strengths(tokens[name])[:, 0] for name in ("train", "synthetic"))
+    return rounded(float(np.abs(made - real).mean()))
+
+
 def _columns_to_show(columns: int, generator: np.random.Generator) -> list[int]:
     if columns <= MOST_COLUMNS:
         return list(range(columns))

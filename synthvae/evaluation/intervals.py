@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 from synthvae.evaluation.tables import Ints
 from synthvae.evaluation.values import Interval
@@ -33,24 +33,61 @@ def clopper_pearson(successes: int, trials: int) -> Interval:
     >>> clopper_pearson(0, 10).high
     0.308497
     """
-    tail = (1 - LEVEL) / 2
+    return interval(*exact_limits(successes, trials), "Clopper-Pearson")
+
+
+def exact_limits(successes: int, trials: int, level: float = LEVEL) -> tuple[float, float]:
+    """Return both ends of Clopper and Pearson's interval at any level."""
+    tail = (1 - level) / 2
     low = stats.beta.ppf(tail, successes, trials - successes + 1) if successes else 0.0
     high = (
         stats.beta.ppf(1 - tail, successes + 1, trials - successes) if successes < trials else 1.0
     )
-    return interval(low, high, "Clopper-Pearson")
+    return float(low), float(high)
+
+
+def clustered_share(chosen: NDArray[np.bool_], patients: Ints) -> Interval:
+    """Return the interval of a share of rows, of which some are the same patient's.
+
+    With a row a patient it is Clopper and Pearson's. Else the rows count as the number of independent
+    ones that would give the share's variance between patients (Korn & Graubard 1998, Survey
+    Methodology 24): at most the rows; where no row is chosen or every one, the patients.
+
+    Parameters
+    ----------
+    chosen, patients
+        Shape (rows,).
+    """
+    rows, successes = len(chosen), int(chosen.sum())
+    whose = np.unique(patients, return_inverse=True)[1]
+    count = int(whose.max()) + 1
+    if count == rows:
+        return clopper_pearson(successes, rows)
+    share, worth = successes / rows, float(count)
+    if 0 < successes < rows and count > 1:
+        excess = np.bincount(whose, weights=chosen - share)
+        variance = count / (count - 1) * float(excess @ excess) / rows**2
+        worth = min(rows, share * (1 - share) / variance) if variance else rows
+        worth *= (stats.norm.ppf((1 + LEVEL) / 2) / stats.t.ppf((1 + LEVEL) / 2, count - 1)) ** 2
+    tail, hits = (1 - LEVEL) / 2, share * worth
+    low = stats.beta.ppf(tail, hits, worth - hits + 1) if hits else 0.0
+    high = stats.beta.ppf(1 - tail, hits + 1, worth - hits) if hits < worth else 1.0
+    return interval(low, high, f"Korn-Graubard, {count:,} patients")
 
 
 def delong(positives: Floats, negatives: Floats) -> tuple[float, Interval]:
     """Return the AUC of scores and its interval, units independent.
 
-    Where the two groups do not overlap at all, DeLong's variance is zero and Newcombe's interval
-    takes its place.
+    DeLong's interval is taken on the logit scale, and is no narrower than Newcombe's: near 0 and 1,
+    and in small groups, DeLong's own covers too rarely (0.83 in place of 0.95 for an AUC of 0.99 in
+    two groups of 50 normal scores). Where the groups do not overlap at all, its variance is zero and
+    Newcombe's interval stands alone.
 
     References
     ----------
     DeLong, DeLong & Clarke-Pearson 1988, Biometrics 44; computed by midranks as in Sun & Xu 2014,
-    IEEE Signal Processing Letters 21.
+    IEEE Signal Processing Letters 21; the logit scale: Qin & Hotilovac 2008, Statistical Methods in
+    Medical Research 17, section 2.
     """
     m, n = len(positives), len(negatives)
     ranks = stats.rankdata(np.r_[positives, negatives])
@@ -58,10 +95,14 @@ def delong(positives: Floats, negatives: Floats) -> tuple[float, Interval]:
     below = 1 - (ranks[m:] - stats.rankdata(negatives)) / m
     auc = float(above.mean())
     variance = _variance(above) / m + _variance(below) / n
-    if variance < 1e-12:
-        return auc, newcombe(auc, m, n)
-    half = stats.norm.ppf((1 + LEVEL) / 2) * variance**0.5
-    return auc, interval(max(0.0, auc - half), min(1.0, auc + half), "DeLong")
+    least = newcombe(auc, m, n)
+    if variance < 1e-12 or not 0 < auc < 1:
+        return auc, least
+    half = stats.norm.ppf((1 + LEVEL) / 2) * variance**0.5 / (auc * (1 - auc))
+    low, high = special.expit(special.logit(auc) + np.array([-half, half]))
+    return auc, interval(
+        min(low, least.low), max(high, least.high), "DeLong on the logit scale, at least Newcombe's"
+    )
 
 
 def _variance(values: Floats) -> float:

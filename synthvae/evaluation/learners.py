@@ -1,4 +1,4 @@
-"""Two learners on tables of codes: a linear one and boosted trees."""
+"""Learners on tables of codes: a linear one, a random forest, boosted trees and a single tree."""
 
 import warnings
 from collections.abc import Sequence
@@ -6,9 +6,15 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from threadpoolctl import threadpool_limits
 
 from synthvae.evaluation.tables import Ints
@@ -19,9 +25,12 @@ ROUNDS = 100
 MOST_DUMMIES = 30
 CLIP = 10.0
 TREES: dict[str, Any] = {"max_bins": 64, "early_stopping": False, "random_state": 0}
+FOREST: dict[str, Any] = {"min_samples_leaf": 5, "max_features": 0.4, "random_state": 0}
+FOREST_TREES = 60
+TREE: dict[str, Any] = {"max_leaf_nodes": 16, "min_samples_leaf": 20, "random_state": 0}
 
 Floats = NDArray[np.float64]
-Learner = Literal["linear", "boosting"]
+Learner = Literal["linear", "forest", "boosting", "tree"]
 
 
 def tree_features(codes: Ints, fields: Sequence[Field]) -> Floats:
@@ -86,15 +95,21 @@ def _levels(codes: Ints, field: Field) -> list[int]:
 
 
 def predict_classes(
-    learner: Learner, fields: Sequence[Field], fit: tuple[Ints, Ints], codes: Ints, classes: int
+    learner: Learner,
+    fields: Sequence[Field],
+    fit: tuple[Ints, Ints],
+    codes: Ints,
+    classes: int,
+    rounds: int = ROUNDS,
 ) -> Floats:
     """Return the probability of each class, shape (rows, classes), learnt from (codes, labels).
 
-    A class that the learner never saw has probability zero.
+    A class that the learner never saw has probability zero. `rounds` is how often boosting adds a
+    tree for each of up to five classes.
     """
     seen_codes, labels = fit
     seen = np.unique(labels)
-    rounds = ROUNDS if classes <= 5 else max(10, 5 * ROUNDS // classes)
+    rounds = rounds if classes <= 5 else max(10, 5 * rounds // classes)
     model: Any
     if learner == "linear":
         prepare = LinearFeatures(seen_codes, fields)
@@ -104,17 +119,27 @@ def predict_classes(
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(prepare(seen_codes), labels)
         found = model.predict_proba(prepare(codes))
-    else:
+    elif learner == "boosting":
         found = boosted_classes(
             tree_features(seen_codes, fields), labels, tree_features(codes, fields), rounds
         )
+    elif len(seen) == 1:
+        found = np.ones((len(codes), 1))
+    else:
+        forest = RandomForestClassifier(FOREST_TREES, **FOREST)
+        model = forest if learner == "forest" else DecisionTreeClassifier(**TREE)
+        found = _fitted(model, fields, fit).predict_proba(_filled(codes, fields))
     chances = np.zeros((len(codes), classes))
     chances[:, seen] = found
     return chances
 
 
 def predict_numbers(
-    learner: Learner, fields: Sequence[Field], fit: tuple[Ints, Floats], codes: Ints
+    learner: Learner,
+    fields: Sequence[Field],
+    fit: tuple[Ints, Floats],
+    codes: Ints,
+    rounds: int = ROUNDS,
 ) -> Floats:
     """Return predicted numbers, shape (rows,), learnt from (codes, numbers)."""
     seen_codes, numbers = fit
@@ -122,11 +147,26 @@ def predict_numbers(
         prepare = LinearFeatures(seen_codes, fields)
         with _one_thread():
             return np.asarray(Ridge().fit(prepare(seen_codes), numbers).predict(prepare(codes)))
+    if learner != "boosting":
+        forest = RandomForestRegressor(FOREST_TREES, **FOREST)
+        grown = forest if learner == "forest" else DecisionTreeRegressor(**TREE)
+        found = _fitted(grown, fields, fit).predict(_filled(codes, fields))
+        return np.asarray(found)
     features, asked = tree_features(seen_codes, fields), tree_features(codes, fields)
     known = _known(features)
-    model = HistGradientBoostingRegressor(max_iter=ROUNDS, **TREES)
+    model = HistGradientBoostingRegressor(max_iter=rounds, **TREES)
     with _one_thread():
         return np.asarray(model.fit(features[:, known], numbers).predict(asked[:, known]))
+
+
+def _filled(codes: Ints, fields: Sequence[Field]) -> Floats:
+    """Return features for trees that take no missing value: it is a number below all others."""
+    return np.nan_to_num(tree_features(codes, fields), nan=-1.0)
+
+
+def _fitted(model: Any, fields: Sequence[Field], fit: tuple[Ints, NDArray[Any]]) -> Any:
+    with _one_thread():
+        return model.fit(_filled(fit[0], fields), fit[1])
 
 
 def boosted_classes(features: Floats, labels: NDArray[Any], asked: Floats, rounds: int) -> Floats:

@@ -27,11 +27,12 @@ Columns = tuple[int, ...]
 
 @dataclass(frozen=True)
 class MarginFindings:
-    """What comparing margins yields."""
+    """What comparing margins yields; `compared`: the sets of columns of each size that were."""
 
     scores: tuple[Score, ...]
     margins: tuple[Margin, ...]
     worst_pairs: tuple[PairDistance, ...]
+    compared: dict[int, list[Columns]]
 
 
 def compare_margins(
@@ -55,7 +56,7 @@ def compare_margins(
     groups = jackknife_groups(tables.synthetic.patients, generator)
     levels = [cut.levels for cut in cuts]
     scores: list[Score] = []
-    pairs: list[Columns] = []
+    compared: dict[int, list[Columns]] = {}
     found: dict[int, tuple[Floats, Floats]] = {}
     for size in (1, 2, 3):
         margins = draw_margins(len(cuts), size, generator)
@@ -70,12 +71,13 @@ def compare_margins(
             for name, other in others.items()
         }
         found[size] = figures[:, 0], references["holdout"]
-        pairs = margins if size == 2 else pairs
+        compared[size] = margins
         scores.append(_answer(size, figures.mean(axis=0), references, alike, tables))
     return MarginFindings(
         tuple(scores),
         _figures(tables, cuts, *found[1]),
-        _worst(pairs, cuts, *found[2]) if 2 in found else (),
+        _worst(compared[2], cuts, *found[2]) if 2 in found else (),
+        compared,
     )
 
 

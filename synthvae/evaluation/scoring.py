@@ -1,24 +1,80 @@
 """The one place where all scores of a synthetic table are put together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from synthvae._progress import Progress
+from synthvae.attacks import AttackFindings, Retrain, run_attacks
 from synthvae.errors import ConfigError
-from synthvae.evaluation.associations import compare_associations
-from synthvae.evaluation.codes import binnings
+from synthvae.evaluation.analyses import AnalysisFindings, compare_analyses
+from synthvae.evaluation.asked import Asked
+from synthvae.evaluation.associations import AssociationFindings, compare_associations
+from synthvae.evaluation.checking import Ready, check_asked
+from synthvae.evaluation.codes import Binning, binnings
 from synthvae.evaluation.detection import tell_apart
-from synthvae.evaluation.margins import compare_margins
-from synthvae.evaluation.membership import infer_membership
+from synthvae.evaluation.draws import with_draws
+from synthvae.evaluation.every_column import predict_every_column
+from synthvae.evaluation.groups import GroupFindings, compare_groups
+from synthvae.evaluation.margins import MarginFindings, compare_margins
+from synthvae.evaluation.prediction import UtilityFindings, compare_utility
+from synthvae.evaluation.propensity import compare_propensity
 from synthvae.evaluation.quality import report_quality
-from synthvae.evaluation.tables import Tables, prepare
-from synthvae.evaluation.utility import compare_utility
+from synthvae.evaluation.rules import check_rules
+from synthvae.evaluation.tables import Tables, prepare, read_synthetic
+from synthvae.evaluation.thresholds import with_threshold
 from synthvae.evaluation.validity import check_validity, count_copies
-from synthvae.evaluation.values import Evaluation, TableFacts
+from synthvae.evaluation.values import Evaluation, Score, TableFacts
 from synthvae.schema import Schema
 
 SMALL = 200
+TOPICS = ("validity", "fidelity", "utility", "privacy")
+PARTS = (
+    "tables",
+    "margins",
+    "associations",
+    "quality",
+    "detection",
+    "utility",
+    "attacks",
+    "propensity",
+    "every column",
+    "analyses",
+    "groups",
+)
+
+
+@dataclass(frozen=True)
+class _Findings:
+    """What each part found, before it is put in order."""
+
+    validity: tuple[Score, ...]
+    margins: MarginFindings
+    associations: AssociationFindings
+    quality: tuple[Score, ...]
+    detection: tuple[Score, ...]
+    utility: UtilityFindings
+    every_column: Score
+    analyses: AnalysisFindings
+    groups: GroupFindings
+    attacks: AttackFindings
+    copies: Score
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """Every score, by topic."""
+        *fidelity, diagnostic = self.quality
+        cells, rows, *rules = self.validity
+        found = (
+            *(cells, rows, diagnostic, *rules),
+            *(*fidelity, *self.margins.scores, self.associations.score, *self.detection),
+            *(*self.analyses.scores, *self.utility.scores, self.every_column),
+            *self.groups.scores,
+            *(self.copies, *self.attacks.scores),
+        )
+        return tuple(sorted(found, key=lambda score: TOPICS.index(score.topic)))
 
 
 def score_tables(
@@ -29,52 +85,105 @@ def score_tables(
     *,
     seed: int,
     progress: Callable[[str, float], None] | None,
+    asked: Asked | None = None,
+    retrain: Retrain | None = None,
+    draws: Sequence[pd.DataFrame] = (),
 ) -> Evaluation:
     """Do what `synthvae.evaluation.evaluate` says."""
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigError(f"seed is {seed!r}; it must be a whole number of at least 0.")
+    ready = check_asked(asked or Asked(), schema)
     tell = progress or (lambda _what, _share: None)
-    # One stream for each part: a change to one leaves the others' figures alone.
-    streams = iter(np.random.default_rng(seed).spawn(7))
+    streams = _streams(seed)
     tell("reading the tables", 0.0)
-    tables = prepare(train, holdout, synthetic, schema, next(streams))
+    tables = prepare(train, holdout, synthetic, schema, streams("tables"))
+    further = [read_synthetic(frame, schema) for frame in draws]
     cuts = binnings(tables.train, schema)
-    validity, copies = check_validity(tables), count_copies(tables)
-    tell("comparing margins", 0.05)
-    margins = compare_margins(tables, cuts, next(streams))
-    tell("comparing associations", 0.2)
-    associations = compare_associations(tables, cuts, next(streams))
-    tell("running the SDMetrics reports", 0.25)
-    quality = report_quality(tables, next(streams))
-    tell("telling synthetic rows from real ones", 0.5)
-    detection = tell_apart(tables, next(streams))
-    tell("training models on synthetic and on real rows", 0.65)
-    utility = compare_utility(tables, next(streams))
-    tell("attacking membership", 0.85)
-    membership = infer_membership(tables, next(streams))
+    found = _find(tables, cuts, ready, retrain, streams, tell)
+    tell("scoring further draws", 0.95)
+    compared = (found.margins, found.associations)
+    scores = with_draws(found.scores, tables, further, cuts, compared, ready, streams)
     tell("done", 1.0)
-    *fidelity, diagnostic = quality
     return Evaluation(
         name=schema.name,
         schema_digest=schema.digest,
         seed=seed,
+        depth=ready.asked.depth,
         tables=_facts(tables),
-        scores=(
-            *validity,
-            diagnostic,
-            *fidelity,
-            *margins.scores,
-            associations.score,
-            detection,
-            *utility,
-            copies,
-            *membership.scores,
+        scores=tuple(with_threshold(score, ready.asked.limits) for score in scores),
+        margins=found.margins.margins,
+        worst_pairs=found.margins.worst_pairs,
+        associations=found.associations.associations,
+        attacks=found.attacks.attacks,
+        risks=found.attacks.risks,
+        groups=found.groups.figures,
+        analyses=found.analyses.analyses,
+        notes=(
+            *_notes(tables),
+            *_unmet(scores, ready.asked),
+            *found.groups.notes,
+            *found.attacks.notes,
         ),
-        margins=margins.margins,
-        worst_pairs=margins.worst_pairs,
-        associations=associations.associations,
-        attacks=membership.attacks,
-        notes=(*_notes(tables), *membership.notes),
+    )
+
+
+def _streams(seed: int) -> Callable[[str], np.random.Generator]:
+    """Return the generator of each part by its name, in its first state each time.
+
+    A change to one part leaves the others' figures alone.
+    """
+    return lambda part: np.random.default_rng(seed).spawn(len(PARTS))[PARTS.index(part)]
+
+
+def _find(
+    tables: Tables,
+    cuts: tuple[Binning, ...],
+    ready: Ready,
+    retrain: Retrain | None,
+    streams: Callable[[str], np.random.Generator],
+    tell: Progress,
+) -> _Findings:
+    validity = (*check_validity(tables), *check_rules(tables, ready.rules))
+    copies = count_copies(tables)
+    tell("comparing margins", 0.02)
+    margins = compare_margins(tables, cuts, streams("margins"))
+    tell("comparing associations", 0.08)
+    associations = compare_associations(tables, cuts, streams("associations"))
+    tell("running the SDMetrics reports", 0.12)
+    quality = report_quality(tables, streams("quality"))
+    tell("telling synthetic rows from real ones", 0.3)
+    detection = (
+        tell_apart(tables, streams("detection")),
+        compare_propensity(tables, streams("propensity")),
+    )
+    tell("training models on synthetic and on real rows", 0.4)
+    utility = compare_utility(tables, streams("utility"))
+    tell("predicting every column", 0.5)
+    every_column = predict_every_column(tables, streams("every column"))
+    tell("repeating analyses", 0.58)
+    wanted = ready.analyses
+    analyses = compare_analyses(tables, wanted, ready.declared, streams("analyses"))
+    tell("looking at protected groups", 0.62)
+    groups = compare_groups(tables, cuts, utility.predictions, streams("groups"))
+    attacks = run_attacks(
+        tables,
+        ready.asked.depth,
+        streams("attacks"),
+        retrain,
+        lambda what, share: tell(what, 0.65 + 0.3 * share),
+    )
+    return _Findings(
+        validity,
+        margins,
+        associations,
+        quality,
+        detection,
+        utility,
+        every_column,
+        analyses,
+        groups,
+        attacks,
+        copies,
     )
 
 
@@ -87,6 +196,12 @@ def _facts(tables: Tables) -> TableFacts:
         synthetic_rows=len(tables.synthetic),
         columns=len(tables.schema.modelled),
     )
+
+
+def _unmet(scores: Sequence[Score], asked: Asked) -> tuple[str, ...]:
+    """Say which of the steward's limits are of figures that this table does not have."""
+    unknown = sorted(set(asked.limits) - {score.key for score in scores})
+    return tuple(f"The limit of '{key}' was not used: there is no such figure." for key in unknown)
 
 
 def _notes(tables: Tables) -> tuple[str, ...]:

@@ -71,12 +71,12 @@ def prepare(
     EvaluationError
         A table is empty, or `synthetic` lacks columns of the schema.
     """
-    for name, frame in (("train", train), ("holdout", holdout), ("synthetic", synthetic)):
+    for name, frame in (("train", train), ("holdout", holdout)):
         if not len(frame):
             raise EvaluationError(
                 f"The {name} table has no rows; give at least one row, or the right file."
             )
-    modelled = _require_columns(synthetic, schema)
+    made = read_synthetic(synthetic, schema)
     codes = [encode(train, schema), encode(holdout, schema)]
     # A few rows may be alike by chance.
     if len(train) >= FEW_ROWS and np.array_equal(codes[0], codes[1]):
@@ -89,9 +89,7 @@ def prepare(
         Table(cells, inspect(frame, schema)[1], patients)
         for cells, frame, patients in zip(codes, (train, holdout), whose, strict=True)
     ]
-    cells, invalid, _ = inspect(synthetic[modelled], schema)
     rows = len(synthetic)
-    made = Table(np.where(invalid, MISSING, cells), invalid, _made_up_patients(synthetic, schema))
     return Tables(
         schema,
         real[0],
@@ -100,6 +98,23 @@ def prepare(
         shuffled(real[0], rows, generator),
         resampled(real[0], rows, generator),
     )
+
+
+def read_synthetic(frame: pd.DataFrame, schema: Schema) -> Table:
+    """Return a synthetic table as codes, in which invalid cells count as missing.
+
+    Raises
+    ------
+    EvaluationError
+        It is empty, or lacks columns of the schema.
+    """
+    if not len(frame):
+        raise EvaluationError(
+            "The synthetic table has no rows; give at least one row, or the right file."
+        )
+    modelled = _require_columns(frame, schema)
+    cells, invalid, _ = inspect(frame[modelled], schema)
+    return Table(np.where(invalid, MISSING, cells), invalid, _made_up_patients(frame, schema))
 
 
 def _require_columns(synthetic: pd.DataFrame, schema: Schema) -> list[str]:

@@ -6,9 +6,9 @@ stays with the custodian.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from synthvae._files import whole_file
 
@@ -134,6 +134,13 @@ class Margin(_Value):
     distance: float
     holdout_distance: float
 
+    @model_validator(mode="after")
+    def _one_share_a_label(self) -> Self:
+        shares = (self.train, self.holdout, self.synthetic)
+        if not self.labels or any(len(each) != len(self.labels) for each in shares):
+            raise ValueError("labels and shares must be as many, and at least one")
+        return self
+
 
 class PairDistance(_Value):
     """Total variation distance of one pair of columns, with the holdout's beside it."""
@@ -150,6 +157,16 @@ class Associations(_Value):
     measure: str
     train: tuple[tuple[float, ...], ...]
     synthetic: tuple[tuple[float, ...], ...]
+
+    @model_validator(mode="after")
+    def _square(self) -> Self:
+        size = len(self.columns)
+        for matrix in (self.train, self.synthetic):
+            if len(matrix) != size or any(len(row) != size for row in matrix):
+                raise ValueError(
+                    f"the matrices must be square, of one row for each of {size} columns"
+                )
+        return self
 
 
 class Attack(_Value):
@@ -168,13 +185,20 @@ class Attack(_Value):
     detection_limit: float
     tripwire: bool = False
 
+    @model_validator(mode="after")
+    def _is_curve(self) -> Self:
+        if len(self.fpr) != len(self.tpr) or len(self.fpr) < 2:
+            raise ValueError("fpr and tpr must be as many, and at least two")
+        return self
+
 
 class Risk(_Value):
     """An attack that guesses facts about patients: how often it is right, on members and on others.
 
     The same guesses about patients of the holdout (`control`) show what can be learned from the
     population alone; `gain` = `success` - `control` is what membership adds. `detection_limit` is the
-    gain that would be told from 0 four times out of five.
+    gain that would be told from 0 four times out of five. `members` and `others` count the guesses on
+    each side: one a patient, or in singling out one a description.
     """
 
     key: Literal["attribute_inference", "singling_out", "linkability", "near_copies"]
@@ -229,6 +253,12 @@ class Evaluation(_Value):
     def to_json(self) -> str:
         """Return the evaluation as JSON, the same text for the same values."""
         return self.model_dump_json(indent=1) + "\n"
+
+    def _repr_html_(self) -> str:
+        """Return the scores as a table, which is what a notebook shows."""
+        from synthvae.report.notebook import evaluation_html
+
+        return evaluation_html(self)
 
     def save(self, path: str | Path) -> None:
         """Write the evaluation: a web page where the name ends in `.html`, JSON otherwise."""

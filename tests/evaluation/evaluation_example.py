@@ -19,7 +19,7 @@ SCHEMA = Schema.from_dict(
                 "special": [-1],
                 "constraints": {"minimum": 0, "maximum": 25, "required": False},
             },
-            {"name": "sex", "constraints": {"enum": ["female", "male"]}},
+            {"name": "sex", "constraints": {"enum": ["female", "male"]}, "role": "protected"},
             {"name": "ward", "constraints": {"enum": ["A", "B", "C"], "required": False}},
             {"name": "days", "type": "integer", "constraints": {"minimum": 0, "maximum": 60}},
             {"name": "died", "type": "boolean"},

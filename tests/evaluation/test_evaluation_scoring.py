@@ -8,8 +8,12 @@ from evaluation_example import SCHEMA, clinic, letters, yes_no
 
 from synthvae.errors import ConfigError, DataError, EvaluationError
 from synthvae.evaluation import evaluate
+from synthvae.evaluation.associations import compare_associations
+from synthvae.evaluation.codes import binnings
+from synthvae.evaluation.margins import compare_margins
+from synthvae.evaluation.prediction import compare_utility
+from synthvae.evaluation.quality import report_quality
 from synthvae.evaluation.tables import prepare
-from synthvae.evaluation.utility import compare_utility
 from synthvae.schema import Schema
 
 ODD = Schema.from_dict(
@@ -89,8 +93,12 @@ def test_every_score_says_what_it_is(whole):
     assert {"valid_cells", "copies", "tvd1", "tvd2", "tvd3", "associations", "c2st"} < set(keys)
     assert {"sdmetrics_quality", "sdmetrics_diagnostic", "membership_auc"} < set(keys)
     assert {"tstr.died.linear", "tstr_loss.died.boosting"} < set(keys)
+    assert {"pmse_ratio", "brier.died.forest", "rank_agreement.died", "all_targets"} < set(keys)
+    assert {"overlap.logistic-regression-of-died", "group_tvd2", "group_tstr.died"} < set(keys)
     for score in whole.scores:
-        assert score.not_run is None
+        if score.key.startswith("attack.shadow"):
+            continue
+        assert score.not_run is None, score.key
         assert score.meaning.endswith((".", ")."))
         assert np.isfinite(score.value)
         if score.interval is not None:
@@ -140,9 +148,9 @@ def test_the_target_cannot_be_read_off_the_columns_left_out():
     schema = SCHEMA.replace(target="died")
     frames = clinic(600, 1), clinic(300, 2), clinic(600, 3)
     with_days, without = (
-        compare_utility(prepare(*frames, one, np.random.default_rng(0)), np.random.default_rng(0))[
-            0
-        ]
+        compare_utility(
+            prepare(*frames, one, np.random.default_rng(0)), np.random.default_rng(0)
+        ).scores[0]
         for one in (schema, SCHEMA)
     )
     assert with_days.value > without.value + 0.02
@@ -164,7 +172,7 @@ def test_odd_names_types_and_sizes(rows):
     empty = next(margin for margin in found.margins if margin.column == "nothing")
     assert empty.labels == ("(missing)",)
     assert (found.score("c2st").value is None) == (rows < 60)
-    assert (found.score("membership_auc").value is None) == (rows < 10)
+    assert (found.score("membership_auc").value is None) == (rows < 20)
     assert "NaN" not in found.to_json()
 
 
@@ -277,18 +285,22 @@ def test_tables_that_cannot_be_scored_are_named():
 
 
 def test_a_wide_table_is_sampled_and_says_so():
-    schema = yes_no(70)
+    schema, g = yes_no(70), np.random.default_rng(0)
 
     def make(seed):
         g = np.random.default_rng(seed)
         return letters(*(g.choice(list("abc"), 60) for _ in range(70)))
 
-    found = evaluate(make(1), make(2), make(3), schema)
-    assert "a random sample of 1,000 of 2,415 pairs" in found.score("tvd2").detail
-    assert "60 of 70 columns, drawn at random" in found.score("associations").detail
-    assert "24 of 70 columns, drawn at random" in found.score("sdmetrics_pairs").detail
-    assert len(found.associations.columns) == 60
-    assert len(found.margins) == 70
+    tables = prepare(make(1), make(2), make(3), schema, g)
+    cuts = binnings(tables.train, schema)
+    margins = compare_margins(tables, cuts, g)
+    associations = compare_associations(tables, cuts, g)
+    quality = {score.key: score for score in report_quality(tables, g)}
+    assert "a random sample of 1,000 of 2,415 pairs" in margins.scores[1].detail
+    assert "60 of 70 columns, drawn at random" in associations.score.detail
+    assert "24 of 70 columns, drawn at random" in quality["sdmetrics_pairs"].detail
+    assert len(associations.associations.columns) == 60
+    assert len(margins.margins) == 70
 
 
 def test_importing_the_package_loads_no_metric_library():

@@ -1,0 +1,169 @@
+"""From scores of members and non-members to a membership attack with its intervals."""
+
+import numpy as np
+from scipy import stats
+
+from synthvae.attacks.findings import AttackFindings
+from synthvae.evaluation.intervals import (
+    LEVEL,
+    Floats,
+    delong,
+    exact_limits,
+    interval,
+    rounded,
+)
+from synthvae.evaluation.questions import Question
+from synthvae.evaluation.values import Attack, Interval
+
+FALSE_POSITIVE_RATES = (0.001, 0.01, 0.1)
+CURVE_POINTS = 200
+POWER = 0.8
+
+
+def area_question(key: str, title: str, meaning: str) -> Question:
+    """Return what is asked about the AUC of a membership attack."""
+    return Question(key, "privacy", f"{title} (AUC)", meaning, "towards", goal=0.5)
+
+
+def found_question(key: str, title: str, meaning: str) -> Question:
+    """Return what is asked about the members that a membership attack finds at 1 % false alarms."""
+    return Question(
+        key, "privacy", f"{title} (found at 1 % false alarms)", meaning, "lower", goal=0.01
+    )
+
+
+def membership_attack(
+    asked: tuple[Question, Question],
+    title: str,
+    sides: tuple[Floats, Floats],
+    generator: np.random.Generator,
+    *,
+    detail: str = "",
+    references: dict[str, float | None] | None = None,
+    tripwire: bool = False,
+) -> AttackFindings:
+    """Return what an attack found, from its scores: larger means more like a member.
+
+    Parameters
+    ----------
+    asked
+        The questions about the AUC and about the members found; the first one's key without its
+        ending names the attack.
+    sides
+        Scores of members and of non-members, one a patient.
+    """
+    members, others = sides
+    area, found = asked
+    auc, bounds = delong(members, others)
+    broken = break_ties(members, others, generator)
+    at = tuple((rate, *true_positives(*broken, rate)) for rate in FALSE_POSITIVE_RATES)
+    fpr, tpr = roc(members, others)
+    limit = detection_limit(len(members), len(others))
+    attack = Attack(
+        key=attack_key(area.key),
+        title=title,
+        meaning=area.meaning,
+        members=len(members),
+        non_members=len(others),
+        auc=rounded(auc),
+        auc_interval=bounds,
+        fpr=fpr,
+        tpr=tpr,
+        tpr_at=at,
+        detection_limit=limit,
+        tripwire=tripwire,
+    )
+    said = f"{detail} An AUC of {limit:.3f} would be told from 0.5 four times out of five."
+    rate, share, share_bounds = at[1]
+    scores = (
+        area.answer(auc, bounds, {**(references or {}), "chance": 0.5}, said.strip()),
+        found.answer(share, share_bounds, {"chance": rate}, detail),
+    )
+    return AttackFindings((attack,), (), scores)
+
+
+def attack_key(key: str) -> str:
+    """Return the key of the attack that a score belongs to.
+
+    Examples
+    --------
+    >>> attack_key("attack.domias.auc"), attack_key("membership_auc")
+    ('domias', 'closest_record')
+    """
+    return key.split(".")[1] if key.startswith("attack.") else "closest_record"
+
+
+def not_run(asked: tuple[Question, ...], reason: str) -> AttackFindings:
+    """Return the findings of an attack that did not run, with the reason."""
+    return AttackFindings(scores=tuple(question.unanswered(reason) for question in asked))
+
+
+def break_ties(
+    members: Floats, others: Floats, generator: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Return both sides' places in their common order, ties in random order.
+
+    Where many scores are the same, an attacker who may accuse few still can, by drawing among them;
+    without this, such a table would seem safe at low false-positive rates.
+    """
+    both = np.concatenate((members, others))
+    places = np.empty(len(both))
+    places[np.lexsort((generator.random(len(both)), both))] = np.arange(len(both))
+    return places[: len(members)], places[len(members) :]
+
+
+def roc(members: Floats, others: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return false- and true-positive rates from (0, 0) to (1, 1), thinned to a drawable number."""
+    thresholds = np.unique(np.r_[members, others])[::-1]
+    rates = [
+        np.r_[0, len(side) - np.searchsorted(np.sort(side), thresholds, side="left")] / len(side)
+        for side in (others, members)
+    ]
+    kept = np.unique(np.linspace(0, len(rates[0]) - 1, CURVE_POINTS).round().astype(int))
+    fpr, tpr = (tuple(rounded(rate) for rate in side[kept]) for side in rates)
+    return fpr, tpr
+
+
+def true_positives(members: Floats, others: Floats, rate: float) -> tuple[float, Interval]:
+    """Return the share of members found at a false-positive rate of at most `rate`.
+
+    The interval is for the share at the *true* rate, so it covers two uncertainties: which
+    threshold has that rate, by exact limits of order statistics of the others; and which share of
+    all members is above it, by Clopper and Pearson's. Each of the four tails has a quarter of the
+    error, so the interval is exact in the sense that it covers at least as often as it says.
+    Few others leave the lower end at 0: of 1,000, no threshold is known to accuse 0.1 % only.
+
+    References
+    ----------
+    David & Nagaraja 2003, Order Statistics, section 7.1 (limits for quantiles); Clopper & Pearson
+    1934, Biometrika 26.
+    """
+    n, tail = len(others), (1 - LEVEL) / 4
+    ordered = np.r_[np.inf, np.sort(others)[::-1], -np.inf]
+
+    def above(accused: int) -> int:
+        """Return how many members are above the threshold that accuses so many others."""
+        return int((members > ordered[accused + 1]).sum())
+
+    found = above(min(int(rate * n), n - 1)) / len(members)
+    # A threshold that accuses k of n others has a true rate distributed as Beta(k + 1, n - k).
+    counts = np.arange(n)
+    surely_below = counts[stats.beta.sf(rate, counts + 1, n - counts) <= tail]
+    surely_above = counts[stats.beta.cdf(rate, counts + 1, n - counts) <= tail]
+    low, high = 0.0, 1.0
+    if len(surely_below):
+        low = exact_limits(above(surely_below[-1]), len(members), 1 - 2 * tail)[0]
+    if len(surely_above):
+        high = exact_limits(above(surely_above[0]), len(members), 1 - 2 * tail)[1]
+    return rounded(found), interval(
+        min(low, found), max(high, found), "order statistics and Clopper-Pearson"
+    )
+
+
+def detection_limit(members: int, others: int) -> float:
+    """Return the AUC that a two-sided 5 % test would tell from 0.5 four times out of five.
+
+    The standard error under chance is that of the Mann-Whitney statistic.
+    """
+    error = ((members + others + 1) / (12 * members * others)) ** 0.5
+    return rounded(min(1.0, 0.5 + (stats.norm.ppf(0.975) + stats.norm.ppf(POWER)) * error))

@@ -1,0 +1,319 @@
+"""A small language for statements about one record, as in clinical rules: read, checked, evaluated.
+
+A statement is parsed with Python's grammar, of which only an allow-list of nodes is understood; none
+of it is ever executed as Python. Columns stand by name (in backquotes where they are no plain
+words); there are comparisons, also in chains, `and`, `or`, `not`, `+ - * /`, numbers, text, dates as
+text, `is missing` and `in [...]`. What depends on a missing value is undecided (Kleene's logic).
+"""
+
+import ast
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import reduce
+from typing import Any, NoReturn
+
+import numpy as np
+
+from synthvae._checks import nearest
+from synthvae.errors import ConfigError
+from synthvae.evaluation.tables import Bools, Ints
+from synthvae.evaluation.terms import (
+    ORDERS,
+    Cells,
+    Term,
+    as_number,
+    both,
+    column_of,
+    combined,
+    compared,
+    either,
+    fixed,
+    opposite,
+)
+from synthvae.field import LARGEST, Field
+from synthvae.schema import Schema
+
+DEEPEST = 60
+DAY = 86_400.0
+KINDS = {"number": "a number", "text": "text", "date": "a date", "truth": "true or false"}
+
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`([^`]+)`")
+_SUMS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: np.add,
+    ast.Sub: np.subtract,
+    ast.Mult: np.multiply,
+    ast.Div: np.divide,
+}
+_UNKNOWN = {
+    ast.Attribute: "a dot is not understood; write a column's name that has one in backquotes",
+    ast.Call: "only missing(column) can be called",
+    ast.Pow: "powers are not understood; use + - * /",
+}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement about one record that was found to fit a schema."""
+
+    text: str
+    columns: frozenset[str]
+    term: Term
+
+    def holds(self, codes: Ints) -> tuple[Bools, Bools]:
+        """Return for each row of codes whether the statement holds, and whether that is decided.
+
+        Parameters
+        ----------
+        codes
+            Shape (rows, columns), the columns of `schema.modelled`.
+        """
+        with np.errstate(all="ignore"):
+            values, known = self.term.of(codes)
+        return np.asarray(values & known), known
+
+
+def read_statement(text: str, schema: Schema, where: str) -> Statement:
+    """Read a statement and check it against a schema.
+
+    Parameters
+    ----------
+    where
+        What the statement belongs to, for the message: "the rule 'adults'".
+
+    Raises
+    ------
+    ConfigError
+        The statement cannot be read, or does not fit the schema; the text says where in it.
+
+    Examples
+    --------
+    >>> schema = Schema.from_dict({"name": "demo", "fields": [
+    ...     {"name": "age", "type": "integer", "constraints": {"minimum": 0, "maximum": 110}}]})
+    >>> read_statement("18 <= age < 65", schema, "the rule 'adults'").holds(np.array([[17], [18]]))
+    (array([False,  True]), array([ True,  True]))
+    """
+    reader = _Reader(" ".join(text.split()), schema, where)
+    term = reader.read()
+    if term.kind != "truth":
+        reader.refuse(f"it is {KINDS[term.kind]}, not a statement that holds or does not")
+    if not reader.named:
+        reader.refuse("it names no column")
+    return Statement(text, frozenset(reader.named), term)
+
+
+class _Reader:
+    """Turns one statement's syntax tree into terms; everything it does not know is refused."""
+
+    def __init__(self, text: str, schema: Schema, where: str) -> None:
+        self.text, self.schema, self.where = text, schema, where
+        self.quoted: dict[int, str] = {}
+        self.plain = _QUOTED.sub(self._hide, text)
+        self.named: set[str] = set()
+        self.places = {field.name: j for j, field in enumerate(schema.modelled)}
+
+    def _hide(self, match: re.Match[str]) -> str:
+        """Put a plain word of the same length in the place of a name in backquotes."""
+        if match[1] is None:
+            return match[0]
+        self.quoted[match.start()] = match[1]
+        return "_" * len(match[0])
+
+    def refuse(self, what: str, node: ast.AST | None = None) -> NoReturn:
+        at = "" if node is None else f" at character {self._start(node) + 1}"
+        raise ConfigError(f"In {self.where}, '{self.text}'{at}: {what}.")
+
+    def _start(self, node: ast.AST) -> int:
+        offset = getattr(node, "col_offset", 0)
+        return len(self.plain.encode()[:offset].decode(errors="ignore"))
+
+    def read(self) -> Term:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about odd escapes in text
+                tree = ast.parse(self.plain, mode="eval").body
+        except SyntaxError as cause:
+            at = f" near character {cause.offset}" if cause.offset else ""
+            self.refuse(f"it cannot be read{at} ({cause.msg})")
+        except (ValueError, RecursionError, MemoryError):
+            self.refuse("it cannot be read: it is nested too deeply or has odd characters")
+        if _depth(tree) > DEEPEST:
+            self.refuse(f"it is nested more than {DEEPEST} deep; divide it into several")
+        return self.term(tree)
+
+    def term(self, node: ast.expr) -> Term:
+        """Return what a node of the tree means; a node of any other kind is refused."""
+        match node:
+            case ast.Constant():
+                found = self._constant(node)
+            case ast.Name():
+                found = self._name(node)
+            case ast.Call(func=ast.Name(id="missing"), args=[inside], keywords=[]):
+                found = self._missing(inside)
+            case ast.BoolOp():
+                join = either if isinstance(node.op, ast.Or) else both
+                found = reduce(join, [self._truth(value) for value in node.values])
+            case ast.UnaryOp(op=ast.Not()):
+                found = opposite(self._truth(node.operand))
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd()):
+                found = self._signed(node)
+            case ast.BinOp() if type(node.op) in _SUMS:
+                found = self._sum(node)
+            case ast.Compare():
+                found = self._comparison(node)
+            case _:
+                self._not_understood(node)
+        return found
+
+    def _not_understood(self, node: ast.expr) -> NoReturn:
+        unknown = node.op if isinstance(node, ast.BinOp) else node
+        word = self.text[self._start(node) :][:30]
+        self.refuse(_UNKNOWN.get(type(unknown), f"'{word}' is not understood"), node)
+
+    def _constant(self, node: ast.Constant) -> Term:
+        value = node.value
+        if isinstance(value, bool):
+            return fixed("truth", value)
+        if isinstance(value, int | float):
+            if not abs(value) <= LARGEST:
+                self.refuse(f"numbers must lie between {-LARGEST:g} and {LARGEST:g}", node)
+            return fixed("number", float(value))
+        if isinstance(value, str):
+            return fixed("text", value)
+        return self.refuse(f"'{value!r}' is neither a number nor text", node)
+
+    def _name(self, node: ast.Name) -> Term:
+        quoted = self.quoted.get(self._start(node))
+        name = node.id if quoted is None else quoted
+        if name not in self.places:
+            if quoted is None and name in ("true", "false"):
+                return fixed("truth", name == "true")
+            if quoted is None and name == "missing":
+                self.refuse("'missing' goes with `is`: write `column is missing`", node)
+            if name in self.schema.names:
+                self.refuse(f"'{name}' is an identifier, which is never modelled", node)
+            self.refuse(f"'{name}' is no column{nearest(name, self.places)}", node)
+        self.named.add(name)
+        return column_of(self.schema[name], self.places[name])
+
+    def _missing(self, node: ast.expr) -> Term:
+        inside = self.term(node)
+
+        def absent(codes: Ints) -> Cells:
+            known = inside.of(codes)[1]
+            return ~known, np.ones_like(known)
+
+        return Term("truth", absent)
+
+    def _truth(self, node: ast.expr) -> Term:
+        found = self.term(node)
+        if found.kind != "truth":
+            self.refuse(f"needs a statement here, not {KINDS[found.kind]}", node)
+        return found
+
+    def _number(self, node: ast.expr) -> Term:
+        found = self.term(node)
+        if found.kind == "truth" and found.field is not None:
+            return as_number(found)
+        if found.kind != "number":
+            self.refuse(f"needs a number here, not {KINDS[found.kind]}", node)
+        return found
+
+    def _signed(self, node: ast.UnaryOp) -> Term:
+        found = self._number(node.operand)
+        sign = -1.0 if isinstance(node.op, ast.USub) else 1.0
+        if found.constant is not None:
+            return fixed("number", sign * found.constant)
+        return combined(np.multiply, fixed("number", sign), found)
+
+    def _sum(self, node: ast.BinOp) -> Term:
+        left, right = self.term(node.left), self.term(node.right)
+        function = _SUMS[type(node.op)]
+        if left.kind == "date" and isinstance(node.op, ast.Sub) and right.kind == "date":
+            return combined(lambda a, b: (a - b) / DAY, left, right)
+        if left.kind == "date" and isinstance(node.op, ast.Add | ast.Sub):
+            days = self._number(node.right)
+            return replace(combined(lambda a, b: function(a, b * DAY), left, days), kind="date")
+        return combined(function, self._number(node.left), self._number(node.right))
+
+    def _comparison(self, node: ast.Compare) -> Term:
+        sides = [node.left, *node.comparators]
+        links = zip(sides[:-1], node.ops, sides[1:], strict=True)
+        return reduce(both, [self._link(left, op, right) for left, op, right in links])
+
+    def _link(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Term:
+        if isinstance(op, ast.Is | ast.IsNot):
+            if not (isinstance(right, ast.Name) and right.id == "missing"):
+                self.refuse("`is` goes with `missing` or `not missing` only; use ==", right)
+            absent = self._missing(left)
+            return absent if isinstance(op, ast.Is) else opposite(absent)
+        if isinstance(op, ast.In | ast.NotIn):
+            if not isinstance(right, ast.List | ast.Tuple | ast.Set) or not right.elts:
+                self.refuse("`in` needs a list of values in square brackets", right)
+            found = reduce(either, [self._pair(left, ast.Eq(), item) for item in right.elts])
+            return found if isinstance(op, ast.In) else opposite(found)
+        return self._pair(left, op, right)
+
+    def _pair(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Term:
+        first, second = self.term(left), self.term(right)
+        second = self._alike(second, first, right)
+        first = self._alike(first, second, left)
+        if first.kind != second.kind:
+            words = f"{KINDS[first.kind]} is compared with {KINDS[second.kind]}"
+            self.refuse(words, left)
+        if first.kind in ("text", "truth") and type(op) in ORDERS:
+            self.refuse(f"{KINDS[first.kind]} has no order; use == or in [...]", left)
+        return compared(op, first, second)
+
+    def _alike(self, term: Term, other: Term, node: ast.expr) -> Term:
+        """Return a constant as the kind of value that it is compared with."""
+        value, field = term.constant, other.field
+        if value is None:
+            return term
+        if other.kind == "date" and term.kind == "text":
+            return self._moment(value, field, node)
+        if field is None:
+            return term
+        if other.kind == "truth" and term.kind != "truth":
+            word = _spelt(value)
+            if word not in (*field.trueValues, *field.falseValues):
+                self.refuse(f"'{word}' is no value of '{field.name}'; use true or false", node)
+            return fixed("truth", word in field.trueValues)
+        if other.kind == "text":
+            word = _spelt(value)
+            if word not in field.categories:
+                hint = nearest(word, field.categories)
+                self.refuse(f"'{word}' is no category of '{field.name}'{hint}", node)
+            return fixed("text", word)
+        return term
+
+    def _moment(self, text: str, field: Field | None, node: ast.expr) -> Term:
+        patterns = [field.format_] if field is not None else []
+        for read in (datetime.fromisoformat, *(_reading(pattern) for pattern in patterns)):
+            try:
+                moment = read(text).replace(tzinfo=None)
+            except ValueError:
+                continue
+            return fixed("date", (moment - datetime(1970, 1, 1)).total_seconds())
+        return self.refuse(f"'{text}' is no date; write it as '2000-12-31'", node)
+
+
+def _depth(tree: ast.AST) -> int:
+    deepest, waiting = 0, [(tree, 1)]
+    while waiting:
+        node, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        waiting += [(child, depth + 1) for child in ast.iter_child_nodes(node)]
+    return deepest
+
+
+def _reading(pattern: str) -> Callable[[str], datetime]:
+    return lambda text: datetime.strptime(text, pattern)
+
+
+def _spelt(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    return str(value).lower() if isinstance(value, bool) else str(value)

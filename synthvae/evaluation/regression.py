@@ -1,0 +1,223 @@
+"""Regressions as an analyst would run them, on any table: linear, logistic and Cox models."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from synthvae.evaluation.codes import number_of
+from synthvae.evaluation.intervals import LEVEL
+from synthvae.evaluation.survival import followed
+from synthvae.evaluation.tables import Ints, Table
+from synthvae.field import Field
+from synthvae.schema import Schema
+
+DEPENDENT = 1e-7  # a term that differs from the earlier ones by less is no term of its own
+TOO_LARGE = 20.0  # a log odds per standard deviation that nothing but separation gives
+
+Model = Literal["linear", "logistic", "cox"]
+Floats = NDArray[np.float64]
+
+
+class NotFittedError(Exception):
+    """A model that could not be fitted to a table; the text says why."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted model, in the units of the columns.
+
+    `covariance` is that of the estimates; `half` of each confidence interval is its half-width.
+    """
+
+    terms: tuple[str, ...]
+    estimates: Floats
+    covariance: Floats
+    half: Floats
+    rows: int
+
+    def only(self, terms: Sequence[str]) -> "Fit":
+        """Return the fit's figures of some of its terms."""
+        kept = [self.terms.index(term) for term in terms]
+        return Fit(
+            tuple(terms),
+            self.estimates[kept],
+            self.covariance[np.ix_(kept, kept)],
+            self.half[kept],
+            self.rows,
+        )
+
+
+class Terms:
+    """The terms of a regression: numbers in their units, categories against the first one.
+
+    They are scaled by train's spread while a model is fitted, so that it converges; what is reported
+    is in the columns' own units.
+    """
+
+    def __init__(self, schema: Schema, predictors: Sequence[str], train: Table) -> None:
+        names = [field.name for field in schema.modelled]
+        self._places = [names.index(name) for name in predictors]
+        self._fields = [schema.modelled[j] for j in self._places]
+        self.names = [label for field in self._fields for label in _labels(field)]
+        values = self._values(train)
+        known = values[np.isfinite(values).all(axis=1)]
+        empty = np.zeros(len(self.names))
+        self._centre = known.mean(axis=0) if len(known) else empty
+        spread = known.std(axis=0) if len(known) else empty
+        self.spread = np.where(spread > 0, spread, 1.0)
+
+    def __call__(self, table: Table) -> Floats:
+        """Return each row's scaled terms, NaN where a predictor is missing."""
+        return (self._values(table) - self._centre) / self.spread
+
+    def _values(self, table: Table) -> Floats:
+        columns = [
+            _values_of(field, table.codes[:, place])
+            for place, field in zip(self._places, self._fields, strict=True)
+        ]
+        return np.concatenate(columns, axis=1)
+
+
+def _labels(field: Field) -> list[str]:
+    if field.is_lattice:
+        return [field.name]
+    return [f"{field.name} = {category}" for category in field.categories[1:]]
+
+
+def _values_of(field: Field, codes: Ints) -> Floats:
+    if field.is_lattice:
+        return (number_of(field, codes) / 10.0**field.places)[:, None]
+    values = (codes[:, None] == np.arange(1, len(field.categories))).astype(float)
+    values[codes < 0] = np.nan
+    return np.asarray(values)
+
+
+def fit_model(kind: Model, outcome: str | None, terms: Terms, table: Table, schema: Schema) -> Fit:
+    """Fit a regression to the rows of a table in which nothing that it needs is missing.
+
+    Where patients have several rows, the intervals allow for that (clustered by patient).
+
+    Raises
+    ------
+    NotFittedError
+        There is nothing to fit, or the fit does not converge.
+    """
+    if kind == "cox":
+        known = followed(table, schema)
+        rows, truth = known.rows, np.column_stack([known.durations, known.happened])
+    else:
+        assert outcome is not None
+        place = [field.name for field in schema.modelled].index(outcome)
+        field, codes = schema.modelled[place], table.codes[:, place]
+        numbers = number_of(field, codes) / 10.0**field.places
+        values = numbers if field.is_lattice else np.where(codes < 0, np.nan, codes.astype(float))
+        some = np.isfinite(values)
+        rows, truth = table.take(some), values[some]
+    scaled = terms(rows)
+    complete = np.isfinite(scaled).all(axis=1)
+    scaled, truth, whose = scaled[complete], truth[complete], rows.patients[complete]
+    kept = _own_terms(scaled)
+    if not kept or len(scaled) < len(kept) + 2:
+        raise NotFittedError(f"{len(scaled)} complete rows with {len(kept)} terms that vary")
+    return _in_units(_run(kind, scaled[:, kept], truth, whose), kept, terms, len(scaled))
+
+
+def _own_terms(scaled: Floats) -> list[int]:
+    """Return the terms that are no sum of earlier ones, nor constant."""
+    if not len(scaled):
+        return []
+    everything = np.column_stack([np.ones(len(scaled)), scaled])
+    size = np.abs(np.diag(np.linalg.qr(everything, mode="r"))) / len(scaled) ** 0.5
+    if len(size) < everything.shape[1]:  # fewer rows than terms
+        return []
+    return [int(j) for j in np.flatnonzero(size[1:] > DEPENDENT)]
+
+
+def _run(kind: Model, scaled: Floats, truth: Floats, whose: Ints) -> tuple[Floats, Floats, Floats]:
+    """Return estimates, covariance and half-widths of a model's terms."""
+    clustered = len(np.unique(whose)) < len(whose)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # whether a fit may be used is judged below
+        if kind == "cox":
+            return _cox(scaled, truth, whose if clustered else None)
+        return _statsmodels(kind, scaled, truth, whose if clustered else None)
+
+
+def _statsmodels(
+    kind: Model, scaled: Floats, truth: Floats, whose: Ints | None
+) -> tuple[Floats, Floats, Floats]:
+    import statsmodels.api as sm
+
+    if len(np.unique(truth)) < 2:
+        raise NotFittedError("the outcome has one value only")
+    design = np.column_stack([np.ones(len(scaled)), scaled])
+    robust = {} if whose is None else {"cov_type": "cluster", "cov_kwds": {"groups": whose}}
+    result: Any
+    try:
+        if kind == "linear":
+            result = sm.OLS(truth, design).fit(**robust)
+        else:
+            result = sm.Logit(truth, design).fit(disp=0, maxiter=100, **robust)
+    except np.linalg.LinAlgError:
+        raise NotFittedError("the terms determine each other or the outcome") from None
+    estimates, covariance = np.asarray(result.params), np.asarray(result.cov_params())
+    separated = kind == "logistic" and np.abs(estimates[1:]).max() > TOO_LARGE
+    if separated or not np.isfinite(covariance).all():
+        raise NotFittedError("the terms all but determine the outcome, so there is no estimate")
+    half = np.diff(np.asarray(result.conf_int(1 - LEVEL)), axis=1)[:, 0] / 2
+    return estimates[1:], covariance[1:, 1:], half[1:]
+
+
+def _cox(scaled: Floats, truth: Floats, whose: Ints | None) -> tuple[Floats, Floats, Floats]:
+    if why_no_cox() is not None:
+        raise NotFittedError(why_no_cox())
+    from lifelines import CoxPHFitter
+    from lifelines.exceptions import ConvergenceError
+
+    frame = pd.DataFrame(scaled).add_prefix("x").assign(lasted=truth[:, 0], happened=truth[:, 1])
+    if not truth[:, 1].any():
+        raise NotFittedError("no event happened")
+    if whose is not None:
+        frame["whose"] = whose
+    try:
+        model = CoxPHFitter(alpha=1 - LEVEL).fit(
+            frame, "lasted", "happened", cluster_col=None if whose is None else "whose"
+        )
+    except (ConvergenceError, ZeroDivisionError, np.linalg.LinAlgError, ValueError):
+        raise NotFittedError("the Cox model does not converge") from None
+    errors = model.standard_errors_.to_numpy()
+    naive = model.variance_matrix_.to_numpy()
+    scale = errors / np.sqrt(np.diag(naive))  # robust errors, where patients have several rows
+    estimates = model.params_.to_numpy()
+    if np.abs(estimates).max() > TOO_LARGE or not np.isfinite(errors).all():
+        raise NotFittedError("the terms all but determine the event, so there is no estimate")
+    half = stats.norm.ppf((1 + LEVEL) / 2) * errors
+    return estimates, naive * np.outer(scale, scale), half
+
+
+def why_no_cox() -> str | None:
+    """Return why Cox models cannot be fitted here, None where they can."""
+    if find_spec("lifelines") is None:
+        return "lifelines is not installed: pip install 'synthvae[survival]'"
+    return None
+
+
+def _in_units(
+    found: tuple[Floats, Floats, Floats], kept: list[int], terms: Terms, rows: int
+) -> Fit:
+    estimates, covariance, half = found
+    spread = terms.spread[kept]
+    return Fit(
+        tuple(terms.names[j] for j in kept),
+        estimates / spread,
+        covariance / np.outer(spread, spread),
+        half / spread,
+        rows,
+    )
