@@ -1,12 +1,16 @@
 """The report: one offline page made from values, in pure stages.
 
-    evaluation, guarantee, training curve, context      values, no data frame among them
-      -> `roc`, `heatmaps`, `dots`, `curve`, `panels`   drawings as SVG text, each with its numbers
-      -> `sections`                                     what each part of the page says
-      -> `page`, with `templates/`                      one HTML file
+    evaluation, guarantee, training curve, context    values, no data frame among them
+      -> `decision` (`claims`, `conditions`)          what they say about each claim
+      -> `document`                                   all of it as one value: report.json
+      -> `disclosure` (`cells`, `profiles`)           the same, controlled for the public
+      -> `roc`, `heatmaps`, `rows`, `panels`, ...     drawings as SVG text, each with its numbers
+      -> `sections`, `promised`, `attacking`, ...     what each part of the page says
+      -> `page`, with `templates/`                    one HTML file
 
-The same values give the same bytes. Drawing and templating libraries are imported when a report is
-made, not when this package is.
+`terminal` and `notebook` show the same values elsewhere, and `policy` holds them against a steward's
+rules. The same values give the same bytes. Drawing and templating libraries are imported when a
+page is made, not when this package is.
 """
 
 from typing import TYPE_CHECKING
@@ -16,8 +20,27 @@ from synthvae.report.values import FieldSummary, RunContext, TrainingCurve, data
 if TYPE_CHECKING:
     from synthvae.evaluation.values import Evaluation
     from synthvae.privacy.guarantee import Guarantee
+    from synthvae.report.document import Report
 
-__all__ = ["FieldSummary", "RunContext", "TrainingCurve", "data_dictionary", "render"]
+__all__ = ["FieldSummary", "RunContext", "TrainingCurve", "data_dictionary", "page_of", "render"]
+
+
+def page_of(report: "Report") -> str:
+    """Return a report as the text of one HTML file that loads nothing.
+
+    Parameters
+    ----------
+    report : Report
+        The custodian's values, or their public rendering.
+
+    Returns
+    -------
+    str
+        The page: the same text for the same values.
+    """
+    from synthvae.report.page import compose
+
+    return compose(report)
 
 
 def render(
@@ -44,6 +67,6 @@ def render(
     str
         The page: the same text for the same values.
     """
-    from synthvae.report.page import compose
+    from synthvae.report.document import custodian_report
 
-    return compose(evaluation, guarantee, training, context)
+    return page_of(custodian_report(evaluation, guarantee, training, context))

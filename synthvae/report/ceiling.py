@@ -5,6 +5,11 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from synthvae.evaluation.values import Attack
+from synthvae.privacy.guarantee import Guarantee
+
+Budget = tuple[float, float]
+
 _LARGEST = 700.0  # exp() of more is infinite
 
 
@@ -76,3 +81,22 @@ def best_guess(epsilon: float, delta: float) -> float:
     """
     factor = math.exp(min(epsilon, _LARGEST))
     return min(1.0, (factor + delta) / (factor + 1))
+
+
+def budget_of(guarantee: Guarantee | None) -> Budget | None:
+    """Return epsilon and delta of a guarantee that holds."""
+    if guarantee is None or not guarantee.valid:
+        return None
+    if guarantee.epsilon is None or guarantee.delta is None:
+        return None
+    return guarantee.epsilon, guarantee.delta
+
+
+def beaten(attack: Attack, budget: Budget) -> tuple[float | None, ...]:
+    """Return where an attack surely lies above the ceiling: rates, and None for the whole curve."""
+    rates: list[float | None] = [
+        rate for rate, _, interval in attack.tpr_at if interval.low > float(ceiling(rate, *budget))
+    ]
+    if attack.auc_interval.low > largest_auc(*budget):
+        rates.append(None)
+    return tuple(rates)

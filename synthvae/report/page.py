@@ -1,21 +1,33 @@
 """Join the stages: values -> drawings and words -> one HTML page."""
 
+import base64
+import hashlib
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 
 import jinja2
+from markupsafe import Markup
 
 from synthvae.evaluation.values import Evaluation
-from synthvae.privacy.guarantee import Guarantee
-from synthvae.report import panels, sections
+from synthvae.report import attacking, panels, promised, safes, sections
+from synthvae.report.analyses import analysis_drawing, facts_of, group_drawings
+from synthvae.report.ceiling import budget_of
+from synthvae.report.conditions import TOPICS
 from synthvae.report.curve import training_curve
+from synthvae.report.document import Report
 from synthvae.report.dots import score_dots
 from synthvae.report.drawing import Drawing
 from synthvae.report.heatmaps import association_maps
+from synthvae.report.levels import MEANINGS, WORDS, shape
+from synthvae.report.planted import planted_bugs
 from synthvae.report.roc import attack_roc
-from synthvae.report.values import RunContext, TrainingCurve
 from synthvae.report.words import count, counted, number, plain
 
 _SHOWN_MARGINS = 24
+_OF_ANALYSES = ("overlap.", "signs.")
+# Scores of predictions that have no place on an axis with areas under curves.
+_OTHER_SCALES = (*_OF_ANALYSES, "calibration_", "rank_agreement.", "all_targets", "group_")
 
 
 @dataclass(frozen=True)
@@ -23,64 +35,103 @@ class Drawings:
     """Every figure of one page."""
 
     roc: Drawing | None
+    risks: Drawing | None
     utility: Drawing | None
+    groups: tuple[Drawing, ...]
     margins: tuple[Drawing, ...]
     more_margins: tuple[Drawing, ...]
     associations: Drawing | None
     training: Drawing | None
 
 
-def draw(
-    evaluation: Evaluation, guarantee: Guarantee | None, training: TrainingCurve | None
-) -> Drawings:
+def draw(report: Report) -> Drawings:
     """Draw every figure that the values allow."""
-    budget = sections.budget_of(guarantee)
+    evaluation, budget = report.evaluation, budget_of(report.guarantee)
     margins = panels.margins(evaluation.margins)
-    utility = [score for score in evaluation.scores if score.topic == "utility"]
+    utility = [
+        score
+        for score in evaluation.scores
+        if score.topic == "utility" and not score.key.startswith(_OTHER_SCALES)
+    ]
     return Drawings(
         roc=attack_roc(evaluation.attacks, budget) if evaluation.attacks else None,
+        risks=attacking.risk_gains(evaluation.risks),
         utility=score_dots(utility),
+        groups=group_drawings(evaluation),
         margins=margins[:_SHOWN_MARGINS],
         more_margins=margins[_SHOWN_MARGINS:],
         associations=(
             association_maps(evaluation.associations) if evaluation.associations.columns else None
         ),
-        training=training_curve(training) if training else None,
+        training=training_curve(report.training) if report.training else None,
     )
 
 
-def compose(
-    evaluation: Evaluation,
-    guarantee: Guarantee | None = None,
-    training: TrainingCurve | None = None,
-    context: RunContext | None = None,
-) -> str:
-    """Return the custodian's page as HTML; see `synthvae.report.render`."""
-    context = context or RunContext()
-    budget = sections.budget_of(guarantee)
-    attack_rows = tuple(sections.attack_row(attack, budget) for attack in evaluation.attacks)
+def compose(report: Report) -> str:
+    """Return the report's page as HTML; see `synthvae.report.page_of`."""
+    evaluation, guarantee, context = report.evaluation, report.guarantee, report.context
+    attack_rows = [attacking.attack_row(a, budget_of(guarantee)) for a in evaluation.attacks]
+    script = script_text()
     return (
         _templates()
         .get_template("page.html")
         .render(
+            report=report,
             evaluation=evaluation,
+            decision=report.decision,
             context=context,
+            public=report.rendering == "public",
             title=plain(context.title or evaluation.name),
             software={**(guarantee.software if guarantee else {}), **context.software},
-            drawings=draw(evaluation, guarantee, training),
-            void=sections.why_void(guarantee),
+            drawings=draw(report),
+            void=promised.why_void(guarantee),
             void_title="NOT PRIVATE" if guarantee else "NO GUARANTEE GIVEN",
-            promise=sections.promise(guarantee) if guarantee else None,
+            promise=promised.promise(guarantee) if guarantee else None,
+            planted=planted_bugs(),
+            safes=safes.five_safes(evaluation, guarantee, context),
+            safes_source=safes.SOURCE,
             headlines=sections.headlines(evaluation),
-            strongest=sections.strongest(evaluation.attacks),
+            strongest=attacking.strongest(evaluation.attacks),
             alarms=tuple(f"{row.title}: {row.alarm}" for row in attack_rows if row.alarm),
-            attack_rows=attack_rows,
-            scores={topic: sections.rows_of(evaluation, topic) for topic in sections.TOPICS},
-            not_tested=sections.not_tested(evaluation),
+            attack_rows=tuple(attack_rows),
+            scores=score_tables(evaluation),
+            analyses=tuple(
+                (a, facts_of(a), analysis_drawing(a, f"analysis-{place + 1}"))
+                for place, a in enumerate(evaluation.analyses)
+            ),
+            columns=sections.columns_table(evaluation.margins),
             pairs=sections.pairs_table(evaluation.worst_pairs),
-            curve_given=training is not None,
+            level_meanings=MEANINGS,
+            script=Markup(script),
+            script_policy=f"script-src '{fingerprint(script)}'; ",
         )
     )
+
+
+def score_tables(evaluation: Evaluation) -> dict[str, tuple[sections.ScoreRow, ...]]:
+    """Return the scores by where the page has them."""
+    tables: dict[str, tuple[sections.ScoreRow, ...]] = {
+        topic: sections.rows_of(evaluation, topic) for topic in TOPICS
+    }
+    # Words and pictures of attacks stand above: their scores need a line each.
+    tables["attacks"], tables["privacy"] = sections.apart(
+        tables["privacy"], "attack.", "membership_", ran=True
+    )
+    tables["analyses"], tables["utility"] = sections.apart(tables["utility"], *_OF_ANALYSES)
+    return tables
+
+
+@cache
+def script_text() -> str:
+    """Return the page's small script: sorting and filtering, which nothing else needs."""
+    file = resources.files("synthvae.report").joinpath("templates", "script.js")
+    return file.read_text(encoding="utf-8").strip()
+
+
+def fingerprint(script: str) -> str:
+    """Return what a content security policy calls an inline script by (CSP level 3, section 2.3)."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
 
 
 def _templates() -> jinja2.Environment:
@@ -93,4 +144,5 @@ def _templates() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters.update(number=number, count=count, counted=counted, plain=plain)
+    environment.globals.update(shape=shape, level_words=WORDS)
     return environment

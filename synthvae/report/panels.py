@@ -142,7 +142,7 @@ def strip(score: Score) -> Markup:
 
     The figures stand in text beside it, so screen readers pass it over.
     """
-    points = [score.value, score.goal, *score.references.values()]
+    points = [score.value, score.goal, *score.references.values(), *score.draws]
     if score.interval is not None:
         points += [score.interval.low, score.interval.high]
     known = [point for point in points if point is not None and math.isfinite(point)]
@@ -157,6 +157,9 @@ def strip(score: Score) -> Markup:
     if score.interval is not None:
         ends = at(score.interval.low), at(score.interval.high)
         parts.append(f'<path class="i" d="M{ends[0]} 12H{ends[1]}"/>')
+    drawn = "".join(f"M{at(draw)} 16v4" for draw in score.draws if math.isfinite(draw))
+    if drawn:
+        parts.append(f'<path class="q" d="{drawn}"/>')
     parts.append(f'<circle class="d" cx="{at(score.value)}" cy="12" r="4.5"/>')
     for name, value in score.references.items():
         if value is not None and math.isfinite(value):

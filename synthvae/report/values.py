@@ -54,7 +54,8 @@ class FieldSummary(_Value):
 class RunContext(_Value):
     """What surrounds an evaluation: whose it is, what for, what the table is, and what made it.
 
-    `created` is a date as text; a report has no clock of its own.
+    `created` is a date as text; a report has no clock of its own. `synthetic_digest` is the SHA-256
+    of the file with the synthetic rows.
     """
 
     title: str | None = None
@@ -62,6 +63,7 @@ class RunContext(_Value):
     description: str | None = None
     created: str | None = None
     seed: int | None = None
+    synthetic_digest: str | None = None
     software: dict[str, str] = {}
     settings: dict[str, str] = {}
     fields: tuple[FieldSummary, ...] = ()

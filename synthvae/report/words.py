@@ -3,6 +3,7 @@
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from synthvae.evaluation.values import Interval
 
@@ -89,6 +90,20 @@ def counted(value: int, one: str, many: str | None = None) -> str:
     ('1 row', '2,000 rows', '2 syntheses')
     """
     return f"{value:,} {one if value == 1 else many or one + 's'}"
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Return names as a list in a sentence, at most so many of them.
+
+    Examples
+    --------
+    >>> listed(["age"], 3), listed(["age", "sex"], 3), listed(["a", "b", "c", "d"], 2)
+    ('age', 'age and sex', 'a, b and 2 more')
+    """
+    shown = list(names[:most])
+    if len(names) > most:
+        return f"{', '.join(shown)} and {len(names) - most:,} more"
+    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
 
 
 def share(value: float | None, decimals: int = 1) -> str:

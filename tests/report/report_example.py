@@ -3,14 +3,20 @@
 import numpy as np
 
 from synthvae.evaluation.values import (
+    Analysis,
     Associations,
     Attack,
+    Coefficient,
+    Curve,
     Evaluation,
+    GroupFigure,
     Interval,
     Margin,
     PairDistance,
+    Risk,
     Score,
     TableFacts,
+    Threshold,
 )
 from synthvae.privacy.guarantee import GaussianStage, Guarantee, TrainingStage
 from synthvae.report import FieldSummary, RunContext, TrainingCurve
@@ -48,6 +54,22 @@ def score(key, topic, title, value, spread=0.01, *, direction="lower", **more) -
     )
 
 
+LIMITS = {
+    "schema": Threshold(good=1.0, poor=0.999, basis="standard", source="what the schema declares"),
+    "tvd1": Threshold(good=0.03, poor=0.08, basis="project default", source="thrice a holdout's"),
+    "tvd2": Threshold(good=0.06, poor=0.12, basis="project default", source="thrice a holdout's"),
+    "c2st": Threshold(
+        good=0.1, poor=0.3, basis="literature", source="Lopez-Paz and Oquab 2017, section 3"
+    ),
+    "tstr_logistic": Threshold(
+        good=0.65, poor=0.6, basis="steward-set", source="what the course needs"
+    ),
+    "tstr_gradient": Threshold(good=0.66, poor=0.6, basis="project default", source="a reason"),
+    "attack.domias.auc": Threshold(good=0.05, poor=0.1, basis="project default", source="a reason"),
+    "attribute": Threshold(good=0.02, poor=0.05, basis="project default", source="a reason"),
+}
+
+
 def scores() -> tuple[Score, ...]:
     found = [
         score("schema", "validity", "Cells that obey the schema", 1.0, 0.0, direction="higher",
@@ -65,6 +87,7 @@ def scores() -> tuple[Score, ...]:
               meaning="Mean total variation distance of triples of columns.",
               references={"holdout": 0.080, "independent": 0.201}),
         score("c2st", "fidelity", "Real or synthetic? (C2ST)", 0.752, 0.012,
+              direction="towards", goal=0.5,
               meaning="How well a classifier tells synthetic from real rows.",
               references={"holdout": 0.502, "independent": 0.861, "chance": 0.5}),
         score("quality", "fidelity", "SDMetrics quality", 0.914, 0.0, direction="higher",
@@ -93,6 +116,12 @@ def scores() -> tuple[Score, ...]:
         score("cox", "utility", "Hazard ratios' overlap", None, direction="higher",
               meaning="Overlap of the intervals of Cox hazard ratios.",
               not_run="the extra 'survival' is not installed"),
+        score("overlap.death", "utility", "Overlap of intervals: death in hospital", 0.61, 0.05,
+              direction="higher", meaning="Share of two intervals that lies in both.",
+              references={"holdout": 0.72, "ideal": 1.0}),
+        score("attack.domias.auc", "privacy", "Membership attack by density ratio (AUC)", 0.512,
+              0.02, direction="towards", goal=0.5, meaning="Told from 0.5 or not.",
+              references={"chance": 0.5}),
         score("attribute", "privacy", "Attribute inference, gain", 0.004, 0.011,
               meaning="How much better a sensitive column is guessed for members than for others.",
               references={"chance": 0.0}),
@@ -101,6 +130,101 @@ def scores() -> tuple[Score, ...]:
               meaning="Share of synthetic rows nearer to a train than to a holdout row.",
               references={"holdout": 0.498}),
     ]  # fmt: skip
+    return tuple(
+        one.model_copy(update={"threshold": LIMITS.get(one.key), "draws": draws(one)})
+        for one in found
+    )
+
+
+def draws(one: Score) -> tuple[float, ...]:
+    if one.value is None or one.topic not in ("fidelity", "utility"):
+        return ()
+    return (round(one.value * 1.03, 4), round(one.value * 0.98, 4))
+
+
+def risk(key: str, title: str, success: float, control: float) -> Risk:
+    gain = success - control
+    return Risk(
+        key=key, title=title, meaning="Guesses a fact from the others and the synthetic rows.",
+        members=700, others=700, success=success,
+        success_interval=interval(success - 0.03, success + 0.03, "Wilson"),
+        control=control, control_interval=interval(control - 0.03, control + 0.03, "Wilson"),
+        gain=gain, gain_interval=interval(gain - 0.035, gain + 0.035, "Newcombe"),
+        detection_limit=0.05, detail="Secrets: diagnosis and cost.",
+    )  # fmt: skip
+
+
+def risks() -> tuple[Risk, ...]:
+    return (
+        risk("attribute_inference", "A sensitive column is guessed", 0.412, 0.405),
+        risk("singling_out", "A patient is singled out", 0.021, 0.018),
+        risk("linkability", "Two halves of a record are linked", 0.044, 0.047),
+        risk("near_copies", "A near copy stands in the table", 0.012, 0.010),
+    )
+
+
+def coefficient(term: str, real: float, synthetic: float, spread: float = 0.1) -> Coefficient:
+    return Coefficient(
+        term=term, real=real, real_interval=interval(real - spread, real + spread, "Wald"),
+        synthetic=synthetic,
+        synthetic_interval=interval(synthetic - spread, synthetic + spread, "Wald"),
+        overlap=1 - abs(real - synthetic) / (2 * spread), same_sign=real * synthetic > 0,
+    )  # fmt: skip
+
+
+def analyses() -> tuple[Analysis, ...]:
+    times = tuple(float(day) for day in range(0, 361, 20))
+    real = np.exp(-np.arange(len(times)) / 14)
+    curves = tuple(
+        Curve(
+            group=group, times=times, real=tuple((real**power).round(4).tolist()),
+            synthetic=tuple((real ** (power * 1.08)).round(4).tolist()),
+        )
+        for group, power in (("sex = female", 0.9), ("sex = male", 1.15))
+    )  # fmt: skip
+    return (
+        Analysis(
+            name="Death in hospital and its risk factors", kind="logistic",
+            formula="event ~ age + sex + creatinine + num_comorbidities",
+            real_rows=5652, synthetic_rows=7000,
+            coefficients=(
+                coefficient("age, per 10 years", 0.31, 0.27),
+                coefficient("sex: male", 0.12, 0.05),
+                coefficient("creatinine, per mg/dL", 0.22, 0.18),
+                coefficient("num_comorbidities", -0.04, 0.03),
+            ),
+        ),
+        Analysis(
+            name="Survival by sex", kind="kaplan-meier", formula="", real_rows=5652,
+            synthetic_rows=7000, curves=curves,
+        ),
+        Analysis(
+            name="Hazard of death", kind="cox", formula="age + diagnosis", real_rows=5652,
+            synthetic_rows=7000, not_run="the extra 'survival' is not installed",
+        ),
+    )  # fmt: skip
+
+
+def groups() -> tuple[GroupFigure, ...]:
+    found = []
+    for column, sizes in (
+        ("sex", {"female": 620, "male": 793}),
+        ("race", {"white": 1100, "black": 210, "hispanic": 61, "asian": 33, "other": 6}),
+    ):
+        for place, (name, patients) in enumerate(sizes.items()):
+            for key, real in (("tstr_logistic", 0.69), ("tvd1", 0.02)):
+                value = real - 0.03 * place if key != "tvd1" else real + 0.015 * place
+                spread = 0.6 / np.sqrt(patients)
+                few = patients < 10
+                found.append(
+                    GroupFigure(
+                        column=column, group=name, key=key, patients=patients,
+                        value=None if few else value,
+                        interval=None if few else interval(value - spread, value + spread),
+                        reference=None if few else real,
+                        not_run="fewer than ten patients" if few else None,
+                    )
+                )  # fmt: skip
     return tuple(found)
 
 
@@ -193,6 +317,9 @@ def evaluation(columns: int = 16, power: float = 0.06, seed: int = 7, **changes)
         "margins": tuple(margin(name, rng) for name in names),
         "worst_pairs": tuple(pairs),
         "associations": associations(names, rng),
+        "risks": risks(),
+        "groups": groups(),
+        "analyses": analyses(),
         "attacks": (
             attack("domias", "Density ratio (DOMIAS)", power, rng),
             attack("classifier", "Classifier", power / 2, rng),
@@ -252,6 +379,7 @@ def context(columns: int = 16) -> RunContext:
         purpose="Teaching survival analysis to clinical researchers inside the sandbox.",
         created="2025-03-01",
         seed=7,
+        synthetic_digest="9f2a" * 16,
         software={"python": "3.11.7", "torch": "2.13.0"},
         settings={"steps": "400", "share of the budget for anchors": "40 %"},
         fields=tuple(

@@ -5,11 +5,12 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-import report_example as example
 
 from synthvae.evaluation.values import Associations
 from synthvae.report import RunContext, TrainingCurve, render
-from synthvae.report.sections import attack_row
+from synthvae.report.attacking import attack_row
+from synthvae.report.page import fingerprint
+from tests.report import report_example as example
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 HOSTILE = (
@@ -108,6 +109,7 @@ def test_every_figure_has_words_and_numbers(which, request):
     keys = {figure["id"] for figure in page.figures}
     assert {"figure-roc", "figure-utility-scores", "figure-associations"} <= keys
     assert "figure-training-loss" in keys
+    assert {"figure-risks", "figure-analysis-1", "figure-analysis-2", "figure-group-1"} <= keys
     assert len([key for key in keys if "margin" in key]) == (16 if which == "full" else 300)
     for figure in page.figures:
         assert figure["svg"], figure["id"]
@@ -124,18 +126,21 @@ def test_every_other_drawing_is_passed_over_by_screen_readers(full):
 
 
 @pytest.mark.parametrize("which", ["full", "wide"])
-def test_nothing_is_loaded_and_nothing_runs(which, request):
+def test_nothing_is_loaded_and_one_known_script_runs(which, request):
     text = request.getfixturevalue(which)
     page = Page(text)
     assert "http:" not in text
     assert "https:" not in text
-    assert not {tag for tag, _ in page.elements} & {"script", "link", "iframe", "object", "form"}
+    assert not {tag for tag, _ in page.elements} & {"link", "iframe", "object", "form"}
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.S)
+    assert len(scripts) == text.count("<script") == 1
     for name in ("src", "srcset", "action", "poster"):
         assert not page.attributes(name)
     assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.attributes("href"))
     assert not [name for _, attrs in page.elements for name in attrs if name.startswith("on")]
     policy = next(attrs for _, attrs in page.elements if "http-equiv" in attrs)
-    assert policy["content"].startswith("default-src 'none'")
+    assert policy["content"].startswith("default-src 'none'; script-src 'sha256-")
+    assert f"script-src '{fingerprint(scripts[0])}';" in policy["content"]
     assert "@import" not in text
 
 
@@ -164,6 +169,29 @@ def hostile_page():
             attack.model_copy(update={"title": name, "meaning": name})
             for attack, name in zip(base.attacks, HOSTILE, strict=False)
         ),
+        "risks": tuple(
+            risk.model_copy(update={"title": name, "meaning": name, "detail": name})
+            for risk, name in zip(base.risks, HOSTILE, strict=False)
+        ),
+        "groups": tuple(
+            figure.model_copy(update={"column": name, "group": name, "not_run": name})
+            for figure, name in zip(base.groups, HOSTILE, strict=False)
+        ),
+        "analyses": tuple(
+            analysis.model_copy(
+                update={
+                    "name": name,
+                    "formula": name,
+                    "coefficients": tuple(
+                        term.model_copy(update={"term": name}) for term in analysis.coefficients
+                    ),
+                    "curves": tuple(
+                        curve.model_copy(update={"group": name}) for curve in analysis.curves
+                    ),
+                }
+            )
+            for analysis, name in zip(base.analyses, HOSTILE, strict=False)
+        ),
         "notes": HOSTILE,
     }
     context = example.context(columns)
@@ -176,8 +204,10 @@ def hostile_page():
         example.guarantee(not_covered=HOSTILE, unit=HOSTILE[1], software={HOSTILE[0]: HOSTILE[2]}),
         example.training(),
         context.model_copy(
-            update={"title": HOSTILE[2], "purpose": HOSTILE[0], "fields": fields, "settings": {
-                HOSTILE[1]: HOSTILE[0]}}
+            update={
+                "title": HOSTILE[2], "purpose": HOSTILE[0], "synthetic_digest": HOSTILE[0],
+                "fields": fields, "settings": {HOSTILE[1]: HOSTILE[0]},
+            }
         ),
     )  # fmt: skip
 
@@ -185,9 +215,9 @@ def hostile_page():
 def test_text_from_data_is_text_everywhere():
     text = hostile_page()
     page = Page(text)
-    assert not {tag for tag, _ in page.elements} & {"script", "img", "raw"}
+    assert not {tag for tag, _ in page.elements} & {"img", "raw"}
     assert text.count("</style>") == 1
-    assert "<script" not in text
+    assert text.count("<script") == text.count("</script>") == 1
     assert "{{ 7*7 }}" in page.text
     assert "$x_1^2$" in page.text
     assert "<script>alert(1)</script>" in page.text
@@ -228,9 +258,10 @@ def test_what_did_not_run_is_never_a_pass(full):
     page = Page(full)
     assert "not run: the extra 'survival' is not installed" in page.text
     assert "not run: no rules were given" in page.text
-    summary = full[full.index('id="summary"') : full.index('id="guarantee"')]
-    assert "Clinical rules" in summary
-    assert "Hazard ratios" in summary
+    decision = full[full.index('id="decision"') : full.index('id="setting"')]
+    assert "Clinical rules" in decision
+    assert "Hazard ratios" in decision
+    assert "Hazard of death" in decision
     silent = example.score("quiet", "utility", "Quiet score", None)
     text = Page(render(example.evaluation(3, scores=(silent,)), example.guarantee())).text
     assert "not run: no reason was given" in text
@@ -256,7 +287,15 @@ def test_an_attack_above_the_ceiling_raises_an_alarm():
 
 def test_every_score_shows_value_interval_references_and_direction(full):
     row = re.search(r"<tr><th[^>]*><span class=\"name\">Real or synthetic.*?</tr>", full, re.S)[0]
-    for part in ("0.752", "0.740 to 0.764", "real holdout", "0.502", "0.861", "lower is better"):
+    for part in (
+        "0.752",
+        "0.740 to 0.764",
+        "real holdout",
+        "0.502",
+        "0.861",
+        "best at 0.50",
+        "Amber",
+    ):
         assert part in row
     assert "How well a classifier tells" in row
 
@@ -264,7 +303,16 @@ def test_every_score_shows_value_interval_references_and_direction(full):
 def test_little_is_enough_for_a_page():
     nothing = Associations(columns=(), measure="none", train=(), synthetic=())
     bare = example.evaluation(
-        1, attacks=(), scores=(), margins=(), worst_pairs=(), notes=(), associations=nothing
+        1,
+        attacks=(),
+        risks=(),
+        groups=(),
+        analyses=(),
+        scores=(),
+        margins=(),
+        worst_pairs=(),
+        notes=(),
+        associations=nothing,
     )
     text = Page(render(bare, None, TrainingCurve(steps=(), loss=()), RunContext())).text
     assert "no membership attack was part of this evaluation" in text
@@ -337,10 +385,10 @@ def test_contrast_is_enough_to_read(full, theme):
         name: value if len(value) == 7 else "#" + "".join(2 * c for c in value[1:])
         for name, value in re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{3,6});", block)
     }
-    text = [(name, "surface") for name in ("ink", "muted", "link", "alarm")]
+    text = [(name, "surface") for name in ("ink", "muted", "link", "alarm", "good", "bad")]
     text += [("ink", "alarm-tint"), ("alarm", "alarm-tint"), ("stop-ink", "stop")]
     for front, back in text:
         assert contrast(colour[front], colour[back]) >= 4.5, (front, back)
-    lines = ["holdout", "synthetic", "independent", "train-edge"]
+    lines = ["holdout", "synthetic", "independent", "train-edge", "alarm", "good", "bad"]
     for front in lines + [f"line-{i}" for i in range(1, 7)]:
         assert contrast(colour[front], colour["surface"]) >= 3.0, front

@@ -1,0 +1,144 @@
+"""What follows from the claims: what is asked, under which conditions, and what to ask back."""
+
+from collections.abc import Mapping
+
+from synthvae.evaluation.values import Evaluation, Margin, Topic
+from synthvae.privacy.guarantee import Guarantee
+from synthvae.report.ceiling import budget_of
+from synthvae.report.judging import ClaimKey, Level
+from synthvae.report.values import RunContext
+from synthvae.report.words import counted, exact, listed, plain, shorten
+
+TOPICS: dict[Topic, str] = {
+    "validity": "Validity",
+    "fidelity": "Fidelity",
+    "utility": "Utility",
+    "privacy": "Privacy",
+}
+WORST_COLUMN = 0.1  # project default: a tenth of the rows would have to move
+_TIMES_HOLDOUT = 2.0
+
+
+def asked(evaluation: Evaluation, guarantee: Guarantee | None, context: RunContext) -> str:
+    """Return what a committee is asked to decide, as one sentence."""
+    facts = evaluation.tables
+    budget = budget_of(guarantee)
+    under = (
+        f"under ε = {exact(guarantee.epsilon_budget if guarantee else None)} and "
+        f"δ = {exact(budget[1])} for each patient"
+        if budget
+        else "without a guarantee"
+    )
+    purpose = plain(context.purpose or "")
+    use = f", for this purpose: {purpose.rstrip('.')}" if purpose else "; no purpose was declared"
+    return (
+        f"May {counted(facts.synthetic_rows, 'synthetic row')} of "
+        f"{counted(facts.columns, 'column')} be released, made {under} from the records of "
+        f"{counted(facts.train_patients, 'patient')}{use}?"
+    )
+
+
+def conditions(
+    levels: Mapping[ClaimKey, Level], evaluation: Evaluation, guarantee: Guarantee | None
+) -> tuple[str, ...]:
+    """Return the conditions that the evidence puts on a release."""
+    found = []
+    if budget_of(guarantee) is None:
+        found.append("Do not release: treat the table as if it held the real records.")
+    elif levels["guarantee"] == "red" or levels["attacks"] == "red":
+        found.append("Do not release before the red claim about privacy is explained.")
+    found.append("Label the table as synthetic, in its name and in its documentation.")
+    found.append("No row is anybody’s record: none may be used to decide about a person.")
+    if levels["utility"] == "green":
+        found.append(
+            "Results may be explored on it; what is published is confirmed on the real records first."
+        )
+    else:
+        found.append("For developing and testing code only: conclusions need the real records.")
+    worst = [shorten(margin.column, 60) for margin in poor_columns(evaluation.margins)]
+    if worst:
+        found.append(
+            f"Not to be used for conclusions, as too far from the real rows: {listed(worst, 12)}."
+        )
+    if levels["groups"] != "green":
+        found.append("Not for statements about small or protected groups.")
+    found.append(
+        "This report’s figures come from real records: it stays with the custodian, unless the "
+        "committee decides otherwise."
+    )
+    return tuple(found)
+
+
+def poor_columns(margins: tuple[Margin, ...]) -> tuple[Margin, ...]:
+    """Return the columns that are too far off to be used, the worst first.
+
+    Too far is a total variation distance above `WORST_COLUMN` and above twice what other real
+    patients show: both are defaults of this project.
+    """
+    found = [
+        margin
+        for margin in margins
+        if margin.distance > max(WORST_COLUMN, _TIMES_HOLDOUT * margin.holdout_distance)
+    ]
+    return tuple(sorted(found, key=lambda margin: (-margin.distance, margin.column)))
+
+
+def questions(
+    evaluation: Evaluation, guarantee: Guarantee | None, context: RunContext
+) -> tuple[str, ...]:
+    """Return what only the steward can answer."""
+    found = []
+    if guarantee is not None and guarantee.declared_patients:
+        found.append(
+            f"Is the declared number of patients ({guarantee.declared_patients:,}) public knowledge, "
+            "and not a count of this table?"
+        )
+    found += [
+        "Were all bounds and categories of the schema known without looking at these records?",
+        "What else was released about the same patients? Budgets of several releases add up.",
+        "Was this table chosen among several by its scores? No budget pays for such a choice.",
+        "Who receives the table, and where will it be kept?",
+    ]
+    if not context.purpose:
+        found.append("What is the table for? No purpose was declared.")
+    if not any(score.key.startswith("rule") for score in evaluation.scores):
+        found.append("Which clinical rules must every record keep? None was declared.")
+    if not evaluation.analyses:
+        found.append("Which analyses is the table for? None was declared, so none was tried.")
+    if not evaluation.groups:
+        found.append("Which groups need protection? No group was looked at.")
+    return tuple(found)
+
+
+def not_tested(evaluation: Evaluation) -> tuple[tuple[str, str], ...]:
+    """Return what this evaluation leaves open, by reason: what has the same one stands together."""
+    nothing = "no reason was given"
+    found = [
+        (plain(score.title), plain(score.not_run or nothing))
+        for score in evaluation.scores
+        if score.not_run is not None or score.value is None
+    ]
+    found += [
+        (plain(analysis.name), plain(analysis.not_run))
+        for analysis in evaluation.analyses
+        if analysis.not_run is not None
+    ]
+    for topic, title in TOPICS.items():
+        if not any(score.topic == topic for score in evaluation.scores) and not (
+            topic == "privacy" and evaluation.attacks
+        ):
+            found.append((title, "the evaluation has no scores on it"))
+    if not evaluation.attacks:
+        found.append(("Membership attacks", "none was run"))
+    if not evaluation.risks:
+        found.append(("Attacks that guess facts about patients", "none was run"))
+    if not evaluation.analyses:
+        found.append(("Declared analyses", "none was declared"))
+    if not evaluation.groups and not any(s.key.startswith("group_") for s in evaluation.scores):
+        found.append(("Protected groups", "none was looked at"))
+    if evaluation.depth == "screen":
+        found.append(("Stronger attacks", "the evaluation was a screen"))
+    by_reason: dict[str, list[str]] = {}
+    for what, why in found:
+        by_reason.setdefault(why, []).append(what)
+    return tuple(("; ".join(names), why) for why, names in by_reason.items())

@@ -1,0 +1,82 @@
+"""Is one figure good, poor or between: by its threshold, never by taste."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from synthvae.evaluation.values import Evaluation, GroupFigure, Score, Threshold
+from synthvae.report.words import number, plain
+
+ClaimKey = Literal["guarantee", "attacks", "validity", "fidelity", "utility", "groups"]
+Level = Literal["green", "amber", "red", "open"]
+SEVERITY: dict[Level, int] = {"green": 0, "open": 1, "amber": 2, "red": 3}
+
+
+def judge(score: Score) -> Level:
+    """Return how a score stands by its own threshold.
+
+    A score that did not run, or that nobody set a threshold for, is open: never a pass.
+
+    Examples
+    --------
+    >>> limit = Threshold(good=0.05, poor=0.1, basis="project default", source="a reason")
+    >>> asked = dict(key="d", topic="fidelity", title="d", meaning="d", direction="lower")
+    >>> [judge(Score(value=v, threshold=limit, **asked)) for v in (0.05, 0.07, 0.2)]
+    ['green', 'amber', 'red']
+    """
+    if score.not_run is not None:
+        return "open"
+    return judge_value(score.value, score)
+
+
+def judge_value(value: float | None, score: Score) -> Level:
+    """Return how a value stands by the threshold, the direction and the goal of a score."""
+    limit = score.threshold
+    if value is None or limit is None or not math.isfinite(value):
+        return "open"
+    found, good, poor = value, limit.good, limit.poor
+    if score.direction == "higher":
+        found, good, poor = -found, -good, -poor
+    elif score.direction == "towards":
+        found = abs(value - (score.goal or 0.0))
+    if found <= good:
+        return "green"
+    return "red" if found > poor else "amber"
+
+
+def worst(levels: Sequence[Level]) -> Level:
+    """Return the worst of some levels; of none, open.
+
+    Examples
+    --------
+    >>> worst(["green", "amber", "green"]), worst([])
+    ('amber', 'open')
+    """
+    return max(levels, key=SEVERITY.__getitem__, default="open")
+
+
+def limits_in_words(score: Score) -> str:
+    """Return a score's threshold as one phrase, or nothing where it has none."""
+    limit = score.threshold
+    if limit is None:
+        return ""
+    good, poor = number(limit.good), number(limit.poor)
+    if score.direction == "towards":
+        goal = number(score.goal, 2)
+        return f"good within {good} of {goal}, poor beyond {poor}"
+    if score.direction == "higher":
+        return f"good from {good}, poor below {poor}"
+    return f"good up to {good}, poor above {poor}"
+
+
+def authority(limit: Threshold | None) -> str:
+    """Return on whose word a threshold stands, and why."""
+    return "" if limit is None else f"{limit.basis}: {plain(limit.source)}"
+
+
+def of_group(evaluation: Evaluation, figure: GroupFigure) -> Level:
+    """Return how one group's figure stands by the threshold of the score it belongs to."""
+    if figure.not_run is not None:
+        return "open"
+    score = next((score for score in evaluation.scores if score.key == figure.key), None)
+    return "open" if score is None else judge_value(figure.value, score)

@@ -1,0 +1,174 @@
+import pytest
+
+from synthvae.evaluation.values import Threshold
+from synthvae.report.decision import CLAIMS, decide
+from synthvae.report.judging import judge, limits_in_words
+from tests.report import report_example as example
+
+
+def limit(good, poor):
+    return Threshold(good=good, poor=poor, basis="steward-set", source="a reason")
+
+
+def scored(topic="fidelity", value=0.02, direction="lower", key="x", **more):
+    limits = more.pop("limits", (0.05, 0.1))
+    return example.score(
+        key, topic, "A score", value, direction=direction,
+        threshold=None if limits is None else limit(*limits), **more,
+    )  # fmt: skip
+
+
+def quiet(**changes):
+    """Return an evaluation in which no attack found anything."""
+    import numpy as np
+
+    attack = example.attack("quiet", "Quiet", 0.0, np.random.default_rng(3)).model_copy(
+        update={"auc": 0.5, "auc_interval": example.interval(0.48, 0.52)}
+    )
+    return example.evaluation(3, attacks=(attack,), **changes)
+
+
+def level(key, evaluation=None, guarantee=None):
+    return decide(evaluation or quiet(), guarantee or example.guarantee()).claim(key).level
+
+
+@pytest.mark.parametrize(
+    ("direction", "goal", "limits", "values"),
+    [
+        ("lower", None, (0.05, 0.1), (0.05, 0.1, 0.11)),
+        ("higher", None, (0.9, 0.8), (0.9, 0.8, 0.79)),
+        ("towards", 0.5, (0.05, 0.1), (0.45, 0.6, 0.39)),
+    ],
+)
+def test_a_score_is_judged_by_its_own_threshold(direction, goal, limits, values):
+    found = [
+        judge(scored(value=value, direction=direction, goal=goal, limits=limits))
+        for value in values
+    ]
+    assert found == ["green", "amber", "red"]
+
+
+def test_what_has_no_threshold_or_did_not_run_is_never_a_pass():
+    assert judge(scored(limits=None)) == "open"
+    assert judge(scored(value=None, not_run="a reason")) == "open"
+    assert limits_in_words(scored(limits=None)) == ""
+
+
+def test_every_claim_is_made_once_and_in_order():
+    found = decide(example.evaluation(), example.guarantee(), example.context())
+    assert [claim.key for claim in found.claims] == list(CLAIMS)
+    assert all(claim.reason for claim in found.claims)
+    assert found.asked.endswith("?")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected", "words"),
+    [
+        ({}, "green", "within the ε = 1 that was asked"),
+        ({"valid": False, "why_void": "The seed is fixed."}, "red", "The seed is fixed."),
+        ({"epsilon": 1.2}, "red", "more than the ε = 1 that was asked"),
+        ({"delta": 0.01}, "red", "one whole record"),
+        ({"epsilon": 12.0, "epsilon_budget": 12.0}, "amber", "the bound says little"),
+    ],
+)
+def test_the_guarantee_holds_or_is_red(changes, expected, words):
+    claim = decide(quiet(), example.guarantee(**changes)).claim("guarantee")
+    assert claim.level == expected
+    assert words in claim.reason
+
+
+def test_no_guarantee_is_red_and_nothing_outweighs_it():
+    best = quiet(scores=(scored("validity"), scored("fidelity"), scored("utility")))
+    found = decide(best, None)
+    assert found.claim("guarantee").level == "red"
+    assert found.conditions[0].startswith("Do not release")
+    assert not hasattr(found, "score")
+
+
+def test_attacks_above_the_ceiling_are_red_and_above_chance_amber():
+    import numpy as np
+
+    rng = np.random.default_rng(1)
+    strong = example.attack("copy", "Copies", 3.0, rng)
+    weak = example.attack("weak", "Weak", 0.0, rng).model_copy(
+        update={"auc": 0.53, "auc_interval": example.interval(0.51, 0.55)}
+    )
+    assert level("attacks") == "green"
+    assert level("attacks", quiet().model_copy(update={"attacks": (strong,)})) == "red"
+    assert level("attacks", quiet().model_copy(update={"attacks": (weak,)})) == "amber"
+    # Without a guarantee, nothing bounds what a leak that was seen may become.
+    assert decide(quiet().model_copy(update={"attacks": (weak,)})).claim("attacks").level == "red"
+    wire = weak.model_copy(update={"tripwire": True})
+    none = quiet().model_copy(update={"attacks": (wire,), "risks": ()})
+    assert level("attacks", none) == "open"
+    alarm = none.model_copy(update={"attacks": (strong.model_copy(update={"tripwire": True}),)})
+    assert level("attacks", alarm) == "red"
+
+
+def test_a_gain_over_strangers_is_seen():
+    gain = example.risk("linkability", "Linked", 0.30, 0.10)
+    assert level("attacks", quiet(risks=(gain,))) == "amber"
+
+
+def test_the_worst_score_decides_a_topic_and_averages_nothing():
+    good, between, poor = (scored(value=value, key=str(value)) for value in (0.01, 0.07, 0.3))
+    assert level("fidelity", quiet(scores=(good,))) == "green"
+    assert level("fidelity", quiet(scores=(good, between))) == "amber"
+    found = decide(quiet(scores=(good, good, good, poor, between)), example.guarantee())
+    assert found.claim("fidelity").level == "red"
+    assert "A score is 0.300 (good up to 0.050, poor above 0.100)" in found.claim("fidelity").reason
+    missing = scored(value=None, not_run="too few rows", key="m")
+    claim = decide(quiet(scores=(good, missing)), example.guarantee()).claim("fidelity")
+    assert (claim.level, "too few rows" in claim.reason) == ("amber", True)
+
+
+def test_a_conclusion_turned_round_is_red_whatever_the_scores_say():
+    fine = scored("utility", 0.01)
+    turned = example.analyses()[0].model_copy(
+        update={"coefficients": (example.coefficient("dose", 0.4, -0.4),)}
+    )
+    near = example.analyses()[0].model_copy(
+        update={"coefficients": (example.coefficient("dose", 0.05, -0.05),)}
+    )
+    assert level("utility", quiet(scores=(fine,), analyses=(turned,))) == "red"
+    assert level("utility", quiet(scores=(fine,), analyses=(near,))) == "green"
+    assert level("utility", quiet(scores=(fine,), analyses=())) == "amber"
+    assert level("utility", quiet(scores=(fine,), analyses=example.analyses())) == "amber"
+
+
+def test_the_worst_group_decides():
+    scores = (scored("utility", 0.7, "higher", "auc", limits=(0.65, 0.6)),)
+
+    def group(name, value):
+        return example.groups()[0].model_copy(
+            update={"group": name, "key": "auc", "value": value, "not_run": None}
+        )
+
+    some = (group("a", 0.7), group("b", 0.69))
+    assert level("groups", quiet(scores=scores, groups=some)) == "green"
+    assert level("groups", quiet(scores=scores, groups=(*some, group("c", 0.5)))) == "red"
+    assert level("groups", quiet(scores=(), groups=some)) == "open"
+    assert level("groups", quiet(groups=())) == "open"
+
+
+def test_columns_that_are_far_off_are_named_in_the_conditions():
+    base = quiet()
+    far = base.margins[0].model_copy(
+        update={"column": "cost", "distance": 0.3, "holdout_distance": 0.02}
+    )
+    noisy = far.model_copy(update={"column": "rare", "holdout_distance": 0.2})
+    found = decide(base.model_copy(update={"margins": (far, noisy)}), example.guarantee())
+    told = next(text for text in found.conditions if text.startswith("Not to be used"))
+    assert "cost" in told
+    assert "rare" not in told
+
+
+def test_what_was_not_tested_is_listed_with_its_reason():
+    bare = quiet(scores=(), risks=(), groups=(), analyses=(), depth="screen")
+    found = {item.what: item.why for item in decide(bare).not_tested}
+    assert found["Stronger attacks"] == "the evaluation was a screen"
+    named = "; ".join(found).split("; ")
+    assert {"Declared analyses", "Protected groups", "Utility", "Validity"} <= set(named)
+    twice = tuple(scored(value=None, not_run="too few rows", key=key) for key in "ab")
+    together = [item for item in decide(quiet(scores=twice)).not_tested if "few" in item.why]
+    assert [item.what for item in together] == ["A score; A score"]

@@ -1,0 +1,109 @@
+"""The same values in a terminal, in a notebook and from the command line."""
+
+import io
+import json
+from html.parser import HTMLParser
+
+import pytest
+from rich.console import Console
+
+from synthvae.report.decision import decide
+from synthvae.report.document import Report
+from synthvae.report.terminal import show
+from tests.cli.running import runner
+from tests.report import report_example as example
+
+
+def printed(evaluation, width=120):
+    stream = io.StringIO()
+    decision = decide(evaluation, example.guarantee())
+    show(evaluation, decision, Console(file=stream, width=width, color_system=None))
+    return stream.getvalue()
+
+
+def test_the_terminal_says_each_claim_in_words_and_signs():
+    text = printed(example.evaluation(3))
+    for words in (
+        "● Green",
+        "▲ Amber",
+        "Decision on support",
+        "0.067",
+        "not run",
+        "0.064 to 0.070",
+    ):
+        assert words in text
+    assert max(map(len, printed(example.evaluation(3), 60).splitlines())) <= 60
+
+
+def test_names_do_not_steer_the_terminal():
+    hostile = example.evaluation(3, name="[red]a\x1b[2J")
+    text = printed(hostile)
+    assert "\x1b" not in text
+    assert "[red]a" in text
+
+
+def test_a_notebook_shows_the_scores_as_text():
+    hostile = example.score("x", "fidelity", "<img src=x onerror=alert(1)>", 0.5, meaning='"><b>')
+    page = example.evaluation(3, name="<script>", scores=(hostile, *example.scores()))._repr_html_()
+    tags = []
+    reader = HTMLParser()
+    reader.handle_starttag = lambda tag, attrs: tags.append(tag)
+    reader.feed(page)
+    assert set(tags) == {"table", "caption", "b", "thead", "tbody", "tr", "th", "td"}
+    assert "▲ Amber" in page
+    assert "not run" in page
+    assert "not for release" in page
+    assert (
+        page
+        == example.evaluation(3, name="<script>", scores=(hostile, *example.scores()))._repr_html_()
+    )
+
+
+@pytest.fixture
+def saved(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    example.evaluation(4).save(tmp_path / "evaluation.json")
+    (tmp_path / "guarantee.json").write_text(example.guarantee().model_dump_json())
+    (tmp_path / "training_curve.json").write_text(example.training().model_dump_json())
+    return tmp_path
+
+
+def test_the_command_makes_either_rendering_as_page_or_json(saved, capsys):
+    run = runner(capsys)
+    for name, words in (
+        ("full.html", ()),
+        ("full.json", ()),
+        ("public.html", ("--profile", "hes")),
+        ("public.json", ("--profile", "acro")),
+    ):
+        ended = run("report", "evaluation.json", "--out", name, *words)
+        assert ended.code == 0, ended.err
+    found = {name: Report.model_validate_json((saved / name).read_text()) for name in
+             ("full.json", "public.json")}  # fmt: skip
+    assert [report.rendering for report in found.values()] == ["custodian", "public"]
+    public = (saved / "public.html").read_text()
+    assert "PUBLIC RENDERING" in public
+    assert "CUSTODIAN COPY" not in public.replace('content: "CUSTODIAN COPY: NOT FOR RELEASE"', "")
+    assert "figure-training-loss" not in public
+    assert "figure-training-loss" in (saved / "full.html").read_text()
+    assert json.loads((saved / "public.json").read_text())["training"] is None
+
+
+def test_a_policy_that_is_not_met_has_its_own_exit_code_after_everything_is_written(saved, capsys):
+    run = runner(capsys)
+    (saved / "strict.yaml").write_text("claims: {fidelity: green}\n")
+    (saved / "mild.yaml").write_text("largest_epsilon: 1\n")
+    assert run("report", "evaluation.json", "--out", "a.html", "--policy", "mild.yaml").code == 0
+    ended = run("report", "evaluation.json", "--out", "b.html", "--policy", "strict.yaml")
+    assert ended.code == 12
+    assert "'The table resembles the population' is amber" in ended.message
+    assert (saved / "b.html").exists()
+    (saved / "wrong.yaml").write_text("fail: red\n")
+    ended = run("report", "evaluation.json", "--out", "c.html", "--policy", "wrong.yaml")
+    assert (ended.code, (saved / "c.html").exists()) == (3, False)
+
+
+def test_what_cannot_be_written_is_said_before(saved, capsys):
+    ended = runner(capsys)("report", "evaluation.json", "--out", "page.pdf")
+    assert ended.code == 3
+    assert "must end in .html or .json" in ended.message
