@@ -1,0 +1,58 @@
+"""Line 1: a record with odd values and a new category changes no bound, width or category.
+
+Broken where ranges are read off the table (a scaler fitted to it, categories listed from it): one
+extreme record then shows in every bin and in every value that is made.
+"""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthvae import Synthesizer
+from synthvae.anchors import query_weights
+from tests.checklist.fitted import ODD, fitted, watch_releases
+from tests.simulated import CLINIC, clinic
+
+
+def public_shape(synthesizer: Synthesizer) -> dict[str, object]:
+    """Return everything about a model that must not depend on a single record."""
+    state = synthesizer.state()
+    return {
+        "schema": synthesizer.schema,
+        "guarantee": synthesizer.guarantee,
+        "settings": synthesizer.settings,
+        "size": [anchor.size for anchor in state.layout.anchors],
+        "extras": [(anchor.specials, anchor.nullable) for anchor in state.layout.anchors],
+        "first": [int(anchor.starts[0]) for anchor in state.layout.anchors],
+        "categories": [
+            anchor.tokens
+            for anchor, field in zip(state.layout.anchors, CLINIC.modelled, strict=True)
+            if not field.is_lattice
+        ],
+        "rows": synthesizer.default_rows,
+    }
+
+
+def test_line_1_an_odd_record_changes_no_bound_and_no_category() -> None:
+    frame = clinic(300)
+    with_odd = fitted(pd.concat([frame, ODD], ignore_index=True))
+    assert public_shape(fitted(frame)) == public_shape(with_odd)
+    records = with_odd.sample(3000, seed=1)
+    assert records["creatinine"].max() <= 25
+    assert records["cost"].max() <= 100_000
+    assert set(records["ward"]) <= {"north", "south", "east", "other"}
+
+
+@pytest.mark.parametrize("value", [0.9, 17.3])
+def test_line_1_the_first_grid_lies_between_the_declared_bounds(
+    value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A table of one value has no range of its own: where its count lands shows whose bounds are used.
+    seen = watch_releases(monkeypatch, noise=False)
+    made = fitted(clinic(50).assign(creatinine=value))
+    place = CLINIC.modelled.index(CLINIC["creatinine"])
+    before = [len(query_weights(f, made.settings.bins)) for f in CLINIC.modelled[:place]]
+    cells = seen[sum(before)].exact[:-1]  # the last entry counts the missing
+    starts = np.linspace(0, 251, 17).astype(int)[:-1]  # 16 cells over 0.0, 0.1, ..., 25.0
+    assert len(cells) == 16
+    assert cells[np.searchsorted(starts, round(10 * value), side="right") - 1] == 50

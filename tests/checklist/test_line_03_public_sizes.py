@@ -1,0 +1,54 @@
+"""Line 3: rates, normaliser, steps, sizes, noise and delta do not depend on the true number of rows.
+
+Broken where a sampling rate or a normaliser is taken from `len(table)`, which the guarantee treats as
+a secret: one patient more or less then shows in every weight.
+"""
+
+import numpy as np
+import pytest
+
+from synthvae.plan import make_plan
+from tests.checklist.fitted import Watched, fitted, seed, training_of, watch_training
+from tests.simulated import CLINIC, clinic, quick
+
+
+def test_line_3_sizes_rates_and_noise_ignore_the_true_number_of_rows() -> None:
+    few, many = fitted(clinic(50)), fitted(clinic(51))
+    assert few.guarantee == many.guarantee
+    assert few.settings == many.settings
+    assert few.default_rows == many.default_rows == 400
+
+
+@pytest.mark.parametrize("patients", [50, 399, 401])
+def test_line_3_gradients_are_divided_by_the_declared_number(
+    patients: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = watch_training(monkeypatch)
+    stage = training_of(fitted(clinic(patients), test_seed=seed(5), steps=3))
+    assert stage.expected_batch == pytest.approx(400 * stage.sampling_rate, rel=1e-12)
+    drawn = np.concatenate([found for found in seen.normals if len(found) == _weights(seen)])
+    found = np.concatenate(
+        [part for step in seen.steps for part in step.noise(stage.expected_batch)]
+    )
+    # The noise that came out is the noise that was drawn: a divisor off by 1 in 400 would show.
+    scale = stage.noise_multiplier * stage.clip_norm
+    assert found == pytest.approx(drawn * scale, rel=1e-4, abs=1e-4 * scale)
+
+
+def _weights(seen: Watched) -> int:
+    """Return how many numbers a step moves."""
+    return sum(part.numel() for part in seen.steps[0].clipped)
+
+
+def test_line_3_without_a_declared_number_only_the_noisy_count_enters() -> None:
+    schema = CLINIC.replace(patients=None)
+    plan = make_plan(schema, 1.0, 1e-6, quick(schema, 1.0))
+    assert plan.count_noise is not None
+    synthesizer = fitted(clinic(300), schema, delta=1e-6, test_seed=seed(1))
+    stage = training_of(synthesizer)
+    assert stage.sampling_rate == plan.settings.sampling_rate
+    assert plan.count_noise in synthesizer.guarantee.stages[0].noise_multipliers  # type: ignore[union-attr]
+    counted = synthesizer.default_rows
+    assert counted != 300
+    assert abs(counted - 300) < 6 * plan.count_noise
+    assert stage.expected_batch == pytest.approx(stage.sampling_rate * counted)

@@ -1,0 +1,114 @@
+"""Line 4: an independent accountant finds the same epsilon, and nothing happens beyond the log.
+
+Broken where noise is added to some weights only, where a release is repeated, and where training
+goes on after the last step that was paid for.
+"""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import chi2, norm
+
+from synthvae.anchors import PairMoments, PairQuery
+from synthvae.plan import make_plan
+from synthvae.privacy.accounting import compose, gaussian_mu
+from synthvae.schema import Schema
+from tests.checklist.fitted import fitted, seed, training_of, watch_releases, watch_training
+from tests.simulated import CLINIC, VISITS, clinic, visits
+
+TABLES = [(CLINIC, clinic(50)), (VISITS, visits(60)), (VISITS.replace(patients=None), visits(60))]
+
+
+@pytest.mark.filterwarnings("ignore:Optimal order is the largest alpha")  # a looser RDP bound
+def test_line_4_an_independent_accountant_agrees_with_the_log() -> None:
+    from opacus.accountants import PRVAccountant
+
+    guarantee = fitted(clinic(50)).guarantee
+    assert guarantee.epsilon is not None
+    assert guarantee.delta is not None
+    assert guarantee.epsilon <= 1.0
+    assert guarantee.epsilon == pytest.approx(compose(guarantee.stages, guarantee.delta), abs=5e-3)
+    counts, pairs, stage = guarantee.stages
+    assert [part.stage for part in guarantee.stages] == ["anchors", "pairs", "training"]
+    assert pairs.queries == 1  # type: ignore[union-attr]
+    gaussian = (*counts.noise_multipliers, *pairs.noise_multipliers)  # type: ignore[union-attr]
+    joint = sum(noise**-2 for noise in gaussian) ** -0.5
+    other = PRVAccountant()
+    other.history = [
+        (joint, 1 - 1e-9, 1),  # that accountant cannot take a rate of one
+        (stage.noise_multiplier, stage.sampling_rate, stage.steps),  # type: ignore[union-attr]
+    ]
+    assert other.get_epsilon(guarantee.delta) == pytest.approx(guarantee.epsilon, abs=0.02)
+    # What is left out must be missed: the pair release is a large part of the budget.
+    without = PRVAccountant()
+    without.history = other.history[1:]
+    assert without.get_epsilon(guarantee.delta) < 0.9 * guarantee.epsilon
+
+
+@pytest.mark.parametrize("epsilon", [0.3, 1.0, 8.0])
+def test_line_4_the_measured_stages_cost_their_shares_by_a_closed_form(epsilon: float) -> None:
+    plan = make_plan(CLINIC, epsilon)
+    budget = gaussian_mu(epsilon, plan.delta or 0.0) ** 2
+    pairs = sum(noise**-2 for noise in plan.pairs.noise_multipliers)
+    counts = sum(noise**-2 for noise in plan.anchors.noise_multipliers)
+    assert pairs == pytest.approx(plan.settings.pair_share * budget, rel=1e-9)
+    # Counts never have less than a least noise, so they may cost less than their share.
+    assert counts <= plan.settings.anchor_share * budget * (1 + 1e-9)
+    mu = (pairs + counts) ** 0.5
+    exact = compose((plan.anchors, plan.pairs), plan.delta or 0.0)
+    # Balle and Wang 2018, Theorem 8, at the epsilon that was found.
+    delta = norm.cdf(mu / 2 - exact / mu) - np.exp(exact) * norm.cdf(-mu / 2 - exact / mu)
+    assert delta == pytest.approx(plan.delta, rel=0.02)
+    assert exact < epsilon
+
+
+@pytest.mark.parametrize(("schema", "frame"), TABLES, ids=["rows", "patients", "undeclared"])
+def test_line_4_data_are_released_as_often_and_with_the_noise_that_the_log_says(
+    schema: Schema, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sensitivities: list[int] = []
+    release = PairQuery.release
+
+    def watch_pairs(query: PairQuery, *arguments: object) -> PairMoments:
+        sensitivities.append(query.sensitivity)
+        return release(query, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(PairQuery, "release", watch_pairs)
+    seen = watch_releases(monkeypatch)
+    made = fitted(frame, schema)
+    counts, pairs, _ = made.guarantee.stages
+    # One patient adds up to all their rows to a column's counts, and 1 to a count of patients.
+    most = schema.rows_per_patient
+    multipliers = [part.sigma / most for part in seen if part.place == "anchors"]
+    multipliers += sorted(part.sigma for part in seen if part.place == "patients")
+    logged = list(counts.noise_multipliers)  # type: ignore[union-attr]
+    columns = sum(part.place == "anchors" for part in seen)
+    assert multipliers == pytest.approx([*logged[:columns], *sorted(logged[columns:])])
+    assert counts.queries == len(multipliers)  # type: ignore[union-attr]
+    moments = [part.sigma for part in seen if part.place == "pairs"]
+    assert moments == [pairs.noise_multipliers[0] * sensitivities[0]]  # type: ignore[union-attr]
+    assert len(sensitivities) == len(pairs.noise_multipliers) == pairs.queries == 1  # type: ignore[union-attr]
+
+
+def test_line_4_training_takes_the_steps_of_the_log_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = watch_training(monkeypatch)
+    synthesizer = fitted(clinic(50))
+    assert len(seen.steps) == training_of(synthesizer).steps
+
+
+@pytest.mark.parametrize("factor", [1.0, 2 / 3, 3 / 2])
+def test_line_4_every_weight_gets_the_noise_of_the_log_at_every_step(
+    factor: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = watch_training(monkeypatch)
+    stage = training_of(fitted(clinic(50), test_seed=seed(6), steps=40))
+    sigma = factor * stage.noise_multiplier * stage.clip_norm
+    fits = []
+    for weight in zip(*(step.noise(stage.expected_batch) for step in seen.steps), strict=True):
+        drawn = np.concatenate(weight)
+        low, high = chi2.ppf([1e-6, 1 - 1e-6], len(drawn))
+        fits.append(low < (drawn**2).sum() / sigma**2 < high)
+    assert len(fits) == 7
+    assert all(fits) if factor == 1.0 else not any(fits)

@@ -1,0 +1,75 @@
+"""Line 10: what is spent is at most the budget, and nothing is spent unseen.
+
+Broken where a stage is forgotten in the sum, and where a budget is split into parts of which some
+are never used and not given back.
+"""
+
+import pytest
+
+from synthvae.plan import make_plan
+from synthvae.privacy.accounting import compose
+from synthvae.schema import Schema
+from tests.checklist.fitted import fitted, watch_releases
+from tests.hospital import ONE_ROW, SCHEMA
+from tests.simulated import CLINIC, VISITS, clinic, visits
+
+SCHEMAS = {
+    "rows": CLINIC,
+    "patients": VISITS,
+    "rows, undeclared": CLINIC.replace(patients=None),
+    "patients, undeclared": VISITS.replace(patients=None),
+    "many rows": VISITS.replace(maxRows=50),
+    "a hospital": SCHEMA,
+    "a hospital's rows": ONE_ROW,
+    "a million": CLINIC.replace(patients=10**6),
+}
+QUICK = [("rows", 0.1, None), ("patients, undeclared", 1.0, None), ("a hospital", 8.0, 1e-9)]
+MANY = [
+    pytest.param(name, epsilon, delta, marks=pytest.mark.slow)
+    for name in SCHEMAS
+    for epsilon in (0.05, 0.5, 3.0, 20.0)
+    for delta in (None, 1e-10)
+]
+
+
+@pytest.mark.parametrize(("name", "epsilon", "delta"), QUICK + MANY)
+def test_line_10_the_sum_is_within_the_budget_and_wastes_little(
+    name: str, epsilon: float, delta: float | None
+) -> None:
+    plan = make_plan(SCHEMAS[name], epsilon, delta)
+    assert plan.delta is not None
+    spent = plan.spent()
+    assert spent is not None
+    assert spent <= epsilon
+    assert spent >= 0.98 * epsilon
+    # A finer grid is a tighter bound: it must not find more.
+    assert compose(plan.stages, plan.delta, min(5e-5 * epsilon, 5e-4)) <= spent * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("schema", "patients", "undeclared"),
+    [(CLINIC, 0, 0), (VISITS, 1, 0), (CLINIC.replace(patients=None), 0, 1)],
+    ids=["rows", "patients", "undeclared"],
+)
+def test_line_10_every_query_of_the_log_is_asked_and_none_besides(
+    schema: Schema, patients: int, undeclared: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = watch_releases(monkeypatch)
+    made = fitted(visits(60) if schema.patientKey else clinic(50), schema)
+    counts, pairs, training = made.guarantee.stages
+    asked = [part.place for part in seen]
+    assert asked.count("patients") == patients + undeclared
+    assert len(asked) == counts.queries + pairs.queries  # type: ignore[union-attr]
+    assert all(part.sigma > 0 for part in seen)
+    assert made.guarantee.epsilon is not None
+    assert made.guarantee.epsilon <= made.guarantee.epsilon_budget  # type: ignore[operator]
+    assert {part.stage for part in (counts, pairs, training)} == {"anchors", "pairs", "training"}
+
+
+def test_line_10_a_stage_that_is_left_out_is_missed() -> None:
+    plan = make_plan(CLINIC, 1.0)
+    stages, delta = plan.stages, plan.delta or 0.0
+    assert len(stages) == 3
+    for left_out in range(3):
+        rest = stages[:left_out] + stages[left_out + 1 :]
+        assert compose(rest, delta) < 0.98 * compose(stages, delta)

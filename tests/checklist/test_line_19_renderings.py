@@ -1,0 +1,80 @@
+"""Line 19: scores against real rows are disclosures, so the report has two renderings.
+
+The custodian's has everything; the public one has no small cell, no unrounded figure of real rows, and
+nothing of the training. Neither is covered by the guarantee, and `release/` holds none.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from synthvae.report.document import Report, custodian_report, public_report
+from synthvae.report.profiles import ACRO, HES, Profile
+from tests.report import report_example
+
+
+@pytest.fixture(scope="module")
+def custodians() -> Report:
+    """A report in which some cells, groups and rates are of very few patients."""
+    found = report_example.evaluation()
+    tables = found.tables.model_copy(update={"train_rows": 203, "holdout_rows": 101})
+    return custodian_report(
+        found.model_copy(update={"tables": tables}),
+        report_example.guarantee(),
+        report_example.training(),
+    )
+
+
+@pytest.mark.parametrize("profile", [ACRO, HES], ids=lambda profile: profile.name)
+def test_line_19_the_public_rendering_says_what_it_is_and_leaves_out_the_training(
+    custodians: Report, profile: Profile
+) -> None:
+    public = public_report(custodians, profile)
+    assert (custodians.rendering, public.rendering) == ("custodian", "public")
+    assert public.profile == profile
+    assert custodians.training is not None
+    assert public.training is None
+    assert '"loss"' in custodians.to_json()
+    assert '"loss"' not in public.to_json()
+
+
+@pytest.mark.parametrize("profile", [ACRO, HES], ids=lambda profile: profile.name)
+def test_line_19_no_cell_of_the_public_rendering_is_small(
+    custodians: Report, profile: Profile
+) -> None:
+    before, after = custodians.evaluation, public_report(custodians, profile).evaluation
+    assert after.tables.train_rows % profile.round_to == 0
+    sides = {"train": before.tables.train_rows, "holdout": before.tables.holdout_rows}
+    small = 0
+    for margin in before.margins:
+        shown = next((m.labels for m in after.margins if m.column == margin.column), ())
+        for side, people in sides.items():
+            counts = [round(share * people) for share in getattr(margin, side)]
+            for label, count in zip(margin.labels, counts, strict=True):
+                if 0 < count < profile.smallest_cell:
+                    small += 1
+                    assert label not in shown, (margin.column, label)
+    assert small > 20  # there was something to leave out
+
+
+def test_line_19_an_attack_that_found_one_patient_does_not_say_so(custodians: Report) -> None:
+    public = public_report(custodians, ACRO).evaluation
+    # A curve with a step for each patient tells every score apart; a coarse one does not.
+    for before, after in zip(custodians.evaluation.attacks, public.attacks, strict=True):
+        assert len(before.fpr) > 100
+        assert len(after.fpr) <= 11
+    for risk in public.risks:
+        least = ACRO.smallest_cell / risk.members - 10**-ACRO.digits
+        assert least <= risk.success <= 1 - least
+
+
+def test_line_19_the_values_of_a_report_hold_no_table(custodians: Report) -> None:
+    def values(one: object) -> list[object]:
+        if isinstance(one, dict):
+            return [inner for part in one.values() for inner in values(part)]
+        if isinstance(one, list | tuple):
+            return [inner for part in one for inner in values(part)]
+        return [one]
+
+    assert not any(isinstance(one, pd.DataFrame | Path) for one in values(custodians.model_dump()))

@@ -1,0 +1,45 @@
+"""Line 20: the epsilon that an audit shows is at most the one claimed, and planted bugs are caught.
+
+The audit knows nothing of where the code might be wrong: it fits a table with one record and without it,
+and bounds epsilon from below by what it can tell apart. Whether it, and the tests of the other lines,
+would notice a bug is measured by planting some: tests/mutations, whose table is read here.
+"""
+
+import pytest
+
+from synthvae.audit import audit_worlds, tiny_case
+from tests.mutations.planted import BUGS, planted
+from tests.mutations.table import measured
+
+PROMISED = list(BUGS)[:9]
+
+
+def test_line_20_the_audit_shows_no_more_than_is_claimed() -> None:
+    found = audit_worlds(tiny_case(4.0), 12)
+    assert found.violations == ()
+    assert found.lower <= found.claimed
+
+
+@pytest.mark.slow
+def test_line_20_the_audit_shows_something_and_no_more_than_is_claimed() -> None:
+    found = audit_worlds(tiny_case(4.0), 150)
+    assert found.violations == ()
+    assert 0.2 * found.claimed < found.lower <= found.claimed < found.ceiling
+
+
+@pytest.mark.parametrize("bug", ["one step unaccounted", "fixed noise seed"])
+def test_line_20_the_audit_sees_a_planted_bug(bug: str) -> None:
+    with planted(bug):
+        assert not audit_worlds(tiny_case(4.0), 10).passed
+
+
+def test_line_20_at_least_eight_of_nine_planted_bugs_are_caught_in_every_build() -> None:
+    rows = {row["name"]: row for row in measured()["bugs"]}
+    caught = [name for name in PROMISED if rows[name]["in_ci"] and rows[name]["caught_by"]]
+    assert len(caught) >= 8
+
+
+def test_line_20_all_planted_bugs_are_caught_by_something() -> None:
+    for row in measured()["bugs"]:
+        assert row["caught_by"] or row["audit"], row["name"]
+        assert row["power"] > 0.5 or row["audit"], row["name"]
