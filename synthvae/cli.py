@@ -8,13 +8,19 @@ import os
 import signal
 import sys
 import traceback
+import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from synthvae.errors import ConfigError, StorageError, SynthvaeError
+from synthvae._terminal import say
+from synthvae.errors import CheckpointWarning, ConfigError, StorageError, SynthvaeError
+
+if TYPE_CHECKING:
+    from synthvae.report.policy import Policy
 
 INTERRUPTED = 130
 UNTOUCHED = "what was there before is untouched."
@@ -55,6 +61,16 @@ app.add_typer(schema_app, name="schema")
 Table = Annotated[Path, typer.Argument(help="A CSV or Parquet file, by its ending.")]
 SchemaFile = Annotated[Path, typer.Option("--schema", help="The table's schema, YAML or JSON.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
+StartOver = Annotated[
+    bool,
+    typer.Option(
+        "--start-over", help="Begin again what was stopped; what it has spent counts too."
+    ),
+]
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option("--policy", help="What must be shown, YAML; exit code 12 where it is not."),
+]
 Delimiter = Annotated[str, typer.Option(help="What separates the cells of a CSV file.")]
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same result.")]
 
@@ -68,7 +84,7 @@ def _options(
     if version:
         from synthvae import __version__
 
-        typer.echo(f"synthvae {__version__}")
+        say(f"synthvae {__version__}")
         raise typer.Exit
 
 
@@ -80,14 +96,16 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for results.")] = None,
     force: Force = False,
+    start_over: StartOver = False,
+    policy: PolicyFile = None,
 ) -> None:
     """Do the whole job: check, split, train, sample, evaluate and report."""
     from synthvae._progress import console_progress
     from synthvae.config import RunConfig
-    from synthvae.console import print_run
+    from synthvae.console import print_run, print_start_over
     from synthvae.pipeline import run as run_job
 
-    settings = RunConfig.load(config)
+    settings, wanted = RunConfig.load(config), _policy(policy)
     changes: dict[str, object] = {}
     if epsilon is not None:
         budget = _epsilon(epsilon)
@@ -95,9 +113,13 @@ def run(
     if out is not None:
         changes |= {"out": out}
     settings = settings.model_copy(update=changes)
+    if start_over:
+        print_start_over(settings.folder)
     with console_progress() as progress:
-        result = run_job(settings, progress, force=force)
+        result = run_job(settings, progress, force=force, start_over=start_over)
     print_run(result)
+    if wanted is not None:
+        wanted.check(result.report)
 
 
 @app.command()
@@ -137,13 +159,15 @@ def fit(
     ] = None,
     delimiter: Delimiter = ",",
     force: Force = False,
+    start_over: StartOver = False,
 ) -> None:
     """Train a model on a table under a privacy budget."""
     from synthvae._checks import check_positive_integer
     from synthvae._files import check_output
     from synthvae._progress import console_progress
+    from synthvae._unfinished import unfinished
     from synthvae.artefact import FILES
-    from synthvae.console import print_fit
+    from synthvae.console import print_fit, print_start_over
     from synthvae.schema import Schema
     from synthvae.synthesizer import Synthesizer
     from synthvae.table import read_table
@@ -155,9 +179,12 @@ def fit(
     budget = _epsilon(epsilon)
     synthesizer = Synthesizer(facts, budget, None if budget is None else delta)
     frame = read_table(table, delimiter)
-    with console_progress() as progress:
-        synthesizer.fit(frame, progress)
-    synthesizer.save(out, force=force)
+    if start_over:
+        print_start_over(out)
+    with unfinished(out, force=force, start_over=start_over) as work:
+        with console_progress() as progress:
+            synthesizer.fit(frame, progress, checkpoint=work.folder)
+        synthesizer.save(out, force=force)
     print_fit(synthesizer, out)
 
 
@@ -203,47 +230,157 @@ def evaluate(
     schema: SchemaFile,
     out: Annotated[Path, typer.Option(help="Where to write: .json, or .html for a page.")],
     seed: Annotated[int, typer.Option(help="Repeats everything random in the scores.")] = 0,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A YAML or JSON file whose `evaluation` section says what is asked."),
+    ] = None,
+    depth: Annotated[
+        str | None,
+        typer.Option(help="How hard the attacks try: screen, standard or deep."),
+    ] = None,
+    draw: Annotated[
+        list[Path] | None,
+        typer.Option(help="A further table of the same generator, for the spread; repeatable."),
+    ] = None,
     delimiter: Delimiter = ",",
     force: Force = False,
+    policy: PolicyFile = None,
 ) -> None:
     """Score anybody's synthetic table against real rows."""
     from synthvae._files import check_output
     from synthvae._progress import console_progress, steps_of
-    from synthvae.console import check_ending, print_evaluation
+    from synthvae.console import check_ending, print_evaluation, read_asked
     from synthvae.evaluation import evaluate as score
+    from synthvae.evaluation.checking import check_asked
     from synthvae.schema import Schema
     from synthvae.table import read_table
 
     check_ending(out, ".json", ".html")
-    check_output(out, force, inputs=(synthetic, train, holdout, schema))
-    facts = Schema.load(schema)
+    further = draw or []
+    files = (synthetic, train, holdout, schema, *further, *([config] if config else []))
+    check_output(out, force, inputs=files)
+    facts, wanted = Schema.load(schema), _policy(policy)
+    asked = read_asked(config, depth)
+    check_asked(asked, facts)
     real, unseen, made = (read_table(path, delimiter) for path in (train, holdout, synthetic))
+    draws = [read_table(path, delimiter) for path in further]
     with console_progress() as progress:
         steps = steps_of(progress, "evaluating")
-        evaluation = score(real, unseen, made, facts, seed=seed, progress=steps)
+        evaluation = score(
+            real, unseen, made, facts, seed=seed, progress=steps, asked=asked, draws=draws
+        )
     evaluation.save(out)
     print_evaluation(evaluation, out)
+    if wanted is not None:
+        from synthvae.report.document import custodian_report
+
+        wanted.check(custodian_report(evaluation))
 
 
 @app.command()
 def report(
     evaluation: Annotated[Path, typer.Argument(help="An evaluation.json.")],
-    out: Annotated[Path, typer.Option(help="The page to write.")],
+    out: Annotated[Path, typer.Option(help="Where to write: .html for a page, or .json.")],
     guarantee: Annotated[
         Path | None, typer.Option(help="A guarantee.json; by default the one beside.")
     ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="The public rendering instead, by acro, hes or a profile's file."),
+    ] = None,
+    force: Force = False,
+    policy: PolicyFile = None,
+) -> None:
+    """Make the report again from saved values, for the custodian or for the public."""
+    from synthvae._files import check_output, whole_file
+    from synthvae.console import check_ending
+    from synthvae.pipeline import read_report
+    from synthvae.report import page_of
+    from synthvae.report.document import public_report
+    from synthvae.report.profiles import find_profile
+
+    check_ending(out, ".html", ".json")
+    given = [path for path in (guarantee, policy) if path is not None]
+    check_output(out, force, inputs=(evaluation, *given))
+    wanted, rules = _policy(policy), None if profile is None else find_profile(profile)
+    found = read_report(evaluation, guarantee)
+    shown = found if rules is None else public_report(found, rules)
+    text = page_of(shown) if out.suffix.lower() == ".html" else shown.to_json()
+    with whole_file(out) as draft:
+        draft.write_text(text, encoding="utf-8")
+    say(f"Wrote {out}")
+    if wanted is not None:
+        wanted.check(found)
+
+
+@app.command()
+def audit(
+    config: Annotated[
+        Path | None,
+        typer.Argument(help="A run's settings: its schema and budget; its table is never read."),
+    ] = None,
+    kind: Annotated[
+        str, typer.Option(help="two-worlds-white, two-worlds-black, one-run, or all.")
+    ] = "all",
+    trials: Annotated[
+        int | None,
+        typer.Option(help="Fits of each world, or canaries in one run; by default 100, or 500."),
+    ] = None,
+    epsilon: Annotated[
+        float | None,
+        typer.Option(help="The budget that is claimed; by default the config's, or 4."),
+    ] = None,
+    patients: Annotated[
+        int, typer.Option(help="Simulated patients in the world without the record.")
+    ] = 50,
+    confidence: Annotated[
+        float, typer.Option(help="With which all lower bounds hold together.")
+    ] = 0.95,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="1,000 fits of each world, or 2,000 canaries.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that fit; by default one a core.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    seed: Annotated[
+        int, typer.Option(help="Repeats the observer's own draws; never the noise that is audited.")
+    ] = 0,
     force: Force = False,
 ) -> None:
-    """Make the report again from saved values."""
-    from synthvae._files import check_output, whole_file
-    from synthvae.pipeline import read_report_inputs
-    from synthvae.report import render
+    """Bound epsilon from below: does the code leak more than it claims? On simulated tables."""
+    from synthvae._files import check_output
+    from synthvae._progress import console_progress
+    from synthvae.audit.running import case_of, check_passed, kinds_of, run_audits
+    from synthvae.audit.show import print_audit
+    from synthvae.console import check_ending
 
-    check_output(out, force, inputs=(evaluation, *([guarantee] if guarantee else [])))
-    page = render(*read_report_inputs(evaluation, guarantee))
-    with whole_file(out) as draft:
-        draft.write_text(page, encoding="utf-8")
-    typer.echo(f"Wrote {out}")
+    if out is not None:
+        check_ending(out, ".json")
+        check_output(out, force, inputs=() if config is None else (config,))
+    kinds = kinds_of(kind)
+    case = None if config is None else case_of(config, epsilon, patients)
+    with console_progress() as progress:
+        found = run_audits(
+            kinds,
+            case=case,
+            epsilon=4.0 if epsilon is None else epsilon,
+            patients=patients,
+            trials=trials,
+            deep=deep,
+            confidence=confidence,
+            seed=seed,
+            workers=workers or os.cpu_count() or 1,
+            progress=progress,
+        )
+    if out is not None:
+        found.save(out)
+    print_audit(found)
+    if out is not None:
+        say(f"Wrote {out}")
+    check_passed(found)
+    if found.interrupted:
+        raise typer.Exit(INTERRUPTED)
 
 
 @schema_app.command("init")
@@ -263,7 +400,7 @@ def schema_init(
     with whole_file(out) as draft:
         draft.write_text(text, encoding="utf-8")
     marked = sum(line.strip() == "review: true" for line in text.splitlines())
-    typer.echo(f"Wrote {out}; {marked} fields marked `review: true` need a person's word.")
+    say(f"Wrote {out}; {marked} fields marked `review: true` need a person's word.")
 
 
 @schema_app.command("check")
@@ -275,19 +412,29 @@ def schema_check(
     """Compare a schema with a table and list every problem at once."""
     from synthvae.errors import DataError
     from synthvae.schema import Schema
-    from synthvae.table import find_problems, read_table
+    from synthvae.table import find_problems, formulas, read_table
 
     facts = Schema.load(schema)
     problems = find_problems(read_table(table, delimiter), facts)
     for problem in problems:
-        typer.echo(f"- {problem}")
+        say(f"- {problem}")
     for name in facts.to_review:
-        typer.echo(f"- column '{name}': marked `review: true`; confirm it and remove the mark")
+        say(f"- column '{name}': marked `review: true`; confirm it and remove the mark")
+    for note in formulas(facts):
+        say(f"- note: {note}")
     if problems:
         raise DataError(f"{len(problems)} problems found.")
     marked = len(facts.to_review)
     waits = f" {marked} fields await review before a private fit." if marked else ""
-    typer.echo(f"{table} fits {schema}.{waits}")
+    say(f"{table} fits {schema}.{waits}")
+
+
+def _policy(path: Path | None) -> "Policy | None":
+    if path is None:
+        return None
+    from synthvae.report.policy import Policy
+
+    return Policy.load(path)
 
 
 def _epsilon(text: str) -> float | None:
@@ -307,6 +454,17 @@ def _stop(number: int, _frame: object) -> NoReturn:
     raise stopped
 
 
+def _say_plainly(usual: Callable[..., str]) -> Callable[..., str]:
+    """Return how to write a warning: ours as one sentence, others as usual."""
+
+    def write(message: Warning | str, category: type[Warning], *where: Any) -> str:
+        if issubclass(category, CheckpointWarning):
+            return f"Warning: {message}\n"
+        return usual(message, category, *where)
+
+    return write
+
+
 def main() -> None:
     """Run the command line; the entry point of the `synthvae` command."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
@@ -317,6 +475,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # names of columns may not fit a terminal's encoding
             stream.reconfigure(errors="backslashreplace")
+    warnings.formatwarning = _say_plainly(warnings.formatwarning)
     # Wherever it stands, so that it can be put after the command that failed.
     debug = "--debug" in sys.argv
     code = _run_app([word for word in sys.argv[1:] if word != "--debug"], debug)
@@ -370,8 +529,8 @@ def _explain_unforeseen(error: BaseException) -> tuple[str, int]:
 
 def _complain(message: str, debug: bool) -> None:
     if debug:
-        traceback.print_exc()
-    print(f"Error: {message}", file=sys.stderr)
+        say(traceback.format_exc(), error=True)
+    say(f"Error: {message}", error=True)
 
 
 if __name__ == "__main__":

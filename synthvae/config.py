@@ -17,6 +17,7 @@ from pydantic import (
 from synthvae._explain import explain
 from synthvae._yaml import read_mapping
 from synthvae.errors import ConfigError
+from synthvae.evaluation.asked import Asked
 
 
 class _Frozen(BaseModel):
@@ -152,6 +153,8 @@ class RunConfig(_Frozen):
         Repeats the split, the sampling and the evaluation; never the training's noise.
     settings
         Sizes and schedule in place of the public rule's, by name.
+    evaluation
+        Rules, analyses, draws, limits and depth of the evaluation.
     compare
         What `synthvae compare` does; `synthvae run` leaves it alone.
     """
@@ -169,6 +172,7 @@ class RunConfig(_Frozen):
     seed: Annotated[Whole, Field(ge=0)] = 0
     out: AnyPath = Path("reports")
     settings: Annotated[dict[str, int | float], BeforeValidator(_as_settings)] = {}
+    evaluation: Asked = Asked()
     compare: Compare = Compare()
 
     @field_validator("name")

@@ -1,34 +1,49 @@
 """What commands print when they are done, and how they read conditions."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import typer
+from typing import TYPE_CHECKING, Any, get_args
 
 from synthvae._files import whole_file
+from synthvae._terminal import printable, say
 from synthvae.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.text import Text
 
     from synthvae.comparison.values import Comparison
-    from synthvae.evaluation.values import Evaluation, Score
+    from synthvae.evaluation.asked import Asked
+    from synthvae.evaluation.values import Evaluation
     from synthvae.field import Field
     from synthvae.pipeline import RunResult
     from synthvae.privacy.guarantee import Guarantee
+    from synthvae.report.decision import Decision
     from synthvae.schema import Schema
     from synthvae.synthesizer import Synthesizer
 
 
 def print_fit(synthesizer: "Synthesizer", path: Path) -> None:
     """Say what a fit spent and where the model lies."""
-    typer.echo(f"Model in {path}. {spent(synthesizer.guarantee)}")
+    say(f"Model in {path}. {spent(synthesizer.guarantee)}")
+
+
+def print_start_over(output: Path) -> None:
+    """Say what an unfinished fit that is thrown away has spent; nothing where there is none."""
+    from synthvae._unfinished import place_of
+    from synthvae.checkpoint import spent_at_most
+
+    spent_before = spent_at_most(place_of(output))
+    if spent_before is not None:
+        say(
+            f"Starting over. The unfinished fit has spent {spent_before}: that counts beside what "
+            "this one spends."
+        )
 
 
 def print_sample(frame: "pd.DataFrame", path: Path, guarantee: "Guarantee") -> None:
     """Say what was drawn."""
     words = spent(guarantee).replace("Spent", "Nothing more was spent than the model's")
-    typer.echo(f"Wrote {len(frame):,} synthetic rows to {path}. {words}")
+    say(f"Wrote {len(frame):,} synthetic rows to {path}. {words}")
 
 
 def mark_void(path: Path, guarantee: "Guarantee") -> None:
@@ -49,68 +64,50 @@ def spent(guarantee: "Guarantee") -> str:
     return words if guarantee.valid else f"{guarantee.why_void}. {words}"
 
 
-def print_evaluation(evaluation: "Evaluation", path: Path | None = None) -> None:
-    """Print the scores as a table, with their references."""
+def print_evaluation(
+    evaluation: "Evaluation", path: Path | None = None, decision: "Decision | None" = None
+) -> None:
+    """Print what the evidence says about each claim, and the scores with their references."""
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
-    # Names come from the schema: a bracket in them is no markup.
-    table = Table(title=Text(f"Scores of {evaluation.name}"), title_justify="left")
-    table.add_column("score", overflow="fold")
-    table.add_column("better")
-    for name in ("synthetic", "95 % interval", "real holdout", "independent"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for score in evaluation.scores:
-        table.add_row(*map(Text, _score_row(score)))
+    from synthvae.report.decision import decide
+    from synthvae.report.terminal import show
+
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)
-    console.print(table)
+    show(evaluation, decision or decide(evaluation), console)
     if path is not None:
-        typer.echo(f"Wrote {path}. It was computed from real records: not for release.")
-
-
-def _score_row(score: "Score") -> tuple[str, ...]:
-    better: str = score.direction
-    if score.goal is not None and score.direction == "towards":
-        better = f"to {score.goal:g}"
-    interval = score.interval
-    return (
-        score.title,
-        better,
-        "not run" if score.value is None else f"{score.value:.3f}",
-        "" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}",
-        _number(score.references.get("holdout")),
-        _number(score.references.get("independent")),
-    )
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+        say(f"Wrote {path}. It was computed from real records: not for release.")
 
 
 def print_run(result: "RunResult") -> None:
     """Say what a run made, what it spent, what it found, and where to look."""
-    print_evaluation(result.evaluation)
-    typer.echo(f"Made {result.rows:,} synthetic rows. {spent(result.guarantee)}")
+    print_evaluation(result.evaluation, decision=result.report.decision)
+    say(f"Made {result.rows:,} synthetic rows. {spent(result.guarantee)}")
     where = "to release  " if result.guarantee.valid else "NOT PRIVATE "
-    typer.echo(f"  {where}  {result.folder / 'release'}")
-    typer.echo(f"  to look at    {result.folder / 'custodian' / 'report.html'}  (not for release)")
+    say(f"  {where}  {result.folder / 'release'}")
+    say(f"  to look at    {result.folder / 'custodian' / 'report.html'}  (not for release)")
+
+
+def _plain(text: str) -> "Text":
+    """Return text for a table: a bracket in a name from the schema is no markup."""
+    from rich.text import Text
+
+    return Text(printable(text))
 
 
 def print_comparison(result: "Comparison", folder: Path) -> None:
     """Print each method's mean figures, and where the page is."""
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
-    table = Table(title=Text(f"Methods on {result.name}"), title_justify="left")
+    table = Table(title=_plain(f"Methods on {result.name}"), title_justify="left")
     sized = any(one.size is not None for one in result.summaries)
     for name in ("method", *(("patients",) if sized else ()), "epsilon", "runs"):
         table.add_column(name, justify="left" if name == "method" else "right")
     for meaning in result.meanings:
-        table.add_column(Text(meaning.title), justify="right")
+        table.add_column(_plain(meaning.title), justify="right")
     table.add_column("seconds", justify="right")
     table.add_column("MB", justify="right")
     for one in result.summaries:
@@ -120,20 +117,40 @@ def print_comparison(result: "Comparison", folder: Path) -> None:
         cells += [f"{one.runs}" + (f" (+{len(one.failed)} failed)" if one.failed else "")]
         cells += ["" if found is None else f"{found.value:.3f}" for found in means]
         cells += ["" if found is None else f"{found.value:,.0f}" for found in costs]
-        table.add_row(*map(Text, cells))
+        table.add_row(*map(_plain, cells))
     console = Console()
     if not console.is_terminal:
         console = Console(width=160)
     console.print(table)
     for reason in dict.fromkeys(r for one in result.summaries for r in one.failed):
-        typer.echo(f"Failed: {reason}")
-    typer.echo(f"Wrote {folder / 'comparison.html'}. Nothing in this folder is for release.")
+        say(f"Failed: {reason}")
+    say(f"Wrote {folder / 'comparison.html'}. Nothing in this folder is for release.")
 
 
 def check_ending(path: Path, *endings: str) -> None:
     """Raise `ConfigError` where a file's ending is none that can be written."""
     if path.suffix.lower() not in endings:
         raise ConfigError(f"out is {path}; its name must end in {' or '.join(endings)}.")
+
+
+def read_asked(config: Path | None, depth: str | None) -> "Asked":
+    """Return what is asked of an evaluation: a file's section, with another depth where one is given.
+
+    Raises
+    ------
+    ConfigError
+        The file has no such section, or the depth is none that there is.
+    """
+    from synthvae.evaluation.asked import Asked
+    from synthvae.evaluation.values import Depth
+
+    asked = Asked() if config is None else Asked.load(config)
+    if depth is None:
+        return asked
+    known = get_args(Depth)
+    if depth not in known:
+        raise ConfigError(f"depth is {depth!r}; it must be one of {', '.join(known)}.")
+    return asked.model_copy(update={"depth": depth})
 
 
 def read_conditions(texts: list[str], schema: "Schema") -> dict[str, Any]:

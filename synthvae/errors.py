@@ -9,7 +9,9 @@
     ├── OutputExistsError    8   something stands where the output should go
     ├── ArtefactError        9   a model that is damaged, or of a newer version
     ├── StorageError        10   a disk that is full, a folder that cannot be written
-    └── EvaluationError     11   tables that cannot be scored
+    ├── EvaluationError     11   tables that cannot be scored
+    ├── PolicyError         12   a result that does not meet the steward's policy
+    └── AuditError          13   an audit that refutes what is claimed
 
 Exit code 2 is the command line's own (wrong options), 130 is Ctrl-C.
 """
@@ -73,3 +75,19 @@ class EvaluationError(SynthvaeError):
     """Tables that cannot be scored against each other."""
 
     exit_code = 11
+
+
+class PolicyError(SynthvaeError):
+    """A result that was written, and does not meet the policy that it was held against."""
+
+    exit_code = 12
+
+
+class AuditError(SynthvaeError):
+    """An audit that was made, and shows more than the guarantee allows."""
+
+    exit_code = 13
+
+
+class CheckpointWarning(UserWarning):
+    """Where a fit stands could not be kept; the fit itself goes on."""

@@ -1,25 +1,30 @@
 """The main job: a table and a budget in; records, scores and a report out."""
 
+import hashlib
 import shutil
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn
 
 import pandas as pd
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from synthvae._explain import explain
-from synthvae._files import check_output, free_name, whole_folder
+from synthvae._files import check_output, free_name, private_folder, whole_folder
 from synthvae._progress import Progress, silent, steps_of
+from synthvae._unfinished import Unfinished, unfinished
+from synthvae._values import read_value, read_value_if_any
 from synthvae.config import RunConfig, Source
 from synthvae.errors import (
     ConfigError,
     DataError,
     EvaluationError,
-    InputFileError,
     SynthvaeError,
 )
+from synthvae.evaluation.checking import check_asked
 from synthvae.plan import check_budget
 from synthvae.report.values import RunContext, TrainingCurve, data_dictionary
 from synthvae.schema import Schema
@@ -30,6 +35,7 @@ from synthvae.table import encode, identities, read_table, split_by_patient, wri
 if TYPE_CHECKING:
     from synthvae.evaluation.values import Evaluation
     from synthvae.privacy.guarantee import Guarantee
+    from synthvae.report.document import Report
 
 RELEASE, CUSTODIAN = "release", "custodian"
 RELEASE_NOTE = """\
@@ -44,6 +50,10 @@ CUSTODIAN_NOTE = """\
 NOT FOR RELEASE. This folder holds figures computed from real records: the evaluation, the report
 and the training curve. The differential privacy guarantee does not cover them. They are for the
 data steward and the release committee.
+
+public-report.html and public-report.json went through disclosure control (small cells merged, figures
+rounded), as the tables of statistics offices do. The guarantee does not cover them either: whether they
+are published is the committee's decision.
 """
 UNSCORED_NOTE = """\
 NOT SCORED. The run failed or was interrupted after its budget was spent: the release was written, but
@@ -62,8 +72,18 @@ class RunResult:
 
     folder: Path
     rows: int
-    evaluation: "Evaluation"
-    guarantee: "Guarantee"
+    report: "Report"
+
+    @property
+    def evaluation(self) -> "Evaluation":
+        """What was found out about the table."""
+        return self.report.evaluation
+
+    @property
+    def guarantee(self) -> "Guarantee":
+        """What is promised about the patients."""
+        assert self.report.guarantee is not None, "a run has one, if only to say that it is void"
+        return self.report.guarantee
 
 
 def load_source(source: Source) -> pd.DataFrame:
@@ -93,8 +113,16 @@ def override_settings(schema: Schema, epsilon: float | None, changes: dict[str, 
         raise ConfigError(f"In settings: {explain(cause, Settings, value)}") from None
 
 
-def run(config: RunConfig, progress: Progress = silent, *, force: bool = False) -> RunResult:
+def run(
+    config: RunConfig,
+    progress: Progress = silent,
+    *,
+    force: bool = False,
+    start_over: bool = False,
+) -> RunResult:
     """Do the main job and write `release/` and `custodian/` into the run's folder.
+
+    A run that was stopped goes on from where its fit stands, unless it is to start over.
 
     Raises
     ------
@@ -109,23 +137,24 @@ def run(config: RunConfig, progress: Progress = silent, *, force: bool = False) 
     schema = load_schema(config)
     synthesizer = plan_fit(config, schema)
     progress("reading and checking", 0.0)
-    frame = load_source(config.data)
-    train, holdout = split(frame, schema, config)
-    progress("reading and checking", 1.0)
-    synthesizer.fit(train, progress)
-    made = _Made(synthesizer)
-    try:
-        _sample_and_score(made, train, holdout, schema, config, progress)
-    except (Exception, KeyboardInterrupt) as cause:
-        _keep(made, config.folder, cause)
-    assert made.synthetic is not None
-    assert made.evaluation is not None
-    progress("writing", 0.0)
-    with whole_folder(config.folder, force) as folder:
-        write_release(folder / RELEASE, synthesizer, made.synthetic)
-        write_custodian(folder / CUSTODIAN, made)
-    progress("writing", 1.0)
-    return RunResult(config.folder, len(made.synthetic), made.evaluation, synthesizer.guarantee)
+    with unfinished(config.folder, force=force, start_over=start_over) as work:
+        frame = load_source(config.data)
+        train, holdout = split(frame, schema, config)
+        progress("reading and checking", 1.0)
+        synthesizer.fit(train, progress, checkpoint=work.folder)
+        made = _Made(synthesizer)
+        try:
+            _sample_and_score(made, train, holdout, schema, config, progress)
+        except (Exception, KeyboardInterrupt) as cause:
+            _keep(made, config.folder, cause, work)
+        assert made.synthetic is not None
+        assert made.report is not None
+        progress("writing", 0.0)
+        with whole_folder(config.folder, force) as folder:
+            write_release(folder / RELEASE, synthesizer, made.synthetic)
+            write_custodian(folder / CUSTODIAN, made)
+        progress("writing", 1.0)
+    return RunResult(config.folder, len(made.synthetic), made.report)
 
 
 @dataclass
@@ -136,7 +165,8 @@ class _Made:
     context: RunContext | None = None
     synthetic: pd.DataFrame | None = None
     evaluation: "Evaluation | None" = None
-    page: str | None = None
+    report: "Report | None" = None
+    pages: dict[str, str] = field(default_factory=dict)
 
 
 def plan_fit(config: RunConfig, schema: Schema) -> Synthesizer:
@@ -154,6 +184,7 @@ def plan_fit(config: RunConfig, schema: Schema) -> Synthesizer:
             )
         schema = schema.replace(patients=remaining)
     check_budget(config.epsilon, config.delta, schema.patients)
+    check_asked(config.evaluation, schema)
     settings = override_settings(schema, config.epsilon, config.settings)
     synthesizer = Synthesizer(schema, config.epsilon, config.delta, settings=settings)
     if config.rows is not None:
@@ -200,8 +231,13 @@ def _sample_and_score(
     made.context = make_context(config, schema, made.synthesizer)
     made.synthetic = made.synthesizer.sample(config.rows, seed=config.seed, progress=progress)
     from synthvae.evaluation import evaluate
-    from synthvae.report import render
 
+    digest = _digest_of(made.synthetic, made.synthesizer.schema, config.folder)
+    made.context = made.context.model_copy(update={"synthetic_digest": digest})
+    further = [
+        made.synthesizer.sample(config.rows, seed=config.seed + draw, progress=silent)
+        for draw in range(1, config.evaluation.draws)
+    ]
     made.evaluation = evaluate(
         train,
         holdout,
@@ -209,17 +245,61 @@ def _sample_and_score(
         schema,
         seed=config.seed,
         progress=steps_of(progress, "evaluating"),
+        asked=config.evaluation,
+        retrain=_retraining(config, schema),
+        draws=further,
     )
+    _report(made)
+
+
+def _retraining(config: RunConfig, schema: Schema) -> Callable[[pd.DataFrame, int], pd.DataFrame]:
+    """Return what attacks of depth `deep` need: a fit of the same plan to other rows, sampled from.
+
+    Its models are seen by the attacks alone and then forgotten; what they find is for the custodian.
+    """
+
+    def retrain(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+        return plan_fit(config, schema).fit(rows, silent).sample(len(rows), seed=seed)
+
+    return retrain
+
+
+def _digest_of(synthetic: pd.DataFrame, schema: Schema, output: Path) -> str:
+    """Return the SHA-256 of the file that synthetic rows become, which the report names."""
+    beside = output.resolve().parent
+    with tempfile.TemporaryDirectory(".partial", f".{output.name}.", beside) as draft:
+        file = Path(draft) / "synthetic.csv"
+        write_table(synthetic, file, schema)
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _report(made: _Made) -> None:
+    """Make the report and its pages, the custodian's and the public rendering."""
+    from synthvae.report import page_of
+    from synthvae.report.document import custodian_report, public_report
+    from synthvae.report.profiles import ACRO
+
+    assert made.evaluation is not None
     guarantee, curve = made.synthesizer.guarantee, report_curve(made.synthesizer)
-    made.page = render(made.evaluation, guarantee, curve, made.context)
+    report = custodian_report(made.evaluation, guarantee, curve, made.context)
+    public = public_report(report, ACRO)
+    made.pages = {
+        "report.html": page_of(report),
+        "report.json": report.to_json(),
+        "public-report.html": page_of(public),
+        "public-report.json": public.to_json(),
+    }
+    made.report = report
 
 
-def _keep(made: _Made, path: Path, cause: BaseException) -> NoReturn:
+def _keep(made: _Made, path: Path, cause: BaseException, work: Unfinished) -> NoReturn:
     """Write what was made before a failure, beside any older result, and pass the failure on."""
     path = free_name(path) if path.exists() else path
     with whole_folder(path) as folder:
         write_release(folder / RELEASE, made.synthesizer, made.synthetic)
         write_custodian(folder / CUSTODIAN, made)
+    work.done = True
     what = "model is" if made.synthetic is None else "records and the model are"
     kept = f"The {what} in {path / RELEASE}, not scored; the budget for them is spent."
     if isinstance(cause, KeyboardInterrupt):
@@ -263,7 +343,7 @@ def write_release(folder: Path, synthesizer: Synthesizer, synthetic: pd.DataFram
 
 def write_custodian(folder: Path, made: _Made) -> None:
     """Write what the guarantee does not cover: evaluation, report, training curve."""
-    folder.mkdir(parents=True)
+    private_folder(folder)
     curve = report_curve(made.synthesizer)
     texts = {
         "NOT_FOR_RELEASE.txt": CUSTODIAN_NOTE,
@@ -271,8 +351,8 @@ def write_custodian(folder: Path, made: _Made) -> None:
         "training_curve.json": curve and curve.model_dump_json(indent=1) + "\n",
         "context.json": made.context and made.context.model_dump_json(indent=1) + "\n",
         "evaluation.json": made.evaluation and made.evaluation.to_json(),
-        "report.html": made.page,
-        "NOT_SCORED.txt": None if made.page else UNSCORED_NOTE,
+        **made.pages,
+        "NOT_SCORED.txt": None if made.pages else UNSCORED_NOTE,
     }
     for name, text in texts.items():
         if text:
@@ -292,42 +372,18 @@ def report_curve(synthesizer: Synthesizer) -> TrainingCurve | None:
     )
 
 
-def read_report_inputs(
-    evaluation_file: Path, guarantee_file: Path | None
-) -> "tuple[Evaluation, Guarantee | None, TrainingCurve | None, RunContext | None]":
-    """Read what a report is made from: an evaluation, and what lies beside it."""
+def read_report(evaluation_file: Path, guarantee_file: Path | None) -> "Report":
+    """Return the report of a saved evaluation, made with what lies beside it."""
     from synthvae.evaluation.values import Evaluation
     from synthvae.privacy.guarantee import Guarantee
+    from synthvae.report.document import custodian_report
 
     beside = evaluation_file.parent
-    evaluation = _read_value(evaluation_file, Evaluation)
-    assert evaluation is not None
-    given = guarantee_file or beside / "guarantee.json"
-    return (
-        evaluation,
-        _read_value(given, Guarantee, optional=guarantee_file is None),
-        _read_value(beside / "training_curve.json", TrainingCurve, optional=True),
-        _read_value(beside / "context.json", RunContext, optional=True),
+    return custodian_report(
+        read_value(evaluation_file, Evaluation),
+        read_value_if_any(beside / "guarantee.json", Guarantee)
+        if guarantee_file is None
+        else read_value(guarantee_file, Guarantee),
+        read_value_if_any(beside / "training_curve.json", TrainingCurve),
+        read_value_if_any(beside / "context.json", RunContext),
     )
-
-
-Value = TypeVar("Value", bound=BaseModel)
-
-
-def _read_value(path: Path, kind: type[Value], *, optional: bool = False) -> Value | None:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        if optional:
-            return None
-        raise InputFileError(f"There is no file {path}.") from None
-    except OSError as cause:
-        raise InputFileError(f"The file {path} cannot be read: {cause.strerror}.") from cause
-    try:
-        return kind.model_validate_json(content)
-    except ValidationError as cause:
-        first = cause.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "its start"
-        raise InputFileError(
-            f"The file {path} is no {kind.__name__.lower()}: {first['msg']} at {where}."
-        ) from None

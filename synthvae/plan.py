@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from synthvae.anchors import query_weights
 from synthvae.errors import BudgetError, SchemaError
 from synthvae.privacy.accounting import (
+    SMALLEST_DELTA,
+    SMALLEST_EPSILON,
     calibrate_training,
     compose,
     default_interval,
@@ -16,8 +18,6 @@ from synthvae.schema import Schema
 from synthvae.settings import ASSUMED_PATIENTS, Settings, settings_for
 
 LARGEST_EPSILON = 100.0
-# Below these the accountant's arithmetic gives out, and nothing but noise would be left anyway.
-SMALLEST_EPSILON, SMALLEST_DELTA = 1e-3, 1e-12
 LARGEST_DELTA = 1e-5  # by default, and where no number of patients is declared
 COUNT_SHARE = 0.01  # of the budget, for a noisy number of patients where none is declared
 LEAST_NOISE = 4.0  # from here on discrete Gaussian counts cost what continuous ones do, to 0.5 %

@@ -26,6 +26,9 @@ class Settings(BaseModel):
         Largest number of basis functions of one column.
     taper
         How much less later functions of a basis weigh in the pair moments: order ** -taper.
+    pair_bound
+        Largest part of one patient in the pair moments, relative to that of a patient of most rows
+        that are all typical and alike.
     parents
         How many of the columns before it each column is coupled to, at most: the strongest.
     latent, hidden
@@ -51,6 +54,7 @@ class Settings(BaseModel):
     bins: Annotated[int, Field(ge=2, le=200)]
     rank: Annotated[int, Field(ge=1, le=50)]
     taper: Annotated[float, Field(ge=0, le=4)]
+    pair_bound: Annotated[float, Field(gt=0, le=10)]
     parents: Annotated[int, Field(ge=1)]
     latent: Annotated[int, Field(ge=2, le=256)]
     hidden: Annotated[int, Field(ge=1, le=4096)]
@@ -92,14 +96,17 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
     signal = math.log10(max(patients * epsilon, 1) / 7000)
     wide = max(0.0, math.log10(columns / 16))
     # The cost of the couplings grows with the square of the features: about 240 of them stay quick.
-    rank = min(round(6 + 2 * signal - 4 * wide), 240 // columns)
+    # Functions beyond eight pay where few columns share much signal; among more, they bring noise.
+    finer = max(0.0, signal - 5 * max(0.0, math.log10(columns / 11)))
+    rank = min(round(min(8.0, 6 + 2 * signal - 4 * wide) + 14 * finer), 240 // columns)
     anchor_share, pair_share = min(0.55, max(0.35, 0.5 - 0.1 * signal)), 0.4
     if patients * epsilon < LITTLE:
         anchor_share, pair_share = 0.8, 0.15
     return Settings(
         bins=round(min(32, max(8, 20 + 8 * signal))),
-        rank=min(8, max(1, rank)),
+        rank=min(24, max(1, rank)),
         taper=0.5,
+        pair_bound=min(2.0, max(0.7, 0.7 + 0.4 * signal)) / math.sqrt(rows),
         parents=max(columns - 1, 1) if columns <= 40 else 24,
         latent=2 if signal < 0.4 else 4,
         hidden=4 if signal < 0.4 else 16,
@@ -125,6 +132,7 @@ def _without_privacy(rows: int, columns: int) -> Settings:
         bins=32,
         rank=min(8, max(1, 320 // columns)),
         taper=0.0,
+        pair_bound=1.0,
         parents=max(columns - 1, 1) if columns <= 60 else 24,
         latent=4 if rows < 20_000 else 8,
         hidden=min(width, 64),

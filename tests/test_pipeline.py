@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 import synthvae.evaluation
 import synthvae.pipeline
-import synthvae.report
+import synthvae.report.document
 from synthvae._yaml import write_yaml
 from synthvae.cli import _run_app
 from synthvae.config import RunConfig
@@ -33,7 +34,10 @@ JUDGED = {
     "context.json",
     "evaluation.json",
     "guarantee.json",
+    "public-report.html",
+    "public-report.json",
     "report.html",
+    "report.json",
     "training_curve.json",
 }
 
@@ -89,6 +93,13 @@ def test_a_whole_run(work: Path, epsilon: object) -> None:
     }
     page = (custodian / "report.html").read_text(encoding="utf-8")
     note = (release / "README.txt").read_text(encoding="utf-8")
+    digest = hashlib.sha256((release / name).read_bytes()).hexdigest()
+    assert digest in page
+    report = json.loads((custodian / "report.json").read_text(encoding="utf-8"))
+    assert report["context"]["synthetic_digest"] == digest
+    public = (custodian / "public-report.html").read_text(encoding="utf-8")
+    assert "PUBLIC RENDERING" in public
+    assert "figure-training-loss" not in public
     assert ("NOT PRIVATE" in page) == ("NOT PRIVATE" in note) == (epsilon == "none")
 
 
@@ -193,7 +204,7 @@ def test_a_failure_in_the_report_keeps_the_scores(
             return "{}"
 
     monkeypatch.setattr(synthvae.evaluation, "evaluate", lambda *_a, **_k: Scores())
-    fail(monkeypatch, KeyError("template"), synthvae.report, "render")
+    fail(monkeypatch, KeyError("template"), synthvae.report.document, "custodian_report")
     with pytest.raises(EvaluationError, match="KeyError"):
         run(settings(work))
     assert "evaluation.json" in names(work / "reports" / "trial" / "custodian")

@@ -60,8 +60,10 @@ class PairQuery:
     bound: float
 
     @classmethod
-    def build(cls, owner: Ints, order: Ints, taper: float, rows: int) -> "PairQuery":
-        """Return the query whose bound is the norm of a typical patient's part.
+    def build(
+        cls, owner: Ints, order: Ints, taper: float, rows: int, share: float = 1.0
+    ) -> "PairQuery":
+        """Return the query whose bound is a share of the norm of a typical patient's part.
 
         Parameters
         ----------
@@ -71,12 +73,16 @@ class PairQuery:
             How much less later functions weigh: the weight is order ** -taper.
         rows
             Largest number of rows of a patient.
+        share
+            The bound, relative to a patient of most rows that are all typical and alike. Less of it
+            means less noise, since what is shortened alike in everybody is not lost: the moments
+            are divided by the weights that are left. `taken_by_bound` says what is.
         """
         weights = order.astype(float) ** -taper
         # Features have mean square 1 under their anchors.
         own = np.bincount(owner, weights**2)
         typical = math.sqrt(max(0.5 * (own.sum() ** 2 - (own**2).sum()), 1.0))
-        return cls(owner, weights, typical * rows)
+        return cls(owner, weights, share * typical * rows)
 
     @property
     def sensitivity(self) -> int:
@@ -124,23 +130,35 @@ class PairQuery:
         noise[upper] = sigma / scale
         return PairMoments(values + values.T, noise + noise.T)
 
-    def taken_by_bound(self, features: Floats) -> Floats:
-        """Return what bounding takes from the moments of a table of one row a patient.
+    def taken_by_bound(self, features: Floats, rows: Ints) -> Floats:
+        """Return what bounding takes from the moments of a table.
 
         Of records drawn from a model it costs nothing, and tells what to give back to the moments
-        of the real ones: unusual records are shortened most, and what is particular to them with it.
+        of the real ones: unusual patients are shortened most, and what is particular to them with it.
 
         Parameters
         ----------
         features
-            Shape (rows, features).
+            Shape (all rows, features).
+        rows
+            Rows of each patient, padded with -1, shape (patients, rows).
         """
-        norms = self._norms((features * self.weights)[:, None, :])
-        share = np.minimum(1.0, self.bound * MARGIN / np.maximum(norms, 1e-300))
-        whole = features.T @ features / len(features)
-        bounded = (features * share[:, None]).T @ features / share.sum()
+        size = len(self.owner)
+        bounded, whole, weight = np.zeros((size, size)), np.zeros((size, size)), 0.0
+        step = max(1, CELLS_PER_CHUNK // (rows.shape[1] * size))
+        for first in range(0, len(rows), step):
+            present = rows[first : first + step] >= 0
+            part = features[np.maximum(rows[first : first + step], 0)] * present[:, :, None]
+            norms = self._norms(part * self.weights)
+            share = np.minimum(1.0, self.bound * MARGIN / np.maximum(norms, 1e-300))
+            flat = part.reshape(-1, size)
+            bounded += (flat * np.repeat(share, rows.shape[1])[:, None]).T @ flat
+            whole += flat.T @ flat
+            weight += float(share @ present.sum(axis=1))
         same = self.owner[:, None] == self.owner[None, :]
-        return np.where(same, 0.0, whole - bounded)
+        return np.where(
+            same, 0.0, whole / max(1, (rows >= 0).sum()) - bounded / max(weight, 1e-300)
+        )
 
     def _sums(self, features: Floats, rows: Ints, bound: float) -> tuple[Floats, int]:
         """Return the sums of products, exact whole numbers, and the weighted count."""

@@ -20,7 +20,7 @@ from scipy.stats import norm
 
 from synthvae.baselines.record import Record, Release
 from synthvae.errors import BudgetError
-from synthvae.privacy.accounting import gaussian_mu
+from synthvae.privacy.accounting import SMALLEST_DELTA, SMALLEST_EPSILON, gaussian_mu
 
 # From here on discrete Gaussian counts cost what continuous ones do, to 0.5 % of epsilon.
 LEAST_NOISE = 4.0
@@ -32,12 +32,22 @@ def checked_delta(epsilon: float, delta: float | None, patients: int | None) -> 
     """Return delta, by default a tenth of 1/n and at most 1e-5, or raise `BudgetError`."""
     if isinstance(epsilon, bool) or not math.isfinite(epsilon) or not 0 < epsilon <= 100:
         raise BudgetError(f"epsilon is {epsilon!r}; it must be above 0 and at most 100.")
+    if epsilon < SMALLEST_EPSILON:
+        raise BudgetError(
+            f"epsilon is {epsilon:g}; below {SMALLEST_EPSILON:g} nothing but noise is left: use a "
+            "larger one."
+        )
     if delta is None:
         return 1e-6 if patients is None else min(1e-5, 1 / (10 * patients))
     largest = 1e-5 if patients is None else 1 / patients
     if not 0 < delta < 1 or delta > largest or delta * (patients or 0) >= 1:
         raise BudgetError(
             f"delta is {delta:g}; it must be above 0 and below 1/n, here {largest:.3g}: use less."
+        )
+    if delta < SMALLEST_DELTA:
+        raise BudgetError(
+            f"delta is {delta:g}; below {SMALLEST_DELTA:g} it cannot be accounted for: use "
+            f"{SMALLEST_DELTA:g} or more."
         )
     return delta
 

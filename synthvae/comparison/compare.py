@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthvae._files import check_output, whole_file
+from synthvae._files import (
+    check_output,
+    clean_drafts,
+    private_folder,
+    storage_errors,
+    whole_file,
+)
+from synthvae._locks import locked
 from synthvae._progress import Progress, silent
 from synthvae.baselines.budget import checked_delta
 from synthvae.comparison.cells import Contestant, budgets, cells_of, check, contestants
@@ -33,6 +40,7 @@ from synthvae.table import encode, identities, read_table
 
 FOLDER = "comparison"
 LOG, VALUES, PAGE = "runs.jsonl", "comparison.json", "comparison.html"
+LOCK = ".lock"
 SOFTWARE = ("synthvae", "torch", "opacus", "mbi", "jax", "scikit-learn")
 NOTE = """\
 NOT FOR RELEASE. This folder holds figures computed from real records, by many fits whose budgets add
@@ -65,7 +73,8 @@ def compare(config: RunConfig, progress: Progress = silent, *, force: bool = Fal
     Raises
     ------
     SynthvaeError
-        One of its kinds, before anything is run wherever that can be known.
+        One of its kinds, before anything is run wherever that can be known. `OutputExistsError` where
+        another process is at work on the same folder.
     """
     schema = load_schema(config)
     found = contestants(config)
@@ -74,16 +83,20 @@ def compare(config: RunConfig, progress: Progress = silent, *, force: bool = Fal
     inputs = [config.schema_path, *([config.data.path] if config.data.path else [])]
     log_file = folder / LOG
     check_output(log_file, True, inputs=tuple(inputs))
-    progress("reading and checking", 0.0)
-    cases = Cases(config, schema)
-    origin = _origin(config, schema, cases)
-    fresh = force or not log_file.exists()
-    log = Log.begin(log_file, origin) if fresh else Log.resume(log_file, origin)
-    with whole_file(folder / "NOT_FOR_RELEASE.txt") as draft:
-        draft.write_text(NOTE, encoding="utf-8")
-    progress("reading and checking", 1.0)
-    _run_missing(config, cases, found, log, progress)
-    write_results(config, schema, found, log)
+    with storage_errors(folder):
+        private_folder(folder)
+    with locked(folder / LOCK, folder):
+        _clean(folder)
+        progress("reading and checking", 0.0)
+        cases = Cases(config, schema)
+        origin = _origin(config, schema, cases)
+        fresh = force or not log_file.exists()
+        log = Log.begin(log_file, origin) if fresh else Log.resume(log_file, origin)
+        with whole_file(folder / "NOT_FOR_RELEASE.txt") as draft:
+            draft.write_text(NOTE, encoding="utf-8")
+        progress("reading and checking", 1.0)
+        _run_missing(config, cases, found, log, progress)
+        write_results(config, schema, found, log)
     return folder
 
 
@@ -213,11 +226,16 @@ def _reference(case: Case, delta: float | None) -> Reference:
     )
 
 
+def _clean(folder: Path) -> None:
+    """Remove what a process that was killed left: real rows on their way to a fit, and drafts."""
+    for left in folder.glob(".work.*"):
+        shutil.rmtree(left, ignore_errors=True)
+    clean_drafts(folder)
+
+
 @contextmanager
 def _work_folder(beside: Path) -> Iterator[Path]:
     """Yield a folder for real rows on their way to a process: closed to others, and removed."""
-    for left in beside.glob(".work.*"):  # by a process that was killed
-        shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=".work.", dir=beside) as name:
         yield Path(name)
 

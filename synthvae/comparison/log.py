@@ -12,11 +12,11 @@ from dataclasses import field as default
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from synthvae._files import storage_errors, whole_file
+from synthvae._files import read_ordinary, storage_errors, whole_file
 from synthvae.comparison.values import Cell, Outcome, Reference
 from synthvae.errors import ArtefactError, OutputExistsError
+
+LARGEST_BYTES = 100_000_000
 
 
 @dataclass
@@ -47,13 +47,13 @@ class Log:
         ArtefactError
             It is no log.
         """
-        lines = path.read_text(encoding="utf-8").split("\n")
-        # What follows the last newline was being written when the job was killed.
-        whole, torn = lines[:-1], lines[-1]
         log = cls(path, origin)
         try:
+            # What follows the last newline was being written when the job was killed.
+            content, newline, torn = read_ordinary(path, LARGEST_BYTES).rpartition(b"\n")
+            whole = content.decode().split("\n") if newline else []
             log._read(whole)
-        except (ValueError, KeyError, TypeError, ValidationError) as cause:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as cause:
             raise ArtefactError(
                 f"{path} is no log of a comparison ({type(cause).__name__}); move it away, or pass "
                 "--force to begin again."

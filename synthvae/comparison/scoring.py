@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from synthvae.attacks.space import distances
 from synthvae.comparison.meanings import LEAST_SKILL
 from synthvae.comparison.survival import concordance
 from synthvae.comparison.survival import why_not as why_no_survival
@@ -14,7 +15,6 @@ from synthvae.evaluation.codes import binnings, tokenise
 from synthvae.evaluation.detection import separation
 from synthvae.evaluation.intervals import delong
 from synthvae.evaluation.margins import draw_margins, variation
-from synthvae.evaluation.membership import distances
 from synthvae.evaluation.tables import Table, Tables, at_most, prepare
 from synthvae.evaluation.utility import make_task, predict, skill
 from synthvae.evaluation.utility import why_not as why_no_target

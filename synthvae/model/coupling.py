@@ -22,6 +22,7 @@ from scipy.optimize import minimize
 from synthvae.anchors.pairs import PairMoments, PairQuery
 from synthvae.model.balance import ROUGH_STEPS
 from synthvae.model.layout import Layout
+from synthvae.model.records import draw_patients
 from synthvae.model.sampling import Draft, Sampler, block_generator, to_mass
 
 COUPLING_SEED = 20_240_301
@@ -153,17 +154,34 @@ def couple(
 
 
 def undo_bound(
-    layout: Layout, query: PairQuery, moments: PairMoments, weights: Mapping[str, Floats]
+    layout: Layout,
+    query: PairQuery,
+    moments: PairMoments,
+    weights: Mapping[str, Floats],
+    row_shares: Floats | None = None,
+    shared: int = 0,
 ) -> PairMoments:
     """Return the moments without the bias of bounding each patient's part.
 
-    Records drawn from a model that has the bounded moments show what bounding takes; that much is
-    added. It looks at the model alone. For tables of one row a patient.
+    Patients drawn from a model that has the bounded moments show what bounding takes; that much is
+    added. It looks at the model alone.
+
+    Parameters
+    ----------
+    row_shares
+        Share of patients with 1, 2, ... rows; None where each row is one patient.
+    shared
+        How many of the first columns are the same in all rows of a patient.
     """
     unraked = [np.zeros(anchor.tokens) for anchor in layout.anchors]
     sampler = Sampler(layout, weights, unraked)
-    tokens, _ = sampler.draw(2 * POPULATION, block_generator(COUPLING_SEED, 1), steps=ROUGH_STEPS)
-    taken = query.taken_by_bound(layout.record_features(tokens))
+    generator = block_generator(COUPLING_SEED, 1)
+    whose = draw_patients(row_shares, 2 * POPULATION, generator)
+    firsts, places = np.searchsorted(whose, whose), np.arange(len(whose))
+    tokens, _ = sampler.draw(len(whose), generator, None, (firsts, shared), ROUGH_STEPS)
+    rows = np.full((int(whose[-1]) + 1, 1 if row_shares is None else len(row_shares)), -1)
+    rows[whose, places - firsts] = places
+    taken = query.taken_by_bound(layout.record_features(tokens), rows)
     return PairMoments(moments.values + taken, moments.noise)
 
 

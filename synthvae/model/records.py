@@ -11,6 +11,7 @@ from synthvae.model.sampling import Sampler, block_generator
 
 BLOCK = 65_536  # rows that are balanced together, at most
 CONDITIONED_BLOCK = 4096
+MOST_CELLS = 2**26  # rows of a block times tokens of a column: half a gigabyte of probabilities
 OVERSAMPLING = 8  # candidates for each record that is drawn under a condition
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -46,13 +47,16 @@ def draw_records(
     blocks: list[Ints] = []
     patients: list[Ints] = []
     made = people = 0
+    widest = max(anchor.tokens for anchor in sampler.layout.anchors)
+    block = max(OVERSAMPLING, MOST_CELLS // widest)
     while made < rows:
         generator = block_generator(seed, len(blocks))
         if conditions:
-            codes = _draw_under_conditions(sampler, conditions, generator)
+            size = min(CONDITIONED_BLOCK, block)
+            codes = _draw_under_conditions(sampler, conditions, size, generator)
             whose = np.arange(len(codes))
         else:
-            whose = _draw_patients(row_shares, min(BLOCK, rows - made), generator)
+            whose = draw_patients(row_shares, min(BLOCK, block, rows - made), generator)
             codes = _draw_block(sampler, whose, shared, generator)
         blocks.append(codes)
         patients.append(whose + people)
@@ -62,7 +66,7 @@ def draw_records(
     return np.concatenate(blocks)[:rows], np.concatenate(patients)[:rows]
 
 
-def _draw_patients(row_shares: Floats | None, rows: int, generator: np.random.Generator) -> Ints:
+def draw_patients(row_shares: Floats | None, rows: int, generator: np.random.Generator) -> Ints:
     """Return whose each row of a block is, shape (rows,), with numbers of rows as measured.
 
     A block holds whole patients, as many as fit.
@@ -86,12 +90,15 @@ def _draw_block(sampler: Sampler, whose: Ints, shared: int, generator: np.random
 
 
 def _draw_under_conditions(
-    sampler: Sampler, conditions: Mapping[int, Condition], generator: np.random.Generator
+    sampler: Sampler,
+    conditions: Mapping[int, Condition],
+    size: int,
+    generator: np.random.Generator,
 ) -> Ints:
     """Draw the codes of records that meet conditions, each of a patient of its own."""
     shares = {j: condition.shares for j, condition in conditions.items()}
-    tokens, log_weights = sampler.draw(CONDITIONED_BLOCK, generator, shares)
-    tokens = tokens[_resample(log_weights, CONDITIONED_BLOCK // OVERSAMPLING, generator)]
+    tokens, log_weights = sampler.draw(size, generator, shares)
+    tokens = tokens[_resample(log_weights, size // OVERSAMPLING, generator)]
     columns = []
     for j, anchor in enumerate(sampler.layout.anchors):
         limits = conditions[j].limits if j in conditions else None

@@ -18,11 +18,11 @@ from synthvae.privacy.stream import RandomStream
 NEXT_TO_NOTHING = 1e-9  # a noise multiplier under which parts are bounded and noise rounds to zero
 
 
-def query_of(sizes: list[int], taper: float = 0.0, rows: int = 1) -> PairQuery:
+def query_of(sizes: list[int], taper: float = 0.0, rows: int = 1, share: float = 1.0) -> PairQuery:
     """Return the query for columns of so many features."""
     owner = np.repeat(np.arange(len(sizes)), sizes)
     order = np.concatenate([np.arange(1, size + 1) for size in sizes])
-    return PairQuery.build(owner, order, taper, rows)
+    return PairQuery.build(owner, order, taper, rows, share)
 
 
 def released(
@@ -78,6 +78,7 @@ def test_the_bound_is_that_of_a_typical_patient() -> None:
     assert query_of([2, 2], taper=0.5).bound == pytest.approx(1.5)
     assert query_of([2, 2], taper=0.5).weights == pytest.approx([1, 0.5**0.5, 1, 0.5**0.5])
     assert query_of([5]).bound == 1.0  # no pairs; never zero
+    assert query_of([1, 1, 1], rows=4, share=0.25).bound == pytest.approx(math.sqrt(3))
 
 
 def test_the_sensitivity_by_hand() -> None:
@@ -199,7 +200,9 @@ def adversaries(draw: st.DrawFn) -> tuple[PairQuery, np.ndarray, np.ndarray]:
     cutting to whole numbers brings back.
     """
     sizes, most = draw(SIZES), draw(st.integers(1, 6))
-    query = query_of(sizes, draw(st.sampled_from([0.0, 0.5, 2.0])), most)
+    query = query_of(
+        sizes, draw(st.sampled_from([0.0, 0.5, 2.0])), most, draw(st.sampled_from([0.2, 1.0, 2.0]))
+    )
     width, people = sum(sizes), draw(st.integers(1, 4))
     cells = draw(st.sampled_from([CELLS, st.floats(-LIMIT, LIMIT, width=32)]))
     features = draw(arrays(float, (people * most, width), elements=cells))
@@ -302,16 +305,40 @@ def test_a_typical_patient_is_hardly_shrunk() -> None:
     assert 0.8 < count / unit / 500 < 1.0
 
 
-def test_what_the_bound_takes_is_known_exactly_for_the_table_itself() -> None:
+@pytest.mark.parametrize("most", [1, 4])
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_what_the_bound_takes_is_known_exactly_for_the_table_itself(
+    most: int, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # A few unusual records, in both columns at once: bounding shortens them, and their moment.
     generator = np.random.default_rng(0)
     features = generator.normal(0, 0.7, size=(400, 4))
     features[:20] = LIMIT
-    query, rows = query_of([2, 2]), np.arange(400)[:, None]
+    rows = np.arange(400).reshape(-1, most)
+    rows[rows % 7 == 3] = -1
+    query = query_of([2, 2], rows=most, share=share)
     free = released(query, features, rows).values
     bounded = released(query, features, rows, NEXT_TO_NOTHING).values
-    assert bounded[0, 2] < 0.7 * free[0, 2]
-    assert bounded + query.taken_by_bound(features) == pytest.approx(free, abs=5e-3)
+    assert bounded[0, 2] < 0.7 * free[0, 2] or (most, share) == (4, 1.0)
+    assert bounded[0, 2] < 0.95 * free[0, 2]
+    taken = query.taken_by_bound(features, rows)
+    assert bounded + taken == pytest.approx(free, abs=5e-3)
+    monkeypatch.setattr(module, "CELLS_PER_CHUNK", 7 * most * 4)
+    assert query.taken_by_bound(features, rows) == pytest.approx(taken)
+
+
+def test_a_smaller_bound_means_less_noise_but_never_none() -> None:
+    # Once everybody is shortened, a still smaller bound changes nothing: the noise is divided by
+    # the weights that are left.
+    generator = np.random.default_rng(0)
+    features, rows = generator.normal(size=(9000, 30)).clip(-LIMIT, LIMIT), np.arange(9000)[:, None]
+    large, typical, small, tiny = (
+        released(query_of([3] * 10, share=share), features, rows, 1.0).noise[0, 3]
+        for share in (2.0, 1.0, 0.4, 0.1)
+    )
+    assert 0.45 * large < typical < 0.65 * large
+    assert small < 0.95 * typical
+    assert tiny == pytest.approx(small, rel=0.03)
 
 
 def test_whoever_cutting_to_whole_numbers_carries_over_the_bound_is_left_out() -> None:

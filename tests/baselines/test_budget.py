@@ -85,3 +85,8 @@ def test_budgets_that_promise_nothing_are_refused() -> None:
         checked_delta(1.0, 0.001, 1000)
     with pytest.raises(BudgetError, match=r"delta is 0\.0001"):
         checked_delta(1.0, 1e-4, None)
+    assert checked_delta(1e-3, 1e-12, 1000) == 1e-12
+    with pytest.raises(BudgetError, match=r"delta is 1e-13; below 1e-12 it cannot be accounted"):
+        checked_delta(1.0, 1e-13, 1000)
+    with pytest.raises(BudgetError, match=r"epsilon is 0\.0009; below 0\.001 nothing but noise"):
+        checked_delta(9e-4, None, 1000)

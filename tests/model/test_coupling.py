@@ -5,17 +5,19 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from synthvae.anchors import PairMoments
+from synthvae.anchors import PairMoments, PairQuery
 from synthvae.model.coupling import (
     MARGIN_RIDGE,
     SMALLEST_RIDGE,
     Ridge,
     couple,
     fit_column,
+    undo_bound,
     untrained,
 )
 from synthvae.model.layout import Layout
 from synthvae.model.sampling import Sampler, block_generator
+from synthvae.privacy.stream import RandomStream
 from tests.model.random_models import earlier_only, random_model, weights_of
 from tests.model.tiny import (
     joint_of,
@@ -290,6 +292,39 @@ def test_classes_have_the_tokens_masses_and_lose_none() -> None:
             assert mass == pytest.approx(anchor.mass[(phi == row).all(axis=1)].sum())
         assert len(rows) == len({tuple(row) for row in phi})
     assert [len(mass) for _, mass in layout.classes] == [3, 2, 1]
+
+
+def patients_of(
+    layout: Layout, weights: dict[str, np.ndarray], shared: int
+) -> tuple[np.ndarray, ...]:
+    """Return features of patients of one to three rows, and the rows of each, padded with -1."""
+    generator = block_generator(11, 0)
+    whose = np.repeat(np.arange(20_000), generator.integers(1, 4, 20_000))
+    firsts, places = np.searchsorted(whose, whose), np.arange(len(whose))
+    sampler = Sampler(layout, weights, [np.zeros(anchor.tokens) for anchor in layout.anchors])
+    tokens, _ = sampler.draw(len(whose), generator, None, (firsts, shared), 100)
+    rows = np.full((20_000, 3), -1)
+    rows[whose, places - firsts] = places
+    return layout.record_features(tokens), rows
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one row", "one to three rows"])
+def test_a_known_model_tells_what_bounding_took(several: bool) -> None:
+    layout = tiny_layout([[0.5, 0.5], [0.05, 0.3, 0.65], [0.1, 0.9], [0.5, 0.3, 0.15, 0.05]])
+    weights = tiny_weights(layout, 0.5)
+    features, rows = patients_of(layout, weights, 2)
+    rows = rows if several else rows[:, :1]
+    shares = np.full(3, 1 / 3) if several else None
+    query = PairQuery.build(layout.owner, layout.order, 0.5, rows.shape[1], 0.4)
+
+    def error(moments: PairMoments) -> float:
+        free = query.release(features, rows, 0.0, RandomStream(test_seed=0)).values
+        return float(np.sqrt(((moments.values - free) ** 2).mean()))
+
+    bounded = query.release(features, rows, 1e-9, RandomStream(test_seed=0))
+    given_back = undo_bound(layout, query, bounded, weights, shares, 2)
+    assert error(given_back) < 0.25 * error(bounded)
+    assert (given_back.noise == bounded.noise).all()
 
 
 def test_a_fit_repeats_and_tells_its_progress() -> None:

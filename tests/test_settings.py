@@ -1,0 +1,60 @@
+"""The public rule: what it sees, which way it moves, and where it stops."""
+
+import math
+from itertools import pairwise
+
+import pytest
+
+from synthvae import Schema
+from synthvae.settings import Settings, settings_for
+
+
+def rule(patients: int, epsilon: float | None, columns: int = 11, rows: int = 1) -> Settings:
+    fields = [
+        {"name": f"x{j}", "type": "integer", "constraints": {"minimum": 0, "maximum": 99}}
+        for j in range(columns)
+    ]
+    key = {"patientKey": "person", "maxRows": rows} if rows > 1 else {}
+    fields += [{"name": "person", "type": "integer"}] if rows > 1 else []
+    return settings_for(Schema.from_dict({"patients": patients, "fields": fields} | key), epsilon)
+
+
+def test_the_rank_by_hand() -> None:
+    # s = log10(7000 / 7000) = 0: the plain rank. s = 1: 6 + 2 + 14.
+    assert rule(7000, 1.0).rank == 6
+    assert rule(7000, 10.0).rank == 21  # 22, but 21 * 11 columns is all that stays quick
+    assert rule(7000, 10.0, columns=10).rank == 22
+    # 22 columns take 5 log10 2 = 1.5 of it, so nothing is left: 8 - 4 log10(22 / 16).
+    assert rule(7000, 10.0, columns=22).rank == 7
+    assert rule(7000, 10.0, columns=16).rank == 11  # 8 + 14 (1 - 5 log10(16 / 11))
+    assert rule(7000, 0.1).rank == 4
+
+
+def test_a_richer_budget_never_has_fewer_functions_or_bins() -> None:
+    for columns in (2, 11, 16, 40, 300):
+        found = [rule(5000, epsilon, columns) for epsilon in (0.05, 0.3, 1, 3, 10, 30, 100)]
+        for poorer, richer in pairwise(found):
+            assert poorer.rank <= richer.rank
+            assert poorer.bins <= richer.bins
+            assert poorer.pair_bound <= richer.pair_bound
+
+
+@pytest.mark.parametrize("columns", [1, 5, 11, 16, 40, 100, 300, 1000])
+@pytest.mark.parametrize("epsilon", [0.1, 1.0, 10.0, 100.0])
+def test_the_features_stay_few_enough_for_the_couplings(columns: int, epsilon: float) -> None:
+    rank = rule(100_000, epsilon, columns).rank
+    assert 1 <= rank <= 24
+    assert rank * columns <= max(240, columns)
+
+
+def test_the_bound_follows_the_rows_and_the_signal() -> None:
+    assert rule(1000, 1.0).pair_bound == 0.7
+    assert rule(7000, 10.0).pair_bound == pytest.approx(1.1)
+    assert rule(10**7, 10.0).pair_bound == 2.0
+    assert rule(1000, 1.0, rows=4).pair_bound == pytest.approx(0.7 / math.sqrt(4))
+
+
+def test_patients_and_epsilon_stand_for_each_other() -> None:
+    many, rich = rule(40_000, 1.0), rule(4000, 10.0)
+    same = {"sampling_rate": many.sampling_rate}
+    assert rich.model_copy(update=same) == many
