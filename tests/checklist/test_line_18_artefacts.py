@@ -4,7 +4,6 @@ Broken where a log, a hash of the table, a list of categories or a pickled objec
 is new in `release/` fails here until somebody has asked who paid for it.
 """
 
-import functools
 import json
 import re
 from collections.abc import Iterator
@@ -70,14 +69,14 @@ def planted() -> pd.DataFrame:
     return frame
 
 
-@functools.cache
+@pytest.fixture(scope="module")
 def model() -> Synthesizer:
     return fitted(planted(), SCHEMA)
 
 
 @pytest.fixture
-def release(tmp_path: Path) -> Path:
-    write_release(tmp_path / "release", model(), model().sample(500, seed=1))
+def release(tmp_path: Path, model: Synthesizer) -> Path:
+    write_release(tmp_path / "release", model, model.sample(500, seed=1))
     return tmp_path / "release"
 
 
@@ -133,13 +132,15 @@ def test_line_18_the_schema_is_as_it_was_given(release: Path) -> None:
     assert (release / "schema.yaml").read_text(encoding="utf-8") == SCHEMA.to_yaml()
 
 
-def test_line_18_arrays_have_these_names_and_public_sizes(release: Path) -> None:
+def test_line_18_arrays_have_these_names_and_public_sizes(
+    release: Path, model: Synthesizer
+) -> None:
     content = (release / "model" / "model.safetensors").read_bytes()
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     assert "__metadata__" not in header
     arrays = load(content)
-    settings = model().settings
+    settings = model.settings
     for name, array in arrays.items():
         assert TENSORS.fullmatch(name), name
         # None has an entry for each row or patient: all are as long as the settings say.
@@ -147,9 +148,11 @@ def test_line_18_arrays_have_these_names_and_public_sizes(release: Path) -> None
     assert arrays["row_shares"].shape == (SCHEMA.rows_per_patient,)
 
 
-def test_line_18_the_log_holds_what_was_planned_and_nothing_measured(release: Path) -> None:
+def test_line_18_the_log_holds_what_was_planned_and_nothing_measured(
+    release: Path, model: Synthesizer
+) -> None:
     *_, logged = read(release / "guarantee.json")["stages"]
-    assert logged == training_of(model()).model_dump(mode="json")
+    assert logged == training_of(model).model_dump(mode="json")
     content = b"".join(file.read_bytes() for file in release.rglob("*") if file.is_file())
     for word in ('"loss"', "active_units", "batch_sizes", "grad_norm", "table_sha256", "pickle"):
         assert word.encode() not in content, word
