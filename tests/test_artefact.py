@@ -27,8 +27,11 @@ def test_a_model_is_four_files_without_pickle_or_real_rows(model: Path) -> None:
     assert sorted(file.name for file in model.iterdir()) == sorted(FILES)
     content = b"".join(file.read_bytes() for file in model.iterdir())
     assert b"P00001" not in content
-    weights = make_table()["weight.kg"].to_numpy()
-    assert not any(weight.tobytes() in content for weight in weights)
+    # Round numbers, mostly zero bytes, may stand anywhere by chance; others may not.
+    weights = {weight.tobytes() for weight in make_table()["weight.kg"].to_numpy()}
+    telling = [bits for bits in weights if bits.count(0) < 3]
+    assert len(telling) > 100
+    assert not any(bits in content for bits in telling)
 
 
 def test_the_same_model_is_the_same_bytes(model: Path, tmp_path: Path) -> None:
@@ -69,7 +72,8 @@ FILE_CHANGES: dict[str, Callable[[Path], object]] = {
     "holds no model: there is no model.json": lambda m: (m / "model.json").unlink(),
     "model.json is cut short or was altered": lambda m: (m / "model.json").write_bytes(b"\xff\xfe"),
     "model.json is cut": lambda m: (m / "model.json").write_text("[" * 100_000),
-    "has version 3, .* use the synthvae that fitted it": lambda m: change_about(m, version=3),
+    "has version 4, .* use the synthvae that fitted it": lambda m: change_about(m, version=4),
+    "has version 2": lambda m: change_about(m, version=2),  # its settings lack a bound
     "has version 1": lambda m: change_about(m, version=1),  # its couplings are laid out otherwise
     "has version True": lambda m: change_about(m, version=True),
     "has version 0": lambda m: change_about(m, version=0),

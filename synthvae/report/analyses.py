@@ -7,7 +7,7 @@ from markupsafe import Markup, escape
 from synthvae.evaluation.values import Analysis, Curve, Evaluation, GroupFigure, Interval, Score
 from synthvae.report.claims import is_reversed
 from synthvae.report.drawing import Drawing, Table
-from synthvae.report.judging import judge_value
+from synthvae.report.judging import judge_figure
 from synthvae.report.levels import WORDS
 from synthvae.report.rows import Mark, Row, row_chart
 from synthvae.report.words import count, counted, exact, number, plain, range_text, share, shorten
@@ -211,4 +211,4 @@ def _order(figure: GroupFigure, score: Score | None) -> tuple[float, str]:
 def _standing(figure: GroupFigure, score: Score | None) -> str:
     if score is None or figure.value is None:
         return WORDS["open"]
-    return WORDS[judge_value(figure.value, score)]
+    return WORDS[judge_figure(figure, score)]

@@ -152,7 +152,7 @@ def groups(evaluation: Evaluation) -> Finding:
     if bad:
         return Finding("red", f"Poor for {listed(_once(bad), 4)}.")
     if between:
-        return Finding("amber", f"Between good and poor for {listed(_once(between), 4)}.")
+        return Finding("amber", f"Not clearly good for {listed(_once(between), 4)}.")
     if not good:
         return Finding("open", "Groups were looked at, but no threshold says what is good.")
     many = counted(len(_once(good)), "group")
@@ -179,7 +179,7 @@ def _by_scores(scores: Sequence[Score]) -> Finding:
                 "amber", f"{why} But {rest}: {plain(failed[0].not_run or '')}.", evidence
             )
         return Finding("green", why, evidence)
-    word = "Poor" if level == "red" else "Between good and poor"
+    word = "Poor" if level == "red" else "Not clearly good"
     why = f"{word}: {_score_words(bad[0])}" + (
         f"; and {counted(len(bad) - 1, 'further figure')}." if len(bad) > 1 else "."
     )

@@ -1,10 +1,10 @@
-"""Is one figure good, poor or between: by its threshold, never by taste."""
+"""Is one figure good, poor or between: by its threshold and its interval, never by taste."""
 
 import math
 from collections.abc import Sequence
 from typing import Literal
 
-from synthvae.evaluation.values import Evaluation, GroupFigure, Score, Threshold
+from synthvae.evaluation.values import Evaluation, GroupFigure, Interval, Score, Threshold
 from synthvae.report.words import number, plain
 
 ClaimKey = Literal["guarantee", "attacks", "validity", "fidelity", "utility", "groups"]
@@ -15,7 +15,9 @@ SEVERITY: dict[Level, int] = {"green": 0, "open": 1, "amber": 2, "red": 3}
 def judge(score: Score) -> Level:
     """Return how a score stands by its own threshold.
 
-    A score that did not run, or that nobody set a threshold for, is open: never a pass.
+    A score that did not run, or that nobody set a threshold for, is open: never a pass. Where there
+    is an interval, it is red only if all of it is poor, and green only if none of it is: in doubt, a
+    person should look.
 
     Examples
     --------
@@ -26,10 +28,31 @@ def judge(score: Score) -> Level:
     """
     if score.not_run is not None:
         return "open"
-    return judge_value(score.value, score)
+    return _judge(score.value, score.interval, score)
 
 
-def judge_value(value: float | None, score: Score) -> Level:
+def judge_figure(figure: GroupFigure, score: Score) -> Level:
+    """Return how one group's figure stands by the threshold of a score."""
+    return _judge(figure.value, figure.interval, score)
+
+
+def _judge(value: float | None, interval: Interval | None, score: Score) -> Level:
+    level = _judge_value(value, score)
+    if interval is None or level not in ("green", "red"):
+        return level
+    best, furthest = interval.low, interval.high
+    if score.direction == "higher":
+        best, furthest = furthest, best
+    elif score.direction == "towards":
+        goal = score.goal or 0.0
+        best = min(max(goal, interval.low), interval.high)
+        furthest = max(interval.low, interval.high, key=lambda end: abs(end - goal))
+    end = best if level == "red" else furthest
+    doubtful = (_judge_value(end, score) == "red") != (level == "red")
+    return "amber" if doubtful else level
+
+
+def _judge_value(value: float | None, score: Score) -> Level:
     """Return how a value stands by the threshold, the direction and the goal of a score."""
     limit = score.threshold
     if value is None or limit is None or not math.isfinite(value):
@@ -79,4 +102,4 @@ def of_group(evaluation: Evaluation, figure: GroupFigure) -> Level:
     if figure.not_run is not None:
         return "open"
     score = next((score for score in evaluation.scores if score.key == figure.key), None)
-    return "open" if score is None else judge_value(figure.value, score)
+    return "open" if score is None else judge_figure(figure, score)

@@ -8,7 +8,7 @@ WORDS: dict[Level, str] = {"green": "Green", "amber": "Amber", "red": "Red", "op
 SIGNS: dict[Level, str] = {"green": "●", "amber": "▲", "red": "■", "open": "○"}
 MEANINGS: dict[Level, str] = {
     "green": "all that was checked is good by its threshold",
-    "amber": "a person should look: a figure lies between good and poor, or did not run",
+    "amber": "a person should look: a figure is not clearly good nor clearly poor, or did not run",
     "red": "a figure is poor by its threshold, or the claim does not hold",
     "open": "nothing was tested, or no threshold says what is good; never a pass",
 }

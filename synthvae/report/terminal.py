@@ -1,19 +1,21 @@
-"""The report in a terminal: the claims with their levels, then every score with its references."""
+"""The report in a terminal: the claims with their levels, then the scores to read first."""
 
 from typing import TYPE_CHECKING
 
 from synthvae._terminal import printable
 from synthvae.evaluation.values import Evaluation, Score
 from synthvae.report.decision import Decision
-from synthvae.report.judging import Level, judge
+from synthvae.report.judging import SEVERITY, Level, judge
 from synthvae.report.levels import SIGNS, WORDS
-from synthvae.report.words import number
+from synthvae.report.sections import headlines
+from synthvae.report.words import counted, number
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+SHOWN = 20  # scores, of which a screen holds about so many
 _STYLES: dict[Level, str] = {
     "green": "green",
     "amber": "yellow",
@@ -25,7 +27,23 @@ _STYLES: dict[Level, str] = {
 def show(evaluation: Evaluation, decision: Decision, console: "Console") -> None:
     """Print what the evidence says about each claim, and the scores that it rests on."""
     console.print(claims_table(evaluation, decision))
-    console.print(scores_table(evaluation))
+    shown = to_read_first(evaluation)
+    console.print(scores_table(evaluation, shown))
+    rest = [score for score in evaluation.scores if score not in shown]
+    if rest:
+        good = sum(judge(score) == "green" for score in rest)
+        unasked = sum(score.not_run is not None for score in rest)
+        parts = [f"{good} of them good"] + ([f"{unasked} not run"] if unasked else [])
+        console.print(f"{counted(len(rest), 'more score')}, {', '.join(parts)}: see the report.")
+
+
+def to_read_first(evaluation: Evaluation) -> tuple[Score, ...]:
+    """Return the scores of the report's head and the worst ones, in the evaluation's order."""
+    head = {row.key for row in headlines(evaluation)}
+    ran = [score for score in evaluation.scores if score.not_run is None]
+    ordered = sorted(ran, key=lambda s: (s.key not in head, -SEVERITY[judge(s)]))
+    chosen = {score.key for score in ordered[:SHOWN]}
+    return tuple(score for score in evaluation.scores if score.key in chosen)
 
 
 def claims_table(evaluation: Evaluation, decision: Decision) -> "Table":
@@ -45,8 +63,8 @@ def claims_table(evaluation: Evaluation, decision: Decision) -> "Table":
     return table
 
 
-def scores_table(evaluation: Evaluation) -> "Table":
-    """Return the scores with their intervals, references and levels."""
+def scores_table(evaluation: Evaluation, scores: tuple[Score, ...]) -> "Table":
+    """Return scores with their intervals, references and levels."""
     from rich.table import Table
     from rich.text import Text
 
@@ -56,7 +74,7 @@ def scores_table(evaluation: Evaluation) -> "Table":
     for name in ("synthetic", "95 % interval", "real holdout", "independent"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("level", no_wrap=True)
-    for score in evaluation.scores:
+    for score in scores:
         level = judge(score)
         marked = _level(level) if level != "open" else Text("")
         table.add_row(*map(Text, _score_row(score)), marked)

@@ -41,11 +41,33 @@ def level(key, evaluation=None, guarantee=None):
     ],
 )
 def test_a_score_is_judged_by_its_own_threshold(direction, goal, limits, values):
-    found = [
-        judge(scored(value=value, direction=direction, goal=goal, limits=limits))
-        for value in values
+    scores = [
+        scored(value=value, direction=direction, goal=goal, limits=limits) for value in values
     ]
-    assert found == ["green", "amber", "red"]
+    bare = [judge(score.model_copy(update={"interval": None})) for score in scores]
+    assert bare == ["green", "amber", "red"]
+
+
+@pytest.mark.parametrize(
+    ("direction", "goal", "value", "ends", "expected"),
+    [
+        ("lower", None, 0.04, (0.01, 0.09), "green"),
+        ("lower", None, 0.04, (0.01, 0.11), "amber"),
+        ("lower", None, 0.15, (0.09, 0.2), "amber"),
+        ("lower", None, 0.15, (0.11, 0.2), "red"),
+        ("higher", None, 0.97, (0.89, 1.0), "amber"),
+        ("higher", None, 0.5, (0.3, 0.95), "amber"),
+        ("higher", None, 0.5, (0.3, 0.85), "red"),
+        ("towards", 0.5, 0.7, (0.3, 0.9), "amber"),
+        ("towards", 0.5, 0.7, (0.65, 0.9), "red"),
+        ("towards", 0.5, 0.5, (0.35, 0.55), "amber"),
+    ],
+)
+def test_in_doubt_a_person_should_look(direction, goal, value, ends, expected):
+    limits = (0.95, 0.9) if direction == "higher" else (0.05, 0.1)
+    score = scored(value=value, direction=direction, goal=goal, limits=limits)
+    score = score.model_copy(update={"interval": example.interval(*ends)})
+    assert judge(score) == expected
 
 
 def test_what_has_no_threshold_or_did_not_run_is_never_a_pass():
@@ -141,7 +163,7 @@ def test_the_worst_group_decides():
 
     def group(name, value):
         return example.groups()[0].model_copy(
-            update={"group": name, "key": "auc", "value": value, "not_run": None}
+            update={"group": name, "key": "auc", "value": value, "interval": None, "not_run": None}
         )
 
     some = (group("a", 0.7), group("b", 0.69))

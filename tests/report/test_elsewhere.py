@@ -28,11 +28,24 @@ def test_the_terminal_says_each_claim_in_words_and_signs():
         "▲ Amber",
         "Decision on support",
         "0.067",
-        "not run",
         "0.064 to 0.070",
     ):
         assert words in text
     assert max(map(len, printed(example.evaluation(3), 60).splitlines())) <= 60
+
+
+def test_a_screen_holds_what_to_read_first():
+    limit = example.LIMITS["tvd2"]
+    good = [
+        example.score(f"s{i}", "fidelity", f"figure {i}", 0.01, threshold=limit) for i in range(50)
+    ]
+    bad = example.score("bad", "fidelity", "the bad one", 0.5, threshold=limit)
+    asked = example.score("late", "fidelity", "the late one", None, not_run="no time")
+    evaluation = example.evaluation(3, scores=(*good, bad, asked))
+    text = printed(evaluation)
+    assert "the bad one" in text
+    assert len([line for line in text.splitlines() if "│ figure " in line]) == 19
+    assert "32 more scores, 31 of them good, 1 not run: see the report." in text
 
 
 def test_names_do_not_steer_the_terminal():

@@ -286,7 +286,7 @@ def test_any_name_is_a_name(name: str) -> None:
     assert codes_of(["1"], number(name)) == [10]
     with pytest.raises(DataError) as caught:
         codes_of(["x"], number(name))
-    assert repr(name) in str(caught.value)
+    assert repr(name)[:20] in str(caught.value)  # a long one is cut
 
 
 def test_identifiers_that_repeat_or_are_blank() -> None:

@@ -77,7 +77,10 @@ def test_parquet_keeps_an_index_that_has_a_name(tmp_path: Path) -> None:
         ("é,b\n1,2\n".encode("latin-1"), r"is not UTF-8 text \(byte 0\)"),
         (b"a,b\n" + b"1,2\n" * 9_000 + b"1,\xe9\n", "is not UTF-8 text; save it as UTF-8"),
         ("a,b\n1,2\n".encode("utf-16"), "is not UTF-8 text"),
-        ("x" * 200_000 + "\n1\n", "begins with a column name that is longer than 131,072 characters"),
+        (
+            "x" * 200_000 + "\n1\n",
+            "begins with a column name that is longer than 131,072 characters",
+        ),
     ],
 )
 def test_refuses_what_is_no_table(tmp_path: Path, content: str | bytes, message: str) -> None:
