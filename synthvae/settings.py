@@ -54,7 +54,7 @@ class Settings(BaseModel):
     bins: Annotated[int, Field(ge=2, le=200)]
     rank: Annotated[int, Field(ge=1, le=50)]
     taper: Annotated[float, Field(ge=0, le=4)]
-    pair_bound: Annotated[float, Field(gt=0, le=10)]
+    pair_bound: Annotated[float, Field(ge=0.05, le=10)]
     parents: Annotated[int, Field(ge=1)]
     latent: Annotated[int, Field(ge=2, le=256)]
     hidden: Annotated[int, Field(ge=1, le=4096)]
@@ -106,7 +106,7 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
         bins=round(min(32, max(8, 20 + 8 * signal))),
         rank=min(24, max(1, rank)),
         taper=0.5,
-        pair_bound=min(2.0, max(0.7, 0.7 + 0.4 * signal)) / math.sqrt(rows),
+        pair_bound=max(0.05, min(2.0, max(0.7, 0.7 + 0.4 * signal)) / math.sqrt(rows)),
         parents=max(columns - 1, 1) if columns <= 40 else 24,
         latent=2 if signal < 0.4 else 4,
         hidden=4 if signal < 0.4 else 16,

@@ -58,3 +58,9 @@ def test_patients_and_epsilon_stand_for_each_other() -> None:
     many, rich = rule(40_000, 1.0), rule(4000, 10.0)
     same = {"sampling_rate": many.sampling_rate}
     assert rich.model_copy(update=same) == many
+
+
+def test_patients_of_very_many_rows_keep_a_bound_that_the_lattice_resolves() -> None:
+    assert rule(1000, 1.0, rows=5000).pair_bound == 0.05
+    with pytest.raises(ValueError, match="pair_bound"):
+        Settings.model_validate(rule(1000, 1.0).model_dump() | {"pair_bound": 0.01})

@@ -52,7 +52,8 @@ def run_attacks(
         `screen` and `standard` attack the table, with samples of different sizes; `deep` also
         trains shadow models.
     generator
-        Draws samples: the same input and seed give the same findings.
+        Draws samples: the same input and seed give the same findings, but for shadow models whose
+        noise cannot be repeated.
     retrain
         Trains the same kind of generator on given rows, with a seed, and returns synthetic rows.
     progress

@@ -23,7 +23,7 @@ from synthvae.table import MISSING, decode, inspect
 Retrain = Callable[[pd.DataFrame, int], pd.DataFrame]
 
 NEIGHBOURS = 5
-MOST_SEARCHED = 5000  # patients of train among whom the most vulnerable are sought
+MOST_SEARCHED = 5000  # patients of the holdout among whom the most vulnerable are sought
 MOST_ROWS = 5000  # that a shadow model is trained on
 LEAST_POOL = 40
 WORK = 6_000_000  # cells that all shadow models together are trained on
@@ -31,9 +31,9 @@ LEAST_SHADOWS = 16
 
 _MEANING = (
     "Trains the same kind of generator again and again on a sample of the population, with and "
-    "without the records of train's most vulnerable patients, and guesses from what it samples "
-    "which were in. It attacks the procedure, on retrained models, not the table that is released; "
-    "and it aims at the worst cases, not at the average patient."
+    "without the records of its most vulnerable patients, and guesses from what it samples which "
+    "were in. It attacks the procedure, on retrained models, not the table that is released; and it "
+    "aims at the worst cases, not at the average patient."
 )
 SHADOW = (
     area_question("attack.shadow.auc", "Shadow-model attack on vulnerable records", _MEANING),
@@ -58,11 +58,14 @@ def attack_by_shadow_models(
 ) -> AttackFindings:
     """Guess which vulnerable records a retrained generator saw, from what it sampled.
 
-    Targets are the patients of train with the largest mean distance to their five nearest
-    neighbours. Each shadow model is trained on a random half of the holdout's patients and on each
-    target with probability 1/2. Half of the models teach a classifier what the presence of a target
-    does to counts, density and distance near it; the other half are guessed. Their number follows
-    from the numbers of rows and columns, never from a clock, so that findings can be repeated.
+    Targets are the patients of the holdout with the largest mean distance to their five nearest
+    neighbours. Each shadow model is trained on a random half of the other patients of the holdout and
+    on each target with probability 1/2. No model is trained on a patient of train: that would be a
+    further use of their records, which their budget does not cover. Half of the models teach a
+    classifier what the presence of a target does to counts, density and distance near it; the other
+    half are guessed. Their number follows from the numbers of rows and columns, never from a clock;
+    where the generator's noise cannot be repeated, as under differential privacy, neither can the
+    findings.
 
     References
     ----------
@@ -77,15 +80,17 @@ def attack_by_shadow_models(
         return not_run(
             SHADOW, "there is a table only, and no generator to train again: `synthvae run` has one"
         )
-    train, pool, _ = without_shared(tables)
-    if pool.patient_count < LEAST_POOL or train.patient_count < LEAST_POOL:
+    _, holdout, _ = without_shared(tables)
+    needed = LEAST_POOL + effort.targets
+    if holdout.patient_count < needed:
         return not_run(
             SHADOW,
-            f"needs {LEAST_POOL} patients each in train and holdout; there are "
-            f"{train.patient_count} and {pool.patient_count}",
+            f"needs {needed} patients in the holdout; there are {holdout.patient_count}",
         )
     schema = tables.schema
-    targets = vulnerable(train, schema, effort.targets, generator)
+    targets = vulnerable(holdout, schema, effort.targets, generator)
+    aimed = np.concatenate([target.patients for target in targets])
+    pool = holdout.take(~np.isin(holdout.patients, aimed))
     rows = min(len(pool) // 2, MOST_ROWS)
     shadows = shadow_count(rows * len(schema.modelled), effort.shadows)
     worlds = _train(schema, targets, pool, retrain, shadows, generator, progress)
@@ -113,7 +118,7 @@ def shadow_count(cells: int, most: int) -> int:
 
 
 def vulnerable(
-    train: Table, schema: Schema, number: int, generator: np.random.Generator
+    holdout: Table, schema: Schema, number: int, generator: np.random.Generator
 ) -> list[Table]:
     """Return the rows of the patients who are farthest from their nearest neighbours.
 
@@ -121,7 +126,7 @@ def vulnerable(
     ----------
     Meeus et al. 2023, section 4: the mean distance to the five closest records.
     """
-    searched = some_patients(train, np.unique(train.patients), MOST_SEARCHED, generator)
+    searched = some_patients(holdout, np.unique(holdout.patients), MOST_SEARCHED, generator)
     patients, first = np.unique(searched.patients, return_index=True)
     points = place(searched.take(first), searched, schema)
     near = range(1, min(NEIGHBOURS, len(points) - 1) + 1)

@@ -75,7 +75,8 @@ def run_audits(
 ) -> Audit:
     """Audit a case, or the tiny ones, in each of the ways that are asked for.
 
-    An interrupt ends the present audit, which says so, and those after it.
+    Each audit gets an equal part of the error that `confidence` allows, so that all of them together
+    hold with it. An interrupt ends the present audit, which says so, and those after it.
 
     Parameters
     ----------
@@ -84,6 +85,7 @@ def run_audits(
         `deep` ten times as many.
     """
     results: list[AuditResult] = []
+    confidence = 1 - (1 - confidence) / len(kinds)
     for kind in kinds:
         shown = steps_of(progress, TITLES[kind])
         number = trials or (DEEP if deep else TRIALS)[kind]

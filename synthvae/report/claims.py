@@ -7,9 +7,20 @@ from synthvae.evaluation.values import Analysis, Attack, Coefficient, Evaluation
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.report.ceiling import Budget, beaten, budget_of
 from synthvae.report.judging import Level, judge, limits_in_words, of_group, worst
-from synthvae.report.words import bound, counted, exact, listed, number, plain, range_text, shorten
+from synthvae.report.words import (
+    bound,
+    counted,
+    exact,
+    listed,
+    number,
+    plain,
+    range_text,
+    share,
+    shorten,
+)
 
 WEAK_EPSILON = 10.0
+ONE_SIDED = 0.975  # how often chance stays below the upper end of a 95 % interval
 WEAK_SOURCE = "Ponomareva et al. 2023, How to DP-fy ML, section 5.2"
 
 
@@ -87,9 +98,14 @@ def _above_chance(evaluation: Evaluation, budget: Budget | None) -> Finding | No
     if not seen and not gained:
         return None
     told = f"{_named([*seen, *gained])} did better than chance"
+    tried = sum(not attack.tripwire for attack in evaluation.attacks) + len(evaluation.risks)
+    lucky = 1 - ONE_SIDED**tried
     if budget is None:
         return Finding("red", f"{told}, and no guarantee bounds what others could do.")
-    return Finding("amber", f"{told}, below the ceiling of the guarantee.")
+    by_luck = (
+        f"Of {tried} attacks, at least one does so by luck in {share(lucky, 0)} of evaluations."
+    )
+    return Finding("amber", f"{told}, below the ceiling of the guarantee. {by_luck}")
 
 
 def _private_scores(evaluation: Evaluation) -> Finding | None:

@@ -67,23 +67,24 @@ def test_models_see_the_rows_that_they_are_said_to_see():
     tables = tables_of("fresh", 3, 400, 400)
     attack_by_shadow_models(tables, DEEP, watched, np.random.default_rng(0), silent)
     held = {row.tobytes() for row in tables.holdout.codes}
-    targets = vulnerable(tables.train, PEOPLE, DEEP.targets, np.random.default_rng(0))
+    targets = vulnerable(tables.holdout, PEOPLE, DEEP.targets, np.random.default_rng(0))
     aimed = {row.tobytes() for target in targets for row in target.codes}
     assert len(seen) == 40
     for rows in seen:
         codes = {row.tobytes() for row in encode(rows, PEOPLE)}
-        assert len(codes & held) == 200
-        assert len(rows) == 200 + len(codes & aimed)  # of train, the targets alone
-    present = [len(rows) - 200 for rows in seen]
+        assert codes <= held  # nobody of train
+        assert len(codes - aimed) == 195
+        assert len(rows) == 195 + len(codes & aimed)
+    present = [len(rows) - 195 for rows in seen]
     assert sum(present) == 40 * 10 / 2
 
 
 def test_the_vulnerable_are_those_far_from_others():
     rows = people(200, 1)
     rows.loc[17, [f"lab {k}" for k in range(7)]] = 99.9
-    tables = prepare(rows, people(50, 2), people(50, 3), PEOPLE, np.random.default_rng(0))
-    worst = vulnerable(tables.train, PEOPLE, 3, np.random.default_rng(0))
-    assert worst[0].patients.tolist() == [17]
+    tables = prepare(people(50, 2), rows, people(50, 3), PEOPLE, np.random.default_rng(0))
+    worst = vulnerable(tables.holdout, PEOPLE, 3, np.random.default_rng(0))
+    assert (worst[0].codes == tables.holdout.codes[17]).all()
     assert len(worst) == 3
 
 
@@ -108,4 +109,4 @@ def test_it_says_why_it_did_not_run():
     assert "no generator to train again" in str(reason)
     few = tables_of("fresh", 3, 100, 30)
     found = attack_by_shadow_models(few, DEEP, copier, np.random.default_rng(0), silent)
-    assert "needs 40 patients" in str(found.scores[0].not_run)
+    assert "needs 50 patients in the holdout" in str(found.scores[0].not_run)

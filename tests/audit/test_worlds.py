@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from synthvae._progress import silent
 from synthvae.audit import AuditResult, Case, audit_worlds, tiny_case
+from synthvae.audit import running as running_module
 from synthvae.audit import trials as trials_module
+from synthvae.audit.running import KINDS, run_audits
 from synthvae.audit.scores import choose_threshold
 from synthvae.audit.watching import replaced, watching
 from synthvae.errors import ConfigError
@@ -146,3 +149,17 @@ def test_the_deep_audit_has_teeth() -> None:
     result = audit_worlds(tiny_case(4.0, 50), 1000)
     assert result.passed, result.violations
     assert 0.6 * 4.0 <= result.lower <= result.claimed
+
+
+def test_several_audits_together_keep_the_confidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    def note(*_: object, confidence: float, **__: object) -> AuditResult:
+        asked.append(confidence)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running_module, "audit_worlds", note)
+    for kinds in (KINDS, KINDS[:1]):
+        with pytest.raises(KeyboardInterrupt):
+            run_audits(kinds, confidence=0.94, progress=silent)
+    assert asked == pytest.approx([0.98, 0.94])
