@@ -61,6 +61,6 @@ def test_patients_and_epsilon_stand_for_each_other() -> None:
 
 
 def test_patients_of_very_many_rows_keep_a_bound_that_the_lattice_resolves() -> None:
-    assert rule(1000, 1.0, rows=5000).pair_bound == 0.05
+    assert rule(1000, 1.0, rows=1000).pair_bound == 0.05
     with pytest.raises(ValueError, match="pair_bound"):
         Settings.model_validate(rule(1000, 1.0).model_dump() | {"pair_bound": 0.01})
