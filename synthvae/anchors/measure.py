@@ -2,8 +2,8 @@
 
 A lattice column is first counted in 16 equal cells; each cell whose noisy count is large is split
 in 8, up to twice more. The cells' masses are the non-negative least-squares fit to all noisy counts
-so far. Neighbouring cells are merged into bins of about equal mass, a heavy cell standing alone,
-and the bins are counted afresh. Every decision is taken on noisy counts, so it costs nothing more.
+so far, in which weak cells share a mass (`stretches`). Neighbouring cells are merged into bins of about
+equal mass, a heavy cell standing alone, and the bins are counted afresh. Every decision is taken on noisy counts, so it costs nothing more.
 """
 
 from collections.abc import Callable
@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 from scipy.optimize import nnls
 
 from synthvae.anchors.column import ColumnAnchor
+from synthvae.anchors.stretches import free_masses
 from synthvae.field import Field
 from synthvae.privacy.counts import noisy_counts
 from synthvae.privacy.stream import RandomStream
@@ -130,10 +132,18 @@ def _measure(counter: _Counter, field: Field, bins: int) -> ColumnAnchor:
         starts = _split(starts, heavy, size)
         counts.append(counter.count(starts))
         mass = _fit(counts, starts, counter.extras)
-    cell_bin = _merge(mass[: len(starts)], bins)
+    free = free_masses(*_unbounded(counts, starts), np.diff(np.append(starts, size)))
+    cell_bin = _merge(_fit(counts, starts, counter.extras, free)[: len(starts)], bins)
     firsts = np.searchsorted(cell_bin, np.arange(cell_bin[-1] + 1), side="left")
     counts.append(counter.count(starts[firsts]))
-    return _anchor(field, starts, _fit(counts, starts, counter.extras), cell_bin)
+    return _anchor(field, starts, _fit(counts, starts, counter.extras, free), cell_bin)
+
+
+def _unbounded(counts: list[_Count], starts: Ints) -> tuple[Floats, Floats]:
+    """Return the least-squares masses of leaves, which may be negative, and their covariance."""
+    design, targets = _equations(counts, starts, 0)
+    covariance = np.asarray(np.linalg.inv(design.T @ design), np.float64)
+    return covariance @ (design.T @ targets), covariance
 
 
 def _split(starts: Ints, heavy: NDArray[np.bool_], size: int) -> Ints:
@@ -148,28 +158,38 @@ def _split(starts: Ints, heavy: NDArray[np.bool_], size: int) -> Ints:
     return np.concatenate(parts)
 
 
-def _fit(counts: list[_Count], starts: Ints, extras: int) -> Floats:
-    """Return the non-negative masses of leaves and extra tokens that fit all noisy counts best."""
+def _fit(counts: list[_Count], starts: Ints, extras: int, free: Floats | None = None) -> Floats:
+    """Return the non-negative masses of leaves and extra tokens that fit all noisy counts best.
+
+    `free` says which leaves share a mass, shape (leaves, free masses); None for none.
+    """
     leaves = len(starts)
-    blocks, targets = [], []
-    for count in counts:
-        block = np.zeros((len(count.starts) + extras, leaves + extras))
-        owner = np.searchsorted(count.starts, starts, side="right") - 1
-        block[owner, np.arange(leaves)] = 1.0
-        block[len(count.starts) + np.arange(extras), leaves + np.arange(extras)] = 1.0
-        blocks.append(block / count.sigma)
-        targets.append(count.values / count.sigma)
     if len(counts) == 1 and len(counts[0].starts) == leaves:
         mass = np.maximum(counts[0].values, 0.0)
         return _to_simplex(counts[0].values) if mass.sum() > 0 else mass
+    design, targets = _equations(counts, starts, extras)
+    masses = np.eye(leaves) if free is None else free
+    shape = block_diag(masses, np.eye(extras))
     try:
-        solution, _ = nnls(
-            np.vstack(blocks), np.concatenate(targets), maxiter=50 * (leaves + extras)
-        )
+        solution, _ = nnls(design @ shape, targets, maxiter=50 * (leaves + extras))
     except RuntimeError:  # too many iterations: the fit without bounds, cut at zero, serves as well
-        solution = np.linalg.lstsq(np.vstack(blocks), np.concatenate(targets), rcond=None)[0]
-    fitted: Floats = np.maximum(np.asarray(solution, float), 0.0)
+        solution = np.linalg.lstsq(design @ shape, targets, rcond=None)[0]
+    fitted: Floats = shape @ np.maximum(np.asarray(solution, float), 0.0)
     return fitted
+
+
+def _equations(counts: list[_Count], starts: Ints, extras: int) -> tuple[Floats, Floats]:
+    """Return what all noisy counts say about leaves and extra tokens, in units of their noise."""
+    leaves = len(starts)
+    blocks, targets = [], []
+    for count in counts:
+        cells = len(count.starts)
+        block = np.zeros((cells + extras, leaves + extras))
+        block[np.searchsorted(count.starts, starts, side="right") - 1, np.arange(leaves)] = 1.0
+        block[cells + np.arange(extras), leaves + np.arange(extras)] = 1.0
+        blocks.append(block / count.sigma)
+        targets.append(count.values[: cells + extras] / count.sigma)
+    return np.vstack(blocks), np.concatenate(targets)
 
 
 def _to_simplex(values: Floats) -> Floats:
