@@ -24,6 +24,9 @@ from synthvae.plan import Plan
 FORMAT, VERSION = "synthvae checkpoint", 1
 LARGEST_BYTES = 2_000_000_000
 LARGEST_HEADER = 50_000_000
+# Moments of standardised features are about 1 and their noise, at the smallest epsilon and a table that
+# looks empty, about 1e4 times what a column adds: far below this, and far from an overflow.
+LARGEST_MOMENT = 1e9
 TRAINING, VALUES, NOISE, ROW_SHARES = "training/", "pairs/values", "pairs/noise", "row_shares"
 Arrays = dict[str, NDArray[Any]]
 
@@ -204,6 +207,10 @@ def _moments(arrays: Arrays, layout: Layout) -> PairMoments:
             raise ValueError("the moments of pairs do not fit the schema")
         if (array != array.T).any() or array[same].any():
             raise ValueError("the moments of pairs are none")
+        if (np.abs(array) > LARGEST_MOMENT).any():
+            raise ValueError(
+                f"a moment of pairs, or its noise, is above {LARGEST_MOMENT:g}, which no fit releases"
+            )
     if (moments.noise[~same] <= 0).any():
         raise ValueError("the moments of pairs have no noise")
     return moments

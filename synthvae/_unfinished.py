@@ -1,10 +1,11 @@
 """Work on one output: by one process at a time, with a place beside it for what is not finished.
 
 `model.unfinished` stands beside `model` while a fit is at work on it, and after a stop, until the same
-command has gone on to the end.
+command has gone on to the end. After the fit it may also hold records and a model that are not scored.
 """
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,18 +15,38 @@ from synthvae._locks import locked
 from synthvae.checkpoint import clear, newest_in, steps_done
 from synthvae.errors import StorageError
 
-LOCK = "lock"
+LOCK, UNSCORED = "lock", "unscored"
 
 
 @dataclass
 class Unfinished:
     """The place of one output's unfinished work.
 
-    `done` says that the output holds what the budget bought: nothing has to be kept any more.
+    Attributes
+    ----------
+    done
+        Whether an output holds what the budget bought, so that nothing has to be kept any more.
+    told
+        Whether the error that ends the work says already what is kept.
     """
 
     folder: Path
     done: bool = False
+    told: bool = False
+
+    @property
+    def unscored(self) -> Path:
+        """Where a run puts what it bought while it is not scored."""
+        return self.folder / UNSCORED
+
+    def holds_all(self, steps: int) -> bool:
+        """Whether the newest checkpoint is that of the last step: going on from it releases nothing."""
+        return steps_done(self.folder) == steps
+
+    def clear(self) -> None:
+        """Remove what is kept, and nothing else."""
+        clear(self.folder)
+        shutil.rmtree(self.unscored, ignore_errors=True)
 
 
 def place_of(output: Path) -> Path:
@@ -59,17 +80,17 @@ def unfinished(output: Path, *, force: bool, start_over: bool) -> Iterator[Unfin
             clean_drafts(output.resolve().parent, output.resolve().name)
         refuse_existing(output, force)
         if start_over:
-            clear(work.folder)
+            work.clear()
         try:
             yield work
             work.done = True
         except (KeyboardInterrupt, StorageError) as cause:
-            if not work.done:
+            if not work.done and not work.told:
                 _say_what_is_kept(cause, work.folder)
             raise
         finally:
             if work.done or newest_in(work.folder) is None:
-                clear(work.folder)
+                work.clear()
 
 
 def _say_what_is_kept(cause: BaseException, folder: Path) -> None:

@@ -102,7 +102,8 @@ def run(
     """Do the whole job: check, split, train, sample, evaluate and report."""
     from synthvae._progress import console_progress
     from synthvae.config import RunConfig
-    from synthvae.console import print_run, print_start_over
+    from synthvae.console import print_replaced, print_run, print_start_over
+    from synthvae.pipeline import RELEASE
     from synthvae.pipeline import run as run_job
 
     settings, wanted = RunConfig.load(config), _policy(policy)
@@ -113,6 +114,8 @@ def run(
     if out is not None:
         changes |= {"out": out}
     settings = settings.model_copy(update=changes)
+    if force:
+        print_replaced(settings.folder / RELEASE / "guarantee.json")
     if start_over:
         print_start_over(settings.folder)
     with console_progress() as progress:
@@ -167,7 +170,7 @@ def fit(
     from synthvae._progress import console_progress
     from synthvae._unfinished import unfinished
     from synthvae.artefact import FILES
-    from synthvae.console import print_fit, print_start_over
+    from synthvae.console import print_fit, print_replaced, print_start_over
     from synthvae.schema import Schema
     from synthvae.synthesizer import Synthesizer
     from synthvae.table import read_table
@@ -179,6 +182,8 @@ def fit(
     budget = _epsilon(epsilon)
     synthesizer = Synthesizer(facts, budget, None if budget is None else delta)
     frame = read_table(table, delimiter)
+    if force:
+        print_replaced(out / "guarantee.json")
     if start_over:
         print_start_over(out)
     with unfinished(out, force=force, start_over=start_over) as work:

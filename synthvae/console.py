@@ -40,6 +40,25 @@ def print_start_over(output: Path) -> None:
         )
 
 
+def print_replaced(guarantee_file: Path) -> None:
+    """Say what a release that `--force` replaces has spent; nothing where it promises nothing."""
+    from synthvae._values import read_value_if_any
+    from synthvae.errors import InputFileError
+    from synthvae.privacy.guarantee import Guarantee
+
+    adds = "what a new fit spends on the same patients adds to it."
+    try:
+        before = read_value_if_any(guarantee_file, Guarantee)
+    except InputFileError:
+        say(f"What the earlier release in {guarantee_file.parent} spent cannot be read: {adds}")
+        return
+    if before is not None and before.valid:
+        say(
+            f"The earlier release in {guarantee_file.parent} spent epsilon {before.epsilon:.4g} at "
+            f"delta {before.delta:g} per patient: {adds}"
+        )
+
+
 def print_sample(frame: "pd.DataFrame", path: Path, guarantee: "Guarantee") -> None:
     """Say what was drawn."""
     words = spent(guarantee).replace("Spent", "Nothing more was spent than the model's")

@@ -56,8 +56,15 @@ rounded), as the tables of statistics offices do. The guarantee does not cover t
 are published is the committee's decision.
 """
 UNSCORED_NOTE = """\
-NOT SCORED. The run failed or was interrupted after its budget was spent: the release was written, but
-nobody has looked at how good or how safe it is. `synthvae evaluate` scores it.
+NOT SCORED. The run failed or was interrupted after its budget was spent. What it bought is in release/,
+but nobody has looked at how good or how safe it is. The same command goes on from here, spends nothing
+more, and removes this folder once the scored result stands in its place. `--start-over` removes it, too.
+"""
+UNSCORED_END_NOTE = """\
+NOT SCORED. The run failed or was interrupted after its fit. What it made is in release/, but nobody has
+looked at how good or how safe it is, and no whole checkpoint is left to go on from. The same command
+with `--force` fits again, and what a budget has paid for here counts then too. To score this instead,
+give `synthvae evaluate` the table's two parts, which synthvae.pipeline.split returns again.
 """
 VOID_NOTE = """\
 {why}
@@ -129,8 +136,7 @@ def run(
     SynthvaeError
         One of its kinds, before anything is spent wherever that can be known; what stood in the
         folder before is untouched. What fails after the budget was spent does not cost what it
-        bought: the release is written, beside an older result if there is one, and the error says
-        where.
+        bought: the release is kept, not scored, the error says where, and the same call goes on.
     """
     inputs = [config.schema_path, *([config.data.path] if config.data.path else [])]
     check_output(config.folder, force, inputs=tuple(inputs), folder_of=(RELEASE, CUSTODIAN))
@@ -146,7 +152,8 @@ def run(
         try:
             _sample_and_score(made, train, holdout, schema, config, progress)
         except (Exception, KeyboardInterrupt) as cause:
-            _keep(made, config.folder, cause, work)
+            _keep(made, config.folder, work)
+            _pass_on(cause, made, work)
         assert made.synthetic is not None
         assert made.report is not None
         progress("writing", 0.0)
@@ -167,6 +174,7 @@ class _Made:
     evaluation: "Evaluation | None" = None
     report: "Report | None" = None
     pages: dict[str, str] = field(default_factory=dict)
+    kept: Path | None = None  # where it lies when the run failed
 
 
 def plan_fit(config: RunConfig, schema: Schema) -> Synthesizer:
@@ -293,15 +301,36 @@ def _report(made: _Made) -> None:
     made.report = report
 
 
-def _keep(made: _Made, path: Path, cause: BaseException, work: Unfinished) -> NoReturn:
-    """Write what was made before a failure, beside any older result, and pass the failure on."""
-    path = free_name(path) if path.exists() else path
-    with whole_folder(path) as folder:
+def _keep(made: _Made, output: Path, work: Unfinished) -> None:
+    """Write what was made before a failure.
+
+    It goes beside the checkpoint of the last step, from which the same command goes on to this very
+    model. Where there is none (no budget, or a full disk), to go on would release other steps than
+    those of the model: it becomes a result of its own, and what is kept is given up.
+    """
+    going_on = work.holds_all(made.synthesizer.settings.steps)
+    if not going_on and output.exists():
+        output = free_name(output)
+    made.kept = work.unscored if going_on else output
+    with whole_folder(made.kept, force=going_on) as folder:
         write_release(folder / RELEASE, made.synthesizer, made.synthetic)
         write_custodian(folder / CUSTODIAN, made)
-    work.done = True
+        note = UNSCORED_NOTE if going_on else UNSCORED_END_NOTE
+        (folder / CUSTODIAN / "NOT_SCORED.txt").write_text(note, encoding="utf-8")
+    work.done = not going_on
+
+
+def _pass_on(cause: BaseException, made: _Made, work: Unfinished) -> NoReturn:
+    """Raise a failure again, with where what was made lies."""
+    assert made.kept is not None
     what = "model is" if made.synthetic is None else "records and the model are"
-    kept = f"The {what} in {path / RELEASE}, not scored; the budget for them is spent."
+    kept = f"The {what} in {made.kept / RELEASE}, not scored"
+    if not work.done:
+        kept += "; the same command goes on from there and spends nothing more."
+    else:
+        paid = made.synthesizer.guarantee.epsilon is not None
+        kept += "; the budget for them is spent." if paid else "."
+    work.told = True
     if isinstance(cause, KeyboardInterrupt):
         cause.args = (f"Interrupted after the fit. {kept}",)
         raise cause
@@ -352,7 +381,6 @@ def write_custodian(folder: Path, made: _Made) -> None:
         "context.json": made.context and made.context.model_dump_json(indent=1) + "\n",
         "evaluation.json": made.evaluation and made.evaluation.to_json(),
         **made.pages,
-        "NOT_SCORED.txt": None if made.pages else UNSCORED_NOTE,
     }
     for name, text in texts.items():
         if text:

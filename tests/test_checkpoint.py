@@ -147,6 +147,16 @@ def scaled(name: str, factor: float) -> Change:
     return change
 
 
+def largest(name: str, size: float) -> Change:
+    """Scale all moments, or all their noise, so that the largest has a size."""
+
+    def change(_: dict[str, Any], arrays: dict[str, Any]) -> None:
+        found = arrays[f"pairs/{name}"]
+        arrays[f"pairs/{name}"] = found / np.abs(found).max() * size
+
+    return change
+
+
 def without(name: str) -> Change:
     return lambda _, arrays: arrays.pop(name)
 
@@ -185,6 +195,12 @@ CHANGES: list[tuple[str, Change]] = [
     ("'pairs/values' is not in it", without("pairs/values")),
     ("the moments of pairs do not fit the schema", array("pairs/noise", np.zeros((2, 2)))),
     ("the moments of pairs have no noise", scaled("pairs/noise", 0.0)),
+    (
+        "a moment of pairs, or its noise, is above 1e.09, which no fit rel",
+        largest("values", 1.01e9),
+    ),
+    ("a moment of pairs, or its noise, is above 1e.09", largest("values", -1e300)),
+    ("a moment of pairs, or its noise, is above 1e.09", largest("noise", 1e300)),
     ("row_shares goes with patientKey", without("row_shares")),
     ("row_shares are no shares", array("row_shares", np.array([2.0, -1.0]))),
 ]
@@ -206,6 +222,13 @@ def test_moments_that_are_not_of_pairs_are_refused(folder: Path) -> None:
 
     reseal(newest(folder), shift)
     refuse(folder, "the moments of pairs are none")
+
+
+@pytest.mark.parametrize("name", ["values", "noise"])
+def test_the_largest_moments_that_are_taken_can_be_gone_on_from(folder: Path, name: str) -> None:
+    reseal(newest(folder), largest(name, 9.9e8))
+    go_on(folder)
+    assert steps_done(folder) == STEPS
 
 
 def test_after_a_damaged_one_the_one_before_it_serves(folder: Path) -> None:

@@ -8,19 +8,24 @@ import pandas as pd
 import pytest
 
 import synthvae.evaluation
+import synthvae.model.training
 import synthvae.pipeline
 import synthvae.report.document
+import synthvae.synthesizer
 from synthvae._yaml import write_yaml
+from synthvae.checkpoint import Checkpoints
 from synthvae.cli import _run_app
 from synthvae.config import RunConfig
 from synthvae.errors import (
     BudgetError,
+    CheckpointWarning,
     ConfigError,
     DataError,
     EvaluationError,
     InputFileError,
     OutputExistsError,
     SchemaError,
+    StorageError,
 )
 from synthvae.pipeline import run
 from synthvae.synthesizer import Synthesizer
@@ -155,16 +160,34 @@ def test_results_that_exist_are_replaced_only_by_force(work: Path) -> None:
         run(settings(work, data=source), force=True)
 
 
-@pytest.mark.parametrize("older", [False, True])
+CAUSES = [
+    (EvaluationError("Tables too small."), EvaluationError),
+    (ZeroDivisionError("a bug"), EvaluationError),
+    (KeyboardInterrupt(), KeyboardInterrupt),
+]
+
+
+class Scores:
+    """An evaluation that takes no time."""
+
+    def to_json(self) -> str:
+        return "{}"
+
+
+def scores_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all that comes after the records be done in no time."""
+
+    def report(made: Any) -> None:
+        made.report = made.evaluation
+
+    monkeypatch.setattr(synthvae.evaluation, "evaluate", lambda *_a, **_k: Scores())
+    monkeypatch.setattr(synthvae.pipeline, "_report", report)
+
+
 @pytest.mark.parametrize(
-    ("cause", "kind"),
-    [
-        (EvaluationError("Tables too small."), EvaluationError),
-        (ZeroDivisionError("a bug"), EvaluationError),
-        (KeyboardInterrupt(), KeyboardInterrupt),
-    ],
+    ("older", "cause", "kind"), [*((False, *case) for case in CAUSES), (True, *CAUSES[-1])]
 )
-def test_a_failure_after_the_fit_keeps_what_the_budget_bought(
+def test_a_failure_after_the_fit_costs_nothing_and_the_same_command_goes_on(
     work: Path,
     monkeypatch: pytest.MonkeyPatch,
     older: bool,
@@ -175,39 +198,99 @@ def test_a_failure_after_the_fit_keeps_what_the_budget_bought(
     if older:
         (folder / "release").mkdir(parents=True)
         (folder / "release" / "synthetic.csv").write_text("older")
-    fail(monkeypatch, cause, synthvae.evaluation, "evaluate")
-    with pytest.raises(kind, match=r"model are in .*release, not scored"):
+    kept = folder.with_name("trial.unfinished") / "unscored"
+    for _ in range(2):  # it may fail again
+        with monkeypatch.context() as patch:
+            fail(patch, cause, synthvae.evaluation, "evaluate")
+            with pytest.raises(
+                kind, match=r"unscored/release, not scored; the same .* goes on"
+            ) as e:
+                run(settings(work), force=older)
+        assert str(e.value).count("goes on") == 1
+        assert names(kept / "release") == RELEASED
+        assert "same command goes on" in (kept / "custodian" / "NOT_SCORED.txt").read_text()
+        assert "report.html" not in names(kept / "custodian")
+        assert Synthesizer.load(kept / "release" / "model").guarantee.valid
+        assert not older or everything_in(folder) == {"release/synthetic.csv": b"older"}
+        assert folder.exists() == older
+    before = everything_in(kept / "release")
+    scores_at_once(monkeypatch)
+    fail(monkeypatch, AssertionError("spent again"), synthvae.synthesizer, "measure_anchors")
+    fail(monkeypatch, AssertionError("trained again"), synthvae.model.training, "_accumulate")
+    run(settings(work), force=older)
+    assert everything_in(folder / "release") == before
+    assert "NOT_SCORED.txt" not in names(folder / "custodian")
+    assert names(work / "reports") == {"trial"}
+
+
+def test_what_is_kept_unscored_is_thrown_away_to_start_over(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        fail(patch, KeyboardInterrupt(), synthvae.evaluation, "evaluate")
+        with pytest.raises(KeyboardInterrupt):
+            run(settings(work))
+    place = work / "reports" / "trial.unfinished"
+    (place / "mine.txt").write_text("precious")
+    fail(monkeypatch, DataError("No table."), synthvae.pipeline, "load_source")
+    with pytest.raises(DataError):
+        run(settings(work), start_over=True)
+    assert names(place) == {"mine.txt"}
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_without_a_checkpoint_of_the_last_step_what_was_made_is_a_result_of_its_own(
+    work: Path, monkeypatch: pytest.MonkeyPatch, older: bool
+) -> None:
+    """Going on from an earlier step would release the later ones a second time."""
+    folder = work / "reports" / "trial"
+    if older:
+        (folder / "release").mkdir(parents=True)
+    usual = Checkpoints._write
+
+    def full(self: Checkpoints, place: Path) -> None:
+        if self.training is not None:
+            raise StorageError("No room.")
+        usual(self, place)
+
+    monkeypatch.setattr(Checkpoints, "_write", full)
+    fail(monkeypatch, KeyboardInterrupt(), synthvae.evaluation, "evaluate")
+    ended = pytest.raises(KeyboardInterrupt, match="not scored; the budget for them is spent")
+    with ended, pytest.warns(CheckpointWarning, match="No room"):
         run(settings(work), force=older)
     kept = folder.with_name("trial-2") if older else folder
     assert names(kept / "release") == RELEASED
-    assert "NOT_SCORED.txt" in names(kept / "custodian")
-    assert "report.html" not in names(kept / "custodian")
-    assert Synthesizer.load(kept / "release" / "model").guarantee.valid
-    if older:
-        assert everything_in(folder) == {"release/synthetic.csv": b"older"}
+    assert "no whole checkpoint" in (kept / "custodian" / "NOT_SCORED.txt").read_text()
     assert names(work / "reports") == ({"trial", "trial-2"} if older else {"trial"})
+
+
+def test_a_failure_without_a_budget_keeps_what_was_made(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(monkeypatch, KeyboardInterrupt(), synthvae.evaluation, "evaluate")
+    with pytest.raises(KeyboardInterrupt, match=r"trial/release, not scored\.$"):
+        run(settings(work, epsilon="none"))
+    assert names(work / "reports") == {"trial"}
+    assert "NOT_SCORED.txt" in names(work / "reports" / "trial" / "custodian")
 
 
 def test_a_failure_in_sampling_keeps_the_model(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fail(monkeypatch, MemoryError(), Synthesizer, "sample")
     with pytest.raises(EvaluationError, match="The model is in"):
         run(settings(work))
-    release = work / "reports" / "trial" / "release"
+    release = work / "reports" / "trial.unfinished" / "unscored" / "release"
     assert names(release) == RELEASED - {"synthetic.csv"}
 
 
 def test_a_failure_in_the_report_keeps_the_scores(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Scores:
-        def to_json(self) -> str:
-            return "{}"
-
     monkeypatch.setattr(synthvae.evaluation, "evaluate", lambda *_a, **_k: Scores())
     fail(monkeypatch, KeyError("template"), synthvae.report.document, "custodian_report")
     with pytest.raises(EvaluationError, match="KeyError"):
         run(settings(work))
-    assert "evaluation.json" in names(work / "reports" / "trial" / "custodian")
+    kept = work / "reports" / "trial.unfinished" / "unscored"
+    assert "evaluation.json" in names(kept / "custodian")
 
 
 @pytest.mark.slow

@@ -90,7 +90,7 @@ def audit_one_run(
         There are too few canaries, the schema has several rows a patient, or no number of patients.
     """
     check_asked(canaries, confidence, 1)
-    _check_case(case, canaries)
+    check_case(case, canaries)
     begun = time.monotonic()
     generator = np.random.default_rng(seed)
     codes = draw_records(case.schema, canaries, generator)
@@ -129,10 +129,12 @@ def audit_one_run(
     )
 
 
-def _check_case(case: Case, canaries: int) -> None:
+def check_case(case: Case, canaries: int) -> None:
+    """Raise `ConfigError` for what one run cannot be made of."""
     if canaries < FEWEST_CANARIES:
         raise ConfigError(
-            f"trials is {canaries}; one run takes at least {FEWEST_CANARIES} canaries."
+            f"trials is {canaries}; one run takes at least {FEWEST_CANARIES} canaries: "
+            "raise trials, or ask for another kind of audit."
         )
     if case.schema.rows_per_patient > 1 or case.schema.patients is None:
         raise ConfigError(

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 from synthvae._progress import Progress, steps_of
-from synthvae.audit.canaries import audit_one_run, canary_case
+from synthvae.audit.canaries import audit_one_run, canary_case, check_case
 from synthvae.audit.tiny import Case, tiny_case
 from synthvae.audit.values import Audit, AuditResult, Kind
-from synthvae.audit.worlds import audit_worlds
+from synthvae.audit.worlds import audit_worlds, check_asked
 from synthvae.config import RunConfig
 from synthvae.errors import AuditError, ConfigError
 from synthvae.pipeline import load_schema, plan_fit
@@ -83,21 +83,31 @@ def run_audits(
     trials
         Fits of each world, or canaries in one run; by default a quick number of them, or with
         `deep` ten times as many.
+
+    Raises
+    ------
+    ConfigError
+        One of the audits cannot be made of this: said before the first fit of any.
     """
     results: list[AuditResult] = []
     confidence = 1 - (1 - confidence) / len(kinds)
-    for kind in kinds:
+    canaries = replace(case, patients=1) if case else canary_case(epsilon)
+    worlds = case or tiny_case(epsilon, patients)
+    numbers = {kind: trials or (DEEP if deep else TRIALS)[kind] for kind in kinds}
+    for kind, number in numbers.items():
+        check_asked(number, confidence, workers)
+        if kind == "one-run":
+            check_case(canaries, number)
+    for kind, number in numbers.items():
         shown = steps_of(progress, TITLES[kind])
-        number = trials or (DEEP if deep else TRIALS)[kind]
         try:
             if kind == "one-run":
-                canaries = replace(case, patients=1) if case else canary_case(epsilon)
                 result = audit_one_run(
                     canaries, number, confidence=confidence, seed=seed, progress=shown
                 )
             else:
                 result = audit_worlds(
-                    case or tiny_case(epsilon, patients),
+                    worlds,
                     number,
                     inside=kind == "two-worlds-white",
                     confidence=confidence,

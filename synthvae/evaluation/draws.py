@@ -14,6 +14,7 @@ from synthvae.evaluation.margins import MarginFindings, variation
 from synthvae.evaluation.prediction import DRAWN, drawn_skill
 from synthvae.evaluation.rules import check_rules
 from synthvae.evaluation.tables import Table, Tables
+from synthvae.evaluation.tails import compare_tails
 from synthvae.evaluation.validity import check_validity, count_copies
 from synthvae.evaluation.values import Score
 
@@ -62,7 +63,8 @@ def _figures(
 ) -> Iterator[tuple[str, float]]:
     """Yield the key and the value of each cheap figure of one draw."""
     margins, associations = found
-    whole = [*check_validity(tables), *check_rules(tables, ready.rules), count_copies(tables)]
+    whole = [*check_validity(tables), *check_rules(tables, ready.rules)]
+    whole += [count_copies(tables), compare_tails(tables)]
     whole += compare_analyses(tables, ready.analyses, ready.declared, streams("analyses")).scores
     for score in whole:
         if score.value is not None:

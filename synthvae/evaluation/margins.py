@@ -12,6 +12,7 @@ from synthvae.evaluation.codes import Binning, tokenise
 from synthvae.evaluation.intervals import jackknife, jackknife_groups, rounded
 from synthvae.evaluation.questions import Question, counted
 from synthvae.evaluation.tables import Ints, Tables, at_most
+from synthvae.evaluation.tails import compare_tails, is_number, summary
 from synthvae.evaluation.values import Margin, PairDistance, Score
 from synthvae.field import Field
 
@@ -74,7 +75,7 @@ def compare_margins(
         compared[size] = margins
         scores.append(_answer(size, figures.mean(axis=0), references, alike, tables))
     return MarginFindings(
-        tuple(scores),
+        (*scores, compare_tails(tables)),
         _figures(tables, cuts, *found[1]),
         _worst(compared[2], cuts, *found[2]) if 2 in found else (),
         compared,
@@ -211,6 +212,10 @@ def _margin(tables: Tables, cut: Binning, j: int, distance: float, holdout: floa
     )
     labels, shares = _for_reading(cut, shares)
     train, held, synthetic = (tuple(rounded(share) for share in row) for row in shares)
+    described = [
+        summary(cut.field, table.codes[:, j]) if is_number(cut.field) else None
+        for table in (tables.train, tables.synthetic)
+    ]
     return Margin(
         column=cut.field.name,
         kind=_kind(cut.field),
@@ -220,6 +225,8 @@ def _margin(tables: Tables, cut: Binning, j: int, distance: float, holdout: floa
         synthetic=synthetic,
         distance=rounded(distance),
         holdout_distance=rounded(holdout),
+        train_summary=described[0],
+        synthetic_summary=described[1],
     )
 
 

@@ -86,7 +86,7 @@ QUALITY = Question(
     "fidelity",
     "SDMetrics quality report, overall",
     "The mean of SDMetrics' column shapes and pair trends: how alike single columns and pairs of "
-    "columns are, from 0 to 1.",
+    "columns are, from 0 to 1. For information: it has the pair trends in it, so no threshold is set.",
     "higher",
 )
 SHAPES = Question(
@@ -102,7 +102,8 @@ PAIRS = Question(
     "fidelity",
     "SDMetrics column pair trends",
     "How alike the correlations of numbers and the shares of combined categories are, from 0 to 1, "
-    "on average. Shuffled columns score well too: read the distance from that reference.",
+    "on average. For information, without a threshold: shuffled columns can score above real rows, "
+    "because numbers are cut on each table's own range, and one outlier moves that.",
     "higher",
 )
 DIAGNOSTIC = Question(

@@ -195,6 +195,10 @@ def _facts(tables: Tables) -> TableFacts:
         holdout_patients=tables.holdout.patient_count,
         synthetic_rows=len(tables.synthetic),
         columns=len(tables.schema.modelled),
+        most_rows=max(
+            int(np.unique(table.patients, return_counts=True)[1].max())
+            for table in (tables.train, tables.holdout)
+        ),
     )
 
 

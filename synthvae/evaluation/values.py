@@ -122,8 +122,24 @@ class Analysis(_Value):
     not_run: str | None = None
 
 
+class NumberSummary(_Value):
+    """A number column in its own unit, without missing cells and special values.
+
+    `p1`, `p50` and `p99` are the points below which 1, 50 and 99 % of the values lie.
+    """
+
+    mean: float
+    sd: float
+    p1: float
+    p50: float
+    p99: float
+
+
 class Margin(_Value):
-    """The distribution of one column in bins: shares of train, holdout and synthetic rows."""
+    """The distribution of one column in bins: shares of train, holdout and synthetic rows.
+
+    Numbers have summaries, too, which say what an outer bin hides.
+    """
 
     column: str
     kind: Literal["category", "number", "date"]
@@ -133,6 +149,8 @@ class Margin(_Value):
     synthetic: tuple[float, ...]
     distance: float
     holdout_distance: float
+    train_summary: NumberSummary | None = None
+    synthetic_summary: NumberSummary | None = None
 
     @model_validator(mode="after")
     def _one_share_a_label(self) -> Self:
@@ -217,7 +235,7 @@ class Risk(_Value):
 
 
 class TableFacts(_Value):
-    """How large the tables were."""
+    """How large the tables were; `most_rows` is the most rows of one patient in the real ones."""
 
     train_rows: int
     train_patients: int
@@ -225,6 +243,7 @@ class TableFacts(_Value):
     holdout_patients: int
     synthetic_rows: int
     columns: int
+    most_rows: int | None = None
 
 
 class Evaluation(_Value):

@@ -3,7 +3,8 @@
     evaluation, guarantee, training curve, context    values, no data frame among them
       -> `decision` (`claims`, `conditions`)          what they say about each claim
       -> `document`                                   all of it as one value: report.json
-      -> `disclosure` (`cells`, `profiles`)           the same, controlled for the public
+      -> `disclosure` (`cells`, `coarse`,             what of it is for the public: made of an
+         `controlled`, `rated`, `profiles`)           allow-list, in whole steps of patients
       -> `roc`, `heatmaps`, `rows`, `panels`, ...     drawings as SVG text, each with its numbers
       -> `sections`, `promised`, `attacking`, ...     what each part of the page says
       -> `page`, with `templates/`                    one HTML file

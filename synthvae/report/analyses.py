@@ -7,6 +7,7 @@ from markupsafe import Markup, escape
 from synthvae.evaluation.values import Analysis, Curve, Evaluation, GroupFigure, Interval, Score
 from synthvae.report.claims import is_reversed
 from synthvae.report.drawing import Drawing, Table
+from synthvae.report.evidence import signs_in_words
 from synthvae.report.judging import judge_figure
 from synthvae.report.levels import WORDS
 from synthvae.report.rows import Mark, Row, row_chart
@@ -57,13 +58,12 @@ def _forest(analysis: Analysis, key: str) -> Drawing:
         )
         for term in terms[:_SHOWN_TERMS]
     ]
-    alike = sum(term.same_sign for term in terms)
     words = "; ".join(
         f"{plain(term.term)}: real {exact(term.real)}, synthetic {exact(term.synthetic)}"
         for term in terms[:_SHOWN_TERMS]
     )
     turned = [plain(term.term) for term in terms if is_reversed(term)]
-    caption = f"{alike} of {counted(len(terms), 'term')} with the real sign."
+    caption = f"{signs_in_words(terms)}."
     if turned:
         caption += f" Turned round: {', '.join(turned)}."
     if len(terms) > _SHOWN_TERMS:

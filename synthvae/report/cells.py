@@ -1,117 +1,105 @@
-"""Small cells of a table of counts, merged so that nothing published gives them away."""
+"""Counts of real rows, coded so that nobody can tell which of them are small."""
 
 from collections.abc import Sequence
 
 from synthvae.evaluation.values import Margin, TableFacts
-from synthvae.report.profiles import Profile
+from synthvae.report.coarse import Grid, Scale
 
-TOGETHER = "small cells, together"
-Counts = tuple[int, ...]
-
-
-def control_margins(
-    margins: Sequence[Margin], tables: TableFacts, profile: Profile, rows_per_patient: int
-) -> tuple[tuple[Margin, ...], tuple[str, ...]]:
-    """Return the margins with small cells merged, and the names of columns with nothing left."""
-    kept, withheld = [], []
-    for margin in margins:
-        controlled = control(margin, tables, profile, rows_per_patient)
-        if controlled is None:
-            withheld.append(margin.column)
-        else:
-            kept.append(controlled)
-    return tuple(kept), tuple(withheld)
+ELSE = "all else"
+_DIGITS = 3
+_NO_RANGE = (" (special)", "(missing)")
 
 
-def control(
-    margin: Margin, tables: TableFacts, profile: Profile, rows_per_patient: int
-) -> Margin | None:
-    """Return one margin with its small cells merged; None where all of them would be."""
-    train = _counts(margin.train, tables.train_rows)
-    holdout = _counts(margin.holdout, tables.holdout_rows)
-    least = profile.smallest_cell * rows_per_patient
-    merged = cells_to_merge((train, holdout), least, zeros=profile.zeros_are_small)
-    if len(merged) == len(train) > 0:
+def control(margin: Margin, tables: TableFacts, scale: Scale | None) -> Margin | None:
+    """Return one margin in whole steps of rows, or None where no cell has one or there is no scale.
+
+    A cell is shown where both real tables have at least one step of rows in it; its share is that of
+    the middle of its step. All other cells, and what rounding leaves, are together in one that is
+    always there. Distances are those of the shares shown.
+
+    *Guarantee*: what is returned is a function of each cell's whole steps and of those of the
+    tables, so that it is the same for any two numbers of rows within one step.
+    """
+    if scale is None:
         return None
-    shown = [cell for cell in range(len(train)) if cell not in merged]
-    labels = tuple(margin.labels[cell] for cell in shown)
-    parts = [
-        _merge(_rounded(counts, profile.round_to), shown, merged) for counts in (train, holdout)
-    ]
-    real = [
-        tuple(round(count / max(sum(part), 1), profile.digits) for count in part) for part in parts
-    ]
-    made = _merge(margin.synthetic, shown, merged)
-    synthetic = tuple(round(share, profile.digits) for share in made)
-    return margin.model_copy(
-        update={
-            "labels": (*labels, TOGETHER) if merged else labels,
-            "train": real[0],
-            "holdout": real[1],
-            "synthetic": synthetic,
-            "distance": round(_distance(real[0], synthetic), profile.digits),
-            "holdout_distance": round(_distance(real[0], real[1]), profile.digits),
-        }
+    sides = {
+        name: steps(_counts(shares, rows), scale.step)
+        for name, shares, rows in (
+            ("train", margin.train, tables.train_rows),
+            ("holdout", margin.holdout, tables.holdout_rows),
+        )
+    }
+    shown = [i for i in range(len(margin.labels)) if all(side[i] for side in sides.values())]
+    if not shown:
+        return None
+    train = _middles([sides["train"][i] for i in shown], tables.train_rows // scale.step)
+    holdout = _middles([sides["holdout"][i] for i in shown], tables.holdout_rows // scale.step)
+    labels, synthetic = _public_part(margin, shown, scale.train)
+    return Margin(
+        column=margin.column,
+        kind=margin.kind,
+        labels=(*labels, ELSE),
+        train=train,
+        holdout=holdout,
+        synthetic=synthetic,
+        distance=_distance(train, synthetic),
+        holdout_distance=_distance(train, holdout),
     )
 
 
-def cells_to_merge(tables: Sequence[Counts], least: int, *, zeros: bool) -> frozenset[int]:
-    """Return the cells to merge into one, so that no table shows fewer than `least` in any.
+def is_whole(margin: Margin, tables: TableFacts, scale: Scale) -> bool:
+    """Tell whether each cell of a margin has at least one step of train's rows."""
+    return all(steps(_counts(margin.train, tables.train_rows), scale.step))
 
-    All cells that are small in any table are merged, and with them the next smallest ones, until
-    what is merged is neither small nor a single cell (Hundepool et al. 2012, Statistical Disclosure
-    Control, section 4.2: a suppressed cell must not follow from a total).
 
-    Parameters
-    ----------
-    tables
-        Counts of the same cells in several tables.
-    least
-        The smallest count that may be shown.
-    zeros
-        Whether 0 is small.
+def steps(counts: Sequence[int], step: int) -> tuple[int, ...]:
+    """Return how many whole steps are in each count: 0 for all that are less than one.
 
     Examples
     --------
-    >>> sorted(cells_to_merge([(50, 3, 20, 90)], 10, zeros=True))
-    [1, 2]
-    >>> sorted(cells_to_merge([(50, 4, 7, 90), (12, 11, 14, 30)], 10, zeros=True))
-    [1, 2]
-    >>> sorted(cells_to_merge([(50, 0, 20)], 10, zeros=False))
-    []
+    >>> steps((0, 3, 19, 20, 57), 20)
+    (0, 0, 0, 1, 2)
     """
-
-    def small(count: int) -> bool:
-        return count < least and (zeros or count > 0)
-
-    cells = range(len(tables[0]))
-    merged = {cell for cell in cells if any(small(counts[cell]) for counts in tables)}
-    waiting = sorted(
-        (cell for cell in cells if cell not in merged),
-        key=lambda cell: (min(counts[cell] for counts in tables), cell),
-    )
-    while merged and waiting:
-        together = [sum(counts[cell] for cell in merged) for counts in tables]
-        if len(merged) > 1 and not any(small(count) for count in together):
-            break
-        merged.add(waiting.pop(0))
-    return frozenset(merged)
+    return tuple(count // step for count in counts)
 
 
-def _counts(shares: Sequence[float], rows: int) -> Counts:
+def _counts(shares: Sequence[float], rows: int) -> tuple[int, ...]:
     return tuple(round(share * rows) for share in shares)
 
 
-def _rounded(counts: Counts, base: int) -> Counts:
-    return tuple((2 * count + base) // (2 * base) * base for count in counts)
+def _middles(cells: Sequence[int], whole: int) -> tuple[float, ...]:
+    """Return the shares of cells of so many steps each, and last that of all else."""
+    shares = [(cell + 0.5) / (whole + 0.5) for cell in cells]
+    shares.append(max(0.0, 1 - sum(shares)))
+    total = sum(shares)
+    return tuple(round(share / total, _DIGITS) for share in shares)
 
 
-def _merge(
-    values: Sequence[float], shown: Sequence[int], merged: frozenset[int]
-) -> tuple[float, ...]:
-    kept = tuple(values[cell] for cell in shown)
-    return (*kept, sum(values[cell] for cell in sorted(merged))) if merged else kept
+def _public_part(
+    margin: Margin, shown: Sequence[int], grid: Grid
+) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Return the labels of the cells shown, and the synthetic shares with all else last.
+
+    The synthetic rows and categories are public. Ranges are not: their edges are quantiles of train,
+    which the labels would say, and which exact shares of synthetic rows within them would, too.
+    """
+    shares = [margin.synthetic[i] for i in shown]
+    labels = [margin.labels[i] for i in shown]
+    if margin.kind != "category":
+        shares = [grid.near(share) for share in shares]
+        labels = _ranks(labels)
+    shares.append(max(0.0, 1 - sum(shares)))
+    return tuple(labels), tuple(round(share, _DIGITS) for share in shares)
+
+
+def _ranks(labels: Sequence[str]) -> list[str]:
+    ranges = [label for label in labels if not label.endswith(_NO_RANGE)]
+    ranks = {label: f"range {place + 1}" for place, label in enumerate(ranges)}
+    if ranges:
+        ranks[ranges[-1]] += " (highest)"
+        ranks[ranges[0]] = "range 1 (lowest)" if len(ranges) > 1 else "range 1"
+    return [ranks.get(label, label) for label in labels]
 
 
 def _distance(one: Sequence[float], other: Sequence[float]) -> float:
-    return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / 2
+    return round(sum(abs(a - b) for a, b in zip(one, other, strict=True)) / 2, _DIGITS)

@@ -3,10 +3,34 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from synthvae.evaluation.values import Analysis, Attack, Coefficient, Evaluation, Risk, Score, Topic
+from synthvae.evaluation.values import (
+    Coefficient,
+    Evaluation,
+    GroupFigure,
+    Score,
+    Topic,
+)
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.report.ceiling import Budget, beaten, budget_of
-from synthvae.report.judging import Level, judge, limits_in_words, of_group, worst
+from synthvae.report.evidence import (
+    analysis_words,
+    attack_words,
+    figure_words,
+    has_run,
+    named,
+    of_which,
+    of_which_ones,
+    risk_words,
+    score_words,
+    titled,
+)
+from synthvae.report.judging import (
+    Level,
+    is_tripwire,
+    judge,
+    of_group,
+    worst,
+)
 from synthvae.report.words import (
     bound,
     counted,
@@ -14,9 +38,7 @@ from synthvae.report.words import (
     listed,
     number,
     plain,
-    range_text,
     share,
-    shorten,
 )
 
 WEAK_EPSILON = 10.0
@@ -60,20 +82,27 @@ def attacks(evaluation: Evaluation, given: Guarantee | None) -> Finding:
     """Judge the attacks that ran: red above the ceiling, amber above chance."""
     budget = budget_of(given)
     tried = [attack for attack in evaluation.attacks if not attack.tripwire]
-    evidence = (*map(_attack_words, tried), *map(_risk_words, evaluation.risks))
+    run = (*map(attack_words, tried), *map(risk_words, evaluation.risks))
+    alarms = _alarms(evaluation)
+    evidence = (*run, *map(score_words, _shown(evaluation, alarms)))
     above = [attack for attack in evaluation.attacks if budget and beaten(attack, budget)]
     if above:
-        why = f"{_named(above)} went above the ceiling that the guarantee allows; find out why."
+        why = f"{named(above)} went above the ceiling that the guarantee allows; find out why."
         return Finding("red", why, evidence)
-    if not evidence:
-        return Finding("open", "No attack was part of this evaluation.")
-    worse = _above_chance(evaluation, budget) or _private_scores(evaluation)
-    if worse is not None:
-        return Finding(worse.level, worse.reason, evidence)
+    none = None if run else Finding("open", "No attack was part of this evaluation.")
+    found = [
+        none,
+        _above_chance(evaluation, budget),
+        _private_scores(alarms, bounded=budget is not None),
+    ]
+    worse = [finding for finding in found if finding is not None]
+    if worse:
+        reason = " ".join(finding.reason for finding in worse)
+        return Finding(worst([finding.level for finding in worse]), reason, evidence)
     limits = [attack.detection_limit - 0.5 for attack in tried]
     limits += [risk.detection_limit for risk in evaluation.risks]
     tries = "attack of a screen" if evaluation.depth == "screen" else "attack"
-    many = counted(len(evidence), tries, tries.replace("attack", "attacks"))
+    many = counted(len(run), tries, tries.replace("attack", "attacks"))
     seen = (
         number(min(limits))
         if len(limits) == 1
@@ -83,9 +112,9 @@ def attacks(evaluation: Evaluation, given: Guarantee | None) -> Finding:
         f"None of {many} did better than chance. They would have seen a gain of {seen} over it; "
         "smaller leaks may go unnoticed."
     )
-    failed = [s for s in evaluation.scores if s.topic == "privacy" and not _ran(s)]
+    failed = [s for s in evaluation.scores if s.topic == "privacy" and not has_run(s)]
     if failed:
-        why += f" Not run: {_titled(failed)}."
+        why += f" Not run: {titled(failed)}."
     if budget is None:
         return Finding("amber", f"{why} No guarantee bounds what other attacks could do.", evidence)
     return Finding("green", why, evidence)
@@ -97,7 +126,7 @@ def _above_chance(evaluation: Evaluation, budget: Budget | None) -> Finding | No
     gained = [risk for risk in evaluation.risks if risk.gain_interval.low > 0]
     if not seen and not gained:
         return None
-    told = f"{_named([*seen, *gained])} did better than chance"
+    told = f"{named([*seen, *gained])} did better than chance"
     tried = sum(not attack.tripwire for attack in evaluation.attacks) + len(evaluation.risks)
     lucky = 1 - ONE_SIDED**tried
     if budget is None:
@@ -108,14 +137,50 @@ def _above_chance(evaluation: Evaluation, budget: Budget | None) -> Finding | No
     return Finding("amber", f"{told}, below the ceiling of the guarantee. {by_luck}")
 
 
-def _private_scores(evaluation: Evaluation) -> Finding | None:
-    """Return what the scores of privacy add: one that is not good by its threshold."""
-    scores = [score for score in evaluation.scores if score.topic == "privacy"]
-    for level in ("red", "amber"):
-        bad = [score for score in scores if judge(score) == level]
-        if bad:
-            return Finding("amber", f"To be looked at: {_score_words(bad[0])}.")
-    return None
+def _alarms(evaluation: Evaluation) -> list[Score]:
+    """Return the scores of privacy that are not good, the poor ones first."""
+    told = {attack.key for attack in evaluation.attacks if attack.auc_interval.low > 0.5}
+    told |= {risk.key for risk in evaluation.risks if risk.gain_interval.low > 0}
+    scores = [score for score in evaluation.scores if score.topic == "privacy" and has_run(score)]
+    poor = [score for score in scores if judge(score) == "red"]
+    poor.sort(key=is_tripwire)
+    # Attacks above chance are named as such: their scores would say it twice.
+    between = [
+        score
+        for score in scores
+        if judge(score) == "amber" and (is_tripwire(score) or not told & {*score.key.split(".")})
+    ]
+    return poor + between
+
+
+def _shown(evaluation: Evaluation, alarms: Sequence[Score]) -> list[Score]:
+    """Return the scores to show with the attacks: what is not good, and every tripwire."""
+    return [
+        score
+        for score in evaluation.scores
+        if score in alarms or (is_tripwire(score) and has_run(score))
+    ]
+
+
+def _private_scores(alarms: Sequence[Score], *, bounded: bool) -> Finding | None:
+    """Return what the scores of privacy add: those that are not good by their thresholds."""
+    if not alarms:
+        return None
+    first = alarms[0]
+    why = f"To be looked at: {score_words(first)}."
+    if judge(first) == "red":
+        why = f"Poor: {score_words(first)}. "
+        why += (
+            "That makes the claim amber, not red: a tripwire can raise an alarm but cannot prove a leak."
+            if is_tripwire(first)
+            else "That makes the claim amber, not red: it is below the ceiling of the guarantee."
+            if bounded
+            else "No guarantee bounds what others could do."
+        )
+    if len(alarms) > 1:
+        why += f" Also not good: {titled(alarms[1:])}."
+    leak = judge(first) == "red" and not is_tripwire(first) and not bounded
+    return Finding("red" if leak else "amber", why)
 
 
 def topic(evaluation: Evaluation, name: Topic) -> Finding:
@@ -133,13 +198,13 @@ def utility(evaluation: Evaluation) -> Finding:
         for coefficient in analysis.coefficients
         if is_reversed(coefficient)
     ]
-    evidence = (*map(_analysis_words, evaluation.analyses), *by_scores.evidence)
+    evidence = (*map(analysis_words, evaluation.analyses), *by_scores.evidence)
     if turned:
         why = f"Synthetic records would turn a conclusion round: {listed(turned, 3)}."
         return Finding("red", why, evidence)
     failed = [analysis for analysis in evaluation.analyses if analysis.not_run is not None]
     if failed and by_scores.level != "red":
-        why = f"A declared analysis has no result ({_titled(failed)}): {plain(failed[0].not_run or '')}."
+        why = f"A declared analysis has no result ({titled(failed)}): {plain(failed[0].not_run or '')}."
         return Finding("amber", why, evidence)
     if by_scores.level == "green" and not evaluation.analyses:
         why = f"{by_scores.reason} No analysis was declared, so none was tried."
@@ -159,29 +224,36 @@ def groups(evaluation: Evaluation) -> Finding:
         asked = [s for s in evaluation.scores if _of_groups(s) and s.not_run is not None]
         why = f": {plain(asked[0].not_run or '')}" if asked else ""
         return Finding("open", f"No protected group was looked at{why}.")
-    by_level: dict[Level, list[str]] = {}
+    by_level: dict[Level, list[GroupFigure]] = {}
     for figure in evaluation.groups:
-        name = f"{plain(figure.column)} = {plain(figure.group)}"
-        by_level.setdefault(of_group(evaluation, figure), []).append(name)
-    bad, between = by_level.get("red", []), by_level.get("amber", [])
+        by_level.setdefault(of_group(evaluation, figure), []).append(figure)
+    words = {score.key: score for score in evaluation.scores}
+
+    def said(figure: GroupFigure) -> str:
+        return figure_words(figure, words.get(figure.key))
+
+    bad_words: dict[Level, str] = {"red": "Poor", "amber": "Not clearly good"}
+    judged = [f for level in (*bad_words, "green") for f in by_level.get(level, [])]
+    evidence = tuple(f"{of_which(figure)}: {said(figure)}" for figure in judged)
+    for level, word in bad_words.items():
+        bad = by_level.get(level, [])
+        if bad:
+            why = f"{word} for {of_which_ones(bad)}. In {of_which(bad[0])}, {said(bad[0])}."
+            return Finding(level, why, evidence)
     good, unknown = by_level.get("green", []), by_level.get("open", [])
-    if bad:
-        return Finding("red", f"Poor for {listed(_once(bad), 4)}.")
-    if between:
-        return Finding("amber", f"Not clearly good for {listed(_once(between), 4)}.")
     if not good:
         return Finding("open", "Groups were looked at, but no threshold says what is good.")
-    many = counted(len(_once(good)), "group")
+    many = counted(len({of_which(figure) for figure in good}), "group")
     if unknown:
-        why = f"Good in {many}, but not shown for {listed(_once(unknown), 4)}."
-        return Finding("amber", why)
-    return Finding("green", f"Good in each of {many} that were looked at.")
+        why = f"Good in {many}, but not shown for {of_which_ones(unknown)}."
+        return Finding("amber", why, evidence)
+    return Finding("green", f"Good in each of {many} that were looked at.", evidence)
 
 
 def _by_scores(scores: Sequence[Score]) -> Finding:
-    judged = [score for score in scores if score.threshold is not None and _ran(score)]
-    failed = [score for score in scores if not _ran(score)]
-    evidence = tuple(map(_score_words, judged))
+    judged = [score for score in scores if score.threshold is not None and has_run(score)]
+    failed = [score for score in scores if not has_run(score)]
+    evidence = tuple(map(score_words, judged))
     if not judged:
         why = "No figure of it ran." if failed or not scores else "No threshold says what is good."
         return Finding("open", why)
@@ -190,13 +262,13 @@ def _by_scores(scores: Sequence[Score]) -> Finding:
     if level == "green":
         why = f"{counted(len(judged), 'figure')} with a threshold: good."
         if failed:
-            rest = f"{_titled(failed)} did not run"
+            rest = f"{titled(failed)} did not run"
             return Finding(
                 "amber", f"{why} But {rest}: {plain(failed[0].not_run or '')}.", evidence
             )
         return Finding("green", why, evidence)
     word = "Poor" if level == "red" else "Not clearly good"
-    why = f"{word}: {_score_words(bad[0])}" + (
+    why = f"{word}: {score_words(bad[0])}" + (
         f"; and {counted(len(bad) - 1, 'further figure')}." if len(bad) > 1 else "."
     )
     return Finding(level, why, evidence)
@@ -204,44 +276,3 @@ def _by_scores(scores: Sequence[Score]) -> Finding:
 
 def _of_groups(score: Score) -> bool:
     return score.key.startswith("group_")
-
-
-def _ran(score: Score) -> bool:
-    return score.not_run is None and score.value is not None
-
-
-def _score_words(score: Score) -> str:
-    return f"{shorten(score.title, 80)} is {number(score.value)} ({limits_in_words(score)})"
-
-
-def _attack_words(attack: Attack) -> str:
-    found = f"AUC {number(attack.auc)} ({range_text(attack.auc_interval)})"
-    return f"{shorten(attack.title, 80)}: {found}"
-
-
-def _risk_words(risk: Risk) -> str:
-    return f"{shorten(risk.title, 80)}: gain {number(risk.gain)} ({range_text(risk.gain_interval)})"
-
-
-def _analysis_words(analysis: Analysis) -> str:
-    name = shorten(analysis.name, 80)
-    if analysis.not_run is not None:
-        return f"{name}: did not run"
-    terms = analysis.coefficients
-    if not terms:
-        return f"{name}: {counted(len(analysis.curves), 'curve')}"
-    alike = sum(term.same_sign for term in terms)
-    return f"{name}: {alike} of {counted(len(terms), 'term')} with the real sign"
-
-
-def _named(found: Sequence[Attack | Risk | Score]) -> str:
-    return listed([shorten(one.title, 80) for one in found], 3)
-
-
-def _titled(found: Sequence[Score | Analysis]) -> str:
-    names = [shorten(one.title if isinstance(one, Score) else one.name, 80) for one in found]
-    return listed(names, 3)
-
-
-def _once(names: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(names))

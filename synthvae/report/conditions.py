@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from synthvae.evaluation.values import Evaluation, Margin, Topic
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.report.ceiling import budget_of
-from synthvae.report.judging import ClaimKey, Level
+from synthvae.report.judging import ClaimKey, Level, attack_title
 from synthvae.report.values import RunContext
 from synthvae.report.words import counted, exact, listed, plain, shorten
 
@@ -114,7 +114,7 @@ def not_tested(evaluation: Evaluation) -> tuple[tuple[str, str], ...]:
     """Return what this evaluation leaves open, by reason: what has the same one stands together."""
     nothing = "no reason was given"
     found = [
-        (plain(score.title), plain(score.not_run or nothing))
+        (plain(attack_title(score)), plain(score.not_run or nothing))
         for score in evaluation.scores
         if score.not_run is not None or score.value is None
     ]
@@ -139,6 +139,6 @@ def not_tested(evaluation: Evaluation) -> tuple[tuple[str, str], ...]:
     if evaluation.depth == "screen":
         found.append(("Stronger attacks", "the evaluation was a screen"))
     by_reason: dict[str, list[str]] = {}
-    for what, why in found:
+    for what, why in dict.fromkeys(found):
         by_reason.setdefault(why, []).append(what)
     return tuple(("; ".join(names), why) for why, names in by_reason.items())

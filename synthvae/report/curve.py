@@ -9,6 +9,11 @@ from synthvae.report.drawing import COLOUR, Drawing, Table, axes, house_style, t
 from synthvae.report.values import TrainingCurve
 from synthvae.report.words import number
 
+_WARM_UP = (
+    "The loss has the Kullback–Leibler term in it, whose weight rises from 0 over the first steps (the "
+    "warm-up): the loss can rise with it while the model learns."
+)
+
 
 def training_curve(curve: TrainingCurve) -> Drawing | None:
     """Draw the loss over the training steps."""
@@ -40,7 +45,7 @@ def training_curve(curve: TrainingCurve) -> Drawing | None:
     return Drawing(
         key="training-loss",
         title="Loss while training" + _latent(curve),
-        caption=_begun(curve),
+        caption=_WARM_UP + _begun(curve),
         panels=(panel,),
         table=Table(("Step", *(name.capitalize() for name, *_ in plots)), rows),
         legend=tuple(
@@ -62,4 +67,4 @@ def _begun(curve: TrainingCurve) -> str:
     if curve.validation is not None or not curve.steps[0]:
         return ""
     step = curve.steps[0]
-    return f"The fit was stopped and went on from step {step}; losses before that are not kept."
+    return f" The fit was stopped and went on from step {step}; losses before that are not kept."

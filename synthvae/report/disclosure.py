@@ -1,38 +1,36 @@
 """The public rendering: an evaluation after statistical disclosure control.
 
-    counts and shares of real rows   small cells are merged, until what is merged is not small
-    groups                           small ones, and the next smallest, are left out
-    rates of attacks                 bottom and top coded, at the smallest cell
-    curves                           a coarse grid in place of one step for each patient
-    all figures                      rounded
-    free text with counts in it      left out
+The public evaluation is a new object, made of an allow-list:
+
+    free       what is public already, and figures of the synthetic rows alone
+    coded      figures that touch real rows, each in one way that is proved or argued below
+    left out   everything else, and every field that nobody has put on the list yet
+
+**Principle**: counts of real rows come out in whole steps, and a step is more than two smallest
+cells of patients. Whatever is shown for a cell of 3 would be shown for the same cell of 13, so
+nobody can tell that any cell is small. All that is said of a count is computed from its whole steps:
+its share, a distance between shares, a rate of success with its interval. So there is no second
+figure to take a difference with. Figures that are no counts (an area under a curve, an average of
+distances) are multiples of the work of a smallest cell of patients; their intervals are widened to
+the same multiples. Where a table has too few patients for ten of these, nothing of it is shown.
 
 What comes out is still computed from real records. It is controlled for disclosure as the tables of
 statistics offices are, which bounds nothing: the guarantee of differential privacy does not cover it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
-import numpy as np
-
-from synthvae.evaluation.values import (
-    Analysis,
-    Attack,
-    Coefficient,
-    Evaluation,
-    GroupFigure,
-    Interval,
-    Risk,
-    Score,
-    TableFacts,
-)
-from synthvae.report.cells import control_margins
+from synthvae.evaluation.values import Associations, Evaluation, Margin, PairDistance, TableFacts
+from synthvae.report.cells import control, is_whole
+from synthvae.report.coarse import Grid, Scale, scale_of
+from synthvae.report.controlled import public_analyses, public_attack, public_risk
 from synthvae.report.profiles import Profile
+from synthvae.report.rated import Shown, public_score
 from synthvae.report.words import counted, listed, plain
 
-WITHHELD = "withheld from the public rendering"
-_RATES = np.linspace(0, 1, 11)
-_CURVE_DIGITS = 2
+_T = TypeVar("_T")
+_ASSOCIATED = 20  # an association is no share: its grid has no more parts than this
 
 
 def for_public(evaluation: Evaluation, profile: Profile, rows_per_patient: int = 1) -> Evaluation:
@@ -45,8 +43,8 @@ def for_public(evaluation: Evaluation, profile: Profile, rows_per_patient: int =
     profile : Profile
         What counts as small, and how figures are rounded.
     rows_per_patient : int
-        The most rows that one patient has. A cell of real rows is small where fewer rows than that
-        many times the smallest cell are in it, since they may be of too few patients.
+        The most rows that one patient is declared to have. Where one was seen with more, that
+        number is used, rounded up.
 
     Returns
     -------
@@ -55,233 +53,114 @@ def for_public(evaluation: Evaluation, profile: Profile, rows_per_patient: int =
 
     Notes
     -----
-    *Guarantee*: none. *Assumes* that no patient has more rows than `rows_per_patient`, and that
-    whoever reads it has no second table of the same patients to take differences with.
+    *Guarantee*: none of differential privacy. For every column and every cell of it below the
+    smallest cell, some table in which that cell is not small has the same whole steps. *Assumes* that
+    readers know the sizes of the tables only as they are published, and have no second table of the
+    same patients to take differences with.
     """
-    coder = _Coder(profile, evaluation.tables)
-    margins, withheld = control_margins(
-        evaluation.margins, evaluation.tables, profile, rows_per_patient
-    )
-    groups, left_out = _groups(evaluation.groups, profile, coder)
-    digits = profile.digits
-    return evaluation.model_copy(
-        update={
-            "tables": coder.facts(),
-            "scores": tuple(map(coder.score, evaluation.scores)),
-            "margins": margins,
-            "worst_pairs": tuple(
-                pair.model_copy(
-                    update={
-                        "distance": round(pair.distance, digits),
-                        "holdout_distance": round(pair.holdout_distance, digits),
-                    }
-                )
-                for pair in evaluation.worst_pairs
-                if not set(pair.columns) & set(withheld)
-            ),
-            "associations": evaluation.associations.model_copy(
-                update={
-                    name: tuple(
-                        tuple(round(value, _CURVE_DIGITS) for value in row)
-                        for row in getattr(evaluation.associations, name)
-                    )
-                    for name in ("train", "synthetic")
-                }
-            ),
-            "attacks": tuple(map(coder.attack, evaluation.attacks)),
-            "risks": tuple(map(coder.risk, evaluation.risks)),
-            "groups": groups,
-            "analyses": tuple(map(coder.analysis, evaluation.analyses)),
-            "notes": _notes(profile, withheld, left_out),
-        }
+    facts = evaluation.tables
+    scale = scale_of(facts, profile, rows_per_patient)
+    margins = tuple(_found(control(one, facts, scale) for one in evaluation.margins))
+    risks = tuple(_found(public_risk(risk, profile) for risk in evaluation.risks))
+    attacks = tuple(_found(public_attack(attack, profile) for attack in evaluation.attacks))
+    whole = _whole_columns(evaluation, scale)
+    analyses = public_analyses(evaluation, scale, profile, whole)
+    rated = Shown(scale, facts, margins, attacks, risks, analyses)
+    columns = {margin.column for margin in margins}
+    withheld = [m.column for m in evaluation.margins if m.column not in columns]
+    return Evaluation(
+        version=evaluation.version,
+        name=evaluation.name,
+        schema_digest=evaluation.schema_digest,
+        seed=evaluation.seed,
+        depth=evaluation.depth,
+        tables=_facts(facts, scale, profile),
+        scores=tuple(public_score(score, rated) for score in evaluation.scores),
+        margins=margins,
+        worst_pairs=() if scale is None else _pairs(evaluation.worst_pairs, scale, columns),
+        associations=_associations(evaluation.associations, scale, whole),
+        attacks=attacks,
+        risks=risks,
+        groups=(),
+        analyses=analyses,
+        notes=_notes(profile, withheld),
     )
 
 
-@dataclass(frozen=True)
-class _Coder:
-    """Rounds and codes figures by one profile."""
-
-    profile: Profile
-    tables: TableFacts
-
-    def number(self, value: float) -> float:
-        return round(value, self.profile.digits)
-
-    def significant(self, value: float) -> float:
-        return float(f"{value:.{self.profile.digits}g}")
-
-    def count(self, value: int) -> int:
-        base = self.profile.round_to
-        return (2 * value + base) // (2 * base) * base
-
-    def rate(self, value: float, people: int) -> float:
-        """Return a share of so many people, which says of none, few, all but few: at least few."""
-        least = min(0.5, self.profile.smallest_cell / max(people, 1))
-        if value == 0 and not self.profile.zeros_are_small:
-            return 0.0
-        return self.number(min(max(value, least), 1 - least))
-
-    def interval(self, found: Interval) -> Interval:
-        return found.model_copy(
-            update={"low": self.number(found.low), "high": self.number(found.high)}
-        )
-
-    def rate_interval(self, found: Interval, people: int) -> Interval:
-        ends = {"low": self.rate(found.low, people), "high": self.rate(found.high, people)}
-        return found.model_copy(update=ends)
-
-    def facts(self) -> TableFacts:
-        facts = self.tables.model_dump()
-        real = ("train_rows", "train_patients", "holdout_rows", "holdout_patients")
-        return TableFacts(**{k: self.count(v) if k in real else v for k, v in facts.items()})
-
-    def score(self, score: Score) -> Score:
-        private = score.topic == "privacy" and score.direction != "towards"
-        people = min(self.tables.train_patients, self.tables.holdout_patients)
-
-        def coded(value: float) -> float:
-            return self.rate(value, people) if private and 0 <= value <= 1 else self.number(value)
-
-        return score.model_copy(
-            update={
-                "value": None if score.value is None else coded(score.value),
-                "interval": score.interval and self.interval(score.interval),
-                "references": {
-                    name: None if value is None else coded(value)
-                    for name, value in score.references.items()
-                },
-                "goal": None if score.goal is None else self.number(score.goal),
-                "draws": tuple(map(coded, score.draws)),
-                "detail": "",
-                "not_run": None if score.not_run is None else _why_not_run(),
-            }
-        )
-
-    def attack(self, attack: Attack) -> Attack:
-        smallest = self.profile.smallest_cell
-        return attack.model_copy(
-            update={
-                "members": self.count(attack.members),
-                "non_members": self.count(attack.non_members),
-                "auc": self.number(attack.auc),
-                "auc_interval": self.interval(attack.auc_interval),
-                "fpr": tuple(_RATES.round(_CURVE_DIGITS).tolist()),
-                "tpr": tuple(
-                    np.interp(_RATES, attack.fpr, attack.tpr).round(_CURVE_DIGITS).tolist()
-                    if attack.fpr
-                    else []
-                ),
-                "tpr_at": tuple(
-                    (
-                        rate,
-                        self.rate(found, attack.members),
-                        self.rate_interval(interval, attack.members),
-                    )
-                    for rate, found, interval in attack.tpr_at
-                    if rate * attack.non_members >= smallest
-                ),
-                "detection_limit": self.number(attack.detection_limit),
-            }
-        )
-
-    def risk(self, risk: Risk) -> Risk:
-        return risk.model_copy(
-            update={
-                "members": self.count(risk.members),
-                "others": self.count(risk.others),
-                "success": self.rate(risk.success, risk.members),
-                "success_interval": self.rate_interval(risk.success_interval, risk.members),
-                "control": self.rate(risk.control, risk.others),
-                "control_interval": self.rate_interval(risk.control_interval, risk.others),
-                "gain": self.number(risk.gain),
-                "gain_interval": self.interval(risk.gain_interval),
-                "detection_limit": self.number(risk.detection_limit),
-                "detail": "",
-            }
-        )
-
-    def analysis(self, analysis: Analysis) -> Analysis:
-        free = analysis.real_rows - len(analysis.coefficients)
-        tight = bool(analysis.coefficients) and free < self.profile.smallest_freedom
-        why = analysis.not_run and _why_not_run()
-        if tight or analysis.curves:
-            why = f"{WITHHELD}: too few patients may stand behind it"
-        return analysis.model_copy(
-            update={
-                "real_rows": self.count(analysis.real_rows),
-                "coefficients": () if tight else tuple(map(self.term, analysis.coefficients)),
-                "curves": (),
-                "detail": "",
-                "not_run": why,
-            }
-        )
-
-    def term(self, term: Coefficient) -> Coefficient:
-        real = term.real_interval
-        ends = {"low": self.significant(real.low), "high": self.significant(real.high)}
-        return term.model_copy(
-            update={
-                "real": self.significant(term.real),
-                "real_interval": real.model_copy(update=ends),
-                "overlap": self.number(term.overlap),
-            }
-        )
+def _found(values: Iterable[_T | None]) -> Iterator[_T]:
+    return (value for value in values if value is not None)
 
 
-def _why_not_run() -> str:
-    return "the custodian’s copy says why"
-
-
-def _groups(
-    found: tuple[GroupFigure, ...], profile: Profile, coder: _Coder
-) -> tuple[tuple[GroupFigure, ...], int]:
-    """Leave out small groups and, so that no total gives them away, the next smallest one."""
-    sizes: dict[str, dict[str, int]] = {}
-    for figure in found:
-        sizes.setdefault(figure.column, {})[figure.group] = figure.patients
-    hidden = {
-        (column, group)
-        for column, groups in sizes.items()
-        for group in _hidden(groups, profile.smallest_cell)
-    }
-    kept = tuple(
-        figure.model_copy(
-            update={
-                "patients": coder.count(figure.patients),
-                "value": None if figure.value is None else coder.number(figure.value),
-                "interval": figure.interval and coder.interval(figure.interval),
-                "reference": (None if figure.reference is None else coder.number(figure.reference)),
-                "not_run": None if figure.not_run is None else _why_not_run(),
-            }
-        )
-        for figure in found
-        if (figure.column, figure.group) not in hidden
+def _facts(facts: TableFacts, scale: Scale | None, profile: Profile) -> TableFacts:
+    rows = 1 if scale is None else scale.step
+    patients = profile.step
+    return TableFacts(
+        train_rows=0 if scale is None else facts.train_rows // rows * rows,
+        train_patients=facts.train_patients // patients * patients,
+        holdout_rows=0 if scale is None else facts.holdout_rows // rows * rows,
+        holdout_patients=facts.holdout_patients // patients * patients,
+        synthetic_rows=facts.synthetic_rows,
+        columns=facts.columns,
     )
-    return kept, len(hidden)
 
 
-def _hidden(sizes: dict[str, int], smallest: int) -> set[str]:
-    small = {group for group, size in sizes.items() if size < smallest}
-    others = sorted((size, group) for group, size in sizes.items() if group not in small)
-    alone = len(small) == 1 or sum(sizes[group] for group in small) < smallest
-    if small and alone and others:
-        small.add(others[0][1])
-    return small
+def _whole_columns(evaluation: Evaluation, scale: Scale | None) -> frozenset[str]:
+    """Return the columns of which every cell has at least one step of rows."""
+    if scale is None:
+        return frozenset()
+
+    def is_so(margin: Margin) -> bool:
+        return is_whole(margin, evaluation.tables, scale)
+
+    return frozenset(margin.column for margin in filter(is_so, evaluation.margins))
 
 
-def _notes(profile: Profile, withheld: tuple[str, ...], groups: int) -> tuple[str, ...]:
+def _pairs(
+    pairs: tuple[PairDistance, ...], scale: Scale, columns: set[str]
+) -> tuple[PairDistance, ...]:
+    shown = [
+        PairDistance(
+            columns=pair.columns,
+            distance=scale.train.near(pair.distance),
+            holdout_distance=scale.both.near(pair.holdout_distance),
+        )
+        for pair in pairs
+        if set(pair.columns) <= columns
+    ]
+    return tuple(sorted(shown, key=lambda pair: (-pair.distance, pair.columns)))
+
+
+def _associations(found: Associations, scale: Scale | None, whole: frozenset[str]) -> Associations:
+    """Return the associations of columns without a small cell, which one patient could turn."""
+    kept = [place for place, column in enumerate(found.columns) if column in whole]
+    if scale is None or len(kept) < 2:
+        kept = []
+    grid = Grid(min(scale.train.parts, _ASSOCIATED)) if scale else Grid(1)
+    train, synthetic = (
+        tuple(tuple(grid.near(matrix[i][j]) for j in kept) for i in kept)
+        for matrix in (found.train, found.synthetic)
+    )
+    return Associations(
+        columns=tuple(found.columns[place] for place in kept),
+        measure=found.measure,
+        train=train,
+        synthetic=synthetic,
+    )
+
+
+def _notes(profile: Profile, withheld: list[str]) -> tuple[str, ...]:
     notes = [
         f"Disclosure control by the profile '{profile.name}': {plain(profile.title)}",
-        f"Cells of fewer than {profile.smallest_cell} patients, and the next smallest with them, are "
-        "merged into one.",
-        "Rates of attacks are coded as if at least, and all but at least, that many patients were "
-        "concerned.",
+        f"Counts of real patients are in whole steps of {profile.step}, so that none below "
+        f"{profile.smallest_cell} can be told from one above. Cells of less than a step are in "
+        "'all else', with what rounding leaves. Ranges of numbers and dates have ranks in place "
+        "of edges.",
+        "Other figures of real rows are multiples of what a smallest cell of patients can change. "
+        "Figures of too few patients, of groups, of the ends of distributions, and of members found "
+        "at low false positive rates are withheld. ROC curves have eleven points and straight "
+        "lines between them.",
     ]
-    if profile.round_to > 1:
-        notes.append(f"Counts of real rows and patients are rounded to {profile.round_to}.")
     if withheld:
         columns = counted(len(withheld), "column")
         notes.append(f"{columns} withheld, as too few patients: {listed(withheld, 12)}.")
-    if groups:
-        notes.append(f"{counted(groups, 'group')} left out: small, or next to a small one.")
     return tuple(notes)

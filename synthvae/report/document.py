@@ -58,7 +58,8 @@ def public_report(report: Report, profile: Profile) -> Report:
 
     Levels are the custodian's wherever rounding would have made them better.
     """
-    evaluation = for_public(report.evaluation, profile, _rows_per_patient(report))
+    declared = 1 if report.guarantee is None else report.guarantee.rows_per_patient
+    evaluation = for_public(report.evaluation, profile, declared)
     decision = decide(evaluation, report.guarantee, report.context)
     claims = tuple(_worse(claim, report.decision.claim(claim.key)) for claim in decision.claims)
     return report.model_copy(
@@ -66,20 +67,16 @@ def public_report(report: Report, profile: Profile) -> Report:
             "rendering": "public",
             "profile": profile,
             "decision": decision.model_copy(
-                update={"claims": claims, "conditions": report.decision.conditions}
+                update={
+                    "claims": claims,
+                    "conditions": report.decision.conditions,
+                    "questions": report.decision.questions,
+                }
             ),
             "evaluation": evaluation,
             "training": None,
         }
     )
-
-
-def _rows_per_patient(report: Report) -> int:
-    """Return the most rows of one patient; where nobody says, all of them may be one's."""
-    facts = report.evaluation.tables
-    if report.guarantee is not None:
-        return report.guarantee.rows_per_patient
-    return 1 if facts.train_rows == facts.train_patients else facts.train_rows
 
 
 def _worse(public: Claim, full: Claim) -> Claim:

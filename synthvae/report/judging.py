@@ -9,6 +9,8 @@ from synthvae.report.words import number, plain
 
 ClaimKey = Literal["guarantee", "attacks", "validity", "fidelity", "utility", "groups"]
 Level = Literal["green", "amber", "red", "open"]
+TRIPWIRES = ("dcr", "copies", "membership_")  # beginnings of keys
+_ATTACKS = ("attack.", "membership_")
 SEVERITY: dict[Level, int] = {"green": 0, "open": 1, "amber": 2, "red": 3}
 
 
@@ -17,7 +19,8 @@ def judge(score: Score) -> Level:
 
     A score that did not run, or that nobody set a threshold for, is open: never a pass. Where there
     is an interval, it is red only if all of it is poor, and green only if none of it is: in doubt, a
-    person should look.
+    person should look. So it is where a further draw from the same model would be judged worse, and
+    where an attack's interval lies above chance, however little.
 
     Examples
     --------
@@ -28,7 +31,42 @@ def judge(score: Score) -> Level:
     """
     if score.not_run is not None:
         return "open"
-    return _judge(score.value, score.interval, score)
+    level = _judge(score.value, score.interval, score)
+    if level == "green" and (is_above_chance(score) or draws_worse(score)):
+        return "amber"
+    return level
+
+
+def is_above_chance(score: Score) -> bool:
+    """Tell whether an attack did better than chance: its whole interval lies above its goal."""
+    if not score.key.startswith(_ATTACKS) or score.interval is None or score.goal is None:
+        return False
+    return score.interval.low > score.goal
+
+
+def draws_worse(score: Score) -> bool:
+    """Tell whether some further draw would be judged worse than the first, by their values alone."""
+    first = SEVERITY[_judge_value(score.value, score)]
+    return any(SEVERITY[_judge_value(draw, score)] > first for draw in score.draws)
+
+
+def is_tripwire(score: Score) -> bool:
+    """Tell whether a score can raise an alarm but is no evidence of privacy when it is quiet."""
+    return score.topic == "privacy" and score.key.startswith(TRIPWIRES)
+
+
+def attack_title(score: Score) -> str:
+    """Return what a score is called, or its attack, of which several scores can be.
+
+    Examples
+    --------
+    >>> asked = dict(topic="privacy", meaning="m", value=None, direction="lower", not_run="why")
+    >>> attack_title(Score(key="attack.shadow.auc", title="Shadow models (AUC)", **asked))
+    'Shadow models'
+    """
+    if not score.key.startswith(_ATTACKS):
+        return score.title
+    return score.title.partition(" (")[0]
 
 
 def judge_figure(figure: GroupFigure, score: Score) -> Level:
@@ -84,12 +122,15 @@ def limits_in_words(score: Score) -> str:
     if limit is None:
         return ""
     good, poor = number(limit.good), number(limit.poor)
-    if score.direction == "towards":
-        goal = number(score.goal, 2)
-        return f"good within {good} of {goal}, poor beyond {poor}"
+    goal = number(score.goal, 2)
     if score.direction == "higher":
         return f"good from {good}, poor below {poor}"
-    return f"good up to {good}, poor above {poor}"
+    reached = ""
+    if score.key.startswith(_ATTACKS) and score.goal is not None:
+        reached = f" where the interval reaches {goal}"
+    if score.direction == "towards":
+        return f"good within {good} of {goal}{reached}, poor beyond {poor}"
+    return f"good up to {good}{reached}, poor above {poor}"
 
 
 def authority(limit: Threshold | None) -> str:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from synthvae.evaluation.values import Margin, Score
+from synthvae.evaluation.values import Margin, NumberSummary, Score
 from synthvae.report.drawing import Drawing, Table
-from synthvae.report.words import REAL, fit, number, share, shorten
+from synthvae.report.words import NONE, REAL, exact, fit, number, share, shorten
 
 _WIDTH, _HEIGHT = 232, 112
 _ROWS = 7  # categories that have room for their names
@@ -20,6 +20,11 @@ def margins(found: Sequence[Margin]) -> tuple[Drawing, ...]:
     """Draw each column's distribution in train, holdout and synthetic rows, the worst first."""
     ordered = sorted(found, key=lambda margin: (-_finite(margin.distance), margin.column))
     return tuple(_margin(margin, f"margin-{index + 1}") for index, margin in enumerate(ordered))
+
+
+def ends(summary: NumberSummary | None) -> str:
+    """Return between which points 98 % of a column's numbers lie, as text."""
+    return NONE if summary is None else f"{exact(summary.p1)} to {exact(summary.p99)}"
 
 
 def _finite(value: float | None) -> float:
@@ -47,8 +52,22 @@ def _margin(margin: Margin, key: str) -> Drawing:
         title=name,
         panels=(svg.format(_WIDTH, height, alt, inside),),
         table=Table(("Value", "Train, %", "Holdout, %", "Synthetic, %"), rows),
-        caption=f"distance {number(margin.distance)} · holdout {number(margin.holdout_distance)}",
+        caption=f"distance {number(margin.distance)} · holdout {number(margin.holdout_distance)}"
+        + _described(margin),
     )
+
+
+def _described(margin: Margin) -> str:
+    """Return what an outer bin hides, where a column is a number."""
+    found = margin.train_summary, margin.synthetic_summary
+    if found[0] is None and found[1] is None:
+        return ""
+    said = (
+        f"{name} {ends(one)}"
+        + ("" if one is None else f", mean {exact(one.mean)}, SD {exact(one.sd)}")
+        for name, one in zip(("train", "synthetic"), found, strict=True)
+    )
+    return f" · 1 to 99 % points: {'; '.join(said)}"
 
 
 def _rows(margin: Margin) -> Markup:

@@ -18,15 +18,18 @@ class Profile(BaseModel):
     name, title, source
         What it is called, says, and rests on.
     smallest_cell
-        Fewest patients that a published cell may stand for.
-    zeros_are_small
-        Whether a cell of nobody is small, too.
+        Fewest patients that a cell may stand for without being small. A cell of nobody is small, too.
     round_to
-        Counts of real rows and patients become multiples of this; 1 leaves them.
+        The step that counts are rounded to is a multiple of this.
     smallest_freedom
         Fewest residual degrees of freedom of a published regression.
     digits
-        Digits after the point that figures keep.
+        Digits after the point that figures keep at most.
+
+    Examples
+    --------
+    >>> ACRO.step, HES.step
+    (20, 20)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,10 +38,14 @@ class Profile(BaseModel):
     title: Annotated[str, Field(max_length=500)] = ""
     source: Annotated[str, Field(max_length=500)] = ""
     smallest_cell: Annotated[int, Field(ge=2)]
-    zeros_are_small: bool = True
     round_to: Annotated[int, Field(ge=1)] = 1
     smallest_freedom: Annotated[int, Field(ge=1)] = 10
-    digits: Annotated[int, Field(ge=1, le=4)] = 3
+    digits: Annotated[int, Field(ge=1, le=4)] = 2
+
+    @property
+    def step(self) -> int:
+        """How many patients one step of a published count is: at least two smallest cells."""
+        return -(-2 * self.smallest_cell // self.round_to) * self.round_to
 
 
 ACRO = Profile(
@@ -56,10 +63,10 @@ HES = Profile(
     title="the method of NHS England for Hospital Episode Statistics below national level.",
     source=(
         "NHS Digital 2018, Disclosure control methodology for HES and ECDS: counts of 1 to 7 are not "
-        "shown, zeros are, all others are rounded to the nearest 5."
+        "shown, zeros are, all others are rounded to the nearest 5. This rendering is stricter: it "
+        "tells zeros from small counts no more than those from one another."
     ),
     smallest_cell=8,
-    zeros_are_small=False,
     round_to=5,
 )
 PROFILES = {profile.name: profile for profile in (ACRO, HES)}

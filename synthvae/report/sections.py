@@ -8,9 +8,16 @@ from markupsafe import Markup
 from synthvae.evaluation.values import Evaluation, Margin, PairDistance, Score, Topic
 from synthvae.report.conditions import TOPICS
 from synthvae.report.drawing import Table
-from synthvae.report.judging import SEVERITY, Level, authority, judge, limits_in_words
+from synthvae.report.judging import (
+    SEVERITY,
+    Level,
+    authority,
+    is_tripwire,
+    judge,
+    limits_in_words,
+)
 from synthvae.report.levels import WORDS, shape
-from synthvae.report.panels import strip
+from synthvae.report.panels import ends, strip
 from synthvae.report.words import (
     counted,
     direction,
@@ -22,7 +29,6 @@ from synthvae.report.words import (
     shorten,
 )
 
-_TRIPWIRES = ("dcr", "copies", "membership_")  # beginnings of keys
 _HEADLINES: dict[Topic, tuple[str, ...]] = {
     "fidelity": ("tvd2", "c2st"),
     "utility": ("tstr.",),
@@ -94,11 +100,6 @@ def _draws(score: Score) -> str:
     return f"{counted(len(score.draws), 'further draw')}: {ends}"
 
 
-def is_tripwire(score: Score) -> bool:
-    """Tell whether a score can raise an alarm but is no evidence of privacy when it is quiet."""
-    return score.topic == "privacy" and score.key.startswith(_TRIPWIRES)
-
-
 def rows_of(evaluation: Evaluation, topic: Topic) -> tuple[ScoreRow, ...]:
     """Return the scores of one topic: what did not run first, then the worst by their thresholds."""
     rows = [score_row(score) for score in evaluation.scores if score.topic == topic]
@@ -148,18 +149,21 @@ def pairs_table(pairs: Sequence[PairDistance]) -> Table:
 
 
 def columns_table(margins: Sequence[Margin]) -> Table:
-    """Return every column's distance, the worst first."""
+    """Return every column's distance, the worst first, and where the ends of numbers lie."""
     ordered = sorted(margins, key=lambda margin: (-margin.distance, margin.column))
+    summaries = any(margin.train_summary for margin in margins)
     rows = tuple(
         (
             plain(margin.column),
             number(margin.distance),
             number(margin.holdout_distance),
             _times(margin.distance, margin.holdout_distance),
+            *((ends(margin.train_summary), ends(margin.synthetic_summary)) if summaries else ()),
         )
         for margin in ordered
     )
-    return Table(("Column", "Synthetic", "Holdout", "Ratio"), rows)
+    more = ("1 to 99 % points, train", "synthetic") if summaries else ()
+    return Table(("Column", "Synthetic", "Holdout", "Ratio", *more), rows)
 
 
 def _times(distance: float, reference: float) -> str:

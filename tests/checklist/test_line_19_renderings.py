@@ -1,7 +1,8 @@
 """Line 19: scores against real rows are disclosures, so the report has two renderings.
 
-The custodian's has everything; the public one has no small cell, no unrounded figure of real rows, and
-nothing of the training. Neither is covered by the guarantee, and `release/` holds none.
+The custodian's has everything; the public one is made of an allow-list, in which counts come in whole
+steps and nobody can tell a small cell; it has nothing of the training. Neither is covered by the
+guarantee, and `release/` holds none.
 """
 
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from synthvae.report.disclosure import for_public
 from synthvae.report.document import Report, custodian_report, public_report
 from synthvae.report.profiles import ACRO, HES, Profile
 from tests.report import report_example
@@ -44,7 +46,7 @@ def test_line_19_no_cell_of_the_public_rendering_is_small(
     custodians: Report, profile: Profile
 ) -> None:
     before, after = custodians.evaluation, public_report(custodians, profile).evaluation
-    assert after.tables.train_rows % profile.round_to == 0
+    assert after.tables.train_rows % profile.step == 0
     sides = {"train": before.tables.train_rows, "holdout": before.tables.holdout_rows}
     small = 0
     for margin in before.margins:
@@ -64,9 +66,20 @@ def test_line_19_an_attack_that_found_one_patient_does_not_say_so(custodians: Re
     for before, after in zip(custodians.evaluation.attacks, public.attacks, strict=True):
         assert len(before.fpr) > 100
         assert len(after.fpr) <= 11
-    for risk in public.risks:
-        least = ACRO.smallest_cell / risk.members - 10**-ACRO.digits
-        assert least <= risk.success <= 1 - least
+        assert after.tpr[0] == 0
+        assert after.tpr_at == ()
+    # Nor does a rate, its interval, or the gain beside it.
+    few = [
+        custodians.evaluation.risks[0].model_copy(
+            update={"success": right / 700, "gain": right / 700 - 0.3, "control": 0.3}
+        )
+        for right in (0, 1, 9)
+    ]
+    found = {
+        for_public(custodians.evaluation.model_copy(update={"risks": (one,)}), ACRO).to_json()
+        for one in few
+    }
+    assert len(found) == 1
 
 
 def test_line_19_the_values_of_a_report_hold_no_table(custodians: Report) -> None:

@@ -140,6 +140,29 @@ def test_a_fit_that_goes_on_with_other_words_is_refused_until_it_starts_over(
     assert "Starting over" not in ended.out  # nothing was unfinished
 
 
+def test_force_says_what_the_release_that_it_replaces_has_spent(place: Path, run: Run) -> None:
+    assert run(*FIT, "--force").code == 0
+    spent = (
+        f"spent epsilon {guarantee(place / 'model')['epsilon']:.4g} at delta 1e-05 per patient: "
+    )
+    adds = "what a new fit spends on the same patients adds to it."
+    ended = run(*FIT, "--force")
+    assert f"The earlier release in model {spent}{adds}" in ended.out
+    release = configured().folder / "release"
+    release.mkdir(parents=True)
+    before = json.dumps(guarantee(place / "model"))
+    for content, words in (
+        (before, f"The earlier release in {release} {spent}{adds}"),
+        (before.replace('"valid": true', '"valid": false'), None),
+        ("{", f"What the earlier release in {release} spent cannot be read: {adds}"),
+    ):
+        (release / "guarantee.json").write_text(content)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("synthvae.pipeline.load_source", lambda *_: 1 / 0)
+            said = run("run", "run.yaml", "--force").out
+        assert said.replace("\n", " ").strip() == (words or "")
+
+
 def test_a_failure_before_anything_is_spent_leaves_nothing(place: Path, run: Run) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthvae.synthesizer, "measure_anchors", lambda *_: 1 / 0)
@@ -292,6 +315,36 @@ def test_a_run_killed_at_nine_moments_ends_with_the_guarantee_of_one_that_was_no
     whole = made.fit(frame, lambda *_: None).guarantee
     assert found == json.loads(whole.model_dump_json())
     assert Synthesizer.load(config.folder / "release" / "model").sample(10, seed=1) is not None
+
+
+@pytest.mark.slow
+def test_a_run_interrupted_while_it_is_scored_goes_on_for_nothing(place: Path) -> None:
+    config = configured(settings={"steps": 40})
+    driver = "import pathlib, sys, time, synthvae.evaluation as module\n"
+    driver += "def score(*_, **__):\n    pathlib.Path('scoring').touch()\n    time.sleep(60)\n"
+    driver += "module.evaluate = score\nfrom synthvae.cli import main\nmain()\n"
+    program = subprocess.Popen(
+        [sys.executable, "-c", driver, "run", "run.yaml"], stderr=subprocess.PIPE, text=True
+    )
+    while not Path("scoring").exists():
+        assert program.poll() is None
+        time.sleep(0.05)
+    program.send_signal(signal.SIGINT)
+    _, err = program.communicate(timeout=60)
+    assert program.returncode == 130
+    kept = place_of(config.folder) / "unscored" / "release"
+    assert err.endswith(
+        f"Error: Interrupted after the fit. The records and the model are in {kept}, not scored; the "
+        "same command goes on from there and spends nothing more.\n"
+    )
+    assert not config.folder.exists()
+    before = everything_in(kept)
+    program = start("run", "run.yaml")
+    _, err = program.communicate(timeout=300)
+    assert program.returncode == 0, err
+    assert "going on from step 40 of 40" in err
+    assert everything_in(config.folder / "release") == before
+    assert [item.name for item in config.folder.parent.iterdir()] == ["trial"]
 
 
 @pytest.mark.slow

@@ -111,7 +111,7 @@ def test_further_draws_show_the_spread(drawn) -> None:
         "tvd2",
         "tvd3",
         "associations",
-        "copies",
+        "copies", "tails",
         "tstr.died.linear",
         "overlap.logistic-regression-of-died",
     }

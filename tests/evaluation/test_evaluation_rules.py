@@ -15,7 +15,7 @@ from synthvae.evaluation.checking import check_asked, default_analyses
 from synthvae.evaluation.intervals import clopper_pearson, clustered_share
 from synthvae.evaluation.rules import check_rules, read_rules
 from synthvae.evaluation.tables import prepare
-from synthvae.evaluation.thresholds import TABLE, default_of, with_threshold
+from synthvae.evaluation.thresholds import TABLE, check_limits, default_of, with_threshold
 from synthvae.evaluation.values import Score
 from synthvae.schema import Schema
 
@@ -241,6 +241,20 @@ def test_thresholds_stand_beside_what_real_rows_reach(
 def test_a_threshold_without_its_reference_is_none() -> None:
     assert with_threshold(score("tvd2", "lower"), {}).threshold is None
     assert with_threshold(score("unheard", "lower"), {}).threshold is None
+
+
+@pytest.mark.parametrize("key", ["sdmetrics_pairs", "sdmetrics_quality"])
+def test_a_figure_for_information_has_only_a_stewards_threshold(key: str) -> None:
+    given = score(key, "higher", holdout=0.85, independent=0.96)
+    assert with_threshold(given, {}).threshold is None
+    own = {key: Limit(good=0.8, poor=0.7, reason="what we agreed on")}
+    check_limits(own)
+    found = with_threshold(given, own).threshold
+    assert found is not None
+    assert found.basis == "steward-set"
+    wrong = {key: Limit(good=0.7, poor=0.8, reason="what we agreed on")}
+    with pytest.raises(ConfigError, match="but higher is better"):
+        check_limits(wrong)
 
 
 @pytest.mark.parametrize("key", TABLE)

@@ -193,4 +193,111 @@ def test_what_was_not_tested_is_listed_with_its_reason():
     assert {"Declared analyses", "Protected groups", "Utility", "Validity"} <= set(named)
     twice = tuple(scored(value=None, not_run="too few rows", key=key) for key in "ab")
     together = [item for item in decide(quiet(scores=twice)).not_tested if "few" in item.why]
-    assert [item.what for item in together] == ["A score; A score"]
+    assert [item.what for item in together] == ["A score"]
+
+
+COPIES = {"topic": "privacy", "key": "copies", "limits": (0.02, 0.07)}
+
+
+def test_a_poor_tripwire_stands_beside_the_attacks_and_says_why_it_is_amber():
+    import numpy as np
+
+    copies = example.score(
+        "copies", "privacy", "Exact copies of train rows", 0.305, threshold=limit(0.02, 0.07)
+    )
+    alone = decide(quiet(scores=(copies,)), example.guarantee()).claim("attacks")
+    assert alone.level == "amber"
+    assert "Poor: Exact copies of train rows is 0.305 (good up to 0.020" in alone.reason
+    assert "cannot prove a leak" in alone.reason
+    assert any(line.startswith("Exact copies of train rows is 0.305") for line in alone.evidence)
+    weak = example.attack("weak", "Weak", 0.0, np.random.default_rng(1)).model_copy(
+        update={"auc": 0.53, "auc_interval": example.interval(0.51, 0.55)}
+    )
+    joined = quiet(scores=(copies,)).model_copy(update={"attacks": (weak,)})
+    both = decide(joined, example.guarantee()).claim("attacks")
+    assert both.level == "amber"
+    assert "Weak did better than chance" in both.reason
+    assert "Exact copies" in both.reason
+
+
+def test_a_quiet_tripwire_is_shown_and_changes_nothing():
+    copies = scored(value=0.001, **COPIES).model_copy(update={"interval": None})
+    claim = decide(quiet(scores=(copies,)), example.guarantee()).claim("attacks")
+    assert claim.level == "green"
+    assert "None of 5 attacks" in claim.reason
+    assert claim.evidence[-1].startswith("A score is 0.001")
+
+
+def test_a_poor_score_of_an_attack_is_red_where_no_guarantee_bounds_it():
+    found = example.score("attack.x.tpr", "privacy", "Found", 0.3, threshold=limit(0.02, 0.05))
+    both = quiet(scores=(found,))
+    bounded = decide(both, example.guarantee()).claim("attacks")
+    assert (bounded.level, "below the ceiling" in bounded.reason) == ("amber", True)
+    open_end = decide(both).claim("attacks")
+    assert (open_end.level, "No guarantee bounds" in open_end.reason) == ("red", True)
+
+
+@pytest.mark.parametrize(
+    ("key", "goal", "ends", "expected"),
+    [
+        ("attack.near.auc", 0.5, (0.505, 0.545), "amber"),
+        ("attack.near.auc", 0.5, (0.495, 0.545), "green"),
+        ("membership_auc", 0.5, (0.505, 0.545), "amber"),
+        ("c2st", 0.5, (0.505, 0.545), "green"),
+    ],
+)
+def test_an_attack_above_chance_is_amber_wherever_it_is_judged(key, goal, ends, expected):
+    score = scored("privacy", 0.52, "towards", key, goal=goal).model_copy(
+        update={"interval": example.interval(*ends)}
+    )
+    assert judge(score) == expected
+    words = "where the interval reaches 0.50" in limits_in_words(score)
+    assert words == (key != "c2st")
+
+
+def test_a_worse_further_draw_keeps_a_figure_from_green_and_is_named():
+    steady = scored(value=0.02, draws=(0.03, 0.05))
+    shaky = scored(value=0.02, draws=(0.03, 0.06))
+    assert [judge(score) for score in (steady, shaky)] == ["green", "amber"]
+    claim = decide(quiet(scores=(shaky,)), example.guarantee()).claim("fidelity")
+    assert claim.level == "amber"
+    assert "other draws: 0.030 to 0.060" in claim.reason
+    between = scored(value=0.07, draws=(0.3,))
+    told = decide(quiet(scores=(between,)), example.guarantee()).claim("fidelity").reason
+    assert "other draws: 0.300 to 0.300" in told
+    better = scored(value=0.3, draws=(0.01,))
+    assert "draws" not in decide(quiet(scores=(better,))).claim("fidelity").reason
+
+
+def test_signs_say_which_terms_they_are_of():
+    analysis = example.analyses()[0]
+    signs = scored("utility", 1.0, "higher", "signs.death", limits=(0.95, 0.8))
+    claim = decide(quiet(scores=(signs,), analyses=(analysis,))).claim("utility")
+    told = "3 of 4 terms with the real sign, and 3 of the 3 that the real rows tell from 0"
+    assert told in claim.evidence[0]
+    assert "is 1.000 of the terms that the real rows tell from 0" in claim.evidence[1]
+
+
+def test_a_group_is_named_with_its_figure():
+    scores = (scored("utility", 0.7, "higher", "auc", limits=(0.65, 0.6)),)
+    group = example.groups()[0].model_copy(
+        update={"group": "male", "key": "auc", "value": 0.62, "interval": None, "not_run": None}
+    )
+    claim = decide(quiet(scores=scores, groups=(group,)), example.guarantee()).claim("groups")
+    assert claim.reason == (
+        "Not clearly good for sex = male. In sex = male, A score is 0.620 "
+        "(good from 0.650, poor below 0.600)."
+    )
+    assert claim.evidence == ("sex = male: A score is 0.620 (good from 0.650, poor below 0.600)",)
+
+
+def test_an_attack_that_did_not_run_is_named_once():
+    scores = tuple(
+        example.score(
+            f"attack.shadow.{end}", "privacy", f"Shadow models ({name})", None, not_run="why"
+        )
+        for end, name in (("auc", "AUC"), ("tpr", "found at 1 % false alarms"))
+    )
+    found = decide(quiet(scores=scores), example.guarantee())
+    assert "Not run: Shadow models." in found.claim("attacks").reason
+    assert [item.what for item in found.not_tested if item.why == "why"] == ["Shadow models"]

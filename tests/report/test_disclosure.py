@@ -1,147 +1,192 @@
+"""The public rendering: what is on its list, and what the report makes of it."""
+
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from synthvae.errors import ConfigError
-from synthvae.evaluation.values import Margin, TableFacts
-from synthvae.report.cells import TOGETHER, cells_to_merge, control
+from synthvae.evaluation import values
+from synthvae.evaluation.thresholds import TABLE
+from synthvae.evaluation.values import (
+    NumberSummary,
+    Threshold,
+)
+from synthvae.report import page_of
 from synthvae.report.disclosure import for_public
 from synthvae.report.document import custodian_report, public_report
 from synthvae.report.profiles import ACRO, HES, Profile, find_profile
 from tests.report import report_example as example
+from tests.report.disclosure_example import evaluation, facts, margin, score
+
+# free: public or of synthetic rows alone; coded: touches real rows; left out: never published.
+FIELDS = {
+    values.Evaluation: {
+        "free": "version name schema_digest seed depth",
+        "coded": "tables scores margins worst_pairs associations attacks risks analyses notes",
+        "left out": "groups",
+    },
+    values.TableFacts: {
+        "free": "synthetic_rows columns",
+        "coded": "train_rows train_patients holdout_rows holdout_patients",
+        "left out": "most_rows",
+    },
+    values.Score: {
+        "free": "key topic title meaning direction",
+        "coded": "value interval goal references draws threshold not_run",
+        "left out": "detail",
+    },
+    values.Margin: {
+        "free": "column kind",
+        "coded": "labels train holdout synthetic distance holdout_distance",
+        "left out": "train_summary synthetic_summary",
+    },
+    values.PairDistance: {"free": "columns", "coded": "distance holdout_distance", "left out": ""},
+    values.Associations: {"free": "measure", "coded": "columns train synthetic", "left out": ""},
+    values.Attack: {
+        "free": "key title meaning tripwire",
+        "coded": "members non_members auc auc_interval fpr tpr detection_limit",
+        "left out": "tpr_at",
+    },
+    values.Risk: {
+        "free": "key title meaning",
+        "coded": "members others success success_interval control control_interval gain "
+        "gain_interval detection_limit",
+        "left out": "detail",
+    },
+    values.Analysis: {
+        "free": "name kind formula synthetic_rows",
+        "coded": "real_rows coefficients not_run",
+        "left out": "curves detail",
+    },
+    values.Coefficient: {
+        "free": "term synthetic synthetic_interval",
+        "coded": "real real_interval overlap same_sign",
+        "left out": "",
+    },
+    values.Interval: {"free": "level", "coded": "low high method", "left out": ""},
+    values.Threshold: {"free": "basis source", "coded": "good poor", "left out": ""},
+    values.GroupFigure: {
+        "free": "",
+        "coded": "",
+        "left out": "column group key patients value interval reference not_run",
+    },
+    values.Curve: {"free": "", "coded": "", "left out": "group times real synthetic"},
+    values.NumberSummary: {"free": "", "coded": "", "left out": "mean sd p1 p50 p99"},
+}
+SCORES = {  # the first part of each key, as `thresholds` has them
+    "free": "valid_cells valid_rows rule",
+    "coded": "sdmetrics_shapes sdmetrics_diagnostic tvd1 tvd2 tvd3 associations c2st pmse_ratio tstr "
+    "tstr_loss auprc brier calibration_slope calibration_intercept rmse rank_agreement all_targets "
+    "overlap signs c_index copies membership_auc attack.*.auc attack.*.gain",
+    "left out": "tails km_distance group_share group_tvd1 group_tvd2 group_tstr membership_tpr "
+    "attack.*.tpr",
+}
 
 
-def tables(train, holdout):
-    return TableFacts(
-        train_rows=train, train_patients=train, holdout_rows=holdout, holdout_patients=holdout,
-        synthetic_rows=train, columns=1,
-    )  # fmt: skip
+def test_every_field_of_an_evaluation_is_on_the_list():
+    models = {
+        model for model in vars(values).values()
+        if isinstance(model, type) and issubclass(model, BaseModel) and model.__module__
+        == values.__name__ and not model.__name__.startswith("_")
+    }  # fmt: skip
+    assert models == set(FIELDS)
+    for model, lists in FIELDS.items():
+        named = [name for names in lists.values() for name in names.split()]
+        assert sorted(named) == sorted(model.model_fields), f"classify the fields of {model}"
 
 
-def margin(train, holdout, synthetic):
-    def shares(counts):
-        return tuple(count / sum(counts) for count in counts)
-
-    return Margin(
-        column="ward", kind="category", labels=tuple("abcdefgh"[: len(train)]),
-        train=shares(train), holdout=shares(holdout), synthetic=shares(synthetic),
-        distance=0.1, holdout_distance=0.1,
-    )  # fmt: skip
+def test_every_kind_of_score_is_on_the_list():
+    assert sorted(" ".join(SCORES.values()).split()) == sorted(TABLE)
 
 
-def test_a_table_worked_out_by_hand():
-    # b is small in the holdout alone; alone it would follow from the total, so d goes with it.
-    found = control(
-        margin((100, 60, 20, 20), (40, 3, 41, 16), (90, 70, 20, 20)),
-        tables(200, 100), HES, 1,
-    )  # fmt: skip
-    assert found.labels == ("a", "c", TOGETHER)
-    assert found.train == (0.5, 0.1, 0.4)
-    assert found.holdout == (0.4, 0.4, 0.2)  # 40, 41 and 15 + 5, to the nearest 5
-    assert found.synthetic == (0.45, 0.1, 0.45)
-    assert found.distance == pytest.approx(0.05)
+def test_scores_come_out_as_the_list_says():
+    tables = facts(4000, 1000, columns=9)
+    keys = [(kind, key) for kind, names in SCORES.items() for key in names.split()]
+    names = {"rule": "rule.x"}
+    given = [score(names.get(k, k).replace("*", "domias"), 0.1234567) for _, k in keys]
+    wards = margin((2000, 2000), (500, 500), (9, 9))
+    for (kind, key), shown in zip(
+        keys, for_public(evaluation(wards, tables=tables, scores=given), ACRO).scores, strict=True
+    ):
+        if kind == "left out" or key.startswith(("attack.", "membership_")):
+            assert shown.value is None
+            assert shown.not_run.startswith("withheld")
+        else:
+            assert (shown.value == 0.1234567) == (kind == "free"), key
 
 
-def test_zeros_are_small_for_acro_and_shown_for_hes():
-    one = margin((100, 0, 50, 50), (100, 0, 50, 50), (100, 0, 50, 50))
-    assert control(one, tables(200, 200), HES, 1).labels == ("a", "b", "c", "d")
-    assert control(one, tables(200, 200), ACRO, 1).labels == ("a", "d", TOGETHER)
-
-
-def test_rows_are_not_patients():
-    one = margin((100, 30, 70, 60), (100, 30, 70, 60), (100, 30, 70, 60))
-    facts = tables(260, 260)
-    assert control(one, facts, ACRO, 1).labels == ("a", "b", "c", "d")
-    assert control(one, facts, ACRO, 5).labels == ("a", "c", TOGETHER)
-
-
-def test_a_column_of_small_cells_alone_is_withheld():
-    one = margin((4, 3, 5), (4, 3, 5), (4, 3, 5))
-    assert control(one, tables(12, 12), ACRO, 1) is None
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=9),
-    st.integers(2, 15),
-    st.booleans(),
-)
-def test_nothing_small_is_shown_or_follows_from_a_total(cells, least, zeros):
-    counts = tuple(zip(*cells, strict=True))
-    merged = cells_to_merge(counts, least, zeros=zeros)
-    shown = set(range(len(cells))) - merged
-    for table in counts:
-        for cell in shown:
-            assert table[cell] >= least or (table[cell] == 0 and not zeros)
-        if merged and shown:  # what a reader gets by taking the shown cells from the total
-            rest = sum(table[cell] for cell in merged)
-            assert rest >= least or (rest == 0 and not zeros)
-            assert len(merged) > 1
-
-
-def full():
-    return custodian_report(
-        example.evaluation(16), example.guarantee(), example.training(), example.context(16)
-    )
+def test_a_score_that_nobody_listed_is_withheld():
+    found = for_public(
+        evaluation(tables=facts(4000, 1000, 9), scores=(score("new", 0.1),)), ACRO
+    ).scores[0]
+    assert (found.value, found.not_run) == (None, "withheld: small numbers")
 
 
 @pytest.mark.parametrize("profile", [ACRO, HES], ids=lambda profile: profile.name)
-def test_no_exact_count_of_patients_is_left(profile):
+def test_what_is_left_out_is_left_out(profile):
     base = example.evaluation(16)
+    described = NumberSummary(mean=1.0, sd=2.0, p1=0.1, p50=1.0, p99=9.9)
+    base = base.model_copy(
+        update={
+            "margins": tuple(
+                m.model_copy(update={"train_summary": described}) for m in base.margins
+            ),
+            "tables": base.tables.model_copy(update={"most_rows": 1}),
+        }
+    )
     found = for_public(base, profile)
-    smallest = profile.smallest_cell
-    facts = found.tables
-    assert facts.train_rows % profile.round_to == facts.holdout_patients % profile.round_to == 0
-    assert facts.synthetic_rows == base.tables.synthetic_rows
-    assert all(score.detail == "" for score in found.scores)
-    assert all(risk.detail == "" for risk in found.risks)
+
+    def check(value):
+        if isinstance(value, tuple):
+            for one in value:
+                check(one)
+        if isinstance(value, BaseModel):
+            for name in FIELDS[type(value)]["left out"].split():
+                assert not getattr(value, name), (type(value), name)
+            for name in type(value).model_fields:
+                check(getattr(value, name))
+
+    check(found)
+    assert found.attacks
+    assert found.risks
+    assert found.margins
+    assert found.analyses[0].coefficients
     assert not any("reconstructed" in note for note in found.notes)
-    for attack, full_attack in zip(found.attacks, base.attacks, strict=True):
-        assert len(attack.fpr) == 11 < len(full_attack.fpr)
-        for rate, shown, interval in attack.tpr_at:
-            assert rate * full_attack.non_members >= smallest
-            least = round(smallest / full_attack.members, profile.digits)
-            for value in (shown, interval.low, interval.high):
-                assert value == 0 or least <= value <= 1 - least
-    assert all(figure.patients >= smallest for figure in found.groups)
-    assert all(analysis.curves == () for analysis in found.analyses)
 
 
-def test_a_small_group_and_the_next_smallest_are_left_out():
-    names = {figure.group for figure in for_public(example.evaluation(3), ACRO).groups}
-    assert names == {"female", "male", "white", "black", "hispanic"}  # not other (6), asian (33)
-
-
-def test_a_regression_with_little_freedom_is_withheld():
-    tight = example.analyses()[0].model_copy(update={"real_rows": 12})
-    found = for_public(example.evaluation(3, analyses=(tight,)), ACRO).analyses[0]
-    assert found.coefficients == ()
-    assert "withheld" in found.not_run
+def test_the_same_values_give_the_same_public_bytes():
+    report = custodian_report(example.evaluation(16), example.guarantee())
+    first, second = (public_report(report, HES) for _ in range(2))
+    assert first.to_json() == second.to_json()
+    assert page_of(first) == page_of(second)
 
 
 def test_the_public_report_has_no_curve_and_is_never_better():
-    report = full()
+    report = custodian_report(
+        example.evaluation(16), example.guarantee(), example.training(), example.context(16)
+    )
     public = public_report(report, HES)
     assert public.training is None
     assert public.decision.conditions == report.decision.conditions
+    assert public.decision.questions == report.decision.questions
     order = ("green", "open", "amber", "red")
     for one, other in zip(public.decision.claims, report.decision.claims, strict=True):
         assert order.index(one.level) >= order.index(other.level)
+    page = page_of(public)
+    assert "withheld: small numbers" in page
+    assert "Figures of groups of real patients are withheld" in page
 
 
-def test_without_a_word_on_rows_a_patient_no_cell_is_shown():
+def test_without_a_guarantee_rows_a_patient_are_as_seen():
     base = example.evaluation(3)
-    facts = base.tables.model_copy(update={"train_patients": 1000})
-    unknown = custodian_report(base.model_copy(update={"tables": facts}))
+    tables = base.tables.model_copy(update={"train_patients": 1000})
+    unknown = custodian_report(base.model_copy(update={"tables": tables}))
     assert public_report(unknown, ACRO).evaluation.margins == ()
     assert public_report(custodian_report(base), ACRO).evaluation.margins != ()
 
 
 def test_rounding_may_not_make_a_claim_better():
-    one = example.score("tvd1", "fidelity", "Distance", 0.05004, threshold=None)
-    one = one.model_copy(
-        update={"threshold": example.LIMITS["tvd1"].model_copy(update={"good": 0.05})}
-    )
+    limit = Threshold(good=0.05, poor=0.1, basis="steward-set", source="s")
+    one = example.score("c2st", "fidelity", "Distance", 0.0504, 0.0, threshold=limit)
     report = custodian_report(example.evaluation(3, scores=(one,)), example.guarantee())
     claim = public_report(report, ACRO).decision.claim("fidelity")
     assert (claim.level, "not rounded" in claim.reason) == ("amber", True)
@@ -150,8 +195,9 @@ def test_rounding_may_not_make_a_claim_better():
 def test_profiles_are_found_by_name_or_file(tmp_path):
     assert find_profile("acro") is ACRO
     file = tmp_path / "house.yaml"
-    file.write_text("name: house\nsmallest_cell: 20\nround_to: 10\n")
-    assert find_profile(str(file)) == Profile(name="house", smallest_cell=20, round_to=10)
+    file.write_text("name: house\nsmallest_cell: 20\nround_to: 15\n")
+    assert find_profile(str(file)) == Profile(name="house", smallest_cell=20, round_to=15)
+    assert find_profile(str(file)).step == 45
     with pytest.raises(ConfigError, match="profile is 'nhs'; give acro or hes, or a file"):
         find_profile("nhs")
     file.write_text("name: house\nsmallest_cel: 20\n")

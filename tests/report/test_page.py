@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from synthvae.evaluation.values import Associations
+from synthvae.evaluation.values import Associations, NumberSummary
 from synthvae.report import RunContext, TrainingCurve, render
 from synthvae.report.attacking import attack_row
 from synthvae.report.page import fingerprint
@@ -392,3 +392,49 @@ def test_contrast_is_enough_to_read(full, theme):
     lines = ["holdout", "synthetic", "independent", "train-edge", "alarm", "good", "bad"]
     for front in lines + [f"line-{i}" for i in range(1, 7)]:
         assert contrast(colour[front], colour["surface"]) >= 3.0, front
+
+
+def with_summaries():
+    real = NumberSummary(mean=1.44, sd=0.71, p1=0.2, p50=1.1, p99=2.7)
+    made = real.model_copy(update={"p99": 30.0})
+    found = example.evaluation(4)
+    margins = tuple(
+        one.model_copy(update={"train_summary": real, "synthetic_summary": made})
+        if one.kind == "number"
+        else one
+        for one in found.margins
+    )
+    return found.model_copy(update={"margins": margins})
+
+
+def test_the_ends_of_numbers_stand_under_their_picture_and_in_the_table_of_columns():
+    page = render(with_summaries(), example.guarantee())
+    told = (
+        "1 to 99 % points: train 0.2 to 2.7, mean 1.44, SD 0.71; "
+        "synthetic 0.2 to 30, mean 1.44, SD 0.71"
+    )
+    assert page.count(told) == 2  # age and creatinine, of the first four columns
+    assert "1 to 99 % points, train</th>" in page
+    assert "0.2 to 30</td>" in page
+    assert "1 to 99 % points" not in render(example.evaluation(4), example.guarantee())
+
+
+def test_narrow_screens_stack_tables_whose_cells_say_what_they_are(full):
+    for caption in ("Attacks by their thresholds", "Worst pairs of columns"):
+        table = full[full.index(f'aria-label="{caption}"') :]
+        table = table[: table.index("</table>")]
+        assert 'class="data' in table
+        assert "stacked" in table
+        body = table[table.index("<tbody>") :]
+        assert body.count("<td") == body.count("data-name=") > 0
+    assert ".stacked td::before { content: attr(data-name)" in full
+
+
+def test_in_print_no_head_of_a_table_stands_alone(full):
+    printed = full[full.index("@media print") :]
+    assert "tbody:first-of-type tr:first-child { break-before: avoid; }" in printed
+
+
+def test_the_curve_says_why_a_loss_can_rise():
+    curve = TrainingCurve(steps=(0, 1, 2), loss=(0.03, 0.2, 0.3))
+    assert "whose weight rises from 0" in render(example.evaluation(2), training=curve)

@@ -1,0 +1,232 @@
+"""Scores of the public rendering: each by one rule, or withheld.
+
+A score whose key is on no list is withheld, as are figures of groups, of the ends of distributions,
+of survival curves and of members found at low false positive rates: few patients stand behind them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from synthvae.evaluation.thresholds import with_threshold
+from synthvae.evaluation.values import (
+    Analysis,
+    Attack,
+    Interval,
+    Margin,
+    Risk,
+    Score,
+    TableFacts,
+    Threshold,
+)
+from synthvae.report.coarse import Grid, Scale
+from synthvae.report.controlled import ELSEWHERE, WITHHELD
+
+OF_GROUPS = "withheld: figures of groups of real patients"
+_OF_SYNTHETIC = ("valid_cells", "valid_rows", "rule.")  # beginnings: of the synthetic rows alone
+_CHANCE = (0.0, 0.5)  # that of other scores is the share of an outcome: a count
+_ON_GRID = (  # first parts of keys
+    *("sdmetrics_diagnostic", "sdmetrics_quality", "sdmetrics_shapes", "sdmetrics_pairs"),
+    *("tvd2", "tvd3", "associations", "c2st", "pmse_ratio"),
+    *("overlap", "signs", "c_index", "tstr", "tstr_loss", "auprc", "brier", "rmse"),
+    *("calibration_slope", "calibration_intercept", "rank_agreement", "all_targets"),
+)
+_LEAST_COLUMNS = 3  # an average over fewer columns is nearly one column's own figure
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What of an evaluation is public already, which scores of the same facts must repeat."""
+
+    scale: Scale | None
+    tables: TableFacts
+    margins: Sequence[Margin]
+    attacks: Sequence[Attack]
+    risks: Sequence[Risk]
+    analyses: Sequence[Analysis]
+
+
+def public_score(score: Score, shown: Shown) -> Score:
+    """Return a score as it is published; where it is not, it says so and has no value.
+
+    Thresholds that are relative to a reference are computed anew from the published one.
+    """
+    if score.not_run is not None or score.value is None:
+        return _without(score, ELSEWHERE)
+    if score.key.startswith("group_"):
+        return _without(score, OF_GROUPS)
+    found = _by_rule(score, score.value, shown)
+    return _without(score, WITHHELD) if found is None else _with_public_threshold(score, found)
+
+
+def _by_rule(score: Score, value: float, shown: Shown) -> Score | None:
+    if score.key.startswith(_OF_SYNTHETIC):
+        return _of_synthetic(score, value, shown)
+    if score.key.startswith(("attack.", "membership_")):
+        return _of_attack(score, shown)
+    if shown.scale is None or _is_nearly_a_count(score, shown):
+        return None
+    return _of_real(score, value, shown.scale, shown.margins)
+
+
+def _of_real(score: Score, value: float, scale: Scale, margins: Sequence[Margin]) -> Score | None:
+    if score.key == "tvd1":
+        return _of_margins(score, scale, margins)
+    if score.key == "copies":
+        return _of_copies(score, value, scale)
+    return _on_grid(score, value, scale) if score.key.partition(".")[0] in _ON_GRID else None
+
+
+def _is_nearly_a_count(score: Score, shown: Shown) -> bool:
+    """Tell whether a score averages so little that few patients could be read from it."""
+    if score.key.startswith(("overlap.", "signs.", "c_index.")):
+        return any(one.not_run == WITHHELD for one in shown.analyses)
+    few = shown.tables.columns < _LEAST_COLUMNS
+    return score.topic == "fidelity" and score.key != "tvd1" and few
+
+
+def _of_synthetic(score: Score, value: float, shown: Shown) -> Score:
+    """Return a figure of the synthetic rows, beside shares of real rows in whole steps."""
+    tables, scale = shown.tables, shown.scale
+    rows = {"train": tables.train_rows, "holdout": tables.holdout_rows}
+    references: dict[str, float | None] = {}
+    goal = None
+    if scale is not None:
+        for name, reference in score.references.items():
+            if name in rows:
+                references[name] = _share(reference, rows[name], scale.step)
+            else:
+                references[name] = None if reference is None else scale.train.near(reference)
+        goal = _share(score.goal, tables.train_rows, scale.step)
+    return _made(score, value, score.interval, goal=goal, references=references, draws=score.draws)
+
+
+def _share(value: float | None, rows: int, step: int) -> float | None:
+    whole = rows // step
+    if value is None or not whole:
+        return None
+    return round(min(1.0, round(value * rows) // step / whole), 3)
+
+
+def _of_attack(score: Score, shown: Shown) -> Score | None:
+    """Return what the public values of an attack say already, and nothing else of it."""
+    stem = "closest_record" if score.key.startswith("membership_") else score.key.split(".")[1]
+    chance = {k: v for k, v in score.references.items() if k == "chance" and v in _CHANCE}
+    if score.key.endswith(".gain"):
+        for risk in shown.risks:
+            if risk.key == stem:
+                return _made(score, risk.gain, risk.gain_interval, goal=0.0, references=chance)
+    if score.key.endswith("auc"):
+        for attack in shown.attacks:
+            if attack.key == stem:
+                return _made(score, attack.auc, attack.auc_interval, goal=0.5, references=chance)
+    return None
+
+
+def _of_margins(score: Score, scale: Scale, margins: Sequence[Margin]) -> Score | None:
+    """Return the mean distance of columns, from the distances that are published."""
+    if not margins:
+        return None
+    value = round(mean(margin.distance for margin in margins), 3)
+    interval = None
+    if score.interval is not None and score.value is not None:
+        half = max(score.value - score.interval.low, score.interval.high - score.value)
+        half = scale.train.above(half)
+        interval = Interval(
+            low=round(value - half, 3),
+            high=round(value + half, 3),
+            level=score.interval.level,
+            method=f"{score.interval.method.partition(',')[0]}, rounded outward",
+        )
+    references = _near(score.references, scale)
+    if "holdout" in references:
+        references["holdout"] = round(mean(margin.holdout_distance for margin in margins), 3)
+    goal = None if score.goal is None else scale.train.near(score.goal)
+    return _made(score, value, interval, goal=goal, references=references)
+
+
+def _of_copies(score: Score, value: float, scale: Scale) -> Score:
+    """Return a share that a single record may make, rounded down to twice the step of figures.
+
+    Its interval is left out: where its ends cross a step would tell small counts apart.
+    """
+    grid = Grid(scale.both.parts // 2)
+    return _made(
+        score,
+        grid.below(value),
+        None,
+        goal=None if score.goal is None else grid.below(score.goal),
+        references={k: None if v is None else grid.below(v) for k, v in score.references.items()},
+        draws=tuple(map(grid.below, score.draws)),
+    )
+
+
+def _on_grid(score: Score, value: float, scale: Scale) -> Score:
+    grid = scale.train if score.topic == "fidelity" else scale.both
+    return _made(
+        score,
+        grid.near(value),
+        score.interval and grid.outward(score.interval),
+        goal=None if score.goal is None else grid.near(score.goal),
+        references=_near(score.references, scale, grid),
+        draws=tuple(map(grid.near, score.draws)),
+    )
+
+
+def _near(
+    references: dict[str, float | None], scale: Scale, grid: Grid | None = None
+) -> dict[str, float | None]:
+    grids = {"holdout": scale.both}
+    return {
+        name: None if value is None else grids.get(name, grid or scale.train).near(value)
+        for name, value in references.items()
+        if name != "chance" or value in _CHANCE
+    }
+
+
+def _made(
+    score: Score,
+    value: float,
+    interval: Interval | None,
+    *,
+    goal: float | None,
+    references: Mapping[str, float | None],
+    draws: tuple[float, ...] = (),
+) -> Score:
+    return Score(
+        key=score.key,
+        topic=score.topic,
+        title=score.title,
+        meaning=score.meaning,
+        value=value,
+        interval=interval,
+        direction=score.direction,
+        goal=goal,
+        references=dict(references),
+        draws=draws,
+    )
+
+
+def _without(score: Score, why: str) -> Score:
+    return Score(
+        key=score.key,
+        topic=score.topic,
+        title=score.title,
+        meaning=score.meaning,
+        value=None,
+        direction=score.direction,
+        threshold=_of_steward(score),
+        not_run=why,
+    )
+
+
+def _with_public_threshold(score: Score, found: Score) -> Score:
+    own = _of_steward(score)
+    if score.threshold is None or own is not None:
+        return found.model_copy(update={"threshold": own})
+    return with_threshold(found, {})
+
+
+def _of_steward(score: Score) -> Threshold | None:
+    limit = score.threshold
+    return limit if limit is not None and limit.basis == "steward-set" else None

@@ -1,0 +1,202 @@
+"""Attempts to invert figures of the public rendering, as an auditor made them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synthvae.attacks.gains import Guesses, risk_question, worst_risk
+from synthvae.attacks.roc import area_question, found_question, membership_attack
+from synthvae.evaluation import values
+from synthvae.evaluation.intervals import clopper_pearson
+from synthvae.evaluation.values import (
+    Analysis,
+    Associations,
+    GroupFigure,
+    Threshold,
+)
+from synthvae.report.disclosure import for_public
+from synthvae.report.profiles import ACRO
+from tests.report import report_example as example
+from tests.report.disclosure_example import counted, evaluation, facts, score
+
+
+def test_groups_give_no_second_figure_to_subtract():
+    train, held = (500, 30, 3, 40), (100, 20, 2, 12)
+    groups = tuple(
+        GroupFigure(column="ward", group=g, key="group_share", patients=p, value=0.01)
+        for g, p in zip("abcd", train, strict=True)
+    )
+    worst = score("group_share", 0.0123)
+    found = for_public(counted(train, holdout=held, groups=groups, scores=(worst,)), ACRO)
+    assert found.groups == ()
+    assert found.scores[0].value is None
+    assert found.scores[0].not_run == "withheld: figures of groups of real patients"
+    assert (
+        found.to_json() == for_public(counted(train, holdout=held, scores=(worst,)), ACRO).to_json()
+    )
+
+
+def guessed(won, of, won_others, others):
+    question = risk_question("near_copies", "Near copies", "m")
+    guesses = {"a": Guesses(np.arange(of) < won, np.arange(others) < won_others)}
+    found = worst_risk("near_copies", question, "Near copies", guesses, "d")
+    tables = facts(2000, 2000)
+    return for_public(evaluation(tables=tables, risks=found.risks, scores=found.scores), ACRO)
+
+
+def test_a_coded_rate_stays_coded_in_gain_intervals_and_scores():
+    found = guessed(1, 410, 0, 410)
+    for right, others in ((0, 0), (9, 0), (0, 9), (10, 10), (7, 5)):
+        assert guessed(right, 410, others, 410).to_json() == found.to_json()
+    assert guessed(25, 410, 0, 410).to_json() != found.to_json()
+    risk = found.risks[0]
+    assert risk.gain_interval.low <= -19 / 410
+    assert risk.gain_interval.high >= 19 / 410
+    assert (found.scores[0].value, found.scores[0].interval) == (risk.gain, risk.gain_interval)
+
+
+def test_nor_can_all_but_a_few_right_guesses_be_counted():
+    assert guessed(399, 410, 391, 410).to_json() == guessed(395, 410, 393, 410).to_json()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 700), st.integers(0, 700))
+def test_public_intervals_of_rates_hold_the_custodians(won, control_won):
+    found = guessed(won, 700, control_won, 700).risks[0]
+    for right, interval in (
+        (won, found.success_interval),
+        (control_won, found.control_interval),
+    ):
+        exact = clopper_pearson(right, 700)
+        assert interval.low <= exact.low
+        assert interval.high >= exact.high
+    assert found.gain_interval.low <= (won - control_won) / 700 <= found.gain_interval.high
+
+
+def attacked(side, found=0, seed=0):
+    gen = np.random.default_rng(seed)
+    members = np.r_[np.full(found, 10.0), gen.random(side - found)]
+    asked = (
+        area_question("attack.domias.auc", "D", "m"), found_question("attack.domias.tpr", "D", "m")
+    )  # fmt: skip
+    made = membership_attack(asked, "D", (members, gen.random(side)), gen)
+    base = evaluation(tables=facts(2000, 2000), attacks=made.attacks, scores=made.scores)
+    return base, for_public(base, ACRO)
+
+
+def test_no_curve_of_few_patients_and_no_point_of_few():
+    _, few = attacked(40, 2)
+    assert few.attacks == ()
+    assert [one.not_run for one in few.scores] == ["withheld: small numbers"] * 2
+    base, found = attacked(400, 2)
+    assert base.attacks[0].tpr[0] != 0 or base.attacks[0].tpr[1] > 0
+    shown = found.attacks[0]
+    assert (shown.fpr[0], shown.tpr[0], shown.tpr_at) == (0.0, 0.0, ())
+    assert len(shown.fpr) == len(shown.tpr) == 11
+    assert all(round(rate * 20) == pytest.approx(rate * 20) for rate in shown.tpr)
+    assert found.scores[0].interval == shown.auc_interval
+    assert found.scores[1].value is None
+
+
+def test_copies_of_a_single_patient_are_none():
+    scores = [
+        score("copies", k / 500, "privacy", interval=clopper_pearson(k, 500)) for k in range(20)
+    ]
+    found = [
+        for_public(evaluation(tables=facts(645, 500, 4), scores=(one,)), ACRO).to_json()
+        for one in scores
+    ]
+    assert len(set(found)) == 1
+
+
+def test_the_distance_of_one_column_is_that_of_what_is_shown():
+    exact = score("tvd1", 0.012345, references={"holdout": 0.01})
+    found = [
+        for_public(counted((560, 40, c, 60), holdout=(300, 100, 20, 80), synthetic=(9, 9, 9, 9),
+                           scores=(exact.model_copy(update={"value": 0.01 + c / 660}),)), ACRO)
+        for c in (2, 3, 9)
+    ]  # fmt: skip
+    assert len({one.to_json() for one in found}) == 1
+    assert found[0].scores[0].value == found[0].margins[0].distance
+    assert found[0].scores[0].references["holdout"] == found[0].margins[0].holdout_distance
+
+
+def test_distances_of_hardly_any_columns_are_withheld():
+    given_ = (score("tvd2", 0.05), score("sdmetrics_shapes", 0.9))
+    for columns, shown in ((2, False), (3, True)):
+        tables = facts(4000, 1000, columns)
+        found = for_public(evaluation(tables=tables, scores=given_), ACRO)
+        assert [one.value is not None for one in found.scores] == [shown, shown]
+
+
+def test_a_rule_that_one_real_row_breaks_says_no_row():
+    def rule(rows):
+        references = {"train": rows / 608, "holdout": rows / 544, "independent": 0.02}
+        one = score("rule.x", 0.01, "validity", references=references, goal=rows / 608)
+        return for_public(evaluation(tables=facts(608, 544), scores=(one,)), ACRO).scores[0]
+
+    assert rule(0) == rule(1) == rule(19) != rule(20)
+    assert (rule(1).value, rule(1).goal, rule(1).references["train"]) == (0.01, 0.0, 0.0)
+
+
+def test_thresholds_beside_a_reference_follow_the_published_one():
+    def skill(real):
+        limit = Threshold(good=real - 0.03, poor=real - 0.1, basis="project default", source="s")
+        one = score("tstr.event.linear", 0.7, "utility", references={"real": real}, threshold=limit)
+        return for_public(evaluation(tables=facts(2000, 1000, 5), scores=(one,)), ACRO).scores[0]
+
+    assert skill(0.7011).threshold == skill(0.7044).threshold
+    assert skill(0.7011).threshold.good == pytest.approx(0.67)
+
+
+def test_the_share_of_an_outcome_is_no_reference():
+    one = score("auprc.event.linear", 0.7, "utility", references={"chance": 0.1234, "real": 0.71})
+    found = for_public(evaluation(tables=facts(2000, 1000, 5), scores=(one,)), ACRO).scores[0]
+    assert found.references == {"real": 0.71}
+
+
+def test_no_two_analyses_differ_by_a_row():
+    base = example.analyses()[0]
+    analyses = [
+        base.model_copy(update={"name": str(rows), "real_rows": rows}) for rows in (573, 572, 7)
+    ]
+    curves = Analysis(
+        name="km", kind="kaplan-meier", formula="y", real_rows=900, synthetic_rows=9,
+        curves=(values.Curve(group="g", times=(0, 1), real=(1, 0.5), synthetic=(1, 0.5)),),
+    )  # fmt: skip
+    found = for_public(evaluation(tables=facts(620, 600), analyses=(*analyses, curves)), ACRO)
+    assert [one.real_rows for one in found.analyses] == [560, 560, 0, 0]
+    assert [one.not_run for one in found.analyses] == [
+        None, None, "withheld: small numbers", "withheld: small numbers",
+    ]  # fmt: skip
+    assert [len(one.coefficients) for one in found.analyses] == [4, 4, 0, 0]
+    assert found.analyses[3].curves == ()
+
+
+def test_a_term_of_a_small_category_is_left_out_and_others_have_two_digits():
+    one = example.analyses()[0]
+    terms = (
+        example.coefficient("column 0 = c", 5.123, 1.0),
+        example.coefficient("age", 0.12345, 0.1),
+    )
+    one = one.model_copy(update={"coefficients": terms})
+    found = for_public(counted((500, 97, 3), analyses=(one,)), ACRO).analyses[0]
+    assert [(term.term, term.real) for term in found.coefficients] == [("age", 0.12)]
+
+
+def test_associations_of_columns_with_a_small_cell_are_left_out():
+    names = ("column 0", "column 1", "column 2")
+    square = tuple(tuple(1.0 if i == j else 0.333 for j in range(3)) for i in range(3))
+    found = Associations(columns=names, measure="m", train=square, synthetic=square)
+    base = counted((300, 300), (597, 3), (200, 400), associations=found)
+    shown = for_public(base, ACRO).associations
+    assert shown.columns == ("column 0", "column 2")
+    assert shown.train == ((1.0, 0.35), (0.35, 1.0))
+
+
+def test_a_table_of_too_few_patients_shows_nothing_real():
+    found = for_public(counted((50, 40), holdout=(40, 45), scores=(score("c2st", 0.6),)), ACRO)
+    assert found.margins == ()
+    assert found.scores[0].value is None
+    assert (found.tables.train_rows, found.tables.train_patients) == (0, 80)
