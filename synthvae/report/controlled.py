@@ -45,7 +45,8 @@ def public_risk(risk: Risk, profile: Profile) -> Risk | None:
     Intervals hold those of every count within the steps, at 95 % each; the gain's reaches from the
     least of one less the most of the other, so it is wider than the custodian's.
     """
-    if grid_of(min(risk.members, risk.others), profile) is None:
+    fewest = min(risk.members, risk.others)
+    if grid_of(fewest, profile) is None or fewest < 2 * profile.step:
         return None
     success, first = _rate(risk.success, risk.members, profile.step)
     control, second = _rate(risk.control, risk.others, profile.step)
@@ -70,7 +71,7 @@ def public_risk(risk: Risk, profile: Profile) -> Risk | None:
 
 
 def _rate(share: float, guesses: int, step: int) -> tuple[float, Interval]:
-    """Return the share of the middle of both steps, and an interval for all that they may be."""
+    """Return the share of whole steps that are right, and an interval for all that they may be."""
     right = round(share * guesses)
     won, lost = right // step, (guesses - right) // step
     most_won, most_lost = (won + 1) * step - 1, (lost + 1) * step - 1
@@ -81,7 +82,7 @@ def _rate(share: float, guesses: int, step: int) -> tuple[float, Interval]:
         high=_HUNDREDTHS.above(high),
         method="Clopper-Pearson of both ends of the rounded count",
     )
-    return _HUNDREDTHS.near((won + 0.5) / (won + lost + 1)), found
+    return _HUNDREDTHS.near(won / (won + lost)), found
 
 
 def public_analyses(

@@ -61,7 +61,11 @@ def public_report(report: Report, profile: Profile) -> Report:
     declared = 1 if report.guarantee is None else report.guarantee.rows_per_patient
     evaluation = for_public(report.evaluation, profile, declared)
     decision = decide(evaluation, report.guarantee, report.context)
-    claims = tuple(_worse(claim, report.decision.claim(claim.key)) for claim in decision.claims)
+    hidden = {"groups"} if report.evaluation.groups else set()
+    claims = tuple(
+        _of_custodian(full) if full.key in hidden else _worse(claim, full)
+        for claim, full in zip(decision.claims, report.decision.claims, strict=True)
+    )
     return report.model_copy(
         update={
             "rendering": "public",
@@ -77,6 +81,11 @@ def public_report(report: Report, profile: Profile) -> Report:
             "training": None,
         }
     )
+
+
+def _of_custodian(full: Claim) -> Claim:
+    reason = "The custodian’s figures, which are not shown, give this level."
+    return full.model_copy(update={"reason": reason, "evidence": ()})
 
 
 def _worse(public: Claim, full: Claim) -> Claim:

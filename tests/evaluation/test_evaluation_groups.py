@@ -111,7 +111,8 @@ def test_further_draws_show_the_spread(drawn) -> None:
         "tvd2",
         "tvd3",
         "associations",
-        "copies", "tails",
+        "copies",
+        "tails",
         "tstr.died.linear",
         "overlap.logistic-regression-of-died",
     }

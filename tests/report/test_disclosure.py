@@ -171,6 +171,9 @@ def test_the_public_report_has_no_curve_and_is_never_better():
     order = ("green", "open", "amber", "red")
     for one, other in zip(public.decision.claims, report.decision.claims, strict=True):
         assert order.index(one.level) >= order.index(other.level)
+    groups = public.decision.claim("groups")
+    assert groups.level == report.decision.claim("groups").level != "open"
+    assert "not shown" in groups.reason
     page = page_of(public)
     assert "withheld: small numbers" in page
     assert "Figures of groups of real patients are withheld" in page

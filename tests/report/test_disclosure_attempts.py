@@ -16,7 +16,7 @@ from synthvae.evaluation.values import (
     Threshold,
 )
 from synthvae.report.disclosure import for_public
-from synthvae.report.profiles import ACRO
+from synthvae.report.profiles import ACRO, Profile
 from tests.report import report_example as example
 from tests.report.disclosure_example import counted, evaluation, facts, score
 
@@ -54,6 +54,14 @@ def test_a_coded_rate_stays_coded_in_gain_intervals_and_scores():
     assert risk.gain_interval.low <= -19 / 410
     assert risk.gain_interval.high >= 19 / 410
     assert (found.scores[0].value, found.scores[0].interval) == (risk.gain, risk.gain_interval)
+
+
+def test_a_profile_of_huge_steps_shows_no_rates():
+    question = risk_question("near_copies", "Near copies", "m")
+    guesses = {"a": Guesses(np.arange(410) < 1, np.arange(410) < 0)}
+    risks = worst_risk("near_copies", question, "Near copies", guesses, "d").risks
+    huge = Profile(name="huge", smallest_cell=2, round_to=300)
+    assert for_public(evaluation(tables=facts(2000, 2000), risks=risks), huge).risks == ()
 
 
 def test_nor_can_all_but_a_few_right_guesses_be_counted():
