@@ -2,8 +2,9 @@
 
 A lattice column is first counted in 16 equal cells; each cell whose noisy count is large is split
 in 8, up to twice more. The cells' masses are the non-negative least-squares fit to all noisy counts
-so far, in which weak cells share a mass (`stretches`). Neighbouring cells are merged into bins of about
-equal mass, a heavy cell standing alone, and the bins are counted afresh. Every decision is taken on noisy counts, so it costs nothing more.
+so far, in which weak cells share a mass (`stretches`). Neighbouring cells are merged into bins of
+about equal mass, a heavy cell standing alone, and the bins are counted afresh. Every decision is taken
+on noisy counts, so it costs nothing more.
 """
 
 from collections.abc import Callable
