@@ -129,6 +129,21 @@ def test_a_hundred_fits_of_each_world_show_no_more_than_is_claimed(
 
 
 @pytest.mark.slow
+def test_with_poisson_batches_it_shows_no_more_than_is_claimed() -> None:
+    result = audit_worlds(tiny_case(4.0, 50, sampling_rate=0.5), 100)
+    assert result.passed, result.violations
+    assert result.trials == (100, 100)
+
+
+@pytest.mark.slow
+def test_with_several_rows_a_patient_it_shows_no_more_than_is_claimed() -> None:
+    settings = quick(VISITS, 4.0, steps=2, sampling_rate=1.0)
+    result = audit_worlds(Case(VISITS, settings, 4.0, patients=30), 60)
+    assert result.passed, result.violations
+    assert result.trials == (60, 60)
+
+
+@pytest.mark.slow
 def test_half_the_noise_is_seen() -> None:
     original = training_module.StreamNoiseOptimizer.add_noise
 
@@ -139,7 +154,7 @@ def test_half_the_noise_is_seen() -> None:
         self.noise_multiplier = claimed
 
     with replaced(training_module.StreamNoiseOptimizer, "add_noise", quiet):
-        result = audit_worlds(tiny_case(8.0, 50), 120)
+        result = audit_worlds(tiny_case(8.0, 50), 200)
     assert any(words.startswith("training:") for words in result.violations), result.violations
 
 

@@ -49,6 +49,8 @@ def pages() -> dict[str, str]:
                 )
             )
         ),
+        "ten": page_of(report(10)),
+        "fifty": page_of(report(50)),
         "wide": page_of(report(300)),
     }
 

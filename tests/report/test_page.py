@@ -320,10 +320,12 @@ def test_little_is_enough_for_a_page():
     assert "nan" not in text
 
 
-@pytest.mark.parametrize("columns", [1, 25])
+@pytest.mark.parametrize("columns", [1, 10, 25, 50])
 def test_any_number_of_columns(columns):
-    page = Page(render(example.evaluation(columns), example.guarantee()))
+    text = render(example.evaluation(columns), example.guarantee())
+    page = Page(text)
     assert len([key for key in page.ids if key.startswith("figure-margin-")]) == columns
+    assert len(text.encode()) < 1_000_000
 
 
 def test_undefined_figures_are_dashes():
