@@ -14,11 +14,13 @@ from synthvae.evaluation.asked import Asked
 from synthvae.evaluation.associations import AssociationFindings, compare_associations
 from synthvae.evaluation.checking import Ready, check_asked
 from synthvae.evaluation.codes import Binning, binnings
+from synthvae.evaluation.components import principal_components
 from synthvae.evaluation.detection import tell_apart
 from synthvae.evaluation.draws import with_draws
 from synthvae.evaluation.every_column import predict_every_column
 from synthvae.evaluation.groups import GroupFindings, compare_groups
 from synthvae.evaluation.margins import MarginFindings, compare_margins
+from synthvae.evaluation.pair_tables import pair_tables
 from synthvae.evaluation.prediction import UtilityFindings, compare_utility
 from synthvae.evaluation.propensity import compare_propensity
 from synthvae.evaluation.quality import report_quality
@@ -43,6 +45,7 @@ PARTS = (
     "every column",
     "analyses",
     "groups",
+    "components",
 )
 
 
@@ -113,7 +116,9 @@ def score_tables(
         scores=tuple(with_threshold(score, ready.asked.limits) for score in scores),
         margins=found.margins.margins,
         worst_pairs=found.margins.worst_pairs,
+        pair_tables=pair_tables(tables, cuts, found.margins.worst_pairs),
         associations=found.associations.associations,
+        components=principal_components(tables, streams("components")),
         attacks=found.attacks.attacks,
         risks=found.attacks.risks,
         groups=found.groups.figures,

@@ -168,6 +168,57 @@ class PairDistance(_Value):
     holdout_distance: float
 
 
+class PairTable(_Value):
+    """The joint distribution of one pair of columns: shares of rows by cell, as rows of a table.
+
+    `distance` is that of the cells as they stand here, at most that of the pair.
+    """
+
+    columns: tuple[str, str]
+    row_labels: tuple[str, ...]
+    column_labels: tuple[str, ...]
+    train: tuple[tuple[float, ...], ...]
+    synthetic: tuple[tuple[float, ...], ...]
+    distance: float
+
+    @model_validator(mode="after")
+    def _one_share_a_cell(self) -> Self:
+        rows, columns = len(self.row_labels), len(self.column_labels)
+        if not rows or not columns:
+            raise ValueError("a table of a pair has at least one row and one column")
+        for shares in (self.train, self.synthetic):
+            _require_shape(shares, rows, columns)
+        return self
+
+
+class Components(_Value):
+    """Rows on the first two principal components of train: shares of rows by cell of one grid.
+
+    `explained` is the share of train's variance along each component; `edges` are the grid's, of the
+    first component and of the second. Shares are by cell of the first component, then of the
+    second; rows beyond the grid are in its outermost cells.
+    """
+
+    explained: tuple[float, float]
+    edges: tuple[tuple[float, ...], tuple[float, ...]]
+    train: tuple[tuple[float, ...], ...]
+    holdout: tuple[tuple[float, ...], ...]
+    synthetic: tuple[tuple[float, ...], ...]
+
+    @model_validator(mode="after")
+    def _one_share_a_cell(self) -> Self:
+        if any(len(edges) < 2 for edges in self.edges):
+            raise ValueError("each component needs at least two edges")
+        for shares in (self.train, self.holdout, self.synthetic):
+            _require_shape(shares, len(self.edges[0]) - 1, len(self.edges[1]) - 1)
+        return self
+
+
+def _require_shape(shares: tuple[tuple[float, ...], ...], rows: int, columns: int) -> None:
+    if len(shares) != rows or any(len(row) != columns for row in shares):
+        raise ValueError(f"shares must be in {rows} rows of {columns}")
+
+
 class Associations(_Value):
     """Strength of association of every pair of columns, 0 to 1, as square matrices by row."""
 
@@ -258,7 +309,9 @@ class Evaluation(_Value):
     scores: tuple[Score, ...]
     margins: tuple[Margin, ...]
     worst_pairs: tuple[PairDistance, ...]
+    pair_tables: tuple[PairTable, ...] = ()
     associations: Associations
+    components: Components | None = None
     attacks: tuple[Attack, ...]
     risks: tuple[Risk, ...] = ()
     groups: tuple[GroupFigure, ...] = ()

@@ -20,6 +20,7 @@ from synthvae.report.dots import score_dots
 from synthvae.report.drawing import Drawing
 from synthvae.report.heatmaps import association_maps
 from synthvae.report.levels import MEANINGS, WORDS, shape
+from synthvae.report.pictures import component_maps, pair_maps
 from synthvae.report.planted import planted_bugs
 from synthvae.report.roc import attack_roc
 from synthvae.report.words import count, counted, number, plain
@@ -40,7 +41,9 @@ class Drawings:
     groups: tuple[Drawing, ...]
     margins: tuple[Drawing, ...]
     more_margins: tuple[Drawing, ...]
+    pairs: tuple[Drawing, ...]
     associations: Drawing | None
+    components: Drawing | None
     training: Drawing | None
 
 
@@ -60,9 +63,11 @@ def draw(report: Report) -> Drawings:
         groups=group_drawings(evaluation),
         margins=margins[:_SHOWN_MARGINS],
         more_margins=margins[_SHOWN_MARGINS:],
+        pairs=pair_maps(evaluation.pair_tables),
         associations=(
             association_maps(evaluation.associations) if evaluation.associations.columns else None
         ),
+        components=component_maps(evaluation.components),
         training=training_curve(report.training) if report.training else None,
     )
 

@@ -7,12 +7,14 @@ from synthvae.evaluation.values import (
     Associations,
     Attack,
     Coefficient,
+    Components,
     Curve,
     Evaluation,
     GroupFigure,
     Interval,
     Margin,
     PairDistance,
+    PairTable,
     Risk,
     Score,
     TableFacts,
@@ -271,6 +273,30 @@ def associations(names: tuple[str, ...], rng: np.random.Generator) -> Associatio
     )
 
 
+def pair_table(pair: PairDistance, rng: np.random.Generator) -> PairTable:
+    rows, columns = (tuple(f"{10 * i} to {10 * i + 9}" for i in range(n)) for n in (10, 7))
+    train, synthetic = rng.dirichlet(np.full(70, 0.4), 2).reshape(2, 10, 7)
+    return PairTable(
+        columns=pair.columns, row_labels=rows, column_labels=columns,
+        train=tuple(map(tuple, train.round(6).tolist())),
+        synthetic=tuple(map(tuple, synthetic.round(6).tolist())), distance=pair.distance,
+    )  # fmt: skip
+
+
+def components(rng: np.random.Generator) -> Components:
+    edges = np.linspace(-3, 3, 25)
+
+    def cloud(shift: float) -> tuple[tuple[float, ...], ...]:
+        points = np.clip(rng.normal(shift, 1, (2, 2000)), -3, 3)
+        counts = np.histogram2d(points[0], points[1], bins=(edges, edges))[0]
+        return tuple(map(tuple, (counts / 2000).tolist()))
+
+    return Components(
+        explained=(0.31, 0.17), edges=(tuple(edges.tolist()), tuple(edges.tolist())),
+        train=cloud(0), holdout=cloud(0), synthetic=cloud(0.3),
+    )  # fmt: skip
+
+
 def attack(key: str, title: str, power: float, rng: np.random.Generator) -> Attack:
     members = np.sort(rng.normal(power, 1, 1400))
     others = rng.normal(0, 1, 1400)
@@ -327,6 +353,9 @@ def evaluation(columns: int = 16, power: float = 0.06, seed: int = 7, **changes)
         ),
         "notes": ("The patient's key was reconstructed from baseline columns.",),
     }  # fmt: skip
+    own = np.random.default_rng(seed + 1)
+    values["pair_tables"] = tuple(pair_table(pair, own) for pair in pairs[:6])
+    values["components"] = components(own)
     return Evaluation(**(values | changes))
 
 

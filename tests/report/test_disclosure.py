@@ -22,7 +22,7 @@ FIELDS = {
     values.Evaluation: {
         "free": "version name schema_digest seed depth",
         "coded": "tables scores margins worst_pairs associations attacks risks analyses notes",
-        "left out": "groups",
+        "left out": "groups pair_tables components",
     },
     values.TableFacts: {
         "free": "synthetic_rows columns",
@@ -40,6 +40,16 @@ FIELDS = {
         "left out": "train_summary synthetic_summary",
     },
     values.PairDistance: {"free": "columns", "coded": "distance holdout_distance", "left out": ""},
+    values.PairTable: {
+        "free": "",
+        "coded": "",
+        "left out": "columns row_labels column_labels train synthetic distance",
+    },
+    values.Components: {
+        "free": "",
+        "coded": "",
+        "left out": "explained edges train holdout synthetic",
+    },
     values.Associations: {"free": "measure", "coded": "columns train synthetic", "left out": ""},
     values.Attack: {
         "free": "key title meaning tripwire",

@@ -6,10 +6,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from synthvae.evaluation.values import Associations, NumberSummary
+from synthvae.evaluation.values import Associations, NumberSummary, PairTable
 from synthvae.report import RunContext, TrainingCurve, render
 from synthvae.report.attacking import attack_row
 from synthvae.report.page import fingerprint
+from synthvae.report.pictures import pair_maps
 from tests.report import report_example as example
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -311,6 +312,8 @@ def test_little_is_enough_for_a_page():
         scores=(),
         margins=(),
         worst_pairs=(),
+        pair_tables=(),
+        components=None,
         notes=(),
         associations=nothing,
     )
@@ -326,6 +329,41 @@ def test_any_number_of_columns(columns):
     page = Page(text)
     assert len([key for key in page.ids if key.startswith("figure-margin-")]) == columns
     assert len(text.encode()) < 1_000_000
+
+
+def test_the_worst_pairs_and_the_components_are_drawn(full):
+    svg = {figure["id"]: figure["svg"] for figure in Page(full).figures}
+    for place in range(1, 7):
+        real, made = (one["aria-label"] for one in svg[f"figure-pair-{place}"])
+        assert real.startswith("Real (train): share of rows by ")
+        assert made.startswith("Synthetic: share of rows by ")
+        assert "The fullest cell has" in made
+    clouds = [one["aria-label"] for one in svg["figure-components"]]
+    assert [label.partition(":")[0] for label in clouds] == [
+        "Real (train)", "Real (holdout)", "Synthetic",
+    ]  # fmt: skip
+    assert all("Half of the rows lie in" in label for label in clouds)
+    assert "hold 31.0 % and 17.0 % of its variance" in full
+    assert "The 30 largest changes of 576 cells." in full
+
+
+def test_without_their_values_no_pair_and_no_component_is_drawn():
+    text = render(example.evaluation(4, pair_tables=(), components=None), example.guarantee())
+    assert 'id="figure-pair-1"' not in text
+    assert "Principal components" not in text
+    assert "Worst pairs of columns" in text
+
+
+def test_a_cell_has_the_colour_of_its_share():
+    found = PairTable(
+        columns=("a", "b"), row_labels=("x",), column_labels=("y", "z"), train=((0.8, 0.2),),
+        synthetic=((0.2, 0.8),), distance=0.6,
+    )  # fmt: skip
+    (drawing,) = pair_maps([found])
+    assert drawing.table.rows == (("x", "y", "80.0", "20.0"), ("x", "z", "20.0", "80.0"))
+    assert drawing.legend == (("ramp strength", "0 … 80.0 % of rows in a cell, by square root"),)
+    assert "has 80.0 %, a x with b y." in drawing.panels[0]
+    assert "has 80.0 %, a x with b z." in drawing.panels[1]
 
 
 def test_undefined_figures_are_dashes():
