@@ -215,10 +215,20 @@ def _score(
         return question.unanswered("train's rows tell no coefficient from 0")
     shared = [term for term in fits["train"].terms if term in fits["synthetic"].terms]
     real, made = fits["train"].only(shared), fits["synthetic"].only(shared)
-    drawn = generator.multivariate_normal(made.estimates, made.covariance, DRAWS, method="eigh")
+    drawn = _draws(made, generator)
     simulated = measure(real, made, drawn)
     assert simulated is not None
     return question.answer(value, _around(value, simulated), found | {"ideal": 1.0}, detail)
+
+
+def _draws(fit: Fit, generator: np.random.Generator) -> Floats:
+    """Return coefficients as they might have come out, shape (draws, terms).
+
+    An estimated covariance may have eigenvalues just below zero, which count as zero.
+    """
+    values, vectors = np.linalg.eigh((fit.covariance + fit.covariance.T) / 2)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    return np.asarray(fit.estimates + generator.standard_normal((DRAWS, len(values))) @ root.T)
 
 
 def _against_train(

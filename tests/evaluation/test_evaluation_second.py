@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, root_mean_squared_error
 
 from synthvae.evaluation import calibration
-from synthvae.evaluation.analyses import compare_analyses, mean_overlap, same_signs
+from synthvae.evaluation.analyses import _draws, compare_analyses, mean_overlap, same_signs
 from synthvae.evaluation.asked import Wanted
 from synthvae.evaluation.codes import binnings, tokenise
 from synthvae.evaluation.margins import variation
@@ -250,6 +250,15 @@ def fit(*pairs: tuple[float, float]) -> Fit:
     estimates, half = (np.array(side, float) for side in zip(*pairs, strict=True))
     names = tuple(f"x{j}" for j in range(len(pairs)))
     return Fit(names, estimates, np.diag((half / 1.96) ** 2), half, 10)
+
+
+@pytest.mark.filterwarnings("error")
+def test_draws_of_coefficients_have_their_covariance_even_where_it_is_indefinite() -> None:
+    covariance = np.array([[4.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, -1e-9]])
+    fit = Fit(("a", "b", "c"), np.array([1.0, 2.0, 3.0]), covariance, np.ones(3), 100)
+    drawn = np.concatenate([_draws(fit, np.random.default_rng(seed)) for seed in range(40)])
+    assert drawn.mean(axis=0) == pytest.approx(fit.estimates, abs=0.1)
+    assert np.cov(drawn.T) == pytest.approx(np.maximum(covariance, 0), abs=0.25)
 
 
 def test_overlaps_worked_out_by_hand() -> None:
