@@ -44,6 +44,8 @@ def power(value: float) -> str:
     >>> power(1e-6), power(2.5e8)
     ('10⁻⁶', '2.5 × 10⁸')
     """
+    if not math.isfinite(value):
+        return NONE if math.isnan(value) else "∞" if value > 0 else "−∞"
     mantissa, exponent = f"{value:.2g}".partition("e")[::2] if value else ("0", "0")
     if not exponent:
         mantissa, exponent = f"{value:.1e}".split("e")
@@ -54,7 +56,7 @@ def power(value: float) -> str:
 
 def exact(value: float | None) -> str:
     """Return a setting with every digit that it has, short: 1.5, 0.0471, 10⁻⁶."""
-    if value is None:
+    if value is None or not math.isfinite(value):
         return NONE
     if value and not 1e-4 <= abs(value) < 1e6:
         return power(value)

@@ -47,3 +47,8 @@ def test_long_names_keep_both_ends():
     assert len(shorten("é" * 500, 20)) == 20
     assert fit("W" * 40, 84).count("W") < fit("i" * 40, 84).count("i")
     assert fit("漢字" * 20, 84) != "漢字" * 20
+
+
+def test_figures_without_end_are_said_to_be() -> None:
+    assert (power(float("inf")), power(float("-inf")), power(float("nan"))) == ("∞", "−∞", "–")
+    assert exact(float("nan")) == "–"
