@@ -75,6 +75,7 @@ class Moments:
     released: list[tuple[str, Any]] = field(default_factory=list)
     kept: int = 0  # of the releases, by the newest checkpoint
     _packed: int = 0
+    _unit: float = 1.0  # what the noise of a release is counted in
 
     def tick(self, name: str) -> None:
         """Pass one moment, or end there."""
@@ -95,6 +96,22 @@ class Moments:
             return found
 
         setattr(module, name, watched)
+
+    def noise(self, _counts: Any, sigma: float, _stream: Any) -> tuple[str, Any]:
+        """Note the noise of counts."""
+        return "noise", round(sigma / self._unit, 9)
+
+    def pairs(self, usual: Callable[..., Any], query: Any, *given: Any) -> Any:
+        """Release pair moments, whose noise is noted in units of what one patient adds at most.
+
+        A column has as many functions as its noisy margin allows, so that the unit is not the same
+        in each fit; the account is.
+        """
+        self._unit = query.sensitivity
+        try:
+            return usual(query, *given)
+        finally:
+            self._unit = 1.0
 
     def pack(self, usual: Callable[..., bytes], *arguments: Any) -> bytes:
         """Make the content of a checkpoint, which holds the releases so far."""
@@ -118,6 +135,10 @@ def planned() -> Synthesizer:
     return Synthesizer(WARD, 2.0, settings=quick(WARD, 2.0, steps=STEPS))
 
 
+def _release(query: Any, moments: Moments, usual: Callable[..., Any], *given: Any) -> Any:
+    return moments.pairs(usual, query, *given)
+
+
 @contextmanager
 def watched(moments: Moments) -> Iterator[None]:
     """Watch everything that a fit releases or keeps; every step is worth a checkpoint."""
@@ -131,7 +152,9 @@ def watched(moments: Moments) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in modules[:3]:
             patch.setattr(module, "noisy_counts", module.noisy_counts)  # put back at the end
-            moments.watch(module, "noisy_counts", lambda _counts, sigma, _stream: ("noise", sigma))
+            moments.watch(module, "noisy_counts", moments.noise)
+        query = synthvae.anchors.pairs.PairQuery
+        patch.setattr(query, "release", functools.partialmethod(_release, moments, query.release))
         patch.setattr(modules[3], "_accumulate", modules[3]._accumulate)
         moments.watch(modules[3], "_accumulate", lambda *given: ("step", round(given[5], 9)))
         patch.setattr(file, "pack", functools.partial(moments.pack, file.pack))
