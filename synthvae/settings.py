@@ -30,7 +30,8 @@ class Settings(BaseModel):
         Largest part of one patient in the pair moments, relative to that of a patient of most rows
         that are all typical and alike.
     parents
-        How many of the columns before it each column is coupled to, at most: the strongest.
+        How many of the columns before it each column is coupled to, at most: the strongest. With 0,
+        pair moments serve nothing.
     latent, hidden
         Dimension of the latent, and hidden units of encoder and decoder.
     mixture
@@ -55,7 +56,7 @@ class Settings(BaseModel):
     rank: Annotated[int, Field(ge=1, le=50)]
     taper: Annotated[float, Field(ge=0, le=4)]
     pair_bound: Annotated[float, Field(ge=0.05, le=10)]
-    parents: Annotated[int, Field(ge=1)]
+    parents: Annotated[int, Field(ge=0)]
     latent: Annotated[int, Field(ge=2, le=256)]
     hidden: Annotated[int, Field(ge=1, le=4096)]
     mixture: Annotated[int, Field(ge=0, le=4096)]

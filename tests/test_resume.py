@@ -42,8 +42,8 @@ def assert_as_if_never_stopped(fitted: Synthesizer, released: list[tuple[str, An
     assert released == moments.released
     assert fitted.default_rows >= 40
     assert len(fitted.sample(20, seed=1)) == 20
-    noisy = fitted.state().weights["encoder.weight"]
-    assert np.abs(noisy - whole.state().weights["encoder.weight"]).max() > 1e-3
+    noisy = fitted.state().weights["decoder.weight"]  # as large in every fit
+    assert np.abs(noisy - whole.state().weights["decoder.weight"]).max() > 1e-3
 
 
 @pytest.mark.parametrize("place", [0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])

@@ -33,9 +33,7 @@ class Balance:
     """
 
     def __init__(self, rows: int, steps: int) -> None:
-        self._rows = rows
-        self._step = max(SMALLEST_STEP, rows // steps)
-        self._counted = np.arange(self._step)
+        self._rows, self._steps = rows, steps
         self._tokens: list[Ints] = [np.zeros(rows, np.int64)]
         self._sizes = [1]
 
@@ -44,7 +42,7 @@ class Balance:
         self._tokens.append(tokens)
         self._sizes.append(size)
 
-    def draw(self, mass: Floats, uniforms: Floats) -> Ints:
+    def draw(self, mass: Floats, uniforms: Floats, followers: Ints | None = None) -> Ints:
         """Return a token for each row.
 
         Parameters
@@ -53,19 +51,34 @@ class Balance:
             Probability of each token, shape (rows, tokens), each row summing to 1.
         uniforms
             One draw from [0, 1) a row.
+        followers
+            How many rows get a row's token, shape (rows,): where a column is the same in all rows of a
+            patient, all of them for the first and 0 for the others, for which nothing is drawn.
         """
+        if followers is None:
+            return self._walk(mass, uniforms, np.arange(self._rows), np.ones(self._rows))
+        tokens = np.zeros(self._rows, np.int64)
+        first = np.flatnonzero(followers)
+        worth = followers[first].astype(float)
+        tokens[first] = self._walk(mass[first], uniforms[first], first, worth)
+        return tokens
+
+    def _walk(self, mass: Floats, uniforms: Floats, drawn: Ints, worth: Floats) -> Ints:
+        """Draw a token for some of the rows, each counting for as many rows as it is worth."""
         columns = [0, *range(max(1, len(self._tokens) - MOST_SEEN), len(self._tokens))]
         ends = np.cumsum([0, *(self._sizes[i] for i in columns)])
-        cells = np.stack([self._tokens[i] for i in columns], axis=1) + ends[:-1]
+        cells = np.stack([self._tokens[i][drawn] for i in columns], axis=1) + ends[:-1]
         missing = np.zeros((ends[-1], mass.shape[1]))
-        gain = GAIN / self._step / len(columns) ** 0.5
+        step = max(SMALLEST_STEP, len(drawn) // self._steps)
+        gain = GAIN / step / worth.mean() / len(columns) ** 0.5
+        counted = np.arange(step)
         # Which cells a row of the step is in, as a 0/1 matrix that is filled and cleared in place.
-        place = cells + (np.arange(self._rows) % self._step)[:, None] * ends[-1]
-        member = np.zeros((self._step, ends[-1]))
+        place = cells + (np.arange(len(drawn)) % step)[:, None] * ends[-1]
+        member = np.zeros((step, ends[-1]))
         flat = member.reshape(-1)
-        chosen = np.empty(self._rows, np.int64)
-        for first in range(0, self._rows, self._step):
-            part = slice(first, first + self._step)
+        chosen = np.empty(len(drawn), np.int64)
+        for first in range(0, len(drawn), step):
+            part = slice(first, first + step)
             now, filled = mass[part], place[part]
             flat[filled] = 1.0
             rows = member[: len(now)]
@@ -75,7 +88,7 @@ class Balance:
             picked = np.minimum(below.sum(axis=1), mass.shape[1] - 1)
             chosen[part] = picked
             rest = now.copy()
-            rest[self._counted[: len(now)], picked] -= 1.0
-            missing += rows.T @ rest
+            rest[counted[: len(now)], picked] -= 1.0
+            missing += (rows * worth[part, None]).T @ rest
             flat[filled] = 0.0
         return chosen

@@ -143,7 +143,10 @@ class Draft:
         if self._balance is None:
             chosen = _inverse_cdf(mass, self._uniforms[j])
         else:
-            chosen = self._balance.draw(mass, self._uniforms[j])
+            followers = None
+            if shared and self._firsts is not None:
+                followers = np.bincount(self._firsts, minlength=len(mass))
+            chosen = self._balance.draw(mass, self._uniforms[j], followers)
         if shared and self._firsts is not None:
             chosen = chosen[self._firsts]
         if self._balance is not None:
