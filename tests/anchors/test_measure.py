@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from synthvae.anchors import ColumnAnchor, measure_anchors, query_weights
+from synthvae.anchors.measure import _first_cells, _to_simplex
 from synthvae.field import Field
 from synthvae.privacy.stream import RandomStream
 
@@ -96,3 +97,73 @@ def test_one_patient_moves_each_count_by_their_rows_at_most(
     for before, after in zip(*both, strict=True):
         if before.shape == after.shape:
             assert np.linalg.norm(after - before) <= 3
+
+
+LABORATORY = Field(
+    name="crp", type="number", decimals=1, constraints={"minimum": 0.5, "maximum": 500}
+)
+
+
+def laboratory(rows: int = 8000) -> np.ndarray:
+    """Codes of a skewed value, a tenth at the least that is recorded and a fiftieth at the most."""
+    generator = np.random.default_rng(0)
+    codes = np.round(10 * np.exp(generator.normal(1.3, 0.9, rows))).astype(int)
+    codes[: rows // 10], codes[-rows // 50 :] = 0, 4995
+    return codes
+
+
+def shares_at_the_ends(anchor: ColumnAnchor, rows: int = 20_000) -> list[float]:
+    generator = np.random.default_rng(1)
+    drawn = anchor.decode(
+        generator.choice(anchor.tokens, rows, p=anchor.mass), generator.random(rows)
+    )
+    return [float((drawn == code).mean()) for code in (0, 4995)]
+
+
+def test_point_masses_at_the_ends_of_a_long_lattice_stand_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert shares_at_the_ends(measure(laboratory(), LABORATORY, 20.0, 20)) == pytest.approx(
+        [0.1, 0.02], abs=0.008
+    )
+    # With equal cells alone they are spread over the cells at the ends.
+    equal = np.linspace(0, 4996, 17).astype(np.int64)[:-1]
+    monkeypatch.setattr("synthvae.anchors.measure._first_cells", lambda _: equal)
+    low, high = shares_at_the_ends(measure(laboratory(), LABORATORY, 20.0, 20))
+    assert low < 0.06
+    assert high < 0.01
+
+
+@pytest.mark.parametrize("size", [2, 17, 1024, 1025, 4996, 500_000, 2_000_003])
+def test_the_first_grid_covers_a_lattice_once(size: int) -> None:
+    starts = _first_cells(size)
+    assert starts[0] == 0
+    assert (np.diff(starts) > 0).all()
+    assert starts[-1] == size - 1 if size > 1024 else starts[-1] < size
+    assert len(starts) < 40
+
+
+def test_rare_categories_share_what_they_add_up_to() -> None:
+    codes = [f"c{i}" for i in range(200)]
+    field = Field(name="code", constraints={"enum": codes})
+    truth = 1 / np.arange(1, 201) ** 1.1
+    truth /= truth.sum()
+    found, cut = [], []
+    for seed in range(10):
+        exact = np.random.default_rng(seed).multinomial(5000, truth)
+        table = np.repeat(np.arange(200), exact)[:, None]
+        stream = RandomStream(test_seed=seed)
+        (anchor,) = measure_anchors(table, (field,), ((33.0,),), 8, stream)
+        noisy = exact + np.random.default_rng(seed).normal(0, 33.0, 200)
+        found.append(0.5 * np.abs(anchor.mass - exact / 5000).sum())
+        cut.append(0.5 * np.abs(_to_simplex(noisy) / 5000 - exact / 5000).sum())
+        assert len(set(anchor.mass)) < 100  # the rare ones have one mass
+    assert np.mean(found) < 0.85 * np.mean(cut)
+
+
+def test_categories_that_nobody_has_still_give_an_anchor() -> None:
+    nobody = Field(name="c", constraints={"enum": ["a", "b", "c"], "required": False})
+    anchor = measure([-1] * 400, nobody, 5.0)
+    assert anchor.mass[-1] > 0.9
+    assert anchor.mass.sum() == pytest.approx(1)
+    assert measure([], CATEGORY, 0.0).mass == pytest.approx([1 / 3] * 3)

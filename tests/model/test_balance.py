@@ -206,6 +206,34 @@ def test_one_column_of_so_many_rows(rows: int) -> None:
     assert (tokens == again).all()
 
 
+def test_a_column_that_rows_share_is_balanced_by_its_rows() -> None:
+    # 400 patients of one to five rows each; what counts in a table is rows.
+    generator = np.random.default_rng(0)
+    patients = np.repeat(np.arange(400), generator.integers(1, 6, 400))
+    firsts = np.searchsorted(patients, patients)
+    followers = np.bincount(firsts, minlength=len(firsts))
+    mass = np.tile([0.2, 0.3, 0.5], (len(firsts), 1))
+    uniforms = np.random.default_rng(1).random((SEEDS, len(firsts)))
+
+    def error(tokens: np.ndarray) -> np.ndarray:
+        return np.bincount(tokens[firsts], minlength=3) - len(firsts) * mass[0]
+
+    found, unweighted, alone = [], [], []
+    for draws in uniforms:
+        tokens = Balance(len(firsts), STEPS).draw(mass, draws, followers)
+        assert not tokens[followers == 0].any()
+        found.append(error(tokens))
+        # A near miss: balanced as if each patient had one row, or as if all rows were drawn.
+        unweighted.append(error(Balance(len(firsts), STEPS).draw(mass, draws, followers > 0)))
+        alone.append(error(Balance(len(firsts), STEPS).draw(mass, draws)))
+    spread, near, far = (
+        np.array(errors).std(axis=0).mean() for errors in (found, unweighted, alone)
+    )
+    assert spread < 0.6 * near
+    assert spread < 0.5 * far
+    assert np.abs(np.mean(found, axis=0)).max() < 0.005 * len(firsts)
+
+
 def test_hundreds_of_tokens() -> None:
     generator = np.random.default_rng(0)
     rows, size = 3000, 400
