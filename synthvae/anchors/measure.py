@@ -1,11 +1,11 @@
 """Measure the one-way marginals with noise: hierarchical grids, then bins of equal mass.
 
-A lattice column is first counted in 16 equal cells; each cell whose noisy count is large is split
-in 8, up to twice more. The cells' masses are the non-negative least-squares fit to all noisy counts
-so far, in which weak cells share a mass (`stretches`). Neighbouring cells are merged into bins of
-about equal mass, a heavy cell standing alone, and the bins are counted afresh. Of categories, those
-whose noisy counts say nothing share a mass. Every decision is taken on noisy counts, so it costs nothing
-more.
+A lattice column is first counted in 16 equal cells, and a few at its ends; each cell whose noisy count
+is large is split in 8, up to twice more. The cells' masses are the non-negative least-squares fit to
+all noisy counts so far, in which weak cells share a mass (`stretches`). Neighbouring cells are merged
+into bins of about equal mass, a heavy cell standing alone, and the bins are counted afresh. Categories
+are counted once; many of them are told from noise together (`deconvolution`). Every decision is
+taken on noisy counts, so it costs nothing more.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from scipy.linalg import block_diag
 from scipy.optimize import nnls
 
 from synthvae.anchors.column import ColumnAnchor
+from synthvae.anchors.deconvolution import MANY, posterior_means
 from synthvae.anchors.stretches import free_masses
 from synthvae.field import Field
 from synthvae.privacy.counts import noisy_counts
@@ -26,7 +27,6 @@ from synthvae.table.codes import FIRST_SPECIAL, MISSING
 FIRST_CELLS = 16
 BRANCHES = 8
 LEVELS = 3
-RARE = 2.5  # standard deviations of noise below which a category's count says little by itself
 GRID_WEIGHT = 0.5  # precision of one level's counts, relative to that of the bins' counts
 
 Ints = NDArray[np.int64]
@@ -126,7 +126,7 @@ def _measure(counter: _Counter, field: Field, bins: int) -> ColumnAnchor:
         starts = np.arange(size)
         count = counter.count(starts)
         ordered = field.is_lattice
-        mass = _fit([count], starts, counter.extras) if ordered else _grouped(count, size)
+        mass = _fit([count], starts, counter.extras) if ordered else _categories(count, size)
         return _anchor(field, starts, mass, np.arange(size))
     starts = _first_cells(size)
     counts = [counter.count(starts)]
@@ -148,15 +148,15 @@ def _first_cells(size: int) -> Ints:
     """Return the starts of the first grid over a lattice of so many points.
 
     Cells are equal. On a lattice too long for splitting to come down to single points, the first of
-    them is cut in halves towards the lower end, since costs and laboratory values are skewed and pile
-    up at the least that is recorded, and the last point, where values are capped, stands alone. What
-    else a grid counts costs nothing more.
+    them is cut further towards the lower end, since costs and laboratory values are skewed and pile up
+    at the least that is recorded; and the last point, where values are capped, stands alone. What else
+    a grid counts costs no privacy.
     """
     equal = np.linspace(0, size, min(FIRST_CELLS, size) + 1).astype(np.int64)[:-1]
     if size <= FIRST_CELLS * BRANCHES ** (LEVELS - 1):
         return np.unique(equal)
-    halves = 2 ** np.arange(int(equal[1]).bit_length())
-    return np.unique(np.concatenate((equal, halves[halves < equal[1]], [size - 1])))
+    finer = BRANCHES ** np.arange(int(equal[1]).bit_length() // BRANCHES.bit_length() + 2)
+    return np.unique(np.concatenate((equal, finer[finer < equal[1]], [size - 1])))
 
 
 def _unbounded(counts: list[_Count], starts: Ints) -> tuple[Floats, Floats]:
@@ -166,16 +166,13 @@ def _unbounded(counts: list[_Count], starts: Ints) -> tuple[Floats, Floats]:
     return covariance @ (design.T @ targets), covariance
 
 
-def _grouped(count: _Count, size: int) -> Floats:
-    """Return masses of categories, and of extra tokens; rare categories share what they add up to.
-
-    Of hundreds of categories most counts are noise, and to cut them at zero keeps its upper half.
-    """
-    mass = np.maximum(count.values, 0.0)
-    rare = np.flatnonzero(count.values[:size] < RARE * count.sigma)
-    if len(rare):
-        mass[rare] = max(count.values[rare].sum(), 0.0) / len(rare)
-    return mass if mass.sum() > 0 else np.ones(len(mass))
+def _categories(count: _Count, size: int) -> Floats:
+    """Return the masses of categories, then of extra tokens, that fit a noisy count."""
+    if size < MANY:
+        return _to_simplex(count.values)
+    masses = np.maximum(count.values, 0.0)
+    masses[:size] = posterior_means(count.values[:size], count.sigma)
+    return masses
 
 
 def _split(starts: Ints, heavy: NDArray[np.bool_], size: int) -> Ints:

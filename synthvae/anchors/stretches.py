@@ -22,7 +22,8 @@ def free_masses(masses: Floats, covariance: Floats, sizes: Ints) -> Floats:
 
     A stretch of weak cells that reaches an end of the grid is cut where what lies further out adds up
     to nothing to speak of; the mass of that part falls off from cell to cell. A stretch between other
-    cells that adds up to nothing has one density.
+    cells that adds up to nothing has one density. A weak cell of one point, at an end, has the
+    density of the one beside it.
 
     Parameters
     ----------
@@ -58,7 +59,12 @@ def free_masses(masses: Floats, covariance: Floats, sizes: Ints) -> Floats:
     places = np.unique(owner, return_inverse=True)[1]
     shape = np.zeros((len(masses), places.max() + 1))
     shape[np.arange(len(masses)), places] = share
-    return shape
+    for end, beside in ((0, 1), (-1, -2)) if len(masses) > 1 else ():
+        if weak[end] and sizes[end] == 1 < sizes[beside]:
+            # A point that stands alone in case values pile up there: they do not.
+            shape[end] = shape[beside] / sizes[beside]
+    kept: Floats = shape[:, shape.any(axis=0)]
+    return kept
 
 
 def _holding(run: Ints, masses: Floats, covariance: Floats) -> int:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 SMALLEST_STEP = 16  # rows drawn at a time, at least
 ROUGH_STEPS = 100  # for populations that only serve a fit
 GAIN = 3.2  # tilt a missing row brings, times the rows of a step
+MOST_WORTH = 2.0  # rows that a patient counts for at most, relative to the mean
 LARGEST_TILT = 3.0
 MOST_SEEN = 30  # earlier columns, the latest, that a column is balanced against
 
@@ -56,21 +57,23 @@ class Balance:
             patient, all of them for the first and 0 for the others, for which nothing is drawn.
         """
         if followers is None:
-            return self._walk(mass, uniforms, np.arange(self._rows), np.ones(self._rows))
+            return self._walk(mass, uniforms, np.arange(self._rows), None)
         tokens = np.zeros(self._rows, np.int64)
         first = np.flatnonzero(followers)
         worth = followers[first].astype(float)
+        # Nobody's rows are worth so many that all the others make up for them.
+        worth = np.minimum(worth, MOST_WORTH * worth.mean())
         tokens[first] = self._walk(mass[first], uniforms[first], first, worth)
         return tokens
 
-    def _walk(self, mass: Floats, uniforms: Floats, drawn: Ints, worth: Floats) -> Ints:
-        """Draw a token for some of the rows, each counting for as many rows as it is worth."""
+    def _walk(self, mass: Floats, uniforms: Floats, drawn: Ints, worth: Floats | None) -> Ints:
+        """Draw a token for some of the rows, each counting for as many rows as it is worth, or one."""
         columns = [0, *range(max(1, len(self._tokens) - MOST_SEEN), len(self._tokens))]
         ends = np.cumsum([0, *(self._sizes[i] for i in columns)])
         cells = np.stack([self._tokens[i][drawn] for i in columns], axis=1) + ends[:-1]
         missing = np.zeros((ends[-1], mass.shape[1]))
         step = max(SMALLEST_STEP, len(drawn) // self._steps)
-        gain = GAIN / step / worth.mean() / len(columns) ** 0.5
+        gain = GAIN / step / len(columns) ** 0.5 / (1.0 if worth is None else worth.mean())
         counted = np.arange(step)
         # Which cells a row of the step is in, as a 0/1 matrix that is filled and cleared in place.
         place = cells + (np.arange(len(drawn)) % step)[:, None] * ends[-1]
@@ -89,6 +92,6 @@ class Balance:
             chosen[part] = picked
             rest = now.copy()
             rest[counted[: len(now)], picked] -= 1.0
-            missing += (rows * worth[part, None]).T @ rest
+            missing += rows.T @ (rest if worth is None else rest * worth[part, None])
             flat[filled] = 0.0
         return chosen

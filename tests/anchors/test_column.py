@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthvae.anchors import ColumnAnchor
@@ -60,6 +60,7 @@ def test_the_mass_of_cells_within_limits() -> None:
     assert anchor().mass_within(2, 6) == pytest.approx([0.1, 0.3, 0.04])
 
 
+@settings(deadline=None)
 @given(st.integers(0, 4), st.floats(0, 1, exclude_max=True))
 def test_a_token_survives_decoding(token: int, uniform: float) -> None:
     tokens = np.array([token])

@@ -143,7 +143,7 @@ def test_the_first_grid_covers_a_lattice_once(size: int) -> None:
     assert len(starts) < 40
 
 
-def test_rare_categories_share_what_they_add_up_to() -> None:
+def test_many_categories_are_told_from_noise_together() -> None:
     codes = [f"c{i}" for i in range(200)]
     field = Field(name="code", constraints={"enum": codes})
     truth = 1 / np.arange(1, 201) ** 1.1
@@ -157,8 +157,7 @@ def test_rare_categories_share_what_they_add_up_to() -> None:
         noisy = exact + np.random.default_rng(seed).normal(0, 33.0, 200)
         found.append(0.5 * np.abs(anchor.mass - exact / 5000).sum())
         cut.append(0.5 * np.abs(_to_simplex(noisy) / 5000 - exact / 5000).sum())
-        assert len(set(anchor.mass)) < 100  # the rare ones have one mass
-    assert np.mean(found) < 0.85 * np.mean(cut)
+    assert np.mean(found) < 0.8 * np.mean(cut)
 
 
 def test_categories_that_nobody_has_still_give_an_anchor() -> None:
