@@ -141,6 +141,7 @@ def test_the_first_grid_covers_a_lattice_once(size: int) -> None:
     assert (np.diff(starts) > 0).all()
     assert starts[-1] == size - 1 if size > 1024 else starts[-1] < size
     assert len(starts) < 40
+    assert starts[1:4].tolist() == [1, 8, 64] if size > 1024 else len(starts) == min(size, 16)
 
 
 def test_many_categories_are_told_from_noise_together() -> None:
@@ -158,6 +159,36 @@ def test_many_categories_are_told_from_noise_together() -> None:
         found.append(0.5 * np.abs(anchor.mass - exact / 5000).sum())
         cut.append(0.5 * np.abs(_to_simplex(noisy) / 5000 - exact / 5000).sum())
     assert np.mean(found) < 0.8 * np.mean(cut)
+
+
+def test_missing_is_not_one_of_many_categories() -> None:
+    # Its count is weak and stays as it is; those of the codes around it are told from noise together.
+    codes = tuple(f"c{i}" for i in range(100))
+    field = Field(name="code", constraints={"enum": codes, "required": False})
+    table = np.concatenate((np.repeat(np.arange(100), 40), np.full(60, -1)))
+    found = [
+        measure_anchors(table[:, None], (field,), ((40.0,),), 8, RandomStream(test_seed=seed))[0]
+        for seed in range(20)
+    ]
+    missing = np.array([anchor.mass[-1] for anchor in found])
+    assert missing.mean() == pytest.approx(60 / 4060, rel=0.4)
+    assert missing.std() > 0.5 * 40 / 4060  # its own noise, not that of a hundred codes
+
+
+@pytest.mark.parametrize("kind", ["uniform", "middle"])
+def test_a_cap_that_nobody_reaches_stays_empty(kind: str) -> None:
+    field = Field(name="days", type="integer", constraints={"minimum": 0, "maximum": 3649})
+    ends = []
+    for seed in range(10):
+        drawn = np.random.default_rng(seed)
+        codes = drawn.integers(0, 3650, 1000)
+        if kind == "middle":
+            codes = np.clip(drawn.normal(1800, 300, 1000), 0, 3648).astype(np.int64)
+        noise = (44.0, 44.0, 44.0, 31.0)
+        stream = RandomStream(test_seed=seed)
+        (anchor,) = measure_anchors(codes[:, None], (field,), (noise,), 13, stream)
+        ends += [anchor.mass_within(code, code).sum() for code in (0, 3649)]
+    assert max(ends) < 0.004  # noise of 44 records alone would be up to a tenth
 
 
 def test_categories_that_nobody_has_still_give_an_anchor() -> None:

@@ -206,32 +206,77 @@ def test_one_column_of_so_many_rows(rows: int) -> None:
     assert (tokens == again).all()
 
 
+def households(most: int = 5, patients: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first row of each row's patient, and how many rows follow each row."""
+    rows = np.random.default_rng(0).integers(1, most + 1, patients)
+    whose = np.repeat(np.arange(patients), rows)
+    firsts = np.searchsorted(whose, whose)
+    return firsts, np.bincount(firsts, minlength=len(firsts))
+
+
 def test_a_column_that_rows_share_is_balanced_by_its_rows() -> None:
-    # 400 patients of one to five rows each; what counts in a table is rows.
-    generator = np.random.default_rng(0)
-    patients = np.repeat(np.arange(400), generator.integers(1, 6, 400))
-    firsts = np.searchsorted(patients, patients)
-    followers = np.bincount(firsts, minlength=len(firsts))
+    firsts, followers = households()
     mass = np.tile([0.2, 0.3, 0.5], (len(firsts), 1))
-    uniforms = np.random.default_rng(1).random((SEEDS, len(firsts)))
 
     def error(tokens: np.ndarray) -> np.ndarray:
         return np.bincount(tokens[firsts], minlength=3) - len(firsts) * mass[0]
 
     found, unweighted, alone = [], [], []
-    for draws in uniforms:
+    for draws in np.random.default_rng(1).random((SEEDS, len(firsts))):
         tokens = Balance(len(firsts), STEPS).draw(mass, draws, followers)
         assert not tokens[followers == 0].any()
         found.append(error(tokens))
-        # A near miss: balanced as if each patient had one row, or as if all rows were drawn.
+        # Near misses: balanced as if each patient had one row, or as if all rows were drawn.
         unweighted.append(error(Balance(len(firsts), STEPS).draw(mass, draws, followers > 0)))
         alone.append(error(Balance(len(firsts), STEPS).draw(mass, draws)))
-    spread, near, far = (
-        np.array(errors).std(axis=0).mean() for errors in (found, unweighted, alone)
-    )
+    spread, near, far = (np.array(all_).std(axis=0).mean() for all_ in (found, unweighted, alone))
     assert spread < 0.6 * near
     assert spread < 0.5 * far
-    assert np.abs(np.mean(found, axis=0)).max() < 0.005 * len(firsts)
+    assert np.abs(np.mean(found, axis=0)).max() < 0.002 * len(firsts)
+
+
+def test_few_patients_with_most_rows_do_not_tilt_the_others() -> None:
+    # One in twenty has fifty rows: margins by patient vary no more than those of independent draws.
+    rows = np.where(np.arange(400) % 20 == 0, 50, 1)
+    whose = np.repeat(np.arange(400), rows)
+    firsts = np.searchsorted(whose, whose)
+    followers = np.bincount(firsts, minlength=len(firsts))
+    mass = np.tile([0.05, 0.25, 0.7], (len(firsts), 1))
+    own = np.flatnonzero(followers)
+    by_patient = np.array(
+        [
+            np.bincount(Balance(len(firsts), STEPS).draw(mass, draws, followers)[own], minlength=3)
+            for draws in np.random.default_rng(1).random((100, len(firsts)))
+        ]
+    )
+    independent = np.sqrt(400 * mass[0] * (1 - mass[0]))
+    assert (by_patient.std(axis=0, ddof=1) < 1.3 * independent).all()
+    assert np.abs(by_patient.mean(axis=0) - 400 * mass[0]).max() < 4
+
+
+def test_tables_of_columns_that_rows_share_are_closer_to_the_models(
+    source: tuple[Layout, dict[str, np.ndarray]],
+) -> None:
+    layout, weights = source
+    firsts, _ = households(patients=600)
+    sampler = Sampler(layout, weights, [np.zeros(a.tokens) for a in layout.anchors])
+    joint = joint_of(layout, weights)
+    found, alone = (
+        np.mean(
+            [
+                deviation(
+                    layout,
+                    sampler.draw(
+                        len(firsts), block_generator(seed, 0), None, (firsts, 4), steps=steps
+                    )[0],
+                    joint,
+                )
+                for seed in range(12)
+            ]
+        )
+        for steps in (STEPS, 0)
+    )
+    assert found < 0.7 * alone  # what all rows of a patient share varies with the patients
 
 
 def test_hundreds_of_tokens() -> None:

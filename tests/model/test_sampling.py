@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import ndtr
 
 from synthvae.model.calibration import calibrate_margins
 from synthvae.model.layout import Layout
-from synthvae.model.sampling import Sampler, block_generator
+from synthvae.model.sampling import Sampler, _latents, block_generator
 from synthvae.model.vae import AnchoredVAE
 from tests.model.random_models import random_model, weights_of
 
@@ -25,7 +26,7 @@ def test_conditional_frequencies_are_the_models(
 ) -> None:
     # The last column given all the others: mean predicted probability equals the frequency.
     sampler = Sampler(layout, weights, no_offsets(layout))
-    tokens, _ = sampler.draw(40_000, block_generator(1, 0))
+    tokens, _ = sampler.draw(40_000, block_generator(1, 0), steps=0)
     model = AnchoredVAE(layout)
     model.load_state_dict({k: torch.tensor(v, dtype=torch.float32) for k, v in weights.items()})
     generator = block_generator(1, 0)
@@ -89,3 +90,28 @@ def test_patients_rows_share_their_latent_and_first_columns(
     tokens, _ = sampler.draw(300, block_generator(1, 0), patients=(firsts, 2))
     assert (tokens[:, :2] == tokens[firsts, :2]).all()
     assert (tokens[:, 2:] != tokens[firsts, 2:]).any()
+
+
+def test_latents_are_normal_and_tables_vary_less_for_their_strata() -> None:
+    firsts = np.repeat(np.arange(0, 600, 3), 3)
+    means, plain = [], []
+    for seed in range(200):
+        z = _latents(600, 3, block_generator(seed, 0), firsts, stratified=True)
+        assert (z == z[firsts]).all()
+        own = z[::3]
+        # One patient in each stratum, in an order of its own for each dimension.
+        for column in own.T:
+            assert (np.sort((ndtr(column) * 200).astype(int)) == np.arange(200)).all()
+        means.append(np.tanh(own - 0.5).mean(axis=0))
+        free = _latents(600, 3, block_generator(seed, 0), firsts, stratified=False)
+        plain.append(np.tanh(free[::3] - 0.5).mean(axis=0))
+    assert np.abs(np.corrcoef(own.T) - np.eye(3)).max() < 0.25
+    assert np.std(means) < 0.1 * np.std(plain)
+    # Quantiles at the same strata, so the mean is the normal one's.
+    grid = np.random.default_rng(0).standard_normal(400_000)
+    assert np.mean(means) == pytest.approx(np.tanh(grid - 0.5).mean(), abs=0.004)
+
+
+def test_one_row_has_a_latent() -> None:
+    for stratified in (True, False):
+        assert _latents(1, 2, block_generator(0, 0), None, stratified=stratified).shape == (1, 2)
