@@ -14,6 +14,7 @@ from synthvae.errors import ConfigError
 from synthvae.model import training as training_module
 from synthvae.privacy.stream import RandomStream
 from synthvae.table import encode
+from tests.seeding import fixed_noise
 from tests.simulated import CLINIC, VISITS, quick
 
 
@@ -52,7 +53,8 @@ def test_watching_a_fit_changes_nothing_and_sees_every_release() -> None:
 
 
 def test_a_small_audit_is_consistent_and_says_what_it_could_have_shown() -> None:
-    result = audit_worlds(tiny_case(4.0), 12)
+    with fixed_noise():
+        result = audit_worlds(tiny_case(4.0), 12)
     assert result.passed
     assert result.lower <= result.claimed == pytest.approx(4.0, abs=0.01)
     assert result.ceiling > result.claimed
@@ -123,14 +125,16 @@ def test_what_cannot_be_audited_is_refused() -> None:
 def test_a_hundred_fits_of_each_world_show_no_more_than_is_claimed(
     epsilon: float, patients: int, inside: bool
 ) -> None:
-    result = audit_worlds(tiny_case(epsilon, patients), 100, inside=inside)
+    with fixed_noise():
+        result = audit_worlds(tiny_case(epsilon, patients), 100, inside=inside)
     assert result.passed, result.violations
     assert result.trials == (100, 100)
 
 
 @pytest.mark.slow
 def test_with_poisson_batches_it_shows_no_more_than_is_claimed() -> None:
-    result = audit_worlds(tiny_case(4.0, 50, sampling_rate=0.5), 100)
+    with fixed_noise():
+        result = audit_worlds(tiny_case(4.0, 50, sampling_rate=0.5), 100)
     assert result.passed, result.violations
     assert result.trials == (100, 100)
 
@@ -138,7 +142,8 @@ def test_with_poisson_batches_it_shows_no_more_than_is_claimed() -> None:
 @pytest.mark.slow
 def test_with_several_rows_a_patient_it_shows_no_more_than_is_claimed() -> None:
     settings = quick(VISITS, 4.0, steps=2, sampling_rate=1.0)
-    result = audit_worlds(Case(VISITS, settings, 4.0, patients=30), 60)
+    with fixed_noise():
+        result = audit_worlds(Case(VISITS, settings, 4.0, patients=30), 60)
     assert result.passed, result.violations
     assert result.trials == (60, 60)
 
@@ -153,7 +158,7 @@ def test_half_the_noise_is_seen() -> None:
         original(self)
         self.noise_multiplier = claimed
 
-    with replaced(training_module.StreamNoiseOptimizer, "add_noise", quiet):
+    with fixed_noise(), replaced(training_module.StreamNoiseOptimizer, "add_noise", quiet):
         result = audit_worlds(tiny_case(8.0, 50), 200)
     assert any(words.startswith("training:") for words in result.violations), result.violations
 
@@ -161,7 +166,8 @@ def test_half_the_noise_is_seen() -> None:
 @pytest.mark.slow
 def test_the_deep_audit_has_teeth() -> None:
     """A thousand fits of each world show at least 60 % of an epsilon of 4."""
-    result = audit_worlds(tiny_case(4.0, 50), 1000)
+    with fixed_noise():
+        result = audit_worlds(tiny_case(4.0, 50), 1000)
     assert result.passed, result.violations
     assert 0.6 * 4.0 <= result.lower <= result.claimed
 

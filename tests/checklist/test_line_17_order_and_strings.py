@@ -16,7 +16,10 @@ from synthvae.synthesizer import Synthesizer
 from tests.checklist.fitted import fitted, seed, watch_releases
 from tests.simulated import CLINIC, VISITS, clinic, visits
 
-RARE_WARD, RARE_DAY, RARE_ID = "leprosarium of Saint Giles", "1987-06-05", "NHS 943 476 5919"
+# Every number begins with so many letters that the bytes of weights do not spell them by chance.
+NUMBER = "NHS number"
+RARE_WARD, RARE_DAY = "leprosarium of Saint Giles", "1987-06-05"
+RARE_ID = f"{NUMBER} 943 476 5919"
 STAYS = Schema.from_dict(
     {
         "name": "stays",
@@ -42,7 +45,7 @@ def stays() -> pd.DataFrame:
     days = pd.Timestamp("2015-01-01") + pd.to_timedelta(draws.integers(0, 365, 300), unit="D")
     frame = pd.DataFrame(
         {
-            "patient": [f"NHS 100 000 {i:04d}" for i in range(300)],
+            "patient": [f"{NUMBER} 100 000 {i:04d}" for i in range(300)],
             "ward": draws.choice(["north", "south"], 300),
             "admitted": days.strftime("%Y-%m-%d"),
         }
@@ -104,7 +107,7 @@ def test_line_17_rare_strings_and_identifiers_do_not_pass(
     model.save(tmp_path / "model")
     saved = b"".join(file.read_bytes() for file in (tmp_path / "model").iterdir())
     text = made.to_csv().encode() + saved
-    for planted in (RARE_WARD, RARE_ID, "leprosarium", "NHS", "943 476"):
+    for planted in (RARE_WARD, RARE_ID, "leprosarium", NUMBER, "943 476"):
         assert planted.encode() not in text, planted
 
 

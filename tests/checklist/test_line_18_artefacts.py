@@ -46,7 +46,8 @@ TENSORS = re.compile(
     r"|weights/(loadings|mixture_in|mixture_out)\.weight"
     r"|row_shares"
 )
-CANARIES = ["Xanthippe-Quimby", "ward of the drowned", "MRN-7730-2219"]
+# Each with a word that digests, in hexadecimal, and the bytes of weights do not spell by chance.
+CANARIES = ["Xanthippe-Quimby", "ward of the drowned", "MRN-Nausicaa-2219"]
 SCHEMA = Schema.from_dict(
     VISITS.to_dict()
     | {
@@ -95,7 +96,7 @@ def test_line_18_no_planted_string_is_in_any_file(release: Path) -> None:
     frame = planted()
     for canary, column in zip(CANARIES, ("patient", "ward", "note"), strict=True):
         assert (frame[column] == canary).any()
-    words = [*CANARIES, "Xanthippe", "drowned", "7730"]
+    words = [*CANARIES, "Xanthippe", "drowned", "Nausicaa"]
     words += [*frame["note"].unique()]
     for file in release.rglob("*"):
         if file.is_file():

@@ -10,19 +10,22 @@ import pytest
 from synthvae.audit import audit_worlds, tiny_case
 from tests.mutations.planted import BUGS, planted
 from tests.mutations.table import measured
+from tests.seeding import fixed_noise
 
 PROMISED = list(BUGS)[:9]
 
 
 def test_line_20_the_audit_shows_no_more_than_is_claimed() -> None:
-    found = audit_worlds(tiny_case(4.0), 12)
+    with fixed_noise():  # its bounds hold with 95 %: fresh noise would exceed them now and then
+        found = audit_worlds(tiny_case(4.0), 12)
     assert found.violations == ()
     assert found.lower <= found.claimed
 
 
 @pytest.mark.slow
 def test_line_20_the_audit_shows_something_and_no_more_than_is_claimed() -> None:
-    found = audit_worlds(tiny_case(4.0, 50), 300)
+    with fixed_noise():
+        found = audit_worlds(tiny_case(4.0, 50), 300)
     assert found.violations == ()
     assert 0.1 * found.claimed < found.lower <= found.claimed < found.ceiling
 

@@ -16,6 +16,7 @@ from numpy._core._multiarray_umath import (  # type: ignore[attr-defined]
     __cpu_features__,
 )
 
+from synthvae._unfinished import place_of
 from synthvae._yaml import write_yaml
 from synthvae.table import write_table
 from tests.cli.running import everything_in
@@ -67,9 +68,13 @@ def test_a_terminal_without_accents_and_a_reader_that_leaves(model: Path) -> Non
     program.stderr.close()
 
 
-def stop(program: subprocess.Popen[str], sent: int) -> str:
+def stop(program: subprocess.Popen[str], sent: int, output: Path) -> str:
     """Send a signal while the model trains, and return what was said about it."""
-    time.sleep(4)
+    lock = place_of(output) / "lock"
+    end = time.monotonic() + 60
+    while not lock.exists() and program.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)  # starting up takes longer where other programs are at work
+    time.sleep(2)
     program.send_signal(sent)
     _, err = program.communicate(timeout=60)
     return err
@@ -87,7 +92,7 @@ def test_a_stopped_fit_leaves_what_was_there(model: Path, sent: int, code: int) 
     before = everything_in(model.parent)
     # A budget-less fit of two thousand steps: long enough to be caught in the middle.
     program = start(*FIT[:5], "none", *FIT[6:], "--force")
-    err = stop(program, sent)
+    err = stop(program, sent, model)
     assert program.returncode == code, err
     assert "Traceback" not in err
     assert err.rstrip().endswith("what was there before is untouched.")
@@ -103,7 +108,7 @@ def test_a_stopped_run_leaves_what_was_there(work: Path) -> None:
     (older / "synthetic.csv").write_text("older")
     before = everything_in(work)
     program = start("run", "run.yaml", "--force")
-    err = stop(program, signal.SIGINT)
+    err = stop(program, signal.SIGINT, older.parent)
     assert program.returncode == 130, err
     assert "Interrupted; what was there before is untouched." in err
     assert everything_in(work) == before

@@ -34,10 +34,18 @@ from tests.simulated import quick
 SCHEMA = WARD.replace(patients=200)
 FIT = ("fit", "ward.csv", "--schema", "ward.schema.yaml", "--epsilon", "1", "--out", "model")
 STEPS = 12
-# Checkpoints as often as can be, so that something stands between two of them.
+# Checkpoints as often as can be, so that something stands between two of them; and a second in the
+# middle of writing a result, so that whoever waits for its draft is not too late by chance.
 DRIVER = """
+import time
 import synthvae.checkpoint as module
+import synthvae.pipeline as pipeline
 module.SECONDS, module.SHARE = 0.05, 1.0
+write = pipeline.write_custodian
+def write_slowly(*words):
+    time.sleep(1)
+    write(*words)
+pipeline.write_custodian = write_slowly
 from synthvae.cli import main
 main()
 """

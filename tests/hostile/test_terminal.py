@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthvae._progress import console_progress
@@ -34,6 +34,7 @@ def tame(text: str) -> bool:
     return not any(mark in text for mark in "\x1b\x9b\x07\x08\x7f\r\u202e")
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_only_line_feeds_are_left_of_control_characters(text: str) -> None:
     shown = printable(text)

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import kstest, norm
 
 from synthvae.privacy.stream import RandomStream
+from tests.seeding import fixed_noise
 
 
 def test_normal_draws_are_standard_normal() -> None:
@@ -41,3 +42,13 @@ def test_two_streams_differ_and_a_test_seed_repeats() -> None:
     assert np.array_equal(RandomStream(test_seed=5).words(4), RandomStream(test_seed=5).words(4))
     assert RandomStream().is_secure
     assert not RandomStream(test_seed=5).is_secure
+
+
+def test_fixed_noise_is_other_noise_in_each_stream_and_the_same_each_time() -> None:
+    drawn = []
+    for seed in (0, 0, 1):
+        with fixed_noise(seed):
+            drawn += [tuple(RandomStream().words(4)) for _ in range(3)]
+    assert drawn[:3] == drawn[3:6]
+    assert len(set(drawn)) == 6
+    assert RandomStream().is_secure  # and afterwards it is the system's again

@@ -39,7 +39,7 @@ def test_every_row_of_a_patient_is_kept_equally_often() -> None:
 
 
 def test_draws_differ_without_a_generator() -> None:
-    frame = visits(["a"] * 200)
+    frame = visits(["a"] * 200 + ["b"] * 200)  # by chance alike once in hundreds of millions
     assert not np.array_equal(
         group_by_patient(frame, VISITS).kept, group_by_patient(frame, VISITS).kept
     )
