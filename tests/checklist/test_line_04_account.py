@@ -103,7 +103,7 @@ def test_line_4_every_weight_gets_the_noise_of_the_log_at_every_step(
     factor: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = watch_training(monkeypatch)
-    stage = training_of(fitted(clinic(50), test_seed=seed(6), steps=40))
+    stage = training_of(fitted(clinic(50), test_seed=seed(6), steps=200))
     sigma = factor * stage.noise_multiplier * stage.clip_norm
     fits = []
     for weight in zip(*(step.noise(stage.expected_batch) for step in seen.steps), strict=True):
