@@ -155,7 +155,7 @@ def _first_cells(size: int) -> Ints:
     equal = np.linspace(0, size, min(FIRST_CELLS, size) + 1).astype(np.int64)[:-1]
     if size <= FIRST_CELLS * BRANCHES ** (LEVELS - 1):
         return np.unique(equal)
-    finer = BRANCHES ** np.arange(int(equal[1]).bit_length() // BRANCHES.bit_length() + 2)
+    finer = BRANCHES ** np.arange(21, dtype=np.int64)  # the last is just below the largest integer
     return np.unique(np.concatenate((equal, finer[finer < equal[1]], [size - 1])))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 SMALLEST_STEP = 16  # rows drawn at a time, at least
 ROUGH_STEPS = 100  # for populations that only serve a fit
-GAIN = 3.2  # tilt a missing row brings, times the rows of a step
+GAIN = 3.2  # tilt a missing row brings, times the rows that a step is worth
 MOST_WORTH = 2.0  # rows that a patient counts for at most, relative to the mean
 LARGEST_TILT = 3.0
 MOST_SEEN = 30  # earlier columns, the latest, that a column is balanced against
