@@ -29,7 +29,7 @@ from synthvae.settings import Settings
 if TYPE_CHECKING:
     from synthvae.synthesizer import Synthesizer
 
-VERSION = 3
+VERSION = 4
 FILES = ("model.json", "model.safetensors", "guarantee.json", "schema.yaml")
 LARGEST_BYTES = 2_000_000_000
 LARGEST_TEXT = 50_000_000

@@ -20,7 +20,7 @@ from synthvae.checkpoint import Checkpoints
 from synthvae.errors import ConfigError, DataError
 from synthvae.model.calibration import calibrate_margins
 from synthvae.model.conditions import parse_conditions
-from synthvae.model.coupling import Ridge, couple, undo_bound, untrained
+from synthvae.model.coupling import Bounding, couple, couple_untrained
 from synthvae.model.layout import Layout
 from synthvae.model.records import draw_records
 from synthvae.model.sampling import Sampler
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from synthvae.model.training import TrainingCurve
 
 FEWEST_PATIENTS = 10
+BEFORE = 0.75  # of the time of coupling passes before training
 BYTES_A_CELL = 40  # while sampling: codes, drawn values, the frame
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -256,18 +257,19 @@ class Synthesizer:
                 kept.keep(replace(counts, moments=moments))
             else:
                 moments = counts.moments
-            ridge = Ridge.estimate(layout, moments)
-            start = couple(
-                layout, moments, ridge, untrained(layout), lambda done: show_coupling(done / 2)
+            shared = sum(field.perPatient for field in self.schema.modelled)
+            bounding = Bounding(query, counts.row_shares, shared) if plan.is_private else None
+            start, moments, ridge = couple_untrained(
+                layout, moments, bounding, lambda done: show_coupling(BEFORE * done)
             )
         weights = self._train(plan, layout, features, patients, stream, start, kept, progress)
         with one_blas_thread():
-            if plan.is_private:
-                shared = sum(field.perPatient for field in self.schema.modelled)
-                moments = undo_bound(layout, query, moments, start, counts.row_shares, shared)
-                ridge = Ridge.estimate(layout, moments)
             weights = couple(
-                layout, moments, ridge, weights, lambda done: show_coupling((1 + done) / 2)
+                layout,
+                moments,
+                ridge,
+                weights,
+                lambda done: show_coupling(BEFORE + (1 - BEFORE) * done),
             )
             offsets = calibrate_margins(
                 layout, weights, lambda done: progress("calibrating margins", done)

@@ -1,9 +1,9 @@
 """Record features: a basis of functions on each column's tokens, whitened under its anchor.
 
-Column j has a basis of shape (tokens, rank), of mean zero and orthonormal under the anchor's masses:
-smooth cosines of the rank for numbers, contrasts for categories, and an indicator for each special
-value and for missing. A record is the concatenation of its columns' rows. Floored masses and a cap on
-the values bound a record's features, and with them its gradient.
+Column j has a basis of shape (tokens, rank), of mean zero under the anchor's masses and, but for the
+cap, orthonormal: smooth cosines of the rank for numbers, contrasts for categories, and an indicator
+for each special value and for missing. A record is the concatenation of its columns' rows. Floored
+masses and a cap on the values bound a record's features, and with them its gradient.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ def basis(anchor: ColumnAnchor, ordered: bool, rank: int) -> Floats:
     mass = mass / mass.sum()
     functions = _indicators(anchor)
     functions += _cosines(anchor, mass, rank) if ordered else _contrasts(mass, rank)
-    return _orthonormal(functions, mass, rank)
+    return _capped(_orthonormal(functions, mass, rank), anchor.mass)
 
 
 def _indicators(anchor: ColumnAnchor) -> list[Floats]:
@@ -67,7 +67,7 @@ def _one(token: int, tokens: int) -> Floats:
 
 
 def _orthonormal(functions: list[Floats], mass: Floats, rank: int) -> Floats:
-    """Return the Gram-Schmidt orthonormalisation under `mass` against constants, clipped."""
+    """Return the Gram-Schmidt orthonormalisation under `mass` against constants."""
     kept: list[Floats] = []
     for function in functions:
         rest = function - mass @ function
@@ -80,4 +80,17 @@ def _orthonormal(functions: list[Floats], mass: Floats, rank: int) -> Floats:
             break
     if not kept:
         return np.zeros((len(mass), 1))
-    return np.clip(np.stack(kept, axis=1), -LIMIT, LIMIT)
+    return np.stack(kept, axis=1)
+
+
+def _capped(functions: Floats, mass: Floats) -> Floats:
+    """Return the functions within the limit, and of mean zero under `mass`.
+
+    Of a token rarer than 1 in 17 the cap takes most, and would leave a mean: couplings that are
+    fitted to means of zero would then make it as much more frequent.
+    """
+    capped = np.clip(functions, -LIMIT, LIMIT)
+    capped = capped - mass @ capped
+    largest = np.maximum(np.abs(capped).max(axis=0), LIMIT)
+    bounded: Floats = capped * (LIMIT / largest)
+    return bounded

@@ -31,6 +31,7 @@ ITERATIONS = 60
 SMALLEST_RIDGE, LARGEST_RIDGE = 1e-4, 1e9
 LARGEST_PRIOR = 1.0  # whitened features cannot have larger moments: under heavy noise it matters
 MARGIN_RIDGE = 1e-4
+BOUND_ROUNDS = 3  # a model has what bounding took from its moments only as far as it has them
 SMALLEST_VARIANCE = 1e-8
 UNCOUPLED = np.inf
 
@@ -153,36 +154,70 @@ def couple(
     return fitted
 
 
-def undo_bound(
-    layout: Layout,
-    query: PairQuery,
-    moments: PairMoments,
-    weights: Mapping[str, Floats],
-    row_shares: Floats | None = None,
-    shared: int = 0,
-) -> PairMoments:
-    """Return the moments without the bias of bounding each patient's part.
+@dataclass(frozen=True)
+class Bounding:
+    """What the bound did to whose moments, from public numbers and releases alone.
 
-    Patients drawn from a model that has the bounded moments show what bounding takes; that much is
-    added. It looks at the model alone.
-
-    Parameters
+    Attributes
     ----------
+    query
+        What was measured, with the bound.
     row_shares
         Share of patients with 1, 2, ... rows; None where each row is one patient.
     shared
         How many of the first columns are the same in all rows of a patient.
     """
+
+    query: PairQuery
+    row_shares: Floats | None = None
+    shared: int = 0
+
+
+def couple_untrained(
+    layout: Layout,
+    measured: PairMoments,
+    bounding: Bounding | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> tuple[dict[str, Floats], PairMoments, Ridge]:
+    """Return a model without latent that has the measured moments, those moments, and their ridges.
+
+    With a `bounding`, the model's *bounded* moments are the measured ones. Each round fits a model,
+    sees what the bound takes from its moments, and adds that much to the measured ones for the next;
+    what is returned includes what the last round added.
+    """
+    weights, moments, ridge = untrained(layout), measured, Ridge.estimate(layout, measured)
+    rounds = 1 if bounding is None else BOUND_ROUNDS
+    for done in range(rounds):
+        show = None if progress is None else _part(progress, done, rounds)
+        weights = couple(layout, moments, ridge, weights, show)
+        if bounding is not None:
+            moments = undo_bound(layout, bounding, measured, weights)
+            ridge = Ridge.estimate(layout, moments)
+    return weights, moments, ridge
+
+
+def _part(progress: Callable[[float], None], place: int, parts: int) -> Callable[[float], None]:
+    return lambda done: progress((place + done) / parts)
+
+
+def undo_bound(
+    layout: Layout, bounding: Bounding, measured: PairMoments, weights: Mapping[str, Floats]
+) -> PairMoments:
+    """Return the measured moments with what bounding takes from those of a model added.
+
+    Patients drawn from the model show it; it looks at the model alone.
+    """
     unraked = [np.zeros(anchor.tokens) for anchor in layout.anchors]
     sampler = Sampler(layout, weights, unraked)
     generator = block_generator(COUPLING_SEED, 1)
-    whose = draw_patients(row_shares, 2 * POPULATION, generator)
+    shares = bounding.row_shares
+    whose = draw_patients(shares, 2 * POPULATION, generator)
     firsts, places = np.searchsorted(whose, whose), np.arange(len(whose))
-    tokens, _ = sampler.draw(len(whose), generator, None, (firsts, shared), ROUGH_STEPS)
-    rows = np.full((int(whose[-1]) + 1, 1 if row_shares is None else len(row_shares)), -1)
+    tokens, _ = sampler.draw(len(whose), generator, None, (firsts, bounding.shared), ROUGH_STEPS)
+    rows = np.full((int(whose[-1]) + 1, 1 if shares is None else len(shares)), -1)
     rows[whose, places - firsts] = places
-    taken = query.taken_by_bound(layout.record_features(tokens), rows)
-    return PairMoments(moments.values + taken, moments.noise)
+    taken = bounding.query.taken_by_bound(layout.record_features(tokens), rows)
+    return PairMoments(measured.values + taken, measured.noise)
 
 
 def fit_column(
@@ -205,18 +240,21 @@ def fit_column(
     """
     rows, functions = len(features), spread.shape[1]
     used = np.flatnonzero(np.isfinite(ridge).any(axis=0))
-    given = np.column_stack((features[:, used], np.ones(rows)))
+    given = np.vstack((features[:, used].T, np.ones(rows)))  # records last: see LogNormaliser
     aim = np.column_stack((moments[:, used], np.zeros(functions)))
     weight = np.column_stack((ridge[:, used], np.full(functions, MARGIN_RIDGE)))
     columns = np.append(used, features.shape[1])
+    start_logits = np.ascontiguousarray(base.T)
 
     def objective(flat: Floats) -> tuple[float, Floats]:
         couplings = flat.reshape(functions, -1)
-        logits = (given @ couplings.T) @ spread.T + base
-        top = logits.max(axis=1, keepdims=True)
-        mass = np.exp(logits - top)
-        norm = mass.sum(axis=1, keepdims=True)
-        slope = ((mass / norm) @ spread).T @ given / rows - aim
+        logits = spread @ (couplings @ given)
+        logits += start_logits
+        top = logits.max(axis=0)
+        logits -= top
+        mass = np.exp(logits, out=logits)
+        norm = mass.sum(axis=0)
+        slope = (spread.T @ (mass / norm)) @ given.T / rows - aim
         penalty = weight * couplings
         value = (np.log(norm) + top).mean() - (aim * couplings).sum()
         return value + 0.5 * (penalty * couplings).sum(), (slope + penalty).ravel()

@@ -9,6 +9,7 @@ from synthvae.anchors import PairMoments, PairQuery
 from synthvae.model.coupling import (
     MARGIN_RIDGE,
     SMALLEST_RIDGE,
+    Bounding,
     Ridge,
     couple,
     fit_column,
@@ -322,7 +323,7 @@ def test_a_known_model_tells_what_bounding_took(several: bool) -> None:
         return float(np.sqrt(((moments.values - free) ** 2).mean()))
 
     bounded = query.release(features, rows, 1e-9, RandomStream(test_seed=0))
-    given_back = undo_bound(layout, query, bounded, weights, shares, 2)
+    given_back = undo_bound(layout, Bounding(query, shares, 2), bounded, weights)
     assert error(given_back) < 0.25 * error(bounded)
     assert (given_back.noise == bounded.noise).all()
 
