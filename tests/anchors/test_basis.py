@@ -42,5 +42,16 @@ def test_rare_tokens_do_not_make_large_features() -> None:
     assert np.abs(phi).max() <= LIMIT
 
 
+@pytest.mark.parametrize("rare", [0.04, 0.01, 0.003, 1e-6])
+def test_the_cap_leaves_no_mean(rare: float) -> None:
+    # Cut alone, the feature of a token of 1 % would have a mean of 0.06: as if it were 1 in 40.
+    anchor = anchor_of([0.6 - rare, 0.4, rare], nullable=True)
+    for ordered in (True, False):
+        phi = basis(anchor, ordered, 3)
+        assert anchor.mass @ phi == pytest.approx(np.zeros(phi.shape[1]), abs=1e-12)
+        assert np.abs(phi).max() <= LIMIT
+        assert np.ptp(phi[:, 0]) > 3  # and the rare token still stands out
+
+
 def test_a_column_of_one_category_has_an_empty_feature() -> None:
     assert basis(anchor_of([1.0]), False, 3).tolist() == [[0.0]]

@@ -12,6 +12,7 @@ from synthvae.model.coupling import (
     Bounding,
     Ridge,
     couple,
+    couple_untrained,
     fit_column,
     undo_bound,
     untrained,
@@ -326,6 +327,50 @@ def test_a_known_model_tells_what_bounding_took(several: bool) -> None:
     given_back = undo_bound(layout, Bounding(query, shares, 2), bounded, weights)
     assert error(given_back) < 0.25 * error(bounded)
     assert (given_back.noise == bounded.noise).all()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_every_round_gives_back_more_of_what_bounding_took(seed: int) -> None:
+    source = tiny_layout([[0.5, 0.5], [0.3, 0.7], [0.1, 0.9], [0.06, 0.94]])
+    features, rows = patients_of(source, tiny_weights(source, 0.5, seed), 0)
+    features = features[rows[:, 0]]
+    rows = np.arange(len(features))[:, None]
+    query = PairQuery.build(source.owner, source.order, 0.5, 1, 0.4)
+    stream = RandomStream(test_seed=0)
+    truth = query.release(features, rows, 0.0, stream).values
+    bounded = query.release(features, rows, 1e-9, stream)
+    bounding = Bounding(query)
+    once = undo_bound(source, bounding, bounded, fitted(source, bounded))
+    _, moments, ridge = couple_untrained(source, bounded, bounding)
+
+    def error(values: np.ndarray) -> float:
+        return float(np.sqrt(((values - truth) ** 2).mean()))
+
+    assert error(once.values) < 0.85 * error(bounded.values)
+    assert error(moments.values) < 0.8 * error(once.values)
+    assert (moments.noise == bounded.noise).all()
+    assert ridge.values == pytest.approx(Ridge.estimate(source, moments).values)
+
+
+def test_without_a_bound_moments_stay_as_they_are() -> None:
+    layout = tiny_layout(MASSES)
+    exact = moments_of(layout, joint_of(layout, tiny_weights(layout, 0.6)))
+    weights, moments, _ = couple_untrained(layout, exact)
+    assert moments is exact
+    assert (weights["earlier.weight"] == fitted(layout, exact)["earlier.weight"]).all()
+
+
+@pytest.mark.parametrize("rare", [0.03, 0.01, 0.004])
+def test_a_rare_category_stays_as_rare(rare: float) -> None:
+    source = tiny_layout([[0.4, 0.6], [0.7, 0.3], [rare, 1 - rare]])
+    joint = joint_of(source, tiny_weights(source, 0.3))
+    margins = margins_of(joint)
+    layout = tiny_layout(margins)
+    tokens = draw(layout, fitted(layout, moments_of(layout, joint)), 400_000)
+    # Within a tenth, or 4 standard deviations of a draw; a feature that has a mean doubles it.
+    aim = margins[2][0]
+    deviation = (aim / 400_000) ** 0.5
+    assert (tokens[:, 2] == 0).mean() == pytest.approx(aim, abs=4 * deviation + 0.1 * aim)
 
 
 def test_a_fit_repeats_and_tells_its_progress() -> None:
