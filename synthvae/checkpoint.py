@@ -35,6 +35,7 @@ from synthvae import _checkpoint_file
 from synthvae._checkpoint_file import Released
 from synthvae._files import clean_drafts, storage_errors, sync_folder, whole_file
 from synthvae._locks import locked
+from synthvae.artefact import VERSION as MODEL_VERSION
 from synthvae.errors import (
     ArtefactError,
     CheckpointWarning,
@@ -224,6 +225,7 @@ def identity(plan: Plan, test_mode: bool) -> dict[str, Any]:
     """Return what a fit was begun with: public, and all that its account rests on."""
     value = {
         "synthvae": version("synthvae"),
+        "version of the model": MODEL_VERSION,
         "test mode": test_mode,
         "schema": plan.schema.replace(patients=None).digest,
         "patients": plan.schema.patients,

@@ -7,7 +7,7 @@
     ├── DataError            6   a table that does not fit its schema
     ├── BudgetError          7   an epsilon or delta that cannot be met
     ├── OutputExistsError    8   something stands where the output should go
-    ├── ArtefactError        9   a model that is damaged, or of a newer version
+    ├── ArtefactError        9   a model that is damaged, or of another version
     ├── StorageError        10   a disk that is full, a folder that cannot be written
     ├── EvaluationError     11   tables that cannot be scored
     ├── PolicyError         12   a result that does not meet the steward's policy
@@ -60,7 +60,7 @@ class OutputExistsError(SynthvaeError):
 
 
 class ArtefactError(SynthvaeError):
-    """A saved artefact that is incomplete, altered, or written by a newer version."""
+    """A saved artefact that is incomplete, altered, or written by another version."""
 
     exit_code = 9
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from synthvae.model.training import TrainingCurve
 
 FEWEST_PATIENTS = 10
-BEFORE = 0.75  # of the time of coupling passes before training
+BEFORE = 0.75  # of the time that coupling takes under a budget passes before training
 BYTES_A_CELL = 40  # while sampling: codes, drawn values, the frame
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -434,7 +434,7 @@ class Synthesizer:
         Raises
         ------
         ArtefactError
-            The folder holds no model, a damaged one, or one of a newer version.
+            The folder holds no model, a damaged one, or one of another version.
         """
         from synthvae.artefact import load_model
 

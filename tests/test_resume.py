@@ -182,7 +182,16 @@ def test_a_checkpoint_holds_an_allow_list_of_things_and_nothing_of_the_rows(stop
     assert set(about) == ALLOWED_ABOUT
     assert about["step"] == 2
     settings = {f"setting {name}" for name in Settings.model_fields}
-    public = {"synthvae", "test mode", "schema", "patients", "epsilon", "delta", "noise"}
+    public = {
+        "synthvae",
+        "version of the model",
+        "test mode",
+        "schema",
+        "patients",
+        "epsilon",
+        "delta",
+        "noise",
+    }
     assert set(about["identity"]) == public | settings
     weights = ("encoder", "posterior", "decoder")
     trained = {f"{layer}.{part}" for layer in weights for part in ("weight", "bias")}

@@ -31,6 +31,7 @@ ITERATIONS = 60
 SMALLEST_RIDGE, LARGEST_RIDGE = 1e-4, 1e9
 LARGEST_PRIOR = 1.0  # whitened features cannot have larger moments: under heavy noise it matters
 MARGIN_RIDGE = 1e-4
+BOUND_BLOCKS = 4  # of patients that show what bounding takes
 BOUND_ROUNDS = 3  # a model has what bounding took from its moments only as far as it has them
 SMALLEST_VARIANCE = 1e-8
 UNCOUPLED = np.inf
@@ -205,19 +206,27 @@ def undo_bound(
 ) -> PairMoments:
     """Return the measured moments with what bounding takes from those of a model added.
 
-    Patients drawn from the model show it; it looks at the model alone.
+    Patients drawn from the model show it; it looks at the model alone. What their number leaves
+    uncertain counts as noise.
     """
     unraked = [np.zeros(anchor.tokens) for anchor in layout.anchors]
     sampler = Sampler(layout, weights, unraked)
-    generator = block_generator(COUPLING_SEED, 1)
+    blocks = range(1, BOUND_BLOCKS + 1)
+    taken = np.stack([_taken(layout, sampler, bounding, block) for block in blocks])
+    error = taken.std(axis=0, ddof=1) / BOUND_BLOCKS**0.5
+    return PairMoments(measured.values + taken.mean(axis=0), np.hypot(measured.noise, error))
+
+
+def _taken(layout: Layout, sampler: Sampler, bounding: Bounding, block: int) -> Floats:
+    """Return what bounding takes from the moments of one block of the model's patients."""
+    generator = block_generator(COUPLING_SEED, block)
     shares = bounding.row_shares
-    whose = draw_patients(shares, 2 * POPULATION, generator)
+    whose = draw_patients(shares, POPULATION if shares is None else 2 * POPULATION, generator)
     firsts, places = np.searchsorted(whose, whose), np.arange(len(whose))
     tokens, _ = sampler.draw(len(whose), generator, None, (firsts, bounding.shared), ROUGH_STEPS)
     rows = np.full((int(whose[-1]) + 1, 1 if shares is None else len(shares)), -1)
     rows[whose, places - firsts] = places
-    taken = bounding.query.taken_by_bound(layout.record_features(tokens), rows)
-    return PairMoments(measured.values + taken, measured.noise)
+    return bounding.query.taken_by_bound(layout.record_features(tokens), rows)
 
 
 def fit_column(

@@ -12,6 +12,7 @@ from synthvae.model.sampling import Sampler, block_generator
 BLOCK = 65_536  # rows that are balanced together, at most
 CONDITIONED_BLOCK = 4096
 MOST_CELLS = 2**26  # rows of a block times tokens of a column: half a gigabyte of probabilities
+LARGEST_PLACE = 1 - 1e-12
 OVERSAMPLING = 8  # candidates for each record that is drawn under a condition
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -81,12 +82,38 @@ def draw_patients(row_shares: Floats | None, rows: int, generator: np.random.Gen
 def _draw_block(sampler: Sampler, whose: Ints, shared: int, generator: np.random.Generator) -> Ints:
     """Draw the codes of one block of records, shape (rows, columns)."""
     firsts = np.searchsorted(whose, whose)
-    tokens, _ = sampler.draw(len(whose), generator, patients=(firsts, shared))
+    settings = sampler.layout.settings
+    tokens, _ = sampler.draw(
+        len(whose),
+        generator,
+        patients=(firsts, shared),
+        to_margins=settings.calibration_rounds > 0,
+    )
     columns = []
     for j, anchor in enumerate(sampler.layout.anchors):
-        codes = anchor.decode(tokens[:, j], generator.random(len(tokens)))
+        own = np.unique(firsts) if j < shared else np.arange(len(firsts))
+        places = np.zeros(len(firsts))
+        places[own] = _places(tokens[own, j], generator, spread=settings.balance_steps > 0)
+        codes = anchor.decode(tokens[:, j], places)
         columns.append(codes[firsts] if j < shared else codes)
     return np.stack(columns, axis=1)
+
+
+def _places(tokens: Ints, generator: np.random.Generator, *, spread: bool) -> Floats:
+    """Return where in its token each row is, uniform on [0, 1), shape (rows,).
+
+    Spread, rows of the same token have one place in each of as many strata as they are: each is
+    uniform, and the values inside a bin come out as its cells have them.
+    """
+    places = generator.random(len(tokens))
+    if not spread:
+        return places
+    mixed = generator.permutation(len(tokens))
+    order = mixed[np.argsort(tokens[mixed], kind="stable")]
+    counts = np.bincount(tokens)
+    rank = np.arange(len(tokens)) - np.repeat(np.cumsum(counts) - counts, counts)
+    places[order] = (rank + places[order]) / np.repeat(counts, counts)
+    return np.minimum(places, LARGEST_PLACE)
 
 
 def _draw_under_conditions(

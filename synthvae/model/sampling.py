@@ -16,6 +16,9 @@ from synthvae.model.layout import Layout
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 SMALLEST_SHARE = 1e-12  # of a stratum's place, so that its normal quantile is finite
+RAKING_ROUNDS = 2
+RAKING_ROWS = 8  # that keep a few rows, or a rare token, from being forced to a margin
+MOST_RAKED = 2.0
 
 
 class Sampler:
@@ -53,6 +56,8 @@ class Sampler:
         allowed: Mapping[int, Floats] | None = None,
         patients: tuple[Ints, int] | None = None,
         steps: int | None = None,
+        *,
+        to_margins: bool = False,
     ) -> tuple[Ints, Floats]:
         """Draw one block of records.
 
@@ -69,6 +74,9 @@ class Sampler:
             is distributed as without patients.
         steps
             How finely the rows are balanced, in place of the settings' `balance_steps`.
+        to_margins
+            Whether balanced rows are raked to the anchors: the latents and the earlier columns of these
+            very rows then move no margin. For a model whose own margins are the anchors'.
 
         Returns
         -------
@@ -88,7 +96,8 @@ class Sampler:
                 evidence = mass.sum(axis=1, keepdims=True)
                 log_weights += np.log(np.maximum(evidence[:, 0], 1e-300))
                 mass /= np.maximum(evidence, 1e-300)
-            draft.draw(j, mass, shared=j < shared)
+            goal = self.layout.anchors[j].mass if to_margins else None
+            draft.draw(j, mass, shared=j < shared, goal=goal)
         return draft.tokens, log_weights
 
 
@@ -138,14 +147,21 @@ class Draft:
         logits: Floats = c @ self._layout.bases[j].T
         return logits
 
-    def draw(self, j: int, mass: Floats, *, shared: bool = False) -> None:
-        """Draw a column from each row's probabilities, shape (rows, tokens)."""
+    def draw(
+        self, j: int, mass: Floats, *, shared: bool = False, goal: Floats | None = None
+    ) -> None:
+        """Draw a column from each row's probabilities, shape (rows, tokens).
+
+        With a `goal`, shape (tokens,), balanced rows are raked to it.
+        """
         if self._balance is None:
             chosen = _inverse_cdf(mass, self._uniforms[j])
         else:
             followers = None
             if shared and self._firsts is not None:
                 followers = np.bincount(self._firsts, minlength=len(mass))
+            if goal is not None:
+                mass = _raked(mass, goal, followers)
             chosen = self._balance.draw(mass, self._uniforms[j], followers)
         if shared and self._firsts is not None:
             chosen = chosen[self._firsts]
@@ -215,6 +231,20 @@ def to_mass(logits: Floats) -> Floats:
     """Return the softmax of logits of shape (rows, tokens)."""
     mass: Floats = np.exp(logits - logits.max(axis=1, keepdims=True))
     mass /= mass.sum(axis=1, keepdims=True)
+    return mass
+
+
+def _raked(mass: Floats, goal: Floats, worth: Ints | None) -> Floats:
+    """Return rows' probabilities, shape (rows, tokens), with the mean that a margin has.
+
+    `worth` is how many rows get a row's token; None for one each.
+    """
+    shares = np.full(len(mass), 1 / len(mass)) if worth is None else worth / worth.sum()
+    few = RAKING_ROWS / np.count_nonzero(shares)
+    for _ in range(RAKING_ROUNDS):
+        factor = (goal + few) / (shares @ mass + few)
+        mass = mass * np.clip(factor, 1 / MOST_RAKED, MOST_RAKED)
+        mass /= mass.sum(axis=1, keepdims=True)
     return mass
 
 

@@ -326,7 +326,9 @@ def test_a_known_model_tells_what_bounding_took(several: bool) -> None:
     bounded = query.release(features, rows, 1e-9, RandomStream(test_seed=0))
     given_back = undo_bound(layout, Bounding(query, shares, 2), bounded, weights)
     assert error(given_back) < 0.25 * error(bounded)
-    assert (given_back.noise == bounded.noise).all()
+    # What is not known of the model's own patients is noise too, of about 1 / sqrt(patients).
+    assert (given_back.noise >= bounded.noise).all()
+    assert (given_back.noise < bounded.noise + 0.1).all()
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -348,7 +350,7 @@ def test_every_round_gives_back_more_of_what_bounding_took(seed: int) -> None:
 
     assert error(once.values) < 0.85 * error(bounded.values)
     assert error(moments.values) < 0.8 * error(once.values)
-    assert (moments.noise == bounded.noise).all()
+    assert (moments.noise >= bounded.noise).all()
     assert ridge.values == pytest.approx(Ridge.estimate(source, moments).values)
 
 
@@ -362,15 +364,15 @@ def test_without_a_bound_moments_stay_as_they_are() -> None:
 
 @pytest.mark.parametrize("rare", [0.03, 0.01, 0.004])
 def test_a_rare_category_stays_as_rare(rare: float) -> None:
-    source = tiny_layout([[0.4, 0.6], [0.7, 0.3], [rare, 1 - rare]])
-    joint = joint_of(source, tiny_weights(source, 0.3))
-    margins = margins_of(joint)
-    layout = tiny_layout(margins)
-    tokens = draw(layout, fitted(layout, moments_of(layout, joint)), 400_000)
+    # Nine in ten of the rare ones are of the first kind, as four in ten of all others are.
+    kinds = np.array([[0.9 * rare, 0.4 * (1 - rare)], [0.1 * rare, 0.6 * (1 - rare)]])
+    layout = tiny_layout(margins_of(kinds))
+    tokens = draw(layout, fitted(layout, moments_of(layout, kinds)), 400_000)
+    found = tokens[:, 1] == 0
     # Within a tenth, or 4 standard deviations of a draw; a feature that has a mean doubles it.
-    aim = margins[2][0]
-    deviation = (aim / 400_000) ** 0.5
-    assert (tokens[:, 2] == 0).mean() == pytest.approx(aim, abs=4 * deviation + 0.1 * aim)
+    assert found.mean() == pytest.approx(rare, abs=4 * (rare / 400_000) ** 0.5 + 0.1 * rare)
+    first = (tokens[found, 0] == 0).mean()
+    assert first == pytest.approx(0.9, abs=4 * 0.3 / (400_000 * rare) ** 0.5 + 0.02)
 
 
 def test_a_fit_repeats_and_tells_its_progress() -> None:
