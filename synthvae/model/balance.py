@@ -22,6 +22,15 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
+def bounded_worth(followers: Ints) -> Floats:
+    """Return how many rows each first row of a patient counts for, and 0 for the others.
+
+    Nobody's rows are worth so many that all the others make up for them.
+    """
+    worth: Floats = np.minimum(followers, MOST_WORTH * followers[followers > 0].mean())
+    return worth
+
+
 class Balance:
     """Draws the columns of one block of rows, in order.
 
@@ -60,9 +69,7 @@ class Balance:
             return self._walk(mass, uniforms, np.arange(self._rows), None)
         tokens = np.zeros(self._rows, np.int64)
         first = np.flatnonzero(followers)
-        worth = followers[first].astype(float)
-        # Nobody's rows are worth so many that all the others make up for them.
-        worth = np.minimum(worth, MOST_WORTH * worth.mean())
+        worth = bounded_worth(followers)[first]
         tokens[first] = self._walk(mass[first], uniforms[first], first, worth)
         return tokens
 

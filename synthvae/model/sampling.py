@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from synthvae.model.balance import Balance
+from synthvae.model.balance import Balance, bounded_worth
 from synthvae.model.layout import Layout
 
 Floats = NDArray[np.float64]
@@ -239,7 +239,8 @@ def _raked(mass: Floats, goal: Floats, worth: Ints | None) -> Floats:
 
     `worth` is how many rows get a row's token; None for one each.
     """
-    shares = np.full(len(mass), 1 / len(mass)) if worth is None else worth / worth.sum()
+    shares = np.ones(len(mass)) if worth is None else bounded_worth(worth)
+    shares /= shares.sum()
     few = RAKING_ROWS / np.count_nonzero(shares)
     for _ in range(RAKING_ROUNDS):
         factor = (goal + few) / (shares @ mass + few)

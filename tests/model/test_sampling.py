@@ -7,7 +7,8 @@ from scipy.special import ndtr
 
 from synthvae.model.calibration import calibrate_margins
 from synthvae.model.layout import Layout
-from synthvae.model.sampling import Sampler, _latents, block_generator
+from synthvae.model.records import _places
+from synthvae.model.sampling import Sampler, _latents, _raked, block_generator, to_mass
 from synthvae.model.vae import AnchoredVAE
 from tests.model.random_models import random_model, weights_of
 
@@ -115,3 +116,73 @@ def test_latents_are_normal_and_tables_vary_less_for_their_strata() -> None:
 def test_one_row_has_a_latent() -> None:
     for stratified in (True, False):
         assert _latents(1, 2, block_generator(0, 0), None, stratified=stratified).shape == (1, 2)
+
+
+# With one row a patient, strata of latents and balance leave raking nothing to do here.
+@pytest.mark.parametrize(("several", "ratio"), [(False, 1.1), (True, 0.8)])
+def test_rows_that_are_raked_have_the_anchors_margins(
+    layout: Layout, weights: dict[str, np.ndarray], several: bool, ratio: float
+) -> None:
+    sampler = Sampler(layout, weights, calibrate_margins(layout, weights))
+    whose = np.repeat(np.arange(1000), np.arange(1000) % 5 + 1 if several else 1)
+    firsts = np.searchsorted(whose, whose)
+
+    def error(seed: int, to_margins: bool) -> list[float]:
+        tokens, _ = sampler.draw(
+            len(whose), block_generator(seed, 0), patients=(firsts, 2), to_margins=to_margins
+        )
+        seen = [
+            np.bincount(t, minlength=a.tokens)
+            for t, a in zip(tokens.T, layout.anchors, strict=True)
+        ]
+        return [
+            0.5 * np.abs(s / len(whose) - a.mass).sum()
+            for s, a in zip(seen, layout.anchors, strict=True)
+        ]
+
+    raked, plain = (np.mean([error(seed, to) for seed in range(8)]) for to in (True, False))
+    assert raked < ratio * plain
+
+
+def test_raking_keeps_the_impossible_and_meets_a_margin() -> None:
+    generator = np.random.default_rng(0)
+    mass = to_mass(generator.normal(size=(2000, 4)))
+    mass[::2, 3] = 0.0
+    mass /= mass.sum(axis=1, keepdims=True)
+    goal = mass.mean(axis=0) * np.array([1.1, 0.9, 1.05, 0.8])
+    goal /= goal.sum()
+    raked = _raked(mass, goal, None)
+    assert raked.mean(axis=0) == pytest.approx(goal, abs=0.003)
+    assert np.abs(mass.mean(axis=0) - goal).max() > 0.01
+    assert (raked[::2, 3] == 0).all()
+    assert raked.sum(axis=1) == pytest.approx(np.ones(2000))
+    # Rows that are drawn for nobody do not count, and those of a patient of many count for a few.
+    worth = np.zeros(2000, np.int64)
+    worth[:1000], worth[0] = 1, 5000
+    raked = _raked(mass, goal, worth)
+    assert raked[1:1000].mean(axis=0) == pytest.approx(goal, abs=0.02)
+
+
+def test_a_few_rows_are_not_forced_to_a_margin() -> None:
+    mass = np.array([[0.9, 0.09, 0.01]])
+    assert _raked(mass, np.array([0.1, 0.2, 0.7]), None) == pytest.approx(mass, abs=0.04)
+
+
+def test_places_are_uniform_and_spread_over_a_tokens_rows() -> None:
+    tokens = np.random.default_rng(0).choice(4, 500, p=[0.6, 0.3, 0.098, 0.002])
+    drawn = []
+    for seed in range(300):
+        places = _places(tokens, block_generator(seed, 0), spread=True)
+        for token in range(4):
+            own = np.sort(places[tokens == token])
+            assert (np.floor(own * len(own)) == np.arange(len(own))).all()
+        drawn.append(places[:40])
+    every = np.array(drawn)
+    assert every.min() >= 0
+    assert every.max() < 1
+    # Each row's own place is uniform, and rows go their own ways.
+    assert every.mean(axis=0) == pytest.approx(0.5, abs=5 * np.sqrt(1 / 12 / 300))
+    assert every.std(axis=0) == pytest.approx(np.sqrt(1 / 12), abs=0.06)
+    assert np.abs(np.corrcoef(every.T) - np.eye(40)).max() < 0.32
+    free = _places(tokens, block_generator(0, 0), spread=False)
+    assert (np.floor(np.sort(free) * 500) != np.arange(500)).any()
