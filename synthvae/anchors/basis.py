@@ -1,7 +1,7 @@
 """Record features: a basis of functions on each column's tokens, whitened under its anchor.
 
-Column j has a basis of shape (tokens, rank), of mean zero under the anchor's masses and, but for the
-cap, orthonormal: smooth cosines of the rank for numbers, contrasts for categories, and an indicator
+Column j has a basis of shape (tokens, rank), of mean zero under the anchor's masses and, but for
+floor and cap, orthonormal: smooth cosines of the rank for numbers, contrasts for categories, and an indicator
 for each special value and for missing. A record is the concatenation of its columns' rows. Floored
 masses and a cap on the values bound a record's features, and with them its gradient.
 """
@@ -86,8 +86,8 @@ def _orthonormal(functions: list[Floats], mass: Floats, rank: int) -> Floats:
 def _capped(functions: Floats, mass: Floats) -> Floats:
     """Return the functions within the limit, and of mean zero under `mass`.
 
-    Of a token rarer than 1 in 17 the cap takes most, and would leave a mean: couplings that are
-    fitted to means of zero would then make it as much more frequent.
+    The cap bites on a token rarer than 1 in 17, and would leave a mean: couplings that are fitted
+    to means of zero would then make one of 1 % more than twice as frequent.
     """
     capped = np.clip(functions, -LIMIT, LIMIT)
     capped = capped - mass @ capped

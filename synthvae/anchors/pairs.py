@@ -79,7 +79,7 @@ class PairQuery:
             are divided by the weights that are left. `taken_by_bound` says what is.
         """
         weights = order.astype(float) ** -taper
-        # Features have mean square 1 under their anchors.
+        # Features have mean square 1 under their anchors, rare tokens' less.
         own = np.bincount(owner, weights**2)
         typical = math.sqrt(max(0.5 * (own.sum() ** 2 - (own**2).sum()), 1.0))
         return cls(owner, weights, share * typical * rows)
