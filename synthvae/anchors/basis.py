@@ -1,9 +1,9 @@
 """Record features: a basis of functions on each column's tokens, whitened under its anchor.
 
 Column j has a basis of shape (tokens, rank), of mean zero under the anchor's masses and, but for
-floor and cap, orthonormal: smooth cosines of the rank for numbers, contrasts for categories, and an indicator
-for each special value and for missing. A record is the concatenation of its columns' rows. Floored
-masses and a cap on the values bound a record's features, and with them its gradient.
+floor and cap, orthonormal: smooth cosines of the rank for numbers, contrasts for categories, and an
+indicator for each special value and for missing. A record is the concatenation of its columns' rows.
+Floored masses and a cap on the values bound a record's features, and with them its gradient.
 """
 
 import numpy as np
