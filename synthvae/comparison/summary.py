@@ -98,8 +98,8 @@ def advise(schema: Schema, patients: int | None, epsilons: Sequence[float]) -> t
             )
         elif columns <= 15 and signal is not None and signal >= 30_000:
             use = (
-                "aim, where its time (many times ours) is no matter: few columns and so large a "
-                f"budget that whole tables of pairs can be measured; otherwise {OURS}"
+                f"{OURS}; or aim, where its time (many times ours) is no matter: few columns and so "
+                "large a budget that whole tables of pairs can be measured, which it does as well"
             )
         elif columns <= 8 and small:
             use = "aim: few columns with few categories each, whose pairs it can measure nearly all"
