@@ -337,7 +337,9 @@ def test_a_run_interrupted_while_it_is_scored_goes_on_for_nothing(place: Path) -
     while not Path("scoring").exists():
         assert program.poll() is None
         time.sleep(0.05)
-    time.sleep(1)  # it sleeps by then: an interrupt on the way there may fall where Python ignores it
+    time.sleep(
+        1
+    )  # it sleeps by then: an interrupt on the way there may fall where Python ignores it
     program.send_signal(signal.SIGINT)
     _, err = program.communicate(timeout=60)
     assert program.returncode == 130
