@@ -5,8 +5,8 @@ noise. Here both parts are found: of counts by hand, of moments and gradients by
 code a table of the one record alone.
 """
 
-import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,7 +62,7 @@ class Replay:
         self._clipped = GhostClippedModule(self.model, self.training.stage.clip_norm)
         named = self.model.named_parameters()
         self.names = [name for name, weight in named if weight.requires_grad]
-        self._weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+        self._weights: list[Any] = [w for w in self.model.parameters() if w.requires_grad]
 
     def at(self, number: int) -> Step:
         """Set the weights to those before a step and return it."""
@@ -82,15 +82,11 @@ class Replay:
             steps = self.training.stage.steps
             beta = kl_weight(settings.kl_weight, settings.kl_warmup, number, steps)
         losses: Tensor = self._clipped(batch.features, batch.latent, beta, batch.present)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Full backward hook is firing")
-            losses.sum().backward()  # type: ignore[no-untyped-call]
-        self._clipped.sum_clipped()
+        self._clipped.add_clipped(losses)
         found = []
         for weight in self._weights:
-            assert weight.grad is not None
-            found.append(weight.grad.double().numpy().copy())
-            weight.grad = None
+            found.append(np.array(weight.summed_grad))
+            weight.summed_grad = None
         return found
 
     def close(self) -> None:

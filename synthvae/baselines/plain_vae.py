@@ -7,13 +7,11 @@ columns, one account, Poisson sampling over patients) so that what is compared i
 """
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from opacus.grad_sample import GradSampleModuleFastGradientClipping
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -21,6 +19,8 @@ from synthvae.baselines.base import Baseline
 from synthvae.baselines.budget import Budget
 from synthvae.baselines.record import Record, Release
 from synthvae.baselines.start import ASSUMED_PATIENTS, Floats, Ints, Start
+from synthvae.model.training import Normal, PrivateTraining, one_torch_thread
+from synthvae.model.vae import Affine
 from synthvae.privacy.accounting import calibrate_training, compose, default_interval
 from synthvae.privacy.guarantee import GaussianStage, TrainingStage
 from synthvae.privacy.stream import RandomStream
@@ -46,10 +46,10 @@ class Network(nn.Module):
         self.levels = list(levels)
         self.beta = 1.0
         width = sum(levels)
-        self.encoder = nn.Linear(width, HIDDEN)
-        self.latent = nn.Linear(HIDDEN, 2 * LATENT)
-        self.decoder = nn.Linear(LATENT, HIDDEN)
-        self.out = nn.Linear(HIDDEN, width)
+        self.encoder = Affine(width, HIDDEN)
+        self.latent = Affine(HIDDEN, 2 * LATENT)
+        self.decoder = Affine(LATENT, HIDDEN)
+        self.out = Affine(HIDDEN, width)
 
     def forward(self, rows: Tensor, noise: Tensor, present: Tensor) -> Tensor:
         """Return the negative evidence bound of each patient's rows, every term a sum."""
@@ -102,12 +102,8 @@ class PlainVAE(Baseline):
         self._stages = (counts, stage)
         self._levels = [anchor.tokens for anchor in start.anchors]
         data = _Rows(torch.from_numpy(start.tokens), start.patients, self._levels)
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            self._weights = _train(data, stage, stream)
-        finally:
-            torch.set_num_threads(before)
+        with one_torch_thread():
+            self._weights = _train(data, stage, stream.part("training"))
 
     def _stage(self, counts: GaussianStage) -> TrainingStage:
         """Return the training's noise: the least that keeps it and the counts within the budget."""
@@ -153,68 +149,24 @@ class PlainVAE(Baseline):
 
 
 def _train(data: _Rows, stage: TrainingStage, stream: RandomStream) -> dict[str, Floats]:
-    """Return weights trained with DP-SGD.
-
-    Guarantee
-    ---------
-    A function of `stage.steps` releases of the Poisson-subsampled Gaussian mechanism, for adding or
-    removing one patient; steps, rate, noise and normaliser are public.
-    """
-    generator = torch.Generator().manual_seed(int(stream.words(1)[0] >> np.uint64(1)))
+    """Return weights trained with DP-SGD: post-processing of what `PrivateTraining.run` releases."""
     network = Network(data.levels)
-    for weight in network.parameters():
-        bound = 1 / math.sqrt(weight.shape[-1])
-        nn.init.uniform_(weight, -bound, bound, generator=generator)
-    clipped = GradSampleModuleFastGradientClipping(
-        network, max_grad_norm=stage.clip_norm, loss_reduction="sum", use_ghost_clipping=True
-    )
-    adam = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
-    for step in range(stage.steps):
-        adam.param_groups[0]["lr"] = LEARNING_RATE * (1 - step / stage.steps)
+    uniform = stream.part("first weights")
+    with torch.no_grad():
+        for weight in network.parameters():
+            bound = 1 / math.sqrt(weight.shape[-1])
+            drawn = uniform.words(weight.numel()) * 2.0**-64
+            weight.copy_(torch.from_numpy(bound * (2 * drawn - 1)).view_as(weight))
+
+    def losses(model: nn.Module, patients: Tensor, *, step: int, normal: Normal) -> Tensor:
         # The weight of the Kullback-Leibler term rises to 1 over all of training: with less of a
         # warm-up the noise wins, and the latent collapses at every budget that was tried.
         network.beta = (step + 1) / stage.steps
-        chosen = np.flatnonzero(stream.bernoulli(len(data.patients), stage.sampling_rate))
-        sums = [torch.zeros_like(weight, dtype=torch.float64) for weight in network.parameters()]
-        most = max(1, CHUNK // data.patients.rows.shape[1])
-        for first in range(0, len(chosen), most):
-            _add_clipped(clipped, data.take(chosen[first : first + most]), sums, generator)
-        scale = stage.noise_multiplier * stage.clip_norm
-        for weight, total in zip(network.parameters(), sums, strict=True):
-            noise = torch.from_numpy(stream.normal(weight.numel()) * scale).view_as(weight)
-            weight.grad = ((total + noise) / stage.expected_batch).to(weight.dtype)
-        adam.step()
-    clipped.remove_hooks()
+        rows, present = data.take(patients.numpy())
+        noise = torch.from_numpy(normal(present.numel() * LATENT)).float()
+        return torch.as_tensor(model(rows, noise.view(*present.shape, LATENT), present))
+
+    chunk = max(1, CHUNK // data.patients.rows.shape[1])
+    training = PrivateTraining(stage, stream, LEARNING_RATE, chunk)
+    training.run(network, len(data.patients), losses, lambda *_: None)
     return {name: w.detach().double().numpy() for name, w in network.named_parameters()}
-
-
-def _add_clipped(
-    clipped: GradSampleModuleFastGradientClipping,
-    batch: tuple[Tensor, Tensor],
-    sums: list[Tensor],
-    generator: torch.Generator,
-) -> None:
-    """Add the sum of these patients' clipped gradients: norms in one pass, the sum in a second."""
-    rows, present = batch
-    network = clipped._module
-    noise = torch.randn((*present.shape, LATENT), generator=generator)
-    with warnings.catch_warnings():
-        # One-hot rows are data and need no gradient, which is what torch points out here.
-        warnings.filterwarnings("ignore", message="Full backward hook is firing")
-        losses = clipped(rows, noise, present)
-        losses.sum().backward(retain_graph=True)
-        factors = clipped.get_clipping_coef()
-        usable = torch.isfinite(factors)
-        clipped.disable_hooks()
-        clipped.zero_grad(set_to_none=True)
-        if not usable.all():
-            # A patient whose gradient overflows counts as nothing, which hangs on that patient alone.
-            # The others pass through again, since 0 times infinity is not 0.
-            losses = network(rows[usable], noise[usable], present[usable])
-            factors = factors[usable]
-        (factors.detach() * losses).sum().backward()
-        clipped.enable_hooks()
-    for place, weight in enumerate(clipped.parameters()):
-        assert weight.grad is not None
-        sums[place] += weight.grad.double()
-    clipped.zero_grad(set_to_none=True)

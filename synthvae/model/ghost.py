@@ -5,7 +5,9 @@ section 4) through Opacus, with a norm sampler for the masked layer. Opacus is i
 where the optimiser is built, nowhere else.
 """
 
-from typing import cast
+import math
+import warnings
+from typing import Any, cast
 
 import torch
 from opacus.grad_sample import GradSampleModuleFastGradientClipping
@@ -13,6 +15,11 @@ from opacus.grad_sample.utils import register_norm_sampler
 from torch import Tensor, nn
 
 from synthvae.model.vae import Affine, MaskedLinear
+
+ACTIVATION_STEP = 2.0**-12
+GRADIENT_STEP = 2.0**-16  # of the largest power of two in the clip norm
+MARGIN = 0.999  # keeps what rounding adds inside the bound
+Parts = list[tuple[nn.Module, Tensor, Tensor]]  # layers, their activations, their gradients
 
 
 def rounding_slack(inputs: Tensor, backprops: Tensor) -> Tensor:
@@ -37,14 +44,17 @@ def masked_linear_norms(
     a patient's rows s, t it is sum_st sum_ij M_ij g_si g_ti a_sj a_tj: one matrix product either way.
     """
     inputs = activations[0].to(backprops.dtype)
+    if layer.is_whole:
+        return {layer.weight: product_norms(inputs, backprops)}
+    mask = layer.mask.to(backprops.dtype)
     if backprops.dim() == 2:
-        squared = ((backprops.square() @ layer.mask) * inputs.square()).sum(-1)
+        squared = ((backprops.square() @ mask) * inputs.square()).sum(-1)
         return {layer.weight: squared.clamp(min=0).sqrt()}
     rows = backprops.shape[1]
     squared = backprops.new_zeros(len(backprops))
     for s in range(rows):
         for t in range(s, rows):
-            both = (backprops[:, s] * backprops[:, t]) @ layer.mask
+            both = (backprops[:, s] * backprops[:, t]) @ mask
             part = (both * inputs[:, s] * inputs[:, t]).sum(-1)
             squared = squared + (part if s == t else 2 * part)
     squared = squared.clamp(min=0) + rounding_slack(inputs, backprops)
@@ -57,30 +67,42 @@ def affine_norms(
 ) -> dict[nn.Parameter, Tensor]:
     """Return each patient's gradient norms of a linear layer, each of shape (patients,).
 
-    The weight's norm is |g| |a| for one row, and the root of sum_st (g_s . g_t)(a_s . a_t) over a
-    patient's rows; the bias's is |g|. Opacus's own sampler takes the products of g twice.
+    The bias's is that of the sum of g over a patient's rows. Opacus's own sampler takes the products
+    of g twice.
     """
     inputs = activations[0].to(backprops.dtype)
+    ones = torch.ones_like(inputs[..., :1])
+    return {
+        cast(nn.Parameter, layer.weight): product_norms(inputs, backprops),
+        layer.bias: product_norms(ones, backprops),
+    }
+
+
+def product_norms(inputs: Tensor, backprops: Tensor) -> Tensor:
+    """Return the norm of each patient's sum of products g a^T over their rows, shape (patients,).
+
+    It is |g| |a| for one row, and the root of sum_st (g_s . g_t)(a_s . a_t) for several.
+    """
     if backprops.dim() == 2:
-        squares = backprops.square().sum(-1)
-        weight, bias = squares * inputs.square().sum(-1), squares
-    else:
-        products = torch.bmm(backprops, backprops.transpose(1, 2))
-        weight = (products * torch.bmm(inputs, inputs.transpose(1, 2))).sum((1, 2))
-        bias = products.sum((1, 2)).clamp(min=0)
-        weight = weight.clamp(min=0) + rounding_slack(inputs, backprops)
-        bias = bias + rounding_slack(torch.ones_like(inputs[..., :1]), backprops)
-    norms = (weight.sqrt(), bias.sqrt())
-    return {cast(nn.Parameter, layer.weight): norms[0], layer.bias: norms[1]}
+        return (backprops.square().sum(-1) * inputs.square().sum(-1)).sqrt()
+    products = torch.bmm(backprops, backprops.transpose(1, 2))
+    squared = (products * torch.bmm(inputs, inputs.transpose(1, 2))).sum((1, 2))
+    return (squared.clamp(min=0) + rounding_slack(inputs, backprops)).sqrt()
 
 
 class GhostClippedModule(GradSampleModuleFastGradientClipping):
-    """Opacus's ghost clipping with one pass backward instead of two.
+    """Opacus's ghost clipping with one pass backward instead of two, and sums that are exact.
 
     Opacus finds every patient's norm in a first pass backward, then scales the losses and passes
     backward again. All layers here are linear, so what the first pass leaves (activations a and
     gradients g of each layer's output) gives the clipped sum at once, as (factor * g)^T a
     (Bu et al. 2023, "Differentially Private Optimization on Large Model at Small Cost", section 3).
+
+    Scaled gradients and activations are rounded towards zero to a fixed lattice first, so that their
+    products are whole numbers of lattice steps, and sums are the same in any order and grouping while
+    they stay below 2^53 steps (33 million patients at the clip norm). No rounding of sums then
+    stands between the bound and the noise: in single precision one patient more moved the sum over
+    four million by more than the clip norm.
 
     A patient whose gradient overflows counts as nothing: a norm that is not finite would otherwise
     make the whole sum not finite. Whether it does depends on that patient's rows alone.
@@ -88,7 +110,11 @@ class GhostClippedModule(GradSampleModuleFastGradientClipping):
 
     def __init__(self, module: nn.Module, clip_norm: float) -> None:
         super().__init__(module, loss_reduction="sum", max_grad_norm=clip_norm)
-        self._passed: list[tuple[nn.Module, Tensor, Tensor]] = []
+        self._passed: Parts = []
+        for weight in self.trainable_parameters:
+            weight.summed_grad = None
+        # A power of two, so that a sum of multiples of it is exact in floating point.
+        self._step = GRADIENT_STEP * 2.0 ** math.floor(math.log2(clip_norm))
 
     def capture_backprops_hook(
         self,
@@ -113,22 +139,65 @@ class GhostClippedModule(GradSampleModuleFastGradientClipping):
         factors = (self.max_grad_norm / (norms + 1e-6)).clamp(max=1.0)
         return torch.where(torch.isfinite(norms), factors, torch.zeros_like(factors))
 
-    def sum_clipped(self) -> None:
-        """Leave the sum of the patients' clipped gradients in each weight's `grad`.
+    def add_clipped(self, losses: Tensor) -> float:
+        """Add the patients' clipped gradients to each weight's `summed_grad`; return their loss.
 
-        Call after `losses.sum().backward()`, once.
+        Parameters
+        ----------
+        losses
+            Shape (patients,), each a function of one patient's rows and draws.
+
+        Guarantee
+        ---------
+        A patient's part of the sums, which are in double precision, has an L2 norm of at most the
+        clip norm over all weights together.
         """
-        factors = self.get_clipping_coef()
+        with warnings.catch_warnings():
+            # The features are data and need no gradient, which is what torch points out here.
+            warnings.filterwarnings("ignore", message="Full backward hook is firing")
+            losses.sum().backward()
+        for weight in self.trainable_parameters:
+            weight.grad = None
+        self._add_up(self._clipped_parts())
+        return float(losses.detach().nan_to_num(0.0, 0.0, 0.0).sum())
+
+    def _add_up(self, parts: Parts) -> None:
+        """Add the patients' gradients, which are exact whole numbers, to what is summed so far."""
+        for layer, inputs, scaled in parts:
+            flat = scaled.flatten(end_dim=-2)
+            grad = (flat.T @ inputs.flatten(end_dim=-2)).mul_(self._step * ACTIVATION_STEP)
+            self._add(layer.weight, grad * layer.mask if isinstance(layer, MaskedLinear) else grad)
+            if isinstance(layer, Affine):
+                self._add(layer.bias, flat.sum(0).mul_(self._step))
+
+    @staticmethod
+    def _add(weight: Any, part: Tensor) -> None:
+        weight.summed_grad = part if weight.summed_grad is None else weight.summed_grad.add_(part)
+
+    def _clipped_parts(self) -> Parts:
+        """Return each layer's activations and scaled gradients as whole numbers of lattice steps."""
+        factors = self.get_clipping_coef().double() * (MARGIN / self._step)
         lost = bool((factors == 0).any())
+        parts = []
         for layer, inputs, backprops in self._passed:
             scale = factors.view(-1, *(1 for _ in backprops.shape[1:]))
-            scaled = backprops * scale
+            steps, scaled = inputs.double() / ACTIVATION_STEP, backprops * scale
             if lost:  # 0 times infinity is not 0
-                scaled = torch.where(scale == 0, torch.zeros_like(scaled), scaled)
-                inputs = torch.where(scale == 0, torch.zeros_like(inputs), inputs)  # noqa: PLW2901
-            flat = scaled.flatten(end_dim=-2)
-            grad = flat.T @ inputs.flatten(end_dim=-2)
-            layer.weight.grad = grad * layer.mask if isinstance(layer, MaskedLinear) else grad
-            if isinstance(layer, Affine):
-                layer.bias.grad = flat.sum(0)
+                steps, scaled = (torch.where(scale == 0, 0.0, part) for part in (steps, scaled))
+            parts.append((layer, steps.trunc_(), scaled.trunc_()))
         self._passed.clear()
+        if parts[0][2].dim() == 2:
+            return parts  # of one row, rounding towards zero can only shorten the product
+        # Rows that partly cancel may cancel less when they are rounded: a patient whose part got longer
+        # than the bound is left out.
+        squares = [
+            norm.square()
+            for layer, inputs, scaled in parts
+            for norm in self.NORM_SAMPLERS[type(layer)](
+                layer, [inputs * ACTIVATION_STEP], scaled
+            ).values()
+        ]
+        fits = torch.stack(squares).sum(0) <= (1 - 1e-9) * (self.max_grad_norm / self._step) ** 2
+        for _, _, scaled in parts:
+            scaled.mul_(fits.view(-1, *(1 for _ in scaled.shape[1:])))
+        return parts

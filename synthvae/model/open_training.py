@@ -42,7 +42,7 @@ def train_openly(
     shuffled = torch.randperm(len(data), generator=generator)
     held = max(1, int(VALIDATION_SHARE * len(data))) if len(data) > 1 else 0
     validation, training = shuffled[:held], shuffled[held:]
-    model = start_model(layout, generator, couplings)
+    model = start_model(layout, np.random.default_rng(seed).standard_normal, couplings)
     adam = torch.optim.Adam(trained(model), lr=settings.learning_rate)
     average = WeightAverage(model, settings.averaging)
     batch = max(1, min(round(settings.sampling_rate * len(data)), chunk_size(layout, data)))
@@ -55,7 +55,8 @@ def train_openly(
         adam.param_groups[0]["lr"] = settings.learning_rate * (1 - step / settings.steps)
         drawn = training[torch.randint(len(training), (batch,), generator=generator)]
         beta = kl_weight(settings.kl_weight, settings.kl_warmup, step, settings.steps)
-        loss = patient_losses(model, data, drawn, beta, generator).mean()
+        latents = torch.randn((batch, data.latent), generator=generator)
+        loss = patient_losses(model, data, drawn, beta, latents).mean()
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -90,5 +91,6 @@ def _validation_loss(
     generator = torch.Generator().manual_seed(seed + 1)
     total = 0.0
     for piece in patients.split(chunk_size(layout, data)):
-        total += float(patient_losses(model, data, piece, 1.0, generator).sum())
+        latents = torch.randn((len(piece), data.latent), generator=generator)
+        total += float(patient_losses(model, data, piece, 1.0, latents).sum())
     return total / max(len(patients), 1)

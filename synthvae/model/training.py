@@ -1,16 +1,20 @@
 """Private training: DP-SGD over patients (Abadi et al. 2016), with Opacus's ghost clipping.
 
 Each step draws every patient independently with the declared rate (Poisson sampling), clips each
-drawn patient's gradient (their rows together), adds Gaussian noise from the cryptographic stream and
-divides by the declared expected batch. Steps, rates, noise and normaliser are public and fixed
-beforehand; an empty batch takes a step of pure noise.
+drawn patient's gradient (their rows together), adds Gaussian noise and divides by the declared
+expected batch. Steps, rates, noise and normaliser are public and fixed beforehand; an empty batch
+takes a step of pure noise.
+
+First weights, draws of patients, latents and noise come from the cryptographic stream, each from a part
+of its own. The guarantee needs all of them to be unknown, latents too: they are drawn by place in
+the batch, so that one patient more gives others other latents, and other gradients with them.
 """
 
 import contextlib
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,7 +24,6 @@ from torch import Tensor, nn
 
 from synthvae.model.ghost import GhostClippedModule
 from synthvae.model.layout import Layout
-from synthvae.model.training_state import Keeper, TrainingState
 from synthvae.model.vae import AnchoredVAE, MaskedLinear
 from synthvae.privacy.guarantee import TrainingStage
 from synthvae.privacy.stream import RandomStream
@@ -30,6 +33,7 @@ ACTIVE_VARIANCE = 0.01
 PATIENTS_LOOKED_AT = 4096
 Weights = dict[str, NDArray[np.float64]]
 Progress = Callable[[int, int], None]
+Normal = Callable[[int], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,10 @@ class StreamNoiseOptimizer(DPOptimizerFastGradientClipping):
         self._stage, self._stream = stage, stream
 
     def accumulate(self) -> None:
-        """Add this chunk's clipped sums to those of the step's earlier chunks."""
+        """Leave the clipped sums as the module has added them up; there are none without patients."""
         for weight in self.params:
-            earlier = weight.summed_grad
-            weight.summed_grad = weight.grad if earlier is None else earlier + weight.grad
+            if weight.summed_grad is None:
+                weight.summed_grad = torch.zeros_like(weight, dtype=torch.float64)
 
     def add_noise(self) -> None:
         """Add the noise of one step to the summed clipped gradients and normalise them."""
@@ -73,8 +77,94 @@ class StreamNoiseOptimizer(DPOptimizerFastGradientClipping):
         sizes = [weight.numel() for weight in self.params]
         noise = torch.from_numpy(self._stream.normal(sum(sizes)) * scale).split(sizes)
         for weight, part in zip(self.params, noise, strict=True):
-            noisy = weight.summed_grad.double() + part.view_as(weight)
+            noisy = weight.summed_grad + part.view_as(weight)
             weight.grad = (noisy / self._stage.expected_batch).to(weight.dtype)
+
+
+class Losses(Protocol):
+    """What is trained on: the loss of each of some patients."""
+
+    def __call__(self, model: nn.Module, patients: Tensor, *, step: int, normal: Normal) -> Tensor:
+        """Return losses, shape (patients,); `normal` draws as many latents as it is asked for."""
+
+
+@dataclass(frozen=True)
+class PrivateTraining:
+    """DP-SGD on any model of `Affine` and `MaskedLinear` layers.
+
+    Attributes
+    ----------
+    stage
+        Steps, rate, noise, clip norm and normaliser: public.
+    stream
+        Draws patients, latents and noise, each from a part of its own.
+    learning_rate
+        Of Adam in the first step; it falls linearly to zero.
+    chunk
+        Patients held in memory at once.
+    """
+
+    stage: TrainingStage
+    stream: RandomStream
+    learning_rate: float
+    chunk: int
+
+    def run(
+        self,
+        model: nn.Module,
+        patients: int,
+        losses: Losses,
+        after_step: Callable[[int, float], None],
+    ) -> None:
+        """Train a model in place.
+
+        Parameters
+        ----------
+        patients
+            How many there are; the number shapes nothing but whom a step may draw.
+        losses
+            Each patient's loss hangs on that patient and their latents alone.
+        after_step
+            Called with the step, from 0, and the mean loss of its patients, which is private.
+
+        Guarantee
+        ---------
+        The weights after all steps are a function of `stage.steps` releases of the
+        Poisson-subsampled Gaussian mechanism with `stage.sampling_rate` and
+        `stage.noise_multiplier`, for adding or removing one patient: clipped gradients are
+        summed exactly.
+
+        Assumes
+        -------
+        `stage` does not depend on the patients; nobody can predict the stream.
+        """
+        stage = self.stage
+        drawing, latents = self.stream.part("patients"), self.stream.part("latents")
+        clipped = GhostClippedModule(model, stage.clip_norm)
+        adam = torch.optim.Adam(trained(model), lr=self.learning_rate)
+        optimizer = StreamNoiseOptimizer(adam, stage, self.stream.part("noise"))
+        for step in range(stage.steps):
+            adam.param_groups[0]["lr"] = self.learning_rate * (1 - step / stage.steps)
+            takes_part = drawing.bernoulli(patients, stage.sampling_rate)
+            drawn = torch.from_numpy(np.flatnonzero(takes_part))
+            of_patients = partial(losses, clipped, step=step, normal=latents.normal)
+            total = self._take_step(clipped, optimizer, drawn, of_patients)
+            after_step(step, total / max(len(drawn), 1))
+        clipped.remove_hooks()
+
+    def _take_step(
+        self,
+        clipped: GhostClippedModule,
+        optimizer: StreamNoiseOptimizer,
+        drawn: Tensor,
+        losses: Callable[[Tensor], Tensor],
+    ) -> float:
+        """Add up the drawn patients' clipped gradients and take one noisy step; return their loss."""
+        pieces = drawn.split(self.chunk) if len(drawn) else ()
+        total = sum(clipped.add_clipped(losses(patients)) for patients in pieces)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return float(total)
 
 
 class PatientTensor:
@@ -108,61 +198,46 @@ def train_privately(
     stream: RandomStream,
     couplings: Weights,
     progress: Progress | None = None,
-    keeper: Keeper | None = None,
 ) -> tuple[Weights, TrainingCurve]:
     """Train the VAE under the stage's noise and return averaged weights and the training curve.
-
-    With a `keeper` it goes on from the steps that an earlier process kept, if there are any; the
-    curve then begins there.
 
     Guarantee
     ---------
     The weights are a function of `stage.steps` releases of the Poisson-subsampled Gaussian mechanism
-    with `stage.sampling_rate` and `stage.noise_multiplier`, for adding or removing one patient; those
-    of an earlier process included. The curve is not covered. `couplings` stay as they are.
+    (`PrivateTraining.run`). The curve is not covered. `couplings` stay as they are.
 
     Assumes
     -------
-    `data` holds at most the declared rows of each patient; `stage` does not depend on `data`. What
-    a keeper kept was made with the same `stage`, and nobody saw steps that it did not keep.
+    `data` holds at most the declared rows of each patient; `stage` does not depend on `data`.
     """
     settings = layout.settings
-    generator = torch.Generator().manual_seed(int(stream.words(1)[0] >> np.uint64(1)))
-    model = start_model(layout, generator, couplings)
-    clipped = GhostClippedModule(model, stage.clip_norm)
-    adam = torch.optim.Adam(trained(model), lr=settings.learning_rate)
-    optimizer = StreamNoiseOptimizer(adam, stage, stream)
+    model = start_model(layout, stream.part("first weights").normal, couplings)
     average = WeightAverage(model, settings.averaging)
-    chunk = chunk_size(layout, data)
-    steps, losses = [], []
-    begun = keeper.training if keeper is not None else None
-    if begun is not None:
-        begun.restore(model, adam, average)
-    for step in range(begun.step if begun is not None else 0, stage.steps):
-        adam.param_groups[0]["lr"] = settings.learning_rate * (1 - step / stage.steps)
-        drawn = torch.from_numpy(np.flatnonzero(stream.bernoulli(len(data), stage.sampling_rate)))
+    steps, means = [], []
+
+    def losses(model: nn.Module, patients: Tensor, *, step: int, normal: Normal) -> Tensor:
         beta = kl_weight(settings.kl_weight, settings.kl_warmup, step, stage.steps)
-        total = _accumulate(clipped, optimizer, data, drawn, chunk, beta, generator)
-        optimizer.zero_grad(set_to_none=True)
+        return patient_losses(model, data, patients, beta, draw_latents(data, patients, normal))
+
+    def after_step(step: int, loss: float) -> None:
         average.update()
         if step % max(1, stage.steps // 100) == 0 or step == stage.steps - 1:
             steps.append(step)
-            losses.append(total / max(len(drawn), 1))
-        if keeper is not None:
-            state = partial(TrainingState.after, step + 1, model, adam, average)
-            keeper.after_step(step + 1, state)
+            means.append(loss)
         if progress is not None:
             progress(step + 1, stage.steps)
-    clipped.remove_hooks()
+
+    training = PrivateTraining(stage, stream, settings.learning_rate, chunk_size(layout, data))
+    training.run(model, len(data), losses, after_step)
     weights = average.weights()
     active = active_units(layout, weights, data)
-    return weights, TrainingCurve(tuple(steps), tuple(losses), active_units=active)
+    return weights, TrainingCurve(tuple(steps), tuple(means), active_units=active)
 
 
-def start_model(layout: Layout, generator: torch.Generator, couplings: Weights) -> AnchoredVAE:
+def start_model(layout: Layout, normal: Normal, couplings: Weights) -> AnchoredVAE:
     """Return a model with first weights and the given couplings."""
     model = AnchoredVAE(layout)
-    model.initialise(generator)
+    model.initialise(normal)
     with torch.no_grad():
         model.earlier.weight.copy_(torch.from_numpy(couplings["earlier.weight"]))
         model.earlier.bias.copy_(torch.from_numpy(couplings["earlier.bias"]))
@@ -174,57 +249,18 @@ def trained(model: nn.Module) -> list[nn.Parameter]:
     return [weight for weight in model.parameters() if weight.requires_grad]
 
 
-def _accumulate(
-    clipped: GhostClippedModule,
-    optimizer: StreamNoiseOptimizer,
-    data: PatientTensor,
-    drawn: Tensor,
-    chunk: int,
-    beta: float,
-    generator: torch.Generator,
-) -> float:
-    """Sum the drawn patients' clipped gradients in chunks and take one noisy step; return the loss."""
-    pieces = drawn.split(chunk) if len(drawn) else ()
-    total = 0.0
-    for i, patients in enumerate(pieces):
-        if i:
-            optimizer.zero_grad(set_to_none=True)
-        total += clipped_gradient(clipped, data, patients, beta, generator)
-        if i < len(pieces) - 1:
-            optimizer.signal_skip_step(True)
-            optimizer.step()
-    if not pieces:
-        for weight in optimizer.params:
-            weight.grad = torch.zeros_like(weight)
-    optimizer.signal_skip_step(False)
-    optimizer.step()
-    return total
-
-
-def clipped_gradient(
-    clipped: GhostClippedModule,
-    data: PatientTensor,
-    patients: Tensor,
-    beta: float,
-    generator: torch.Generator,
-) -> float:
-    """Leave the sum of these patients' clipped gradients in each weight's `grad`; return the loss."""
-    losses = patient_losses(clipped, data, patients, beta, generator)
-    with warnings.catch_warnings():
-        # The features are data and need no gradient, which is what torch points out here.
-        warnings.filterwarnings("ignore", message="Full backward hook is firing")
-        losses.sum().backward()
-    clipped.sum_clipped()
-    return float(losses.detach().nan_to_num(0.0, 0.0, 0.0).sum())
+def draw_latents(data: PatientTensor, patients: Tensor, normal: Normal) -> Tensor:
+    """Return standard normal latents for some patients, shape (patients, latent)."""
+    drawn = normal(len(patients) * data.latent).reshape(len(patients), data.latent)
+    return torch.from_numpy(drawn).float()
 
 
 def patient_losses(
-    model: nn.Module, data: PatientTensor, patients: Tensor, beta: float, generator: torch.Generator
+    model: nn.Module, data: PatientTensor, patients: Tensor, beta: float, latents: Tensor
 ) -> Tensor:
     """Return each patient's loss, shape (patients,), summed over their rows."""
     features, present = data.take(patients)
-    noise = torch.randn((len(features), data.latent), generator=generator)
-    losses: Tensor = model(features, noise, beta, present)
+    losses: Tensor = model(features, latents, beta, present)
     return losses
 
 
@@ -267,22 +303,13 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._model, self._decay, self._mass = model, decay, 0.0
-        self.sums = [torch.zeros_like(weight) for weight in model.parameters()]
+        self._sums = [torch.zeros_like(weight) for weight in model.parameters()]
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in the model's present weights."""
-        self._add_mass()
-        torch._foreach_lerp_(self.sums, list(self._model.parameters()), 1 - self._decay)
-
-    def restore(self, sums: list[Tensor], updates: int) -> None:
-        """Stand where an earlier average stood after so many updates."""
-        self.sums, self._mass = sums, 0.0
-        for _ in range(updates):
-            self._add_mass()
-
-    def _add_mass(self) -> None:
         self._mass = self._decay * self._mass + 1 - self._decay
+        torch._foreach_lerp_(self._sums, list(self._model.parameters()), 1 - self._decay)
 
     def weights(self) -> Weights:
         """Return the averaged weights as float64 arrays, masked weights where they exist only."""
@@ -294,5 +321,5 @@ class WeightAverage:
         names = [name for name, _ in self._model.named_parameters()]
         return {
             name: (total.double() * masks.get(name, 1.0) / self._mass).numpy()
-            for name, total in zip(names, self.sums, strict=True)
+            for name, total in zip(names, self._sums, strict=True)
         }

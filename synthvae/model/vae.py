@@ -8,9 +8,12 @@ c = A f + a + g(z) + h(f), where A and h are masked so that column j sees earlie
 With c = 0 the model is the product of its anchors.
 """
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,6 +34,7 @@ class MaskedLinear(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros_like(mask))
         self.mask = mask
+        self.is_whole = bool((mask == 1).all())
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the masked product."""
@@ -122,7 +126,8 @@ class AnchoredVAE(nn.Module):
             for group in layout.groups
         ]
 
-    def initialise(self, generator: torch.Generator) -> None:
+    @torch.no_grad()
+    def initialise(self, normal: Callable[[int], NDArray[np.float64]]) -> None:
         """Draw first weights; the loadings are small, so the model starts at its couplings."""
         for name, weight in self.named_parameters():
             if not weight.requires_grad:
@@ -131,7 +136,8 @@ class AnchoredVAE(nn.Module):
                 nn.init.zeros_(weight)
             else:
                 scale = 0.1 if name.startswith("loadings") else 1.0
-                nn.init.normal_(weight, 0.0, scale / weight.shape[1] ** 0.5, generator=generator)
+                drawn = torch.from_numpy(normal(weight.numel())).view_as(weight)
+                weight.copy_(drawn * (scale / weight.shape[1] ** 0.5))
 
     def encode(self, features: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the mean and log-variance of q(z|x), each of shape (patients, latent).

@@ -1,8 +1,9 @@
-"""A cryptographic stream of random numbers: for gradient noise and for Poisson draws.
+"""A cryptographic stream of random numbers: for whatever the privacy proof needs to be unknown.
 
 ChaCha20 (RFC 8439) keyed with 256 bits from the operating system; the key is never kept. Whoever
 could predict the noise could subtract it, so an ordinary generator will not do (Garfinkel and
-Leclerc 2020, "Randomness Concerns When Deploying Differential Privacy").
+Leclerc 2020, "Randomness Concerns When Deploying Differential Privacy"): torch's, for one, keeps 32
+bits of a seed.
 """
 
 import hashlib
@@ -12,6 +13,9 @@ import secrets
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 from numpy.typing import NDArray
+
+# Bytes under one key: a quarter of what ChaCha20's counter of 32 bits can number.
+BYTES_PER_KEY = 2**36
 
 
 class RandomStream:
@@ -30,11 +34,44 @@ class RandomStream:
             key = secrets.token_bytes(32)
         else:
             key = hashlib.sha256(f"synthvae test stream {test_seed}".encode()).digest()
+        self._begin(key)
+
+    def _begin(self, key: bytes) -> None:
+        self._key, self._drawn = key, 0
         self._cipher = Cipher(algorithms.ChaCha20(key, bytes(16)), mode=None).encryptor()
+
+    def part(self, name: str) -> "RandomStream":
+        """Return a stream of its own: what is drawn from one part shifts no other, nor this one.
+
+        Its key is a keyed hash (BLAKE2b) of the name. The same name gives the same numbers again, so
+        each is used once.
+        """
+        part = RandomStream.__new__(RandomStream)
+        part.is_secure = self.is_secure
+        part._begin(hashlib.blake2b(name.encode(), digest_size=32, key=self._key).digest())
+        return part
+
+    def take(self, count: int) -> bytes:
+        """Return `count` uniform bytes.
+
+        Before the counter could run out, the stream goes on under a key that is drawn from it (fast
+        key erasure; Bernstein 2017, "Fast-key-erasure random-number generators").
+        """
+        pieces = []
+        while count > 0:
+            left = BYTES_PER_KEY - self._drawn
+            if left <= 0:
+                self._begin(self._cipher.update(bytes(32)))
+                continue
+            size = min(count, left)
+            pieces.append(self._cipher.update(bytes(size)))
+            self._drawn += size
+            count -= size
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def words(self, count: int) -> NDArray[np.uint64]:
         """Return `count` uniform 64-bit words."""
-        return np.frombuffer(self._cipher.update(bytes(8 * count)), dtype="<u8")
+        return np.frombuffer(self.take(8 * count), dtype="<u8")
 
     def normal(self, count: int) -> NDArray[np.float64]:
         """Return `count` standard normal draws (Box and Muller 1958), in float64.
@@ -58,7 +95,3 @@ class RandomStream:
             return np.ones(count, bool)
         threshold = np.uint64(math.floor(probability * 2.0**64))
         return self.words(count) < threshold
-
-    def generator(self) -> np.random.Generator:
-        """Return a numpy generator, for randomness on which no guarantee rests."""
-        return np.random.Generator(np.random.Philox(key=self.words(2)))

@@ -1,15 +1,35 @@
 """Line 11: two private fits differ in their noise, whatever seed the user gives for sampling.
 
-Broken where the user's seed, or a constant, reaches the noise: who knows it subtracts the noise.
+Broken where the user's seed, or a constant, reaches the noise: who knows it subtracts the noise; and
+where latents and first weights follow from a generator whose seed can be searched (torch's keeps 32
+bits): one patient more then changes everybody's gradients in a way that is known.
 """
 
 import numpy as np
 import pytest
+import torch
 
 from synthvae.anchors import PairMoments, PairQuery
-from synthvae.privacy.stream import RandomStream
-from tests.checklist.fitted import fitted, seed, watch_releases, watch_training
-from tests.simulated import clinic
+from synthvae.baselines import plain_vae
+from synthvae.model.coupling import untrained
+from synthvae.model.layout import Layout
+from synthvae.model.training import Normal, PatientTensor, train_privately
+from synthvae.model.vae import AnchoredVAE
+from synthvae.privacy.guarantee import TrainingStage
+from synthvae.privacy.stream import BYTES_PER_KEY, RandomStream
+from tests.checklist.fitted import (
+    PLACES,
+    fitted,
+    inserted,
+    seed,
+    watch_releases,
+    watch_training,
+)
+from tests.simulated import CLINIC, clinic
+
+STAGE = TrainingStage(
+    sampling_rate=1.0, noise_multiplier=1.0, steps=3, clip_norm=1.0, expected_batch=60.0
+)
 
 
 def test_line_11_two_fits_share_no_draw(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,6 +91,120 @@ def test_line_11_two_fits_differ_whatever_the_seed_of_sampling(
     one, other = released
     assert one.shape != other.shape or (one != other)[one != 0].all()
     assert not first.sample(50, seed=7).equals(second.sample(50, seed=7))
+
+
+def train(layout: Layout, features: np.ndarray) -> dict[str, np.ndarray]:
+    data = PatientTensor(features, np.arange(len(features))[:, None], layout.settings.latent)
+    return train_privately(layout, data, STAGE, RandomStream(seed(1)), untrained(layout))[0]
+
+
+def watch_normals(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    seen: list[np.ndarray] = []
+    draw = RandomStream.normal
+
+    def watch(self: RandomStream, count: int) -> np.ndarray:
+        seen.append(draw(self, count))
+        return seen[-1]
+
+    monkeypatch.setattr(RandomStream, "normal", watch)
+    return seen
+
+
+def assert_from_the_stream(used: list[torch.Tensor], normals: list[np.ndarray]) -> None:
+    drawn = [np.float32(found) for found in normals]
+    assert used
+    for found in used:
+        flat = found.detach().numpy().ravel()
+        assert any(np.array_equal(flat, one) for one in drawn if len(one) == len(flat))
+        assert len(np.unique(flat)) == len(flat)
+
+
+def test_line_11_what_training_draws_comes_from_the_stream(
+    layout: Layout, features: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    normals, latents, started = watch_normals(monkeypatch), [], []
+    forward, initialise = AnchoredVAE.forward, AnchoredVAE.initialise
+
+    def watch_forward(
+        self: AnchoredVAE, rows: torch.Tensor, noise: torch.Tensor, *more: object
+    ) -> object:
+        latents.append(noise)
+        return forward(self, rows, noise, *more)  # type: ignore[arg-type]
+
+    def watch_start(self: AnchoredVAE, normal: Normal) -> None:
+        initialise(self, normal)
+        scale = self.encoder.weight.shape[1] ** 0.5
+        started.append((self.encoder.weight.detach() * scale).clone())
+
+    monkeypatch.setattr(AnchoredVAE, "forward", watch_forward)
+    monkeypatch.setattr(AnchoredVAE, "initialise", watch_start)
+    train(layout, features)
+    assert_from_the_stream(latents, normals)
+    first = started[0].numpy().ravel()
+    assert any(len(one) == len(first) and np.allclose(one, first, atol=1e-5) for one in normals)
+
+
+def test_line_11_torchs_own_generator_changes_no_weight(
+    layout: Layout, features: np.ndarray
+) -> None:
+    found = []
+    for number in range(2):
+        with torch.random.fork_rng():
+            torch.manual_seed(number)
+            found.append(train(layout, features))
+    for name, weight in found[0].items():
+        assert np.array_equal(weight, found[1][name]), name
+
+
+def test_line_11_the_plain_vae_draws_from_the_stream_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    normals, latents = watch_normals(monkeypatch), []
+    forward = plain_vae.Network.forward
+
+    def watch(
+        self: plain_vae.Network, rows: torch.Tensor, noise: torch.Tensor, *more: object
+    ) -> object:
+        latents.append(noise)
+        return forward(self, rows, noise, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(plain_vae.Network, "forward", watch)
+    monkeypatch.setattr(plain_vae, "STEPS", 3)
+    plain_vae.PlainVAE(CLINIC, 1.0, test_seed=seed(1)).fit(clinic(60))
+    assert_from_the_stream(latents, normals)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_line_11_one_patient_more_shifts_nobody_elses_noise(
+    layout: Layout, features: np.ndarray, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Noise, first weights, latents and who is drawn come from parts that do not shift each other.
+    noises = []
+    for table in (features, inserted(features, np.ones((1, features.shape[1])), place)):
+        with monkeypatch.context() as patch:
+            seen = watch_training(patch)
+            train(layout, table)
+        weights = sum(part.numel() for part in seen.steps[0].clipped)
+        noises.append([found for found in seen.normals if len(found) == weights])
+        assert [len(step.patients) for step in seen.steps] == [len(table)] * STAGE.steps
+    assert len(noises[0]) == STAGE.steps
+    for before, after in zip(*noises, strict=True):
+        assert np.array_equal(before, after)
+
+
+def test_line_11_a_stream_takes_a_new_key_before_its_counter_runs_out(
+    layout: Layout, features: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert BYTES_PER_KEY <= 64 * 2**32  # ChaCha20 numbers its blocks of 64 bytes with 32 bits
+    monkeypatch.setattr("synthvae.privacy.stream.BYTES_PER_KEY", 64)
+    words = np.concatenate([RandomStream(seed(1)).words(1000), RandomStream(seed(2)).words(7)])
+    assert len(np.unique(words)) == len(words)
+    whole = RandomStream(seed(3)).take(1000)
+    pieces = RandomStream(seed(3))
+    assert b"".join(pieces.take(n) for n in (1, 63, 100, 836)) == whole
+    normals = watch_normals(monkeypatch)
+    train(layout, features)  # in the middle of training, too
+    drawn = np.concatenate(normals)
+    assert len(drawn) > 1000
+    assert len(np.unique(drawn)) == len(drawn)
 
 
 def test_line_11_a_stream_takes_its_key_from_the_operating_system() -> None:

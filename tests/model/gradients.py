@@ -6,7 +6,7 @@ from opacus.grad_sample import GradSampleModule
 
 from synthvae.model.ghost import GhostClippedModule
 from synthvae.model.layout import Layout
-from synthvae.model.training import PatientTensor, clipped_gradient, patient_losses, trained
+from synthvae.model.training import PatientTensor, patient_losses, trained
 from synthvae.model.vae import AnchoredVAE
 
 
@@ -19,18 +19,37 @@ def patients_of(features: np.ndarray, rows_per_patient: int, layout: Layout) -> 
     return PatientTensor(features, rows, layout.settings.latent)
 
 
+def latents_of(data: PatientTensor) -> torch.Tensor:
+    """Return latents that are the same in every call: one patient more adds one at the end."""
+    drawn = np.random.default_rng(1).standard_normal((len(data), data.latent))
+    return torch.tensor(drawn, dtype=torch.float32)
+
+
+def no_latents(data: PatientTensor, patients: torch.Tensor, _normal: object) -> torch.Tensor:
+    """Stand in for `draw_latents` where patients must not differ by their place in a batch."""
+    return torch.zeros(len(patients), data.latent)
+
+
+def losses_of(
+    model: torch.nn.Module, data: PatientTensor, latents: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return every patient's loss, shape (patients,)."""
+    latents = latents_of(data) if latents is None else latents
+    return patient_losses(model, data, torch.arange(len(data)), 0.7, latents)
+
+
 def per_patient_gradients(model: AnchoredVAE, data: PatientTensor) -> torch.Tensor:
     """Return every patient's whole gradient, shape (patients, weights)."""
     oracle = GradSampleModule(model, loss_reduction="sum")
-    generator = torch.Generator().manual_seed(1)
-    patient_losses(oracle, data, torch.arange(len(data)), 0.7, generator).sum().backward()
+    losses_of(oracle, data).sum().backward()
     samples = [weight.grad_sample.flatten(1) for weight in trained(oracle)]
     return torch.cat(samples, dim=1)
 
 
-def our_sum(model: AnchoredVAE, data: PatientTensor, clip_norm: float) -> torch.Tensor:
-    """Return the sum of all patients' clipped gradients, shape (weights,)."""
+def our_sum(
+    model: AnchoredVAE, data: PatientTensor, clip_norm: float, latents: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return the sum of all patients' clipped gradients, shape (weights,), in double precision."""
     clipped = GhostClippedModule(model, clip_norm)
-    generator = torch.Generator().manual_seed(1)
-    clipped_gradient(clipped, data, torch.arange(len(data)), 0.7, generator)
-    return torch.cat([weight.grad.flatten() for weight in trained(model)])
+    clipped.add_clipped(losses_of(clipped, data, latents))
+    return torch.cat([weight.summed_grad.flatten() for weight in trained(model)])
