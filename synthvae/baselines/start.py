@@ -62,7 +62,7 @@ def begin(
     changes by at most `budget.rows` in L2 norm when a patient comes or goes.
     """
     codes = encode(frame, schema)
-    grouped = group_by_patient(frame, schema, stream.generator())
+    grouped = group_by_patient(frame, schema, stream.part("rows").take(32))
     bins = bins_for(schema, budget.epsilon)
     weights = [query_weights(field, bins) for field in schema.modelled]
     unit = share * budget.whole / sum(map(sum, weights))

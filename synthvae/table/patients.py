@@ -34,54 +34,65 @@ class PatientRows:
         return np.sort(self.rows[self.present])
 
 
-def group_by_patient(
-    frame: pd.DataFrame, schema: Schema, generator: np.random.Generator | None = None
-) -> PatientRows:
+def group_by_patient(frame: pd.DataFrame, schema: Schema, key: bytes | None = None) -> PatientRows:
     """Group a table's rows by patient, keeping at most `schema.maxRows` of each, drawn at random.
+
+    Which rows of a patient are kept follows from the key, that patient's identifier and the places
+    of the rows among that patient's own: one patient more or less changes nobody else's.
 
     Parameters
     ----------
-    generator
-        Draws which rows of a patient are kept; from the operating system where none is given.
+    key
+        Up to 64 secret bytes; from the operating system where none are given.
     """
     if schema.patientKey is None:
         return PatientRows(np.arange(len(frame), dtype=np.int64)[:, None])
-    generator = generator or np.random.default_rng(secrets.randbits(128))
-    whose, _ = pd.factorize(identities(frame[schema.patientKey], schema[schema.patientKey]))
-    order = generator.permutation(len(frame))
-    order = order[np.argsort(whose[order], kind="stable")]
+    known = identities(frame[schema.patientKey], schema[schema.patientKey]).to_numpy()
+    whose, names = pd.factorize(known)
+    order = np.argsort(whose, kind="stable")
     counts = np.bincount(whose)
-    first = np.repeat(np.cumsum(counts) - counts, counts)
-    place = np.arange(len(frame)) - first
-    kept = place < schema.rows_per_patient
-    rows = np.full((len(counts), schema.rows_per_patient), -1, np.int64)
-    rows[whose[order[kept]], place[kept]] = order[kept]
+    first = np.cumsum(counts) - counts
+    most = schema.rows_per_patient
+    rows = np.full((len(counts), most), -1, np.int64)
+    place = np.arange(len(frame)) - np.repeat(first, counts)
+    few = np.repeat(counts <= most, counts)
+    rows[whose[order[few]], place[few]] = order[few]
+    key = secrets.token_bytes(32) if key is None else key
+    for patient in np.flatnonzero(counts > most):
+        kept = _kept_places(key, names[patient], int(counts[patient]), most)
+        rows[patient] = order[first[patient] + kept]
     return PatientRows(rows)
 
 
+def _kept_places(key: bytes, name: str, rows: int, most: int) -> Ints:
+    """Return the places of a patient's kept rows among their own: those of the least keyed hashes."""
+    whose = name.encode("utf-8", "surrogatepass")
+    mine = hashlib.blake2b(whose, digest_size=32, key=key, person=b"synthvae rows").digest()
+    draws = [
+        hashlib.blake2b(place.to_bytes(8, "little"), digest_size=8, key=mine).digest()
+        for place in range(rows)
+    ]
+    return np.sort(np.array(sorted(range(rows), key=draws.__getitem__)[:most], np.int64))
+
+
 def split_by_patient(
-    frame: pd.DataFrame, schema: Schema, holdout: float, seed: int | None = None
+    frame: pd.DataFrame, schema: Schema, holdout: float, key: bytes
 ) -> NDArray[np.bool_]:
     """Return which rows are held out, decided by an independent draw for each patient.
 
-    Each draw depends on the seed and on that patient's identifier (or, without a patientKey, on
+    Each draw depends on the key and on that patient's identifier (or, without a patientKey, on
     the row's content) alone: adding a patient changes nobody else's side, as an exact share would.
 
     Parameters
     ----------
     holdout
         Probability with which a patient is held out.
-    seed
-        Makes the split repeatable; from the operating system where none is given.
+    key
+        Up to 64 secret bytes: whoever has them and an identifier knows that patient's side.
     """
-    key = (
-        secrets.token_bytes(32)
-        if seed is None
-        else hashlib.sha256(f"split {seed}".encode()).digest()
-    )
     if schema.patientKey is not None:
         known = identities(frame[schema.patientKey], schema[schema.patientKey])
-        names = [text.encode() for text in known]
+        names = [text.encode("utf-8", "surrogatepass") for text in known]
     else:
         seen: Counter[bytes] = Counter()
         names = []

@@ -5,12 +5,11 @@ extreme record then shows in every bin and in every value that is made.
 """
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from synthvae import Synthesizer
 from synthvae.anchors import query_weights
-from tests.checklist.fitted import ODD, fitted, watch_releases
+from tests.checklist.fitted import ODD, PLACES, fitted, watch_releases, with_rows
 from tests.simulated import CLINIC, clinic
 
 
@@ -33,9 +32,10 @@ def public_shape(synthesizer: Synthesizer) -> dict[str, object]:
     }
 
 
-def test_line_1_an_odd_record_changes_no_bound_and_no_category() -> None:
+@pytest.mark.parametrize("place", PLACES)
+def test_line_1_an_odd_record_changes_no_bound_and_no_category(place: str) -> None:
     frame = clinic(300)
-    with_odd = fitted(pd.concat([frame, ODD], ignore_index=True))
+    with_odd = fitted(with_rows(frame, ODD, place))
     assert public_shape(fitted(frame)) == public_shape(with_odd)
     records = with_odd.sample(3000, seed=1)
     assert records["creatinine"].max() <= 25

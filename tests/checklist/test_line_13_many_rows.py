@@ -11,30 +11,36 @@ from synthvae.anchors import PairQuery
 from synthvae.anchors import pairs as pairs_module
 from synthvae.anchors.basis import LIMIT
 from synthvae.privacy.stream import RandomStream
-from synthvae.table import encode, group_by_patient
-from tests.checklist.fitted import fitted, watch_releases, watch_training
+from synthvae.table import encode
+from synthvae.table import patients as patients_module
+from tests.checklist.fitted import (
+    PLACES,
+    fitted,
+    seed,
+    watch_releases,
+    watch_training,
+    with_rows,
+)
 from tests.simulated import VISITS, visits
 
-
-def capped() -> pd.DataFrame:
-    """Return visits of which all are kept, so that a new patient changes nobody's choice of rows."""
-    return visits(60).groupby("patient", sort=False).head(3).reset_index(drop=True)
+KEY = bytes(32)
 
 
-def with_new_patient(rows: int) -> pd.DataFrame:
+def with_new_patient(rows: int, place: str, frame: pd.DataFrame | None = None) -> pd.DataFrame:
     new = pd.DataFrame({"patient": "new", "sex": "male", "score": 40}, index=range(rows))
-    return pd.concat([capped(), new], ignore_index=True)
+    return with_rows(visits(60) if frame is None else frame, new, place)
 
 
+@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("rows", [1, 3, 500])
 def test_line_13_a_patient_with_many_rows_moves_counts_no_more_than_their_cap(
-    rows: int, monkeypatch: pytest.MonkeyPatch
+    rows: int, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = []
-    for frame in (capped(), with_new_patient(rows)):
+    for frame in (visits(60), with_new_patient(rows, place)):
         with monkeypatch.context() as patch:
             seen = watch_releases(patch, noise=False)
-            fitted(frame, VISITS)
+            fitted(frame, VISITS, test_seed=seed(1))
         found.append(seen)
     most = VISITS.rows_per_patient
     columns = [[part.exact for part in seen if part.place == "anchors"] for seen in found]
@@ -48,9 +54,10 @@ def test_line_13_a_patient_with_many_rows_moves_counts_no_more_than_their_cap(
     assert np.abs(after - before).sum() == 1
 
 
+@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("rows", [1, 3, 500])
 def test_line_13_a_patient_with_many_rows_moves_the_pair_sums_no_more_than_they_are_accounted_for(
-    rows: int, monkeypatch: pytest.MonkeyPatch
+    rows: int, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layout = fitted(visits(60), VISITS).state().layout
     query = PairQuery.build(layout.owner, layout.order, 0.5, VISITS.rows_per_patient)
@@ -64,18 +71,36 @@ def test_line_13_a_patient_with_many_rows_moves_the_pair_sums_no_more_than_they_
             return counts
 
         monkeypatch.setattr(pairs_module, "noisy_counts", record)
-        patients = group_by_patient(frame, VISITS, np.random.default_rng(0))
+        patients = patients_module.group_by_patient(frame, VISITS, KEY)
         features = layout.record_features(layout.tokens(encode(frame, VISITS)))
         query.release(features, patients.rows, 2.0, RandomStream(test_seed=0))
         return seen[0]
 
-    moved = exact_sums(with_new_patient(rows)) - exact_sums(capped())
+    moved = exact_sums(with_new_patient(rows, place)) - exact_sums(visits(60))
     assert 0 < np.linalg.norm(moved.astype(float)) <= query.sensitivity
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_line_13_the_kept_rows_of_a_patient_hang_on_nobody_else(place: str) -> None:
+    many = pd.concat([visits(200).assign(visit=n) for n in range(5)], ignore_index=True)
+    many["line"] = np.arange(len(many))
+
+    def kept(frame: pd.DataFrame) -> dict[str, list[int]]:
+        rows = patients_module.group_by_patient(frame, VISITS, KEY).rows
+        lines = [frame["line"].to_numpy()[mine[mine >= 0]].tolist() for mine in rows]
+        whose = frame["patient"].to_numpy()[rows[:, 0]]
+        return dict(zip(whose, lines, strict=True))
+
+    before, after = kept(many), kept(with_new_patient(7, place, many))
+    assert len(after.pop("new")) == 3
+    assert after == before
+    other = patients_module.group_by_patient(many, VISITS, bytes([1] * 32)).rows
+    assert (other != patients_module.group_by_patient(many, VISITS, KEY).rows).any()
 
 
 def test_line_13_training_draws_patients_and_not_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = watch_training(monkeypatch)
-    fitted(with_new_patient(500), VISITS, sampling_rate=1.0, steps=2)
+    fitted(with_new_patient(500, "middle"), VISITS, sampling_rate=1.0, steps=2)
     for step in seen.steps:
         assert step.patients == tuple(range(61))
 

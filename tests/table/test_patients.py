@@ -8,6 +8,7 @@ from synthvae.table import group_by_patient, identities, split_by_patient
 
 X = {"name": "x", "type": "integer", "constraints": {"minimum": 0, "maximum": 9}}
 ROWS = Schema.from_dict({"fields": [X]})
+KEY = bytes(range(32))
 VISITS = Schema.from_dict({"fields": [X, {"name": "id"}], "patientKey": "id", "maxRows": 2})
 
 
@@ -21,7 +22,7 @@ def test_without_a_key_each_row_is_a_patient() -> None:
 
 def test_keeps_at_most_the_declared_rows_of_each_patient() -> None:
     frame = visits(["a", "b", "a", "a", "c", "a", "b"])
-    grouped = group_by_patient(frame, VISITS, np.random.default_rng(0))
+    grouped = group_by_patient(frame, VISITS, bytes(32))
     assert grouped.rows.shape == (3, 2)
     assert grouped.present.sum(axis=1).tolist() == [2, 2, 1]
     for rows, name in zip(grouped.rows, "abc", strict=True):
@@ -34,11 +35,11 @@ def test_every_row_of_a_patient_is_kept_equally_often() -> None:
     frame = visits(["a"] * 4)
     kept = np.zeros(4)
     for seed in range(2_000):
-        kept[group_by_patient(frame, VISITS, np.random.default_rng(seed)).kept] += 1
+        kept[group_by_patient(frame, VISITS, seed.to_bytes(32, "little")).kept] += 1
     assert np.allclose(kept / 2_000, 0.5, atol=0.05)
 
 
-def test_draws_differ_without_a_generator() -> None:
+def test_draws_differ_without_a_key() -> None:
     frame = visits(["a"] * 200 + ["b"] * 200)  # by chance alike once in hundreds of millions
     assert not np.array_equal(
         group_by_patient(frame, VISITS).kept, group_by_patient(frame, VISITS).kept
@@ -47,7 +48,7 @@ def test_draws_differ_without_a_generator() -> None:
 
 def test_a_table_without_rows() -> None:
     assert len(group_by_patient(visits([]), VISITS)) == 0
-    assert len(split_by_patient(visits([]), VISITS, 0.2, 1)) == 0
+    assert len(split_by_patient(visits([]), VISITS, 0.2, KEY)) == 0
 
 
 IDS = [f"p{i}" for i in range(300) for _ in range(1 + i % 3)]
@@ -55,7 +56,7 @@ IDS = [f"p{i}" for i in range(300) for _ in range(1 + i % 3)]
 
 def test_a_split_holds_out_whole_patients_at_about_the_given_rate() -> None:
     ids = [f"p{i}" for i in range(5_000) for _ in range(2)]
-    held = split_by_patient(visits(ids), VISITS, 0.2, seed=3)
+    held = split_by_patient(visits(ids), VISITS, 0.2, KEY)
     by_patient = pd.Series(held).groupby(ids).agg(["min", "max"])
     assert (by_patient["min"] == by_patient["max"]).all()
     assert by_patient["max"].mean() == pytest.approx(0.2, abs=0.025)  # four standard errors
@@ -64,34 +65,32 @@ def test_a_split_holds_out_whole_patients_at_about_the_given_rate() -> None:
 def test_a_split_does_not_depend_on_the_order() -> None:
     frame = visits(IDS)
     order = np.random.default_rng(0).permutation(len(frame))
-    held = split_by_patient(frame, VISITS, 0.3, seed=1)
-    assert np.array_equal(split_by_patient(frame.iloc[order], VISITS, 0.3, seed=1), held[order])
+    held = split_by_patient(frame, VISITS, 0.3, KEY)
+    assert np.array_equal(split_by_patient(frame.iloc[order], VISITS, 0.3, KEY), held[order])
 
 
 def test_adding_a_patient_changes_nobody_elses_side() -> None:
     frame = visits(IDS)
     more = pd.concat([visits(["new"]), frame])
-    held = split_by_patient(frame, VISITS, 0.3, seed=1)
-    assert np.array_equal(split_by_patient(more, VISITS, 0.3, seed=1)[1:], held)
+    held = split_by_patient(frame, VISITS, 0.3, KEY)
+    assert np.array_equal(split_by_patient(more, VISITS, 0.3, KEY)[1:], held)
 
 
 def test_rows_without_a_key_are_split_by_content() -> None:
     frame = pd.DataFrame({"x": np.arange(2_000) % 10})
-    held = split_by_patient(frame, ROWS, 0.5, seed=1)
+    held = split_by_patient(frame, ROWS, 0.5, KEY)
     assert held.mean() == pytest.approx(0.5, abs=0.05)
     order = np.random.default_rng(0).permutation(len(frame))
-    shuffled = split_by_patient(frame.iloc[order], ROWS, 0.5, seed=1)
+    shuffled = split_by_patient(frame.iloc[order], ROWS, 0.5, KEY)
     assert sorted(frame["x"][held]) == sorted(frame["x"].iloc[order][shuffled])
 
 
-def test_seeds_make_splits_repeatable_and_different() -> None:
-    frame = visits(IDS)
-    first = split_by_patient(frame, VISITS, 0.5, seed=1)
-    assert np.array_equal(first, split_by_patient(frame, VISITS, 0.5, seed=1))
-    assert not np.array_equal(first, split_by_patient(frame, VISITS, 0.5, seed=2))
-    assert not np.array_equal(
-        split_by_patient(frame, VISITS, 0.5), split_by_patient(frame, VISITS, 0.5)
-    )
+def test_the_same_key_repeats_a_split_and_keys_that_differ_in_a_bit_share_none() -> None:
+    ids = [f"p{i}" for i in range(5_000)]
+    first = split_by_patient(visits(ids), VISITS, 0.5, KEY)
+    assert np.array_equal(first, split_by_patient(visits(ids), VISITS, 0.5, KEY))
+    other = split_by_patient(visits(ids), VISITS, 0.5, KEY[:-1] + bytes([KEY[-1] ^ 1]))
+    assert (first == other).mean() == pytest.approx(0.5, abs=0.03)  # four standard errors
 
 
 def test_one_person_has_one_identity_however_it_is_spelled() -> None:
