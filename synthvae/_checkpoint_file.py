@@ -15,25 +15,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthvae.anchors import ColumnAnchor, PairMoments
-from synthvae.artefact import anchor_arrays, read_anchors, read_row_shares, weight_shapes
+from synthvae.artefact import (
+    anchor_arrays,
+    read_anchors,
+    read_row_shares,
+    read_state,
+    state_arrays,
+)
 from synthvae.errors import ArtefactError, SynthvaeError
 from synthvae.model.layout import Layout
-from synthvae.model.training_state import TrainingState, state_shapes
+from synthvae.model.state import FittedState
 from synthvae.plan import Plan
 
-FORMAT, VERSION = "synthvae checkpoint", 1
+FORMAT, VERSION = "synthvae checkpoint", 2
 LARGEST_BYTES = 2_000_000_000
 LARGEST_HEADER = 50_000_000
 # Moments of standardised features are about 1 and their noise, at the smallest epsilon and a table that
 # looks empty, about 1e4 times what a column adds: far below this, and far from an overflow.
 LARGEST_MOMENT = 1e9
-TRAINING, VALUES, NOISE, ROW_SHARES = "training/", "pairs/values", "pairs/noise", "row_shares"
+VALUES, NOISE, ROW_SHARES = "pairs/values", "pairs/noise", "row_shares"
+COUNTS, MOMENTS, MODEL = STAGES = ("counts", "moments", "model")
 Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Released:
-    """What a fit has released so far, and where its training stands: no real row.
+    """What a fit has released so far: no real row.
 
     Attributes
     ----------
@@ -44,43 +51,61 @@ class Released:
     patients
         The declared or noisily counted number of patients.
     moments
-        None until they are released.
-    training
-        None until a step is kept.
+        None until they are released, and again when the fit is finished.
+    model
+        What the finished fit leaves behind; None until then.
     """
 
     anchors: tuple[ColumnAnchor, ...]
     row_shares: NDArray[np.float64] | None
     patients: int
     moments: PairMoments | None = None
-    training: TrainingState | None = None
+    model: FittedState | None = None
+
+    @property
+    def stage(self) -> str:
+        """What was released last."""
+        if self.model is not None:
+            return MODEL
+        return COUNTS if self.moments is None else MOMENTS
+
+    @classmethod
+    def finished(cls, model: FittedState) -> "Released":
+        """Return what is left to keep when the fit is finished: its model alone."""
+        return cls(tuple(model.layout.anchors), model.row_shares, model.patients, None, model)
 
 
 def pack(released: Released, identity: dict[str, Any]) -> bytes:
     """Return the content of a checkpoint's file."""
     from safetensors.numpy import save
 
-    arrays = anchor_arrays(released.anchors)
-    if released.row_shares is not None:
-        arrays[ROW_SHARES] = released.row_shares
-    if released.moments is not None:
-        arrays |= {VALUES: released.moments.values, NOISE: released.moments.noise}
-    if released.training is not None:
-        arrays |= {TRAINING + name: array for name, array in released.training.arrays.items()}
-    arrays = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
+    found = sorted(released_arrays(released).items())
+    arrays = {name: np.ascontiguousarray(array) for name, array in found}
     about = json.dumps(
         {
             "format": FORMAT,
             "version": VERSION,
             "identity": identity,
             "patients": released.patients,
-            "step": 0 if released.training is None else released.training.step,
+            "stage": released.stage,
             "arrays_sha256": _digest(arrays),
         }
     )
     sealed = {"about": about, "about_sha256": hashlib.sha256(about.encode()).hexdigest()}
     content: bytes = save(arrays, metadata=sealed)
     return content
+
+
+def released_arrays(released: Released) -> Arrays:
+    """Return the arrays of what was released, by name."""
+    if released.model is not None:
+        return state_arrays(released.model)
+    arrays = anchor_arrays(released.anchors)
+    if released.row_shares is not None:
+        arrays[ROW_SHARES] = released.row_shares
+    if released.moments is not None:
+        arrays |= {VALUES: released.moments.values, NOISE: released.moments.noise}
+    return arrays
 
 
 def unpack_about(file: Path) -> dict[str, Any]:
@@ -130,8 +155,8 @@ def read_bytes(file: Path) -> bytes:
 def _damaged(file: Path, reason: str) -> ArtefactError:
     reason = " ".join(reason.split())[:300].rstrip(".")
     return ArtefactError(
-        f"The checkpoint {file} is damaged: {reason}. Remove it to go on from the one before it, if "
-        "there is one, or pass --start-over: what was spent counts then too."
+        f"The checkpoint {file} is damaged: {reason}. Nothing can go on from it; pass --start-over to "
+        "begin again: what was spent counts then too."
     )
 
 
@@ -172,31 +197,30 @@ def _arrays(content: bytes) -> Arrays:
     except (SafetensorError, KeyError) as cause:
         raise ValueError(f"it is cut short or was altered ({cause})") from cause
     for name, array in arrays.items():
-        kind: type = np.int64 if name.endswith(("/starts", "/cell_bin")) else np.float64
-        kind = np.float32 if name.startswith(TRAINING) else kind
+        kind = np.int64 if name.endswith(("/starts", "/cell_bin")) else np.float64
         if array.dtype != kind or not np.isfinite(array).all():
             raise ValueError(f"{name} does not hold finite {np.dtype(kind)}")
     return arrays
 
 
 def _released(arrays: Arrays, about: dict[str, Any], plan: Plan) -> Released:
-    patients, step = about["patients"], about["step"]
+    patients, stage = about["patients"], about["stage"]
     if type(patients) is not int or patients < 1 or plan.schema.patients not in (None, patients):
         raise ValueError(f"patients is {patients!r}, which is not the fit's number of patients")
-    if type(step) is not int or not 0 <= step <= plan.settings.steps:
-        raise ValueError(f"step is {step!r}, which is none of {plan.settings.steps}")
-    anchors = read_anchors(arrays, plan.schema)
-    shares = read_row_shares(arrays, plan.schema)
-    layout = Layout.build(anchors, plan.schema.modelled, plan.settings)
-    trained = {name: array for name, array in arrays.items() if name.startswith(TRAINING)}
-    moments = _moments(arrays, layout) if VALUES in arrays or step else None
-    expected = set(anchor_arrays(anchors)) | ({ROW_SHARES} if shares is not None else set())
-    expected |= {VALUES, NOISE} if moments is not None else set()
-    unknown = arrays.keys() - expected - trained.keys()
+    if stage not in STAGES:
+        raise ValueError(f"stage is {stage!r}, which is none of {', '.join(STAGES)}")
+    if stage == MODEL:
+        released = Released.finished(read_state(arrays, plan.schema, plan.settings, patients))
+    else:
+        anchors = read_anchors(arrays, plan.schema)
+        shares = read_row_shares(arrays, plan.schema)
+        layout = Layout.build(anchors, plan.schema.modelled, plan.settings)
+        moments = _moments(arrays, layout) if stage == MOMENTS else None
+        released = Released(tuple(anchors), shares, patients, moments)
+    unknown = arrays.keys() - released_arrays(released).keys()
     if unknown:
         raise ValueError(f"it holds {min(unknown)!r}, which no checkpoint does")
-    training = _training(trained, step, layout) if step or trained else None
-    return Released(tuple(anchors), shares, patients, moments, training)
+    return released
 
 
 def _moments(arrays: Arrays, layout: Layout) -> PairMoments:
@@ -214,19 +238,6 @@ def _moments(arrays: Arrays, layout: Layout) -> PairMoments:
     if (moments.noise[~same] <= 0).any():
         raise ValueError("the moments of pairs have no noise")
     return moments
-
-
-def _training(arrays: Arrays, step: int, layout: Layout) -> TrainingState:
-    expected = state_shapes(weight_shapes(layout)) if step else {}
-    found = {name.removeprefix(TRAINING): array for name, array in arrays.items()}
-    shapes = {name: array.shape for name, array in found.items()}
-    if shapes != expected:
-        wrong = min(set(shapes.items()) ^ set(expected.items()))[0]
-        raise ValueError(f"where training stands does not fit the settings: {wrong}")
-    negative = [name for name, a in found.items() if name.startswith("second/") and (a < 0).any()]
-    if negative:
-        raise ValueError(f"{negative[0]} holds squares below 0")
-    return TrainingState(step, found)
 
 
 def _digest(arrays: Arrays) -> str:

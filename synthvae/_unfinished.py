@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthvae._checkpoint_file import MODEL
 from synthvae._files import clean_drafts, refuse_existing, storage_errors
 from synthvae._locks import locked
-from synthvae.checkpoint import clear, newest_in, steps_done
+from synthvae._split_key import SPLIT
+from synthvae.checkpoint import WORDS, clear, is_begun, stage_in
 from synthvae.errors import StorageError
 
 LOCK, UNSCORED = "lock", "unscored"
@@ -39,13 +41,15 @@ class Unfinished:
         """Where a run puts what it bought while it is not scored."""
         return self.folder / UNSCORED
 
-    def holds_all(self, steps: int) -> bool:
-        """Whether the newest checkpoint is that of the last step: going on from it releases nothing."""
-        return steps_done(self.folder) == steps
+    @property
+    def holds_model(self) -> bool:
+        """Whether the fit is finished and kept: going on from it releases nothing."""
+        return stage_in(self.folder) == MODEL
 
     def clear(self) -> None:
         """Remove what is kept, and nothing else."""
         clear(self.folder)
+        (self.folder / SPLIT).unlink(missing_ok=True)
         shutil.rmtree(self.unscored, ignore_errors=True)
 
 
@@ -89,14 +93,13 @@ def unfinished(output: Path, *, force: bool, start_over: bool) -> Iterator[Unfin
                 _say_what_is_kept(cause, work.folder)
             raise
         finally:
-            if work.done or newest_in(work.folder) is None:
+            if work.done or not is_begun(work.folder):
                 work.clear()
 
 
 def _say_what_is_kept(cause: BaseException, folder: Path) -> None:
-    if newest_in(folder) is None:
+    if not is_begun(folder):
         return
-    step = steps_done(folder)
-    where = f"from step {step} of its training" if step else "with its training"
+    where = WORDS.get(stage_in(folder) or "", "there")
     kept = f"What was released so far is kept in {folder}: the same command goes on {where}."
     cause.args = (f"{str(cause) or 'Interrupted.'} {kept}",)

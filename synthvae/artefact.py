@@ -20,8 +20,10 @@ from synthvae._explain import brief, shortened
 from synthvae._files import check_output, read_ordinary, whole_folder
 from synthvae._yaml import read_mapping
 from synthvae.anchors import ColumnAnchor
+from synthvae.defects import defects_of
 from synthvae.errors import ArtefactError, SchemaError, SynthvaeError
 from synthvae.model.layout import Layout
+from synthvae.model.state import FittedState
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.schema import MOST_PATIENTS, Schema
 from synthvae.settings import Settings
@@ -29,7 +31,7 @@ from synthvae.settings import Settings
 if TYPE_CHECKING:
     from synthvae.synthesizer import Synthesizer
 
-VERSION = 4
+VERSION = 5
 FILES = ("model.json", "model.safetensors", "guarantee.json", "schema.yaml")
 LARGEST_BYTES = 2_000_000_000
 LARGEST_TEXT = 50_000_000
@@ -45,11 +47,7 @@ def save_model(synthesizer: "Synthesizer", path: Path, force: bool) -> None:
     state = synthesizer.state()
     check_output(path, force, folder_of=FILES)
     layout: Layout = state.layout
-    arrays: Arrays = {f"weights/{name}": value for name, value in state.weights.items()}
-    arrays |= anchor_arrays(layout.anchors)
-    arrays |= {f"columns/{j}/offset": offset for j, offset in enumerate(state.offsets)}
-    if state.row_shares is not None:
-        arrays["row_shares"] = state.row_shares
+    arrays = state_arrays(state)
     guarantee = synthesizer.guarantee.model_dump_json(indent=1) + "\n"
     content = save({name: np.ascontiguousarray(value) for name, value in sorted(arrays.items())})
     about = {
@@ -74,7 +72,7 @@ def load_model(path: Path) -> "Synthesizer":
 
     The files may come from anywhere: nothing in them is run, and no other file is read.
     """
-    from synthvae.synthesizer import FittedState, Synthesizer
+    from synthvae.synthesizer import Synthesizer
 
     if not path.exists():
         raise ArtefactError(f"There is no model {path}; name the folder that fit wrote.")
@@ -100,15 +98,7 @@ def load_model(path: Path) -> "Synthesizer":
         if guarantee.schema_digest != schema.digest:
             raise ValueError("schema.yaml is not the schema that it was fitted with")
         arrays = _read_arrays(content)
-        layout, offsets = _layout(arrays, schema, settings)
-        weights = {
-            name.removeprefix("weights/"): array
-            for name, array in arrays.items()
-            if name.startswith("weights/")
-        }
-        _check_shapes(weights, layout)
-        shares = read_row_shares(arrays, schema)
-        state = FittedState(layout, weights, offsets, shares, _patients(about))
+        state = read_state(arrays, schema, settings, _patients(about))
     except (KeyError, ValueError, TypeError, SynthvaeError) as cause:
         reason = shortened(" ".join(str(cause).split()), 300).rstrip(".")
         if isinstance(cause, KeyError):
@@ -144,9 +134,11 @@ def _read_about(path: Path) -> dict[str, Any]:
         raise ArtefactError(f"{path} holds no synthvae model.")
     version = about.get("version")
     if type(version) is not int or version != VERSION:
+        known = type(version) is int and defects_of(version)
         raise ArtefactError(
             f"The model in {path} has version {brief(version)}, this synthvae reads "
             f"{VERSION}: use the synthvae that fitted it, or fit again."
+            + (" `synthvae check-model` says what is known about it." if known else "")
         )
     return about
 
@@ -170,8 +162,6 @@ def _read_arrays(content: bytes) -> Arrays:
         kind = np.int64 if name.endswith(("/starts", "/cell_bin")) else np.float64
         if array.dtype != kind or not np.isfinite(array).all():
             raise ValueError(f"{name} does not hold finite {np.dtype(kind)}")
-        if kind is np.float64 and array.size and np.abs(array).max() > LARGEST_WEIGHT:
-            raise ValueError(f"{name} holds a number beyond {LARGEST_WEIGHT:,.0f}")
     return arrays
 
 
@@ -187,6 +177,31 @@ def read_row_shares(arrays: Arrays, schema: Schema) -> NDArray[np.float64] | Non
     ):
         raise ValueError("row_shares are no shares of patients")
     return shares
+
+
+def state_arrays(state: FittedState) -> Arrays:
+    """Return the arrays of a fitted state, by name."""
+    arrays: Arrays = {f"weights/{name}": value for name, value in state.weights.items()}
+    arrays |= anchor_arrays(state.layout.anchors)
+    arrays |= {f"columns/{j}/offset": offset for j, offset in enumerate(state.offsets)}
+    if state.row_shares is not None:
+        arrays["row_shares"] = state.row_shares
+    return arrays
+
+
+def read_state(arrays: Arrays, schema: Schema, settings: Settings, patients: int) -> FittedState:
+    """Return a fitted state from its arrays; `ValueError` names what does not fit schema or settings."""
+    for name, array in arrays.items():
+        if array.dtype == np.float64 and array.size and np.abs(array).max() > LARGEST_WEIGHT:
+            raise ValueError(f"{name} holds a number beyond {LARGEST_WEIGHT:,.0f}")
+    layout, offsets = _layout(arrays, schema, settings)
+    weights = {
+        name.removeprefix("weights/"): array
+        for name, array in arrays.items()
+        if name.startswith("weights/")
+    }
+    _check_shapes(weights, layout)
+    return FittedState(layout, weights, offsets, read_row_shares(arrays, schema), patients)
 
 
 def anchor_arrays(anchors: Sequence[ColumnAnchor]) -> Arrays:

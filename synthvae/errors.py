@@ -11,7 +11,8 @@
     ├── StorageError        10   a disk that is full, a folder that cannot be written
     ├── EvaluationError     11   tables that cannot be scored
     ├── PolicyError         12   a result that does not meet the steward's policy
-    └── AuditError          13   an audit that refutes what is claimed
+    ├── AuditError          13   an audit that refutes what is claimed
+    └── DefectError         14   a model of a version with known defects
 
 Exit code 2 is the command line's own (wrong options), 130 is Ctrl-C.
 """
@@ -89,5 +90,7 @@ class AuditError(SynthvaeError):
     exit_code = 13
 
 
-class CheckpointWarning(UserWarning):
-    """Where a fit stands could not be kept; the fit itself goes on."""
+class DefectError(SynthvaeError):
+    """A model that was read, and whose version is known to have kept less than it promised."""
+
+    exit_code = 14

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from synthvae._memory import machine_memory
 from synthvae._progress import Progress, given_or_console
 from synthvae._threads import one_blas_thread
 from synthvae.anchors import PairQuery, measure_anchors
-from synthvae.checkpoint import Checkpoints
+from synthvae.checkpoint import KEY_BYTES, WORDS, Checkpoint
 from synthvae.errors import ConfigError, DataError
 from synthvae.model.calibration import calibrate_margins
 from synthvae.model.conditions import parse_conditions
@@ -24,6 +24,7 @@ from synthvae.model.coupling import Bounding, couple, couple_untrained
 from synthvae.model.layout import Layout
 from synthvae.model.records import draw_records
 from synthvae.model.sampling import Sampler
+from synthvae.model.state import FittedState
 from synthvae.plan import Plan, make_plan
 from synthvae.privacy.counts import noisy_counts
 from synthvae.privacy.guarantee import Guarantee
@@ -41,27 +42,6 @@ BEFORE = 0.75  # of the time that coupling takes under a budget passes before tr
 BYTES_A_CELL = 40  # while sampling: codes, drawn values, the frame
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class FittedState:
-    """What a fit leaves behind: noisy anchors and weights, no real row.
-
-    Attributes
-    ----------
-    offsets
-        For each column, what calibration adds to its tokens' logits.
-    row_shares
-        Share of patients with 1, 2, ... rows; None where each row is one patient.
-    patients
-        The declared or noisily counted number of patients.
-    """
-
-    layout: Layout
-    weights: dict[str, Floats]
-    offsets: list[Floats]
-    row_shares: Floats | None
-    patients: int
 
 
 class Synthesizer:
@@ -179,7 +159,7 @@ class Synthesizer:
             A folder in which what was released so far is kept, so that the same call in a new
             process goes on after a stop, at no cost to the budget. Remove it once the model is
             saved: with it, the same call gives the same model again. Without privacy nothing is
-            kept.
+            kept. Without a folder nothing is kept either, and every call is a fit of its own.
 
         Raises
         ------
@@ -190,31 +170,39 @@ class Synthesizer:
             The checkpoint is of a fit with other settings, or another process is at work on it.
         ArtefactError
             The checkpoint is damaged.
+        StorageError
+            What was released could not be kept: nothing is handed out, and the same call goes on
+            from what was kept before.
 
         Guarantee
         ---------
         (epsilon, delta)-differential privacy for adding or removing one patient, where a patient is
         all rows with one patientKey (or one row), for everything that the object holds afterwards
-        except `training_curve`; and for all checkpoints on the way, together with it.
+        except `training_curve`; and for the checkpoint at any time, together with it.
         """
         plan = self._plan
         if plan is None:
             raise ConfigError("A loaded model cannot be fitted again; make a new Synthesizer.")
         codes = encode(frame, self.schema)
         folder = None if checkpoint is None else Path(checkpoint).resolve()
-        with Checkpoints.at(folder, plan, self._test_seed) as kept:
-            stream = kept.stream()
-            key = kept.key_of_rows(stream)
-            generator = np.random.Generator(np.random.Philox(key=key))
-            patients = group_by_patient(frame, self.schema, generator)
+        test_mode = self._test_seed is not None
+        with Checkpoint.at(folder, plan, test_mode=test_mode) as kept:
+            # A key of its own for each process: noise is never drawn twice from one.
+            stream = RandomStream(self._test_seed)
+            key = kept.key_of_rows(stream.part("rows").take(KEY_BYTES))
+            patients = group_by_patient(frame, self.schema, key)
             if len(patients) < FEWEST_PATIENTS:
                 raise DataError(
                     f"The table has {len(patients)} patient{'' if len(patients) == 1 else 's'}; a "
                     f"model needs at least {FEWEST_PATIENTS}."
                 )
-            kept.same_table(key, codes, patients.rows)
+            kept.check_table(key, codes, patients.rows)
             with given_or_console(progress) as show:
-                self._learn(plan, codes, patients, stream, kept, show)
+                state, curve = self._learn(plan, codes, patients, stream, kept, show)
+        self._guarantee = promise(
+            plan.with_patients(state.patients), state.patients, test_mode=test_mode
+        )
+        self._state, self._curve = state, curve
         return self
 
     def _learn(
@@ -223,19 +211,21 @@ class Synthesizer:
         codes: Ints,
         patients: PatientRows,
         stream: RandomStream,
-        kept: Checkpoints,
+        kept: Checkpoint,
         progress: Progress,
-    ) -> None:
+    ) -> tuple[FittedState, "TrainingCurve | None"]:
         """Measure, train and calibrate, in this order: the plan's releases and nothing else.
 
         Each release is made once, and kept before the next; what an earlier process kept is not
-        made again. What follows from releases alone is.
+        made again. The model is kept before it is returned.
         """
         if kept.released is not None:
-            progress(f"going on {kept.where}", 1.0)
+            progress(f"going on {WORDS[kept.released.stage]}", 1.0)
         else:
-            kept.keep(self._measure(plan, codes, patients, stream, progress))
+            kept.keep(self._measure(plan, codes, patients, stream.part("counts"), progress))
         assert kept.released is not None
+        if kept.released.model is not None:
+            return kept.released.model, None
         counts = kept.released
         layout = Layout.build(list(counts.anchors), self.schema.modelled, plan.settings)
         plan = plan.with_patients(counts.patients)
@@ -252,17 +242,19 @@ class Synthesizer:
                 self.schema.rows_per_patient,
                 plan.settings.pair_bound,
             )
-            if counts.moments is None:
-                moments = query.release(features, patients.rows, plan.pair_noise, stream)
+            moments = counts.moments
+            if moments is None:
+                noise = plan.pair_noise
+                moments = query.release(features, patients.rows, noise, stream.part("moments"))
                 kept.keep(replace(counts, moments=moments))
-            else:
-                moments = counts.moments
             shared = sum(field.perPatient for field in self.schema.modelled)
             bounding = Bounding(query, counts.row_shares, shared) if plan.is_private else None
             start, moments, ridge = couple_untrained(
                 layout, moments, bounding, lambda done: show_coupling(BEFORE * done)
             )
-        weights = self._train(plan, layout, features, patients, stream, start, kept, progress)
+        weights, curve = self._train(
+            plan, layout, features, patients, stream.part("training"), start, progress
+        )
         with one_blas_thread():
             weights = couple(
                 layout,
@@ -274,8 +266,9 @@ class Synthesizer:
             offsets = calibrate_margins(
                 layout, weights, lambda done: progress("calibrating margins", done)
             )
-        self._guarantee = promise(plan, counts.patients, test_mode=self._test_seed is not None)
-        self._state = FittedState(layout, weights, offsets, counts.row_shares, counts.patients)
+        state = FittedState(layout, weights, offsets, counts.row_shares, counts.patients)
+        kept.keep(Released.finished(state))
+        return state, curve
 
     def _measure(
         self,
@@ -329,9 +322,8 @@ class Synthesizer:
         patients: PatientRows,
         stream: RandomStream,
         start: dict[str, Floats],
-        kept: Checkpoints,
         progress: Progress,
-    ) -> dict[str, Floats]:
+    ) -> tuple[dict[str, Floats], "TrainingCurve"]:
         progress("training", 0.0)
         # torch takes seconds to import: only training needs it.
         from synthvae.model.open_training import train_openly
@@ -345,13 +337,11 @@ class Synthesizer:
         with one_torch_thread():
             if plan.training is None:
                 seed = int(stream.words(1)[0] >> np.uint64(33))
-                weights, self._curve = train_openly(layout, data, seed, start, show)
+                found = train_openly(layout, data, seed, start, show)
             else:
-                weights, self._curve = train_privately(
-                    layout, data, plan.training, stream, start, show, kept
-                )
+                found = train_privately(layout, data, plan.training, stream, start, show)
         progress("training", 1.0)
-        return weights
+        return found
 
     def sample(
         self,

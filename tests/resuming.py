@@ -1,7 +1,7 @@
 """Fits that are killed at a given moment and go on, with the log of what they released.
 
 A *moment* is anything that could be lost or done twice: before and after each noisy release, each
-training step, and each step of writing a checkpoint. `moments()` counts those of a whole fit;
+training step, and each part of writing the checkpoint. `moments()` counts those of a whole fit;
 `through(kills, folder)` lives through a fit that is killed at the given ones, and returns the model and
 the releases that it is made of, each in its order, whichever process made it.
 """
@@ -21,12 +21,12 @@ import pytest
 import synthvae._checkpoint_file
 import synthvae.anchors.measure
 import synthvae.anchors.pairs
-import synthvae.checkpoint
 import synthvae.model.calibration
 import synthvae.model.coupling
 import synthvae.model.training
 import synthvae.plan
 import synthvae.synthesizer
+from synthvae.checkpoint import FILE
 from synthvae.privacy.accounting import compose
 from synthvae.schema import Schema
 from synthvae.synthesizer import Synthesizer
@@ -73,7 +73,7 @@ class Moments:
     passed: int = 0
     names: list[str] = field(default_factory=list)
     released: list[tuple[str, Any]] = field(default_factory=list)
-    kept: int = 0  # of the releases, by the newest checkpoint
+    kept: int = 0  # of the releases, by the checkpoint
     _packed: int = 0
     _unit: float = 1.0  # what the noise of a release is counted in
 
@@ -123,7 +123,7 @@ class Moments:
         """Put a draft in its place."""
         self.tick("before replace")
         found = usual(draft, path)
-        if path.name.startswith("checkpoint-"):
+        if path.name == FILE:
             self.kept = self._packed
         self.tick("after replace")
         return found
@@ -141,30 +141,49 @@ def _release(query: Any, moments: Moments, usual: Callable[..., Any], *given: An
 
 @contextmanager
 def watched(moments: Moments) -> Iterator[None]:
-    """Watch everything that a fit releases or keeps; every step is worth a checkpoint."""
+    """Watch everything that a fit releases or keeps."""
     modules = (
         synthvae.synthesizer,
         synthvae.anchors.measure,
         synthvae.anchors.pairs,
-        synthvae.model.training,
     )
+    training = synthvae.model.training.PrivateTraining
     file, replace = synthvae._checkpoint_file, Path.replace
     with pytest.MonkeyPatch.context() as patch:
-        for module in modules[:3]:
+        for module in modules:
             patch.setattr(module, "noisy_counts", module.noisy_counts)  # put back at the end
             moments.watch(module, "noisy_counts", moments.noise)
         query = synthvae.anchors.pairs.PairQuery
         patch.setattr(query, "release", functools.partialmethod(_release, moments, query.release))
-        patch.setattr(modules[3], "_accumulate", modules[3]._accumulate)
-        moments.watch(modules[3], "_accumulate", lambda *given: ("step", round(given[5], 9)))
+        patch.setattr(training, "_take_step", training._take_step)
+        moments.watch(training, "_take_step", lambda own, *_: ("step", own.stage.noise_multiplier))
         patch.setattr(file, "pack", functools.partial(moments.pack, file.pack))
         patch.setattr(Path, "replace", lambda draft, path: moments.replace(replace, draft, path))
-        patch.setattr(synthvae.checkpoint, "SECONDS", 0.0)
-        patch.setattr(synthvae.checkpoint, "SHARE", 1e9)
         patch.setattr(synthvae.model.coupling, "POPULATION", 64)
         patch.setattr(synthvae.model.calibration, "POPULATION", 64)
         patch.setattr(synthvae.plan, "compose", functools.cache(compose))
         yield
+
+
+def moment(name: str, which: int = 0) -> int:
+    """Return when something happens in a fit that keeps what it releases, counted from 1."""
+    return [number for number, found in enumerate(all_moments(), 1) if found == name][which]
+
+
+def kill(folder: Path, name: str, which: int = 0) -> None:
+    """Begin a fit in a folder and end its process at a moment."""
+    with pytest.raises(Killed), watched(Moments(moment(name, which))):
+        copy.copy(planned()).fit(ward(), lambda *_: None, folder)
+
+
+def go_on(folder: Path, frame: pd.DataFrame | None = None, **changes: Any) -> Synthesizer:
+    """Fit in a folder, with some of the synthesizer's arguments changed."""
+    made = copy.copy(planned())
+    if changes:
+        given = {"schema": WARD, "epsilon": 2.0, "settings": quick(WARD, 2.0, steps=STEPS)}
+        made = Synthesizer(**(given | changes))
+    with watched(Moments()):
+        return made.fit(ward() if frame is None else frame, lambda *_: None, folder)
 
 
 @functools.cache

@@ -13,34 +13,35 @@ import pytest
 from safetensors.numpy import load, save
 
 from synthvae._checkpoint_file import pack, unpack, unpack_about
-from synthvae.checkpoint import identity, newest_in, spent_at_most, steps_done
+from synthvae.checkpoint import FILE, identity, spent_at_most, stage_in
 from synthvae.errors import ArtefactError
-from tests.resuming import STEPS, Killed, Moments, all_moments, planned, ward, watched
+from tests.resuming import Moments, go_on, kill, planned, ward, watched
 
 Change = Callable[[dict[str, Any], dict[str, Any]], object]
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The files of a fit that was killed after two of its steps."""
-    folder = tmp_path_factory.mktemp("kept") / "fit"
-    steps = [i for i, name in enumerate(all_moments(), 1) if name == "before _accumulate"]
-    with pytest.raises(Killed), watched(Moments(steps[2])):
-        copy.copy(planned()).fit(ward(), lambda *_: None, folder)
-    return {file.name: file.read_bytes() for file in folder.iterdir()}
+def kept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, bytes]]:
+    """The files of a fit that was killed after its moments, and of one that was finished."""
+    found = {}
+    for stage, moment in (("moments", "before _take_step"), ("model", "after replace")):
+        folder = tmp_path_factory.mktemp("kept") / "fit"
+        kill(folder, moment, -1)
+        found[stage] = {file.name: file.read_bytes() for file in folder.iterdir()}
+    return found
 
 
-@pytest.fixture
-def folder(kept: dict[str, bytes], tmp_path: Path) -> Path:
-    for name, content in kept.items():
+@pytest.fixture(params=["moments"])
+def folder(
+    kept: dict[str, dict[str, bytes]], tmp_path: Path, request: pytest.FixtureRequest
+) -> Path:
+    for name, content in kept[request.param].items():
         (tmp_path / name).write_bytes(content)
     return tmp_path
 
 
-def newest(folder: Path) -> Path:
-    found = newest_in(folder)
-    assert found is not None
-    return found[1]
+finished = pytest.mark.parametrize("folder", ["model"], indirect=True)
+either = pytest.mark.parametrize("folder", ["moments", "model"], indirect=True)
 
 
 def refuse(folder: Path, message: str) -> None:
@@ -48,11 +49,6 @@ def refuse(folder: Path, message: str) -> None:
     with pytest.raises(ArtefactError, match=message), watched(Moments()):
         copy.copy(planned()).fit(ward(), lambda *_: None, folder)
     assert {file.name: file.lstat().st_size for file in folder.iterdir()} == before
-
-
-def go_on(folder: Path) -> None:
-    with watched(Moments()):
-        copy.copy(planned()).fit(ward(), lambda *_: None, folder)
 
 
 def cut(size: int) -> Callable[[Path], object]:
@@ -95,9 +91,8 @@ FILES: list[tuple[str, Callable[[Path], object]]] = [
     ("it is cut short or was altered", cut(900)),
     ("it is cut short or was altered .*[Ii]ncomplete", cut(-8)),
     ("its arrays are not those that it was written with", flip_last),
-    ("its header was altered", swap(b'\\"step\\": 2', b'\\"step\\": 1')),
+    ("its header was altered", swap(b'\\"stage\\": \\"mo', b'\\"stage\\": \\"no')),
     ("its header was altered", swap(b'\\"epsilon\\": 2.0', b'\\"epsilon\\": 9.0')),
-    (r"\.\./model/decoder\.bias does not hold", swap(b"training/model", b"../../../model")),
     ("it is no ordinary file", make_link),
     ("it is no ordinary file", make_pipe),
     ("its header is cut short or was altered", header("[" * 100_000)),
@@ -107,11 +102,12 @@ FILES: list[tuple[str, Callable[[Path], object]]] = [
 ]
 
 
+@either
 @pytest.mark.parametrize(("message", "change"), FILES)
 def test_a_file_that_was_changed(
     folder: Path, message: str, change: Callable[[Path], object]
 ) -> None:
-    change(newest(folder))
+    change(folder / FILE)
     refuse(folder, message)
 
 
@@ -163,33 +159,19 @@ def without(name: str) -> Change:
 
 CHANGES: list[tuple[str, Change]] = [
     ("it is no synthvae checkpoint", about("format", "synthvae model")),
-    ("has version 2, this synthvae reads 1: go on with the synthvae", about("version", 2)),
+    ("has version 1, this synthvae reads 2: go on with the synthvae", about("version", 1)),
     ("has version True", about("version", True)),
     ("its header does not say what it is of", about("identity", [])),
     ("its header is cut short", lambda found, _: found.pop("identity")),
-    ("'step' is not in it", lambda found, _: found.pop("step")),
-    ("step is -1, which is none of 4", about("step", -1)),
-    ("step is 5, which is none of 4", about("step", STEPS + 1)),
-    ("step is '2'", about("step", "2")),
-    ("does not fit the settings: average/", about("step", 0)),
+    ("'stage' is not in it", lambda found, _: found.pop("stage")),
+    ("stage is 'steps', which is none of counts, moments, model", about("stage", "steps")),
+    (r"stage is \[\], which is none of", about("stage", [])),
+    ("it holds 'pairs/noise', which no checkpoint does", about("stage", "counts")),
+    ("is not in it", about("stage", "model")),
     ("patients is 41, which is not the fit's number", about("patients", 41)),
     ("patients is '40'", about("patients", "40")),
     ("it holds '../../evil', which no checkpoint does", array("../../evil", np.zeros(3))),
     ("it holds 'rows', which no checkpoint does", array("rows", np.zeros((120, 3)))),
-    ("does not fit the settings: evil", array("training/evil", np.zeros(3, np.float32))),
-    (
-        "does not fit the settings: model/encoder.bias",
-        array("training/model/encoder.bias", np.zeros(10**6, np.float32)),
-    ),
-    (
-        "training/average/encoder.bias does not hold finite float32",
-        scaled("training/average/encoder.bias", float("nan")),
-    ),
-    (
-        "training/first/encoder.bias does not hold",
-        array("training/first/encoder.bias", np.zeros(4)),
-    ),
-    ("second/encoder.bias holds squares below 0", scaled("training/second/encoder.bias", -1.0)),
     ("'columns/1/mass' is not in it", without("columns/1/mass")),
     ("anchor of column 'sex' does not fit", scaled("columns/0/mass", -1.0)),
     ("'pairs/values' is not in it", without("pairs/values")),
@@ -211,7 +193,29 @@ CHANGES: list[tuple[str, Change]] = [
 def test_a_checkpoint_that_was_changed_together_with_its_checksums(
     folder: Path, message: str, change: Change
 ) -> None:
-    reseal(newest(folder), change)
+    reseal(folder / FILE, change)
+    refuse(folder, message)
+
+
+MODELS: list[tuple[str, Change]] = [
+    ("it holds '../../evil', which no checkpoint does", array("../../evil", np.zeros(3))),
+    ("it holds 'pairs/values', which no checkpoint", array("pairs/values", np.zeros((2, 2)))),
+    ("weights do not fit its settings: evil", array("weights/evil", np.zeros(3))),
+    ("do not fit its settings: encoder.bias", array("weights/encoder.bias", np.zeros(10**6))),
+    ("encoder.bias does not hold finite", scaled("weights/encoder.bias", float("nan"))),
+    ("decoder.weight holds a number beyond", scaled("weights/decoder.weight", 1e12)),
+    ("'columns/1/offset' is not in it", without("columns/1/offset")),
+    ("row_shares goes with patientKey", without("row_shares")),
+    ("it holds 'columns/0/offset', which no checkpoint", about("stage", "counts")),
+]
+
+
+@finished
+@pytest.mark.parametrize(("message", "change"), MODELS)
+def test_a_finished_one_that_was_changed_together_with_its_checksums(
+    folder: Path, message: str, change: Change
+) -> None:
+    reseal(folder / FILE, change)
     refuse(folder, message)
 
 
@@ -221,24 +225,20 @@ def test_moments_that_are_not_of_pairs_are_refused(folder: Path) -> None:
             np.ones_like(arrays["pairs/values"])
         )
 
-    reseal(newest(folder), shift)
+    reseal(folder / FILE, shift)
     refuse(folder, "the moments of pairs are none")
 
 
 @pytest.mark.parametrize("name", ["values", "noise"])
 def test_the_largest_moments_that_are_taken_can_be_gone_on_from(folder: Path, name: str) -> None:
-    reseal(newest(folder), largest(name, 9.9e8))
+    reseal(folder / FILE, largest(name, 9.9e8))
     go_on(folder)
-    assert steps_done(folder) == STEPS
+    assert stage_in(folder) == "model"
 
 
-def test_after_a_damaged_one_the_one_before_it_serves(folder: Path) -> None:
-    flip_last(newest(folder))
-    refuse(folder, "Remove it to go on from the one before it")
-    newest(folder).unlink()
-    assert steps_done(folder) == 1
-    go_on(folder)
-    assert steps_done(folder) == STEPS
+def test_from_a_damaged_one_nothing_goes_on(folder: Path) -> None:
+    flip_last(folder / FILE)
+    refuse(folder, "Nothing can go on from it; pass --start-over to begin again: what was spent")
 
 
 def test_a_file_too_large_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +247,7 @@ def test_a_file_too_large_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_other_files_in_the_folder_are_left_alone(folder: Path) -> None:
-    for name in ("checkpoint-1.safetensors", "checkpoint-000099.safetensors.bak", "mine.txt"):
+    for name in ("checkpoint-1.safetensors", "checkpoint.safetensors.bak", "mine.txt"):
         (folder / name).write_text("precious")
     go_on(folder)
     assert (folder / "mine.txt").read_text() == "precious"
@@ -256,16 +256,17 @@ def test_other_files_in_the_folder_are_left_alone(folder: Path) -> None:
 
 def test_what_was_spent_is_said_even_of_a_damaged_one(folder: Path, tmp_path: Path) -> None:
     assert spent_at_most(folder) == "at most epsilon 2 at delta 1e-05"
-    cut(100)(newest(folder))
+    cut(100)(folder / FILE)
     assert "no longer known" in str(spent_at_most(folder))
-    assert steps_done(folder) is None
+    assert stage_in(folder) is None
     assert spent_at_most(tmp_path / "nowhere") is None
 
 
+@either
 def test_what_is_packed_is_what_is_unpacked(folder: Path) -> None:
     plan = planned()._plan
     assert plan is not None
-    file = newest(folder)
+    file = folder / FILE
     about, arrays = unpack_about(file), load(file.read_bytes())
     file.write_bytes(pack(unpack(file, plan), identity(plan, False)))
     assert unpack_about(file) == about  # with the checksum of the arrays

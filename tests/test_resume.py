@@ -8,17 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from safetensors import safe_open
-from safetensors.numpy import load
 
+import synthvae._files
 import synthvae.checkpoint
-from synthvae.checkpoint import newest_in, spent_at_most
-from synthvae.errors import ArtefactError, CheckpointWarning, DataError, OutputExistsError
+from synthvae.checkpoint import FILE, Checkpoint, spent_at_most, stage_in
+from synthvae.errors import (
+    ArtefactError,
+    ConfigError,
+    DataError,
+    OutputExistsError,
+    StorageError,
+)
 from synthvae.settings import Settings
 from synthvae.synthesizer import Synthesizer
 from tests.resuming import (
@@ -27,6 +32,9 @@ from tests.resuming import (
     Killed,
     Moments,
     all_moments,
+    go_on,
+    kill,
+    moment,
     planned,
     through,
     ward,
@@ -72,30 +80,18 @@ def test_the_moments_cover_every_release_and_every_part_of_writing() -> None:
     whole, moments = uninterrupted()
     counts, pairs, training = whole.guarantee.stages
     assert names.count("after noisy_counts") == counts.queries + pairs.queries
-    assert names.count("after _accumulate") == training.steps == STEPS
-    assert names.count("before pack") == 2 + STEPS
-    assert names.count("after replace") == 2 + 2 + STEPS  # and what recognises the table
+    assert names.count("after _take_step") == training.steps == STEPS
+    assert names.count("before pack") == 3  # counts, moments, model
+    assert names.count("after replace") == 2 + 3  # and what recognises the table
     assert len(moments.released) == counts.queries + pairs.queries + training.steps
 
 
 @pytest.fixture
 def stopped(tmp_path: Path) -> Path:
-    """The folder of a fit that was killed after the second of its four steps was kept."""
+    """The folder of a fit that was killed in the third of its four steps."""
     folder = tmp_path / "fit"
-    names = list(all_moments())
-    steps = [number for number, name in enumerate(names, 1) if name == "before _accumulate"]
-    with pytest.raises(Killed), watched(Moments(steps[2])):
-        copy.copy(planned()).fit(ward(), lambda *_: None, folder)
+    kill(folder, "before _take_step", 2)
     return folder
-
-
-def go_on(folder: Path, frame: pd.DataFrame | None = None, **changes: Any) -> Synthesizer:
-    made = copy.copy(planned())
-    if changes:
-        given = {"schema": WARD, "epsilon": 2.0, "settings": quick(WARD, 2.0, steps=STEPS)}
-        made = Synthesizer(**(given | changes))
-    with watched(Moments()):
-        return made.fit(ward() if frame is None else frame, lambda *_: None, folder)
 
 
 def everything_in(folder: Path) -> dict[str, bytes]:
@@ -123,21 +119,18 @@ def test_noise_after_a_stop_is_fresh_and_no_key_is_kept(
     assert not any(key in left or key.hex().encode() in left for key in keys)
 
 
-def test_a_test_mode_that_goes_on_repeats_and_uses_no_noise_twice(tmp_path: Path) -> None:
+def test_a_test_mode_that_goes_on_gives_what_it_would_have_given(tmp_path: Path) -> None:
+    made = Synthesizer(WARD, 2.0, settings=quick(WARD, 2.0, steps=STEPS), test_seed=3)
     found = []
-    for name in ("one", "two"):
-        folder = tmp_path / name
-        made = Synthesizer(WARD, 2.0, settings=quick(WARD, 2.0, steps=STEPS), test_seed=3)
-        with pytest.raises(Killed), watched(Moments(len(all_moments()) - 8)):
-            copy.copy(made).fit(ward(), lambda *_: None, folder)
+    for folder, kill_at in ((tmp_path / "one", moment("before _take_step", 2)), (None, None)):
+        if kill_at is not None:
+            with pytest.raises(Killed), watched(Moments(kill_at)):
+                copy.copy(made).fit(ward(), lambda *_: None, folder)
         with watched(Moments()):
             found.append(copy.copy(made).fit(ward(), lambda *_: None, folder))
-    first, second = (made.state().weights["encoder.weight"] for made in found)
+    first, second = (fit.state().weights["encoder.weight"] for fit in found)
     assert (first == second).all()
     assert not found[0].guarantee.valid
-    with watched(Moments()):
-        whole = made.fit(ward(), lambda *_: None)
-    assert (whole.state().weights["encoder.weight"] != first).any()
 
 
 def test_a_finished_fit_gives_the_same_model_again_and_spends_nothing(stopped: Path) -> None:
@@ -147,40 +140,100 @@ def test_a_finished_fit_gives_the_same_model_again_and_spends_nothing(stopped: P
     with watched(moments):
         again = copy.copy(planned()).fit(ward(), lambda what, _: said.append(what), stopped)
     assert moments.released == []
-    assert said[0] == f"going on from step {STEPS} of {STEPS}"
+    assert said[0] == "going on after the fit, which is finished"
+    assert again.guarantee == first.guarantee
     for name, weight in first.state().weights.items():
         assert (weight == again.state().weights[name]).all()
-    assert again.training_curve is not None
-    assert again.training_curve.steps == ()
+    assert first.sample(20, seed=1).equals(again.sample(20, seed=1))
+    assert again.training_curve is None  # it is not covered, and not kept
 
 
-def test_the_curve_begins_where_the_fit_went_on(stopped: Path) -> None:
-    curve = go_on(stopped).training_curve
-    assert curve is not None
-    assert curve.steps == (2, 3)
+def out_of_room(monkeypatch: pytest.MonkeyPatch, name: str, which: int) -> None:
+    """Let the disk be full when something is written for a time, counted from 1, and afterwards."""
+    calls = [0]
+    usual = getattr(synthvae._files, name)
+
+    def full(path: Path) -> None:
+        calls[0] += 1
+        if calls[0] >= which:
+            raise OSError(28, "No space left on device")
+        usual(path)
+
+    monkeypatch.setattr(synthvae._files, name, full)
+    monkeypatch.setattr(synthvae.checkpoint, name, full, raising=False)
 
 
-ALLOWED_FILES = {
-    "NOT_FOR_RELEASE.txt",
-    "table.json",
-    "checkpoint-000003.safetensors",
-    "checkpoint-000004.safetensors",
-}
-ALLOWED_ABOUT = {"format", "version", "identity", "patients", "step", "arrays_sha256"}
+@pytest.mark.parametrize(
+    ("name", "which", "stage"),
+    [
+        ("_sync", 1, None),
+        ("_sync", 3, None),
+        ("_sync", 4, "counts"),
+        ("_sync", 5, "moments"),
+        ("sync_folder", 1, "counts"),
+        ("sync_folder", 2, "moments"),
+        ("sync_folder", 3, "model"),
+    ],
+)
+def test_what_cannot_be_kept_is_not_handed_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, which: int, stage: str | None
+) -> None:
+    folder, made, moments = tmp_path / "fit", copy.copy(planned()), Moments()
+    with monkeypatch.context() as patch, watched(moments):
+        out_of_room(patch, name, which)
+        with pytest.raises(StorageError, match="no room left"):
+            made.fit(ward(), lambda *_: None, folder)
+    with pytest.raises(ConfigError, match="has not been fitted"):
+        made.state()
+    assert made.training_curve is None
+    assert stage_in(folder) == stage
+    assert moments.released or which == 1
+    again = Moments()
+    with watched(again):
+        made.fit(ward(), lambda *_: None, folder)
+    # What was kept is not released again, and what was not, was seen by nobody.
+    released = uninterrupted()[1].released
+    counts = len(released) - STEPS - 1
+    begun = {None: 0, "counts": counts, "moments": counts + 1, "model": len(released)}[stage]
+    assert again.released == released[begun:]
+    assert made.guarantee == uninterrupted()[0].guarantee
 
 
-def test_a_checkpoint_holds_an_allow_list_of_things_and_nothing_of_the_rows(stopped: Path) -> None:
-    files = everything_in(stopped)
+@pytest.mark.parametrize(
+    ("write", "stage"),
+    [(2, "counts"), (3, "moments"), (4, "model")],  # after two other files
+)
+def test_one_file_is_kept_and_each_takes_the_place_of_the_one_before(
+    tmp_path: Path, write: int, stage: str
+) -> None:
+    kill(tmp_path / "fit", "after replace", write)
+    assert stage_in(tmp_path / "fit") == stage
+    assert set(everything_in(tmp_path / "fit")) == ALLOWED_FILES
+
+
+ALLOWED_FILES = {"NOT_FOR_RELEASE.txt", "table.json", "checkpoint.safetensors"}
+ALLOWED_ABOUT = {"format", "version", "identity", "patients", "stage", "arrays_sha256"}
+
+
+@pytest.mark.parametrize(
+    ("moment_of_end", "stage"), [("before _take_step", "moments"), ("after replace", "model")]
+)
+def test_a_checkpoint_holds_an_allow_list_of_things_and_nothing_of_the_rows(
+    tmp_path: Path, moment_of_end: str, stage: str
+) -> None:
+    folder = tmp_path / "fit"
+    kill(folder, moment_of_end, -1)
+    files = everything_in(folder)
     assert set(files) == ALLOWED_FILES
     content = b"".join(files.values())
     assert b"secret-patient" not in content
     assert not any(str(value).encode() in content for value in ward()["id"])
-    with safe_open(stopped / "checkpoint-000004.safetensors", "np") as file:
+    with safe_open(folder / FILE, "np") as file:
         sealed, names = file.metadata(), set(file.keys())
     assert set(sealed) == {"about", "about_sha256"}
     about = json.loads(sealed["about"])
     assert set(about) == ALLOWED_ABOUT
-    assert about["step"] == 2
+    assert about["stage"] == stage
     settings = {f"setting {name}" for name in Settings.model_fields}
     public = {
         "synthvae",
@@ -193,21 +246,17 @@ def test_a_checkpoint_holds_an_allow_list_of_things_and_nothing_of_the_rows(stop
         "noise",
     }
     assert set(about["identity"]) == public | settings
-    weights = ("encoder", "posterior", "decoder")
-    trained = {f"{layer}.{part}" for layer in weights for part in ("weight", "bias")}
-    trained |= {"loadings.weight"}
-    whole = trained | {"earlier.weight", "earlier.bias"}
     anchors = ("starts", "cell_mass", "cell_bin", "mass")
-    assert names == {
-        *(f"columns/{j}/{part}" for j in range(2) for part in anchors),
-        "row_shares",
-        "pairs/values",
-        "pairs/noise",
-        *(f"training/{part}/{name}" for part in ("model", "average") for name in whole),
-        *(f"training/{part}/{name}" for part in ("first", "second") for name in trained),
-    }
+    expected = {*(f"columns/{j}/{part}" for j in range(2) for part in anchors), "row_shares"}
+    if stage == "moments":
+        expected |= {"pairs/values", "pairs/noise"}
+    else:
+        weights = uninterrupted()[0].state().weights
+        expected |= {f"weights/{name}" for name in weights}
+        expected |= {f"columns/{j}/offset" for j in range(2)}
+    assert names == expected
     assert set(json.loads(files["table.json"])) == {"key", "digest"}
-    assert stopped.stat().st_mode & 0o077 == 0
+    assert folder.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize(
@@ -260,7 +309,7 @@ def test_without_what_recognises_the_table_nothing_goes_on(stopped: Path, text: 
     (stopped / "table.json").unlink()
     with pytest.raises(ArtefactError, match=r"table\.json is missing or damaged"):
         go_on(stopped)
-    assert newest_in(stopped) is not None
+    assert stage_in(stopped) == "moments"
 
 
 def test_without_privacy_nothing_is_kept(tmp_path: Path) -> None:
@@ -271,79 +320,19 @@ def test_without_privacy_nothing_is_kept(tmp_path: Path) -> None:
     assert not (tmp_path / "fit").exists()
 
 
-def test_a_full_disk_is_warned_of_once_and_loses_nothing(
-    stopped: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = everything_in(stopped)
-
-    def full(_path: Path) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("synthvae._files._sync", full)
-        with pytest.warns(CheckpointWarning, match="There is no room left on the disk") as warned:
-            fitted = go_on(stopped)
-    assert len(warned) == 1
-    assert "The fit goes on without keeping where it stands." in str(warned[0].message)
-    assert fitted.guarantee == uninterrupted()[0].guarantee
-    assert everything_in(stopped) == before
-    assert go_on(stopped).guarantee == fitted.guarantee
-
-
-def test_a_full_disk_at_the_start_stops_before_anything_is_spent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(_path: Path) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("synthvae._files._sync", full)
-    moments = Moments()
-    with pytest.raises(synthvae.errors.StorageError, match="no room left"), watched(moments):
-        copy.copy(planned()).fit(ward(), lambda *_: None, tmp_path / "fit")
-    assert moments.released == []
-
-
 def test_two_processes_on_one_folder_get_one_clear_error(stopped: Path) -> None:
     with (
-        synthvae.checkpoint.Checkpoints.at(stopped, planned()._plan, None),
+        Checkpoint.at(stopped, planned()._plan, test_mode=False),
         pytest.raises(OutputExistsError, match="Another process is at work on"),
     ):
         go_on(stopped)
     assert go_on(stopped).guarantee == uninterrupted()[0].guarantee
 
 
-def test_checkpoints_take_at_most_their_share_of_the_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = [0.0]
-    monkeypatch.setattr("synthvae.checkpoint.time.monotonic", lambda: clock[0])
-    kept = synthvae.checkpoint.Checkpoints(tmp_path, planned()._plan, None)
-    written: list[float] = []
-
-    def write(_folder: Path) -> None:
-        written.append(clock[0])
-        clock[0] += 0.2
-
-    monkeypatch.setattr(kept, "_write", write)
-    whole = uninterrupted()[0].state()
-    kept.keep(synthvae.checkpoint.Released(whole.layout.anchors, whole.row_shares, whole.patients))
-    for step in range(1, STEPS):
-        for _ in range(1000):
-            clock[0] += 0.1
-            kept.after_step(step, lambda: None)  # type: ignore[arg-type, return-value]
-    assert np.diff(written).min() >= 0.2 / 0.01
-    assert 0.2 * len(written) / clock[0] < 0.0101
-    before = len(written)
-    kept.after_step(STEPS, lambda: None)  # type: ignore[arg-type, return-value]
-    assert len(written) == before + 1  # where the budget is spent
-
-
-def test_the_newest_two_are_kept_and_drafts_of_a_killed_process_go(stopped: Path) -> None:
-    draft = stopped / ".checkpoint-000005.safetensors.abcd1234.partial"
+def test_drafts_of_a_killed_process_go(stopped: Path) -> None:
+    draft = stopped / ".checkpoint.safetensors.abcd1234.partial"
     draft.write_bytes(b"half")
     go_on(stopped)
-    names = [file.name for file in sorted(stopped.glob("*.safetensors"))]
-    assert names == ["checkpoint-000005.safetensors", "checkpoint-000006.safetensors"]
-    assert not draft.exists()
-    assert load((stopped / names[0]).read_bytes())
+    assert set(everything_in(stopped)) == ALLOWED_FILES
+    assert stage_in(stopped) == "model"
     assert spent_at_most(stopped) == "at most epsilon 2 at delta 1e-05"

@@ -21,7 +21,8 @@ from synthvae._progress import silent
 from synthvae.audit.effects import Replay, batch_of, moment_effect, split_batches
 from synthvae.audit.tiny import Case, features_of
 from synthvae.audit.watching import Releases, Training
-from synthvae.synthesizer import FittedState, Synthesizer
+from synthvae.model.state import FittedState
+from synthvae.synthesizer import Synthesizer
 
 EVERYTHING, COUNTS, PAIRS, TRAINING = "everything", "counts", "pairs", "training"
 RECORDS = "records"

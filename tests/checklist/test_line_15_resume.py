@@ -1,21 +1,27 @@
 """Line 15: killed and resumed, a fit's epsilon and log are those of an uninterrupted one.
 
 Broken where a stopped fit begins again unseen, and each beginning is another release; where a noise
-generator is restored, and the same noise is drawn twice; and where a checkpoint keeps sums or losses.
+generator is restored, and the same noise is drawn twice; where a checkpoint keeps sums or losses; and
+where a fit is handed out that its checkpoint does not hold, so that a second one can follow.
 Every moment at which a fit can be killed is gone through in tests/test_resume.py.
 """
 
 import copy
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
+from synthvae.checkpoint import FILE
+from synthvae.errors import ConfigError, StorageError
 from tests.resuming import (
     STEPS,
-    Killed,
     Moments,
-    all_moments,
+    go_on,
+    kill,
+    moment,
     planned,
     through,
     ward,
@@ -24,16 +30,11 @@ from tests.resuming import (
 )
 
 
-def moment(name: str, which: int = 0) -> int:
-    """Return when something happens in a fit that keeps where it stands, counted from 1."""
-    return [number for number, found in enumerate(all_moments(), 1) if found == name][which]
-
-
 @pytest.mark.parametrize(
     "kills",
     [
         (moment("after noisy_counts"),),
-        (moment("before _accumulate", 2),),
+        (moment("before _take_step", 2),),
         (moment("before replace", -1), 9),
     ],
     ids=["while counting", "while training", "twice, while writing"],
@@ -51,18 +52,41 @@ def test_line_15_a_killed_fit_goes_on_with_the_same_account(
 
 
 def test_line_15_the_noise_after_a_stop_is_new(tmp_path: Path) -> None:
-    kill = (moment("before _accumulate", 2),)
-    first, second = (through(kill, tmp_path / name)[0] for name in ("one", "two"))
+    kills = (moment("before _take_step", 2),)
+    first, second = (through(kills, tmp_path / name)[0] for name in ("one", "two"))
     weights = [made.state().weights["encoder.weight"] for made in (first, second)]
     assert not np.array_equal(*weights)
 
 
+def test_line_15_a_fit_that_could_not_be_kept_is_not_handed_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_released: object, _identity: object) -> bytes:
+        raise StorageError("There is no room left on the disk.")
+
+    # Each time the disk is full when it is to be kept: no two fits may come out of one folder.
+    kill(tmp_path / "fit", "before _take_step")
+    for _ in range(2):
+        made = copy.copy(planned())
+        with monkeypatch.context() as patch, watched(Moments()):
+            patch.setattr("synthvae._checkpoint_file.pack", full)
+            with pytest.raises(StorageError):
+                made.fit(ward(), lambda *_: None, tmp_path / "fit")
+        with pytest.raises(ConfigError, match="has not been fitted"):
+            made.state()
+    first, second = (go_on(tmp_path / "fit").state().weights for _ in range(2))
+    for name, weight in first.items():
+        assert np.array_equal(weight, second[name]), name
+
+
 def test_line_15_what_a_killed_fit_leaves_holds_no_row(tmp_path: Path) -> None:
-    with pytest.raises(Killed), watched(Moments(moment("before _accumulate", 2))):
-        copy.copy(planned()).fit(ward(), lambda *_: None, tmp_path / "fit")
+    kill(tmp_path / "fit", "before _take_step", 2)
     files = [file for file in (tmp_path / "fit").iterdir() if file.is_file()]
     assert any(file.suffix == ".safetensors" for file in files)
     content = b"".join(file.read_bytes() for file in files)
     assert b"secret-patient" not in content
-    for word in (b"loss", b"grad", b"drawn"):
-        assert word not in content.lower(), word
+    with safe_open(tmp_path / "fit" / FILE, "np") as file:
+        kinds = {re.sub(r"^columns/\d+/", "", name) for name in file.keys()}  # noqa: SIM118
+    assert kinds == {
+        *("starts", "cell_mass", "cell_bin", "mass", "row_shares", "pairs/values", "pairs/noise")
+    }

@@ -19,12 +19,11 @@ import synthvae.synthesizer
 from synthvae._locks import locked
 from synthvae._unfinished import place_of
 from synthvae._yaml import write_yaml
-from synthvae.checkpoint import newest_in, steps_done
-from synthvae.cli import main
+from synthvae.checkpoint import stage_in
 from synthvae.comparison.compare import FOLDER, compare
 from synthvae.config import RunConfig
-from synthvae.errors import CheckpointWarning, DataError, OutputExistsError
-from synthvae.model import training
+from synthvae.errors import DataError, OutputExistsError
+from synthvae.model.training import PrivateTraining
 from synthvae.synthesizer import Synthesizer
 from synthvae.table import write_table
 from tests.cli.running import Run, everything_in
@@ -34,13 +33,11 @@ from tests.simulated import quick
 SCHEMA = WARD.replace(patients=200)
 FIT = ("fit", "ward.csv", "--schema", "ward.schema.yaml", "--epsilon", "1", "--out", "model")
 STEPS = 12
-# Checkpoints as often as can be, so that something stands between two of them; and a second in the
-# middle of writing a result, so that whoever waits for its draft is not too late by chance.
+# A second in the middle of writing a result, so that whoever waits for its draft is not too late by
+# chance.
 DRIVER = """
 import time
-import synthvae.checkpoint as module
 import synthvae.pipeline as pipeline
-module.SECONDS, module.SHARE = 0.05, 1.0
 write = pipeline.write_custodian
 def write_slowly(*words):
     time.sleep(1)
@@ -59,8 +56,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "ward.schema.yaml").write_text(SCHEMA.to_yaml(), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("synthvae.plan.settings_for", lambda s, e: quick(s, e, steps=STEPS))
-    monkeypatch.setattr("synthvae.checkpoint.SECONDS", 0.0)
-    monkeypatch.setattr("synthvae.checkpoint.SHARE", 1e9)
     return tmp_path
 
 
@@ -79,7 +74,7 @@ def configured(**changes: Any) -> RunConfig:
 @contextlib.contextmanager
 def stopping(step: int, cause: BaseException) -> Iterator[None]:
     """Let training end with an exception in one of its steps."""
-    usual, taken = training._accumulate, [0]
+    usual, taken = PrivateTraining._take_step, [0]
 
     def stop(*arguments: Any) -> float:
         taken[0] += 1
@@ -88,7 +83,7 @@ def stopping(step: int, cause: BaseException) -> Iterator[None]:
         return usual(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "_accumulate", stop)
+        patch.setattr(PrivateTraining, "_take_step", stop)
         yield
 
 
@@ -104,13 +99,14 @@ def test_a_stopped_fit_goes_on_with_the_same_command(place: Path, run: Run) -> N
     assert ended.code == 130
     assert ended.message == (
         "Interrupted; what was there before is untouched. What was released so far is kept in "
-        f"{place / 'model.unfinished'}: the same command goes on from step 7 of its training."
+        f"{place / 'model.unfinished'}: the same command goes on after the moments, with its training."
     )
     assert not (place / "model").exists()
-    with stopping(8, AssertionError("more steps than are left")):  # 5 are
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthvae.synthesizer, "measure_anchors", lambda *_: 1 / 0)
         ended = run(*FIT)
     assert ended.code == 0, ended.err
-    assert "going on from step 7 of 12" in ended.err
+    assert "going on after the moments, with its training" in ended.err
     assert set(everything_in(place)) - set(before) == {
         f"model/{name}"
         for name in ("guarantee.json", "model.json", "model.safetensors", "schema.yaml")
@@ -230,20 +226,6 @@ def test_a_lock_whose_holder_removed_it_is_taken_anew(tmp_path: Path) -> None:
     assert not file.parent.exists()
 
 
-def test_a_warning_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    code = (
-        "import sys, warnings; sys.argv = ['synthvae', '--version']\n"
-        "from synthvae import cli, errors\n"
-        "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
-        "warnings.warn('No room.', errors.CheckpointWarning)\n"
-        "warnings.warn('Other.', UserWarning)\n"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ended.stderr.startswith("Warning: No room.\n")
-    assert "UserWarning: Other." in ended.stderr
-    assert main.__module__ == CheckpointWarning.__module__.replace("errors", "cli")
-
-
 def start(*words: str | Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", DRIVER, *map(str, words)],
@@ -274,18 +256,9 @@ def test_a_run_killed_at_nine_moments_ends_with_the_guarantee_of_one_that_was_no
     config = configured()
     draws = random.Random(4)
     unfinished = place_of(config.folder)
-    trained = [0]
 
-    def kept(number: int) -> bool:
-        newest = newest_in(unfinished)
-        return newest is not None and newest[0] >= number
-
-    def further() -> bool:
-        done = steps_done(unfinished) or 0
-        if done > trained[0]:
-            trained[0] = done
-            return True
-        return False
+    def kept(stage: str) -> Callable[[], bool]:
+        return lambda: stage_in(unfinished) == stage
 
     def drafted() -> bool:
         return any(config.folder.parent.glob(".trial.*.partial/release"))
@@ -293,20 +266,20 @@ def test_a_run_killed_at_nine_moments_ends_with_the_guarantee_of_one_that_was_no
     moments: list[tuple[Callable[[], bool], float]] = [
         (lambda: True, draws.uniform(0.1, 1.0)),
         ((unfinished / "table.json").exists, draws.uniform(0, 0.05)),
-        (lambda: kept(1), draws.uniform(0, 0.1)),
-        (lambda: kept(2), draws.uniform(0, 0.3)),
-        *((further, draws.uniform(0, 0.1)) for _ in range(3)),
-        (lambda: steps_done(unfinished) == 1500, draws.uniform(0, 2)),
+        (kept("counts"), draws.uniform(0, 0.1)),
+        (kept("moments"), draws.uniform(0, 0.3)),
+        *((kept("moments"), draws.uniform(2, 8)) for _ in range(3)),
+        (kept("model"), draws.uniform(0, 2)),
         (drafted, 0.0),
     ]
     killed = [kill_when(ready, delay, "run", "run.yaml") for ready, delay in moments]
     assert sum(killed) >= 7
     assert not config.folder.exists()
-    assert steps_done(unfinished) == 1500
+    assert stage_in(unfinished) == "model"
     program = start("run", "run.yaml")
     _, err = program.communicate(timeout=300)
     assert program.returncode == 0, err
-    assert "going on from step 1500 of 1500" in err
+    assert "going on after the fit, which is finished" in err
     assert {item.name for item in place.iterdir()} >= {"reports", "run.yaml"}
     assert [item.name for item in config.folder.parent.iterdir()] == ["trial"]
     found = guarantee(config.folder / "release")
@@ -353,7 +326,7 @@ def test_a_run_interrupted_while_it_is_scored_goes_on_for_nothing(place: Path) -
     program = start("run", "run.yaml")
     _, err = program.communicate(timeout=300)
     assert program.returncode == 0, err
-    assert "going on from step 40 of 40" in err
+    assert "going on after the fit, which is finished" in err
     assert everything_in(config.folder / "release") == before
     assert [item.name for item in config.folder.parent.iterdir()] == ["trial"]
 
@@ -384,7 +357,7 @@ def test_a_disk_that_fills_up_keeps_what_was_released(place: Path) -> None:
     with tiny_disk(place / "disk", "256k"):
         program = start(*words)
         unfinished = place / "disk" / "model.unfinished"
-        while program.poll() is None and not steps_done(unfinished):
+        while program.poll() is None and stage_in(unfinished) is None:
             time.sleep(0.005)
         with contextlib.suppress(OSError), (place / "disk" / "filler").open("wb") as filler:
             while True:
@@ -396,12 +369,11 @@ def test_a_disk_that_fills_up_keeps_what_was_released(place: Path) -> None:
         assert err.count("Error: ") == 1
         assert "There is no room left on the disk for" in err
         assert f"What was released so far is kept in {unfinished}" in err
-        before = steps_done(unfinished)
-        assert before
+        assert stage_in(unfinished)
         (place / "disk" / "filler").unlink()
         program = start(*words)
         _, err = program.communicate(timeout=120)
         assert program.returncode == 0, err
-        assert f"going on from step {before} of 200" in err
+        assert "going on after the" in err
         assert Synthesizer.load(place / "disk" / "model").guarantee.valid
         assert not unfinished.exists()

@@ -192,19 +192,18 @@ def _value(name: str) -> Callable[[], list[bytes]]:
 
 @functools.cache
 def _plan() -> Plan:
-    settings = settings_for(SCHEMA, None).model_copy(
-        update={"bins": 4, "rank": 3, "latent": 2, "hidden": 3, "mixture": 0}
-    )
-    return make_plan(SCHEMA, None, settings=settings)
+    return make_plan(SCHEMA, None, settings=model_state().layout.settings)
 
 
 def _checkpoint_inputs() -> list[bytes]:
-    layout = model_state().layout
+    model = replace(model_state(), patients=SCHEMA.patients or 1)
+    layout = model.layout
     released = Released(layout.anchors, np.array([0.6, 0.3, 0.1]), SCHEMA.patients or 1)
     size = layout.features
     noise = (layout.owner[:, None] != layout.owner[None, :]).astype(float)
     moments = PairMoments(np.zeros((size, size)), noise)
-    return [pack(each, {"a": 1}) for each in (released, replace(released, moments=moments))]
+    stages = (released, replace(released, moments=moments), Released.finished(model))
+    return [pack(each, {"a": 1}) for each in stages]
 
 
 def _checkpoint(content: bytes, folder: Path) -> None:
