@@ -85,7 +85,7 @@ class Replay:
         self._clipped.add_clipped(losses)
         found = []
         for weight in self._weights:
-            found.append(np.array(weight.summed_grad))
+            found.append(weight.summed_grad.numpy().copy())
             weight.summed_grad = None
         return found
 

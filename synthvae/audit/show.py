@@ -22,8 +22,9 @@ def print_audit(audit: Audit) -> None:
         say(f"{result.threat_model}")
         say(verdict(result))
     say(
-        "A lower bound that stays below the claim is consistent with it, and no proof; no audit of so "
-        "many trials can show more than the ceiling."
+        "A lower bound that stays below the claim is consistent with it, and no proof. No audit of so "
+        "many trials can show more than the ceiling: where that is not above the claim, no lower bound "
+        "could have refuted it."
     )
 
 
@@ -36,11 +37,14 @@ def verdict(result: AuditResult) -> str:
         )
     if not result.passed:
         return f"VIOLATED: {'; '.join(result.violations)}.{stopped}"
-    return (
-        f"consistent: epsilon is at least {result.lower:.2f} at {result.confidence:.0%} confidence, "
+    found = (
+        f"epsilon is at least {result.lower:.2f} at {result.confidence:.0%} confidence, "
         f"{result.claimed:.2f} is claimed at delta {result.delta:g}, and {result.ceiling:.2f} is the "
-        f"ceiling.{stopped}"
+        "ceiling"
     )
+    if not result.could_refute:
+        return f"so few trials could not have refuted the claim: {found}.{stopped}"
+    return f"consistent: {found}.{stopped}"
 
 
 def _table(result: AuditResult) -> Table:

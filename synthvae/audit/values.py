@@ -84,6 +84,11 @@ class AuditResult(_Value):
         return not self.violations
 
     @property
+    def could_refute(self) -> bool:
+        """Whether so many trials could have refuted the claim, with an observer who never errs."""
+        return self.ceiling > self.claimed
+
+    @property
     def violations(self) -> tuple[str, ...]:
         """What refutes a claim, in words."""
         found = [

@@ -71,7 +71,7 @@ def test_noise_that_misses_one_layer_is_seen() -> None:
     def leaky(self: training_module.StreamNoiseOptimizer) -> None:
         original(self)
         weight = self.params[2]
-        weight.grad = weight.summed_grad / self._stage.expected_batch
+        weight.grad = (weight.summed_grad / self._stage.expected_batch).float()
 
     with replaced(training_module.StreamNoiseOptimizer, "add_noise", leaky):
         result = audit_worlds(tiny_case(1.0), 20)
