@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from synthvae.drafting.dictionary import Range, Variable, load_words, look_up
-from synthvae.table.cells import RawColumn, as_float
+from synthvae.table.cells import RawColumn, as_float, text_of
 
 MISSING_SPELLINGS = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", ".", "-")
 TRUE_FALSE = (("true", "false"), ("True", "False"), ("TRUE", "FALSE"))
@@ -60,9 +60,12 @@ class _Values:
         self.rows = int((~blank).sum())
         present = RawColumn(values[~blank])
         present.factorize()
-        self.objects = present.distinct
-        self.counts = np.bincount(present.spread(range(len(self.objects)), -1, np.int64))
-        self.distinct = [str(item) for item in self.objects]
+        texts = [text_of(cell) for cell in present.distinct]
+        by_text = dict(zip(texts, present.distinct, strict=True))
+        order = {text: place for place, text in enumerate(by_text)}
+        self.objects: list[Any] = list(by_text.values())
+        self.distinct = list(by_text)
+        self.counts = np.bincount(present.spread([order[text] for text in texts], -1, np.int64))
 
     @property
     def nearly_unique(self) -> bool:
@@ -121,7 +124,7 @@ class _Values:
     def pattern(self) -> str | None:
         """The date format that every value follows."""
         types = {type(item) for item in self.objects}
-        if types <= {pd.Timestamp, datetime}:
+        if types == {pd.Timestamp}:
             midnight = all(item.time() == time() for item in self.objects)
             return DATE_FORMATS[0] if midnight else TIME_FORMATS[0]
         if types == {date}:
@@ -318,11 +321,11 @@ def _tidy(value: float) -> float | int:
 
 def _dates(seen: _Values) -> dict[str, Any]:
     form = seen.pattern or DATE_FORMATS[0]
-    if isinstance(seen.objects[0], str):
-        parsed = [_parse(text, form) for text in seen.distinct]
-        years = [moment.year for moment in parsed if moment]
-    else:
-        years = [item.year for item in seen.objects]
+    parsed = [
+        cell if isinstance(cell, date) else _parse(text, form)
+        for text, cell in zip(seen.distinct, seen.objects, strict=True)
+    ]
+    years = [moment.year for moment in parsed if moment]
     ends = [f"{min(years):04d}-01-01", f"{max(years):04d}-12-31"]
     field: dict[str, Any] = {"type": "date", "format": form}
     if "%H" in form:

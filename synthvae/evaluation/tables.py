@@ -155,10 +155,11 @@ def _patients(train: pd.DataFrame, holdout: pd.DataFrame, schema: Schema) -> tup
 def _made_up_patients(synthetic: pd.DataFrame, schema: Schema) -> Ints:
     """Return whose row each synthetic one is, for intervals; without a usable key, its own."""
     rows = np.arange(len(synthetic), dtype=np.int64)
-    names = list(synthetic.columns)
-    if schema.patientKey is None or names.count(schema.patientKey) != 1:
+    columns = list(synthetic.columns)
+    if schema.patientKey is None or columns.count(schema.patientKey) != 1:
         return rows
-    numbers = pd.factorize(synthetic[schema.patientKey].astype(str))[0].astype(np.int64)
+    names = identities(synthetic[schema.patientKey], schema[schema.patientKey])
+    numbers = pd.factorize(names)[0].astype(np.int64)
     return numbers if len(np.unique(numbers)) > 1 else rows
 
 

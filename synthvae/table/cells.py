@@ -1,8 +1,19 @@
-"""Cells as they come from a file or a caller, read as numbers, dates or text."""
+"""Cells as they come from a file or a caller, each read by its own value alone.
 
+pandas chooses a column's type by all of its cells: one patient's text or missing value turns
+everybody's 7 into 7.0, or numbers into objects. So the type of the column never decides. A cell is
+brought to its canonical value first, which is the same in every column that could hold it.
+"""
+
+import cmath
 import contextlib
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -12,63 +23,299 @@ from numpy.typing import NDArray
 from synthvae.field import DEFAULT_FORMATS, Field
 
 EPOCH = datetime(1970, 1, 1)
+EXACT = 2**53  # from here on, neighbouring whole numbers are the same float
+DATE_LIKE = re.compile(r"\s*-?\d+-\d\d-\d\d")
+
+Cell = str | bool | int | float | pd.Timestamp | date | pd.Interval
+
+
+def canonical(item: Any) -> Cell | None:
+    """Return the canonical value of a cell, None where it is absent.
+
+    A number is an `int`, exact, where it came as one or is a whole one that floats tell apart, and
+    a `float` otherwise; a moment is a `Timestamp` at the time that its own wall clock shows; what
+    is of no kind that tables have is its text.
+    """
+    return _reader(item.__class__)(item)
+
+
+@cache
+def _reader(kind: type) -> Callable[[Any], Cell | None]:
+    return next(reader for kinds, reader in READERS if issubclass(kind, kinds))
+
+
+def _number(item: Any) -> int | float | None:
+    number = _as_double(item)
+    if math.isnan(number):
+        return None
+    return int(number) if number.is_integer() and abs(number) < EXACT else number
+
+
+def _as_double(item: Any) -> float:
+    """Return the nearest double of a real number; beyond all of them, an infinity."""
+    try:
+        return float(item)
+    except OverflowError:
+        return np.inf if item > 0 else -np.inf
+
+
+def _decimal(item: Decimal) -> int | float | None:
+    if item.is_nan():  # of which a signalling one is no float
+        return None
+    number = float(item)
+    if not number.is_integer() or item != item.to_integral_value():
+        return _number(number)
+    return int(item)  # of as many digits as a float may have
+
+
+def _long_double(item: np.longdouble) -> int | float | None:
+    with np.errstate(over="ignore"):
+        return _number(float(item))
+
+
+def _complex(item: Any) -> Cell | None:  # pandas makes them of real numbers beside one
+    number = complex(item)
+    if number == number.real or cmath.isnan(number):
+        return _number(number.real + number.imag)
+    return str(number)
+
+
+def _moment(item: Any) -> pd.Timestamp | str | None:
+    try:
+        moment = pd.Timestamp(item)
+        if pd.isna(moment):
+            return None
+        if moment.tzinfo is None:
+            return moment
+        # Times that a clock skips are moved on, as they are in a column of moments.
+        return moment.tz_convert("UTC").tz_convert(moment.tzinfo)
+    except (ValueError, OverflowError):
+        return str(item)
+
+
+def _duration(item: Any) -> str | None:
+    with contextlib.suppress(ValueError, OverflowError):
+        item = pd.Series([item], dtype="timedelta64[ns]").iloc[0]
+    return None if pd.isna(item) else str(item)
+
+
+def _interval(item: pd.Interval) -> pd.Interval:
+    if not isinstance(item.left, Real):
+        return item
+    return pd.Interval(_as_double(item.left), _as_double(item.right), item.closed)
+
+
+def _decoded(item: bytes) -> str:  # which Parquet may make of text beside some
+    try:
+        return item.decode()
+    except UnicodeDecodeError:
+        return str(item)
+
+
+def _listed(item: Any) -> str:
+    """Return a list as text; Parquet gives floats where a list of another row lacks a number."""
+    return f"[{', '.join(text_of(canonical(each)) for each in item)}]"
+
+
+def _array(item: NDArray[Any]) -> Cell | None:
+    return _listed(item) if item.ndim else canonical(item.tolist())
+
+
+PLAIN = {str, bool, int, date}  # of which `==` tells apart what is not one cell
+READERS: tuple[tuple[Any, Callable[[Any], Cell | None]], ...] = (  # the first that fits
+    (str, str),
+    (float, _number),
+    ((type(None), type(pd.NA), type(pd.NaT)), lambda _: None),  # NaT passes for a datetime
+    ((bool, np.bool_), bool),
+    ((timedelta, np.timedelta64), _duration),  # numpy's passes for an integer
+    (Integral, int),
+    (np.longdouble, _long_double),
+    (Real, _number),
+    (Decimal, _decimal),
+    ((complex, np.complexfloating), _complex),
+    ((datetime, np.datetime64), _moment),
+    (date, lambda item: item),
+    (pd.Interval, _interval),
+    (bytes, _decoded),
+    ((list, tuple), _listed),
+    (np.ndarray, _array),
+    (object, str),
+)
+
+
+def spellings(cell: Cell | None) -> tuple[str, ...]:
+    """Return the texts that a canonical value is known by in categories and missing values."""
+    if isinstance(cell, str):
+        return (cell,)
+    if isinstance(cell, pd.Timestamp):
+        midnight = cell.tzinfo is None and cell == cell.normalize()
+        return (str(cell), str(cell)[: -len(" 00:00:00")]) if midnight else (str(cell),)
+    if isinstance(cell, pd.Interval):  # whose ends are floats as soon as one of a column's is
+        return re.sub(r"\.0\b", "", str(cell)), str(cell)
+    try:
+        return ("" if cell is None else str(cell),)
+    except ValueError:  # Python writes out no whole number of more than 4,300 digits
+        assert isinstance(cell, int)
+        return (hex(cell),)
+
+
+def text_of(cell: Cell | None) -> str:
+    """Return the canonical text of a canonical value, empty where it is absent."""
+    return spellings(cell)[0]
+
+
+def number_of(cell: Cell | None) -> float:
+    """Return a canonical value as a number, NaN where it is none; a truth value is 1 or 0."""
+    if isinstance(cell, str):
+        return as_float(cell)
+    return _as_double(cell) if isinstance(cell, int | float) else np.nan
+
+
+def as_float(text: str) -> float:
+    """Return text as a number, or NaN; the nearest double, as no vectorised parser promises."""
+    try:
+        return np.nan if "_" in text else float(text)
+    except ValueError:
+        return np.nan
+
+
+def is_large(cell: Cell | None) -> bool:
+    """Whether a cell is a typed number which a missing cell of the column would make inexact."""
+    return isinstance(cell, int | float) and abs(cell) >= EXACT
 
 
 class RawColumn:
-    """A column as it came: its distinct cells, read once each, unless it is typed already."""
+    """A column as it came: its distinct cells, read once each, unless it is typed already.
+
+    `distinct` has canonical values, and `places` says which of them each cell is, -1 where it is
+    absent.
+    """
 
     def __init__(self, values: pd.Series) -> None:
-        self.cells = values
-        self.is_numeric = pd.api.types.is_numeric_dtype(values)
-        self.is_datetime = pd.api.types.is_datetime64_any_dtype(values)
+        self.cells = _without_wrapping(values)
+        kind = "O" if isinstance(self.cells.dtype, pd.CategoricalDtype) else self.cells.dtype.kind
+        self.is_bool = kind == "b"
+        self.is_numeric = kind in "iuf"
+        self.is_float = kind == "f"
+        self.is_datetime = kind == "M"
         self.places: NDArray[np.int64] | None = None
-        self.distinct: list[Any] = []
+        self.distinct: list[Cell | None] = []
         if not self.is_numeric and not self.is_datetime:
             self.factorize()
 
     def factorize(self) -> None:
-        """Find the distinct cells; a missing one has the place -1."""
+        """Find the distinct cells; an absent one has the place -1."""
         if self.places is None:
-            objects = self.cells.astype(object)
-            try:
-                places, distinct = pd.factorize(objects)
-            except TypeError:  # lists and mappings, as Parquet may hold
-                places, distinct = pd.factorize(objects.map(str))
-            self.places, self.distinct = places.astype(np.int64), list(distinct)
+            places, items = self._distinct_items()
+            self.distinct = [item if type(item) is str else canonical(item) for item in items]
+            self.places = places.astype(np.int64)
+            absent = self.spread([cell is None for cell in self.distinct], True, bool)
+            self.places[absent] = -1
+
+    def _distinct_items(self) -> tuple[NDArray[Any], Sequence[Any]]:
+        dtype = self.cells.dtype
+        if isinstance(dtype, pd.CategoricalDtype):
+            return self.cells.cat.codes.to_numpy(), list(dtype.categories)
+        if self.is_bool:
+            flags = self.numbers()
+            return np.where(np.isnan(flags), -1, flags).astype(np.int64), [False, True]
+        if self.is_numeric or self.is_datetime:  # of one type, so nothing is merged
+            places, items = pd.factorize(self.numbers() if self.is_float else self.cells)
+            return places, list(items)
+        return _tell_apart(self.cells.astype(object).to_numpy())
+
+    def numbers(self) -> NDArray[np.float64]:
+        """Return a column of numbers or truth values as such, NaN where they are absent."""
+        numbers = self.cells.to_numpy(float, na_value=np.nan)
+        return np.where(np.isnan(numbers), np.nan, numbers)  # a file's own NaN may signal errors
 
     def spread(self, of_distinct: Sequence[Any], absent: Any, dtype: type) -> NDArray[Any]:
         """Return one value a cell from one value a distinct cell."""
         return np.array([*of_distinct, absent], dtype)[self.places]
 
     def blank(self, missing: Sequence[str]) -> NDArray[np.bool_]:
-        """Where cells are missing: null, or spelled like one of the schema's missing values."""
-        if self.is_datetime:
-            return self.cells.isna().to_numpy(bool)
+        """Where cells are missing: absent, or like one of the schema's missing values.
+
+        A number is like a mark that reads as the same number, everything else like its spelling.
+        """
+        marks = [number for number in map(as_float, missing) if not math.isnan(number)]
         if self.is_numeric:
-            numbers = self.cells.to_numpy(float, na_value=np.nan)
-            marks = [number for number in map(as_float, missing) if not np.isnan(number)]
+            numbers = self.numbers()
             return np.asarray(np.isnan(numbers) | np.isin(numbers, marks), bool)
+        if self.is_datetime and not any(map(DATE_LIKE.match, missing)):
+            return self.cells.isna().to_numpy(bool)
+        self.factorize()
         words = {word.strip() for word in missing}
-        return self.spread([str(item).strip() in words for item in self.distinct], True, bool)
+        alike = [
+            cell.strip() in words if type(cell) is str else _is_mark(cell, words, marks)
+            for cell in self.distinct
+        ]
+        return self.spread(alike, True, bool)
+
+    def inexact(self) -> NDArray[np.bool_]:
+        """Where cells are floats that may have been other whole numbers before."""
+        if self.is_datetime or (self.is_numeric and not self.is_float):
+            return np.zeros(len(self.cells), bool)
+        if self.is_float:
+            return np.asarray(np.abs(self.numbers()) >= EXACT, bool)
+        large = [isinstance(cell, float) and is_large(cell) for cell in self.distinct]
+        return self.spread(large, False, bool)
+
+
+def _without_wrapping(values: pd.Series) -> pd.Series:
+    """Return a sparse or an Arrow column as one that pandas has types for, or as objects."""
+    dtype = values.dtype
+    if isinstance(dtype, pd.SparseDtype):
+        return pd.Series(values.array.to_dense(), values.index)
+    if not isinstance(dtype, pd.ArrowDtype):
+        return values
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(dtype.pyarrow_dtype):
+        unit, zone = dtype.pyarrow_dtype.unit, dtype.pyarrow_dtype.tz
+        return values.astype(
+            pd.DatetimeTZDtype(unit, zone) if zone else np.dtype(f"datetime64[{unit}]")
+        )
+    return values if dtype.kind in "iufb" else values.astype(object)
+
+
+def _tell_apart(items: NDArray[np.object_]) -> tuple[NDArray[Any], Sequence[Any]]:
+    """Return which distinct item each one is, and these.
+
+    pandas's own factorize asks `==`, to which True, 1 and 1.0 are one, and so are equal instants of
+    two time zones: the first of them to come would be read for all. Of one type it is right, and
+    fast.
+    """
+    kinds = set(map(type, items)) - {type(None)}
+    if len(kinds) <= 1 and kinds <= PLAIN:
+        places, distinct = pd.factorize(items)
+        return places, list(distinct)
+    keys = [item if type(item) is str else _key(item) for item in items]
+    chosen = dict(zip(keys, items, strict=True))
+    order = dict(zip(chosen, range(len(chosen)), strict=True))
+    return np.fromiter(map(order.__getitem__, keys), np.int64, len(keys)), list(chosen.values())
+
+
+def _key(item: Any) -> tuple[type, Any]:
+    if isinstance(item, int):
+        return type(item), int(item)
+    listed = isinstance(item, list | tuple | np.ndarray)  # whose own text may be cut
+    return type(item), text_of(canonical(item)) if listed else str(item)
+
+
+def _is_mark(cell: Cell | None, words: set[str], marks: Sequence[float]) -> bool:
+    if isinstance(cell, int | float) and not isinstance(cell, bool):
+        return number_of(cell) in marks
+    return not words.isdisjoint(spellings(cell))
 
 
 def as_numbers(raw: RawColumn) -> NDArray[np.float64]:
     """Return cells as numbers, NaN where they are none."""
-    if raw.is_numeric:
-        numbers = raw.cells.to_numpy(float, na_value=np.nan)
-        return np.where(np.isnan(numbers), np.nan, numbers)  # a file's own NaN may signal errors
-    raw.factorize()
-    return raw.spread([as_float(item) for item in raw.distinct], np.nan, float)
-
-
-def as_float(item: Any) -> float:
-    """Return a cell as a number, or NaN; the nearest double, as no vectorised parser promises."""
-    if isinstance(item, bool) or (isinstance(item, str) and "_" in item):
-        return np.nan
-    try:
-        return float(item)
-    except (TypeError, ValueError, OverflowError):
-        return np.nan
+    if raw.is_numeric or raw.is_bool:
+        return raw.numbers()
+    if raw.is_datetime:
+        return np.full(len(raw.cells), np.nan)
+    return raw.spread([number_of(cell) for cell in raw.distinct], np.nan, float)
 
 
 def as_moments(field: Field, raw: RawColumn) -> NDArray[np.float64]:
@@ -81,12 +328,15 @@ def as_moments(field: Field, raw: RawColumn) -> NDArray[np.float64]:
         units[np.isnat(moments)] = np.nan
         return np.asarray(units)
     raw.factorize()
-    return raw.spread([_moment_units(field, item) for item in raw.distinct], np.nan, float)
+    return raw.spread([_moment_units(field, cell) for cell in raw.distinct], np.nan, float)
 
 
-def _moment_units(field: Field, item: Any) -> float:
+def _moment_units(field: Field, cell: Cell | None) -> float:
+    if isinstance(cell, pd.Timestamp):
+        local = cell.tz_localize(None).to_datetime64()
+        return float(local.astype("datetime64[s]").astype(np.int64) // field.step_seconds)
     try:
-        moment = _as_moment(field, item)
+        moment = _as_moment(field, cell)
     except (TypeError, ValueError, OverflowError):
         return np.nan
     if moment is None or moment.tzinfo is not None:
@@ -94,27 +344,33 @@ def _moment_units(field: Field, item: Any) -> float:
     return float((moment - EPOCH) // timedelta(seconds=field.step_seconds))
 
 
-def _as_moment(field: Field, item: Any) -> datetime | None:
-    if isinstance(item, str | int):  # 20121231 is a date in some tables
-        text = str(item).strip()
+def _as_moment(field: Field, cell: Cell | None) -> datetime | None:
+    if isinstance(cell, int) and (isinstance(cell, bool) or is_large(cell)):
+        return None
+    if isinstance(cell, str | int):  # 20121231 is a date in some tables
+        text = str(cell).strip()
         if field.format_ in DEFAULT_FORMATS.values():
             with contextlib.suppress(ValueError):
                 return datetime.fromisoformat(text)
         return datetime.strptime(text, field.format_)
-    if isinstance(item, datetime):
-        return item.replace(tzinfo=None)
-    return datetime(item.year, item.month, item.day) if isinstance(item, date) else None
+    return datetime(cell.year, cell.month, cell.day) if isinstance(cell, date) else None
 
 
 def identities(values: pd.Series, field: Field) -> pd.Series:
-    """Return identifiers as text in which one person has one spelling.
+    """Return identifiers as text in which one person has one spelling; empty where it is absent.
 
     Blanks around them never count; where the field is a number, neither does its spelling (7, 07
     and 7.0 are one), short of numbers that floating point cannot tell apart.
     """
-    text = values.astype(str).str.strip()
-    if field.type not in ("integer", "number"):
-        return text
-    numbers = pd.to_numeric(text, errors="coerce").astype("float64")
-    whole = (numbers == numbers.round()) & (numbers.abs() < 2.0**53)
-    return text.where(~whole, numbers.where(whole, 0.0).astype("int64").astype(str))
+    raw = RawColumn(values)
+    raw.factorize()
+    numeric = field.type in ("integer", "number")
+    texts = [_identity(cell, numeric) for cell in raw.distinct]
+    return pd.Series(raw.spread(texts, "", object), values.index, object, values.name)
+
+
+def _identity(cell: Cell | None, numeric: bool) -> str:
+    if not isinstance(cell, str):
+        return text_of(cell)
+    number = as_float(cell) if numeric else np.nan
+    return str(int(number)) if number.is_integer() and abs(number) < EXACT else cell.strip()

@@ -20,7 +20,19 @@ from synthvae._explain import brief
 from synthvae.errors import DataError
 from synthvae.field import OTHER, Field
 from synthvae.schema import Schema
-from synthvae.table.cells import RawColumn, as_float, as_moments, as_numbers, identities
+from synthvae.table.cells import (
+    Cell,
+    RawColumn,
+    as_float,
+    as_moments,
+    as_numbers,
+    canonical,
+    identities,
+    is_large,
+    number_of,
+    spellings,
+    text_of,
+)
 
 MISSING = -1
 FIRST_SPECIAL = -2
@@ -53,7 +65,7 @@ class _Cells:
     field: Field
     codes: Ints
     invalid: Bools
-    texts: pd.Series
+    values: pd.Series
     problems: list[Problem] = default(default_factory=list)
 
     def reject(self, where: Bools, rule: str, way_out: str) -> None:
@@ -67,7 +79,7 @@ class _Cells:
             self.codes[where] = self.field.categories.index(OTHER)
         else:
             row = int(np.flatnonzero(where)[0])
-            shown = str(self.texts.iloc[row])
+            shown = text_of(canonical(self.values.iloc[row]))
             shown = shown if len(shown) <= 40 else shown[:37] + "..."
             example = f"{shown!r} in row {row + 1}"
             self.codes[where] = MISSING
@@ -153,24 +165,23 @@ def _identifier_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
     times = Counter(frame.columns)
     key = schema.patientKey
     if key is not None:
-        blank = (
-            RawColumn(frame[key]).blank(schema.missingValues)
-            if times[key] == 1
-            else np.zeros(0, bool)
-        )
-        if not blank.any():
+        if times[key] != 1:
             return []
-        way_out = "fill in whose rows they are"
-        return [Problem(key, int(blank.sum()), "no patient identifier", "", way_out)]
+        blank, found = _identifier_blanks(frame[key], schema)
+        if blank.any():
+            way_out = "fill in whose rows they are"
+            found.append(Problem(key, int(blank.sum()), "no patient identifier", "", way_out))
+        return found
     found = []
     keys = [[field.name] for field in schema.fields if field.role == "identifier"]
     keys += [list(schema.primaryKey)] if schema.primaryKey else []
+    single = dict.fromkeys(name for names in keys for name in names if times[name] == 1)
+    read = {name: _identifier_blanks(frame[name], schema) for name in single}
+    found += [problem for _, problems in read.values() for problem in problems]
     for names in {tuple(names): names for names in keys}.values():
         if any(times[name] != 1 for name in names):
             continue
-        blank = np.any(
-            [RawColumn(frame[name]).blank(schema.missingValues) for name in names], axis=0
-        )
+        blank = np.any([read[name][0] for name in names], axis=0)
         told = {name: identities(frame.loc[~blank, name], schema[name]) for name in names}
         repeated = pd.DataFrame(told).duplicated()
         if repeated.any():
@@ -181,6 +192,20 @@ def _identifier_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
             )
             found.append(Problem(", ".join(names), int(repeated.sum()), rule, "", way_out))
     return found
+
+
+def _identifier_blanks(values: pd.Series, schema: Schema) -> tuple[Bools, list[Problem]]:
+    """Return where identifiers are missing, and the problem of those that may have lost digits."""
+    raw = RawColumn(values)
+    blank = raw.blank(schema.missingValues)
+    lossy = raw.inexact() & ~blank
+    if not lossy.any():
+        return blank, []
+    row = int(np.flatnonzero(lossy)[0])
+    rule = "an identifier of 2**53 or more came as a float, which may have lost its last digits"
+    way_out = "give identifiers as text, or as whole numbers in a column without missing cells"
+    example = f"row {row + 1}"
+    return blank, [Problem(str(values.name), int(lossy.sum()), rule, example, way_out)]
 
 
 def _patient_problems(frame: pd.DataFrame, codes: Ints, schema: Schema) -> list[Problem]:
@@ -283,14 +308,18 @@ def _place_in_categories(cells: _Cells, raw: RawColumn, present: Bools) -> None:
     index = _index(field)
     numeric = field.type in ("integer", "number")
     by_number = {as_float(label): code for label, code in index.items()} if numeric else {}
-    known = [_category(index, by_number, item) for item in raw.distinct]
+    known = [_category(index, by_number, cell) for cell in raw.distinct]
     found = np.where(present, raw.spread(known, -1, np.int64), -1)
     cells.codes[found >= 0] = found[found >= 0]
+    outside = present & (found < 0)
     listed = ", ".join(field.categories[:6]) + (", ..." if len(field.categories) > 6 else "")
+    rule = f"not one of {listed}"
+    large = outside & raw.spread([*map(is_large, raw.distinct)], False, bool)
+    cells.reject(large, rule, "give numbers of 2**53 and more as text, since floats round them")
     way_out = "declare `trueValues` and `falseValues`"
     if field.type != "boolean":
         way_out = "add the category to enum, or set `invalid: other`"
-    cells.reject(present & (found < 0), f"not one of {listed}", way_out)
+    cells.reject(outside & ~large, rule, way_out)
 
 
 def _index(field: Field) -> dict[str, int]:
@@ -301,13 +330,15 @@ def _index(field: Field) -> dict[str, int]:
     return {label: code for code, label in enumerate(field.categories)}
 
 
-def _category(index: dict[str, int], by_number: dict[float, int], item: Any) -> int:
+def _category(index: dict[str, int], by_number: dict[float, int], cell: Cell | None) -> int:
     """Return the code of a cell, or -1; 1.0 is read as 1 where only one of them is listed."""
-    text = str(item)
-    for spelling in (text, text.removesuffix(".0"), f"{text}.0"):
-        if spelling in index:
-            return index[spelling]
-    return by_number.get(as_float(text), -1)
+    if is_large(cell):
+        return -1
+    for text in spellings(cell):
+        for spelling in (text, text.removesuffix(".0"), f"{text}.0"):
+            if spelling in index:
+                return index[spelling]
+    return by_number.get(number_of(cell), -1)
 
 
 def decode(codes: Ints, schema: Schema) -> pd.DataFrame:

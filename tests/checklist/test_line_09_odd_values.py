@@ -4,14 +4,60 @@ Broken where one odd cell changes how a whole column is read (a column of number
 text, a mean becomes infinite): then everybody's records change with one patient's.
 """
 
+from datetime import date
+from decimal import Decimal
+from itertools import permutations
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from synthvae.errors import DataError
-from synthvae.table import encode
+from synthvae.schema import Schema
+from synthvae.table import encode, identities, inspect
 from tests.checklist.fitted import ODD, fitted
 from tests.simulated import CLINIC, clinic
+
+COUNTS = {"minimum": 0, "maximum": 99, "required": False}
+DAYS = {"minimum": "2012-01-01", "maximum": "2012-12-31", "required": False}
+WORDS = {"enum": ["1", "1.0", "True", "7.5", "2012-12-31"], "required": False}
+KINDS = Schema.from_dict(
+    {
+        "missingValues": ["", "-9", "unknown"],
+        "fields": [
+            {"name": "age", "type": "integer", "constraints": COUNTS, "special": [999]},
+            {"name": "lab", "type": "number", "decimals": 3, "constraints": COUNTS},
+            {"name": "ward", "invalid": "other", "constraints": WORDS},
+            {"name": "flag", "type": "boolean", "constraints": {"required": False}},
+            {"name": "day", "type": "date", "format": "%Y%m%d", "constraints": DAYS},
+            {"name": "seen", "type": "datetime", "constraints": DAYS},
+        ],
+    }
+)
+# Cells that a data frame would bring into one form, or that are equal to Python.
+TOGETHER: list[list[Any]] = [
+    [True, 1, 1.0],
+    [False, 0, -0.0],
+    [True, False, "x"],
+    [7, 7.5, None],
+    [-9, "unknown", "-9"],
+    [999, None, "x"],
+    [20121231, None, 20121230],
+    [Decimal("1.0"), 1, "1.0"],
+    [np.float32(0.1), 0.1, "x"],
+    [pd.Timestamp("2012-12-31T01:00+02:00"), pd.Timestamp("2012-12-30T23:00Z"), None],
+    [np.datetime64("2012-12-31"), pd.Timestamp("2012-12-30"), "2012-12-31"],
+    [np.datetime64("2012-12-31"), date(2012, 12, 31), pd.NaT],
+    [2**64, 2**53 + 1, "x"],
+    [[1], "x", pd.NA],
+]
+
+
+def table(cells: list[Any], dtype: Any) -> pd.DataFrame:
+    values = pd.Series(cells, dtype=dtype)
+    return pd.DataFrame({field.name: values for field in KINDS.modelled})
+
 
 VALUES = [np.inf, -np.inf, np.nan, 1e308, -1e308, "", "1e400", "-5", None]
 
@@ -42,3 +88,17 @@ def test_line_9_odd_values_are_handled_row_by_row() -> None:
     odd = pd.concat([frame, *(ODD.assign(creatinine=x) for x in (-np.inf, np.nan, 1e308))])
     with_odd = fitted(odd.reset_index(drop=True), test_seed=1)
     assert all(np.isfinite(w).all() for w in with_odd.state().weights.values())
+
+
+@pytest.mark.parametrize("dtype", [object, None], ids=["objects", "as pandas infers it"])
+@pytest.mark.parametrize("cells", TOGETHER, ids=repr)
+def test_line_9_a_cell_is_read_by_itself(cells: list[Any], dtype: Any) -> None:
+    names = pd.Series(cells, dtype=object)
+    for order in permutations(range(len(cells))):
+        together = inspect(table([cells[i] for i in order], dtype), KINDS)
+        for row, i in enumerate(order):
+            alone = inspect(table([cells[i]], dtype), KINDS)
+            assert (together[0][row] == alone[0][0]).all()
+            assert (together[1][row] == alone[1][0]).all()
+            name = identities(names.iloc[list(order)], KINDS["age"]).iloc[row]
+            assert name == identities(names.iloc[[i]], KINDS["age"]).iloc[0]

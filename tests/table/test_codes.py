@@ -1,4 +1,4 @@
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -125,6 +125,19 @@ DATES = {
         ([date(2020, 1, 2), datetime(2020, 1, 3, 18), None], DATES, [1, 2, -1]),
         (pd.Series([date(2020, 1, 2), None], dtype="date32[pyarrow]"), DATES, [1, -1]),
         ([20200102, 20200103], DATES | {"format": "%Y%m%d"}, [1, 2]),
+        ([20200102, None], DATES | {"format": "%Y%m%d"}, [1, -1]),
+        ([np.datetime64("2020-01-02"), "2020-01-03"], DATES, [1, 2]),
+        (
+            pd.Series(pd.to_datetime(["2020-01-02", None]), dtype="timestamp[s][pyarrow]"),
+            DATES,
+            [1, -1],
+        ),
+        ([True, "2", np.False_], number(), [10, 20, 0]),
+        (pd.Series([True, None], dtype="boolean"), number(required=False), [10, -1]),
+        ([True, 0], {"name": "x", "type": "integer", "constraints": {"enum": [0, 1]}}, [1, 0]),
+        ([Decimal("1.00"), np.int8(1)], LABELS, [0, 0]),
+        ([1, 1 + 0j], number(), [10, 10]),
+        (pd.arrays.SparseArray([1.5, 0.0]), number(), [15, 0]),
         (["02/01/2020", "NA"], DATES | {"format": "%d/%m/%Y"}, [1, -1]),
     ],
 )
@@ -144,6 +157,19 @@ def test_missing_values_may_be_numbers() -> None:
     assert codes_of(pd.Series([1, -999]), number(required=False), **settings) == [10, -1]
     assert codes_of(["1", "-999"], number(required=False), **settings) == [10, -1]
     assert codes_of([1.0, -999.0], LABELS, **settings) == [0, -1]
+
+
+def test_a_typed_cell_is_missing_where_a_spelling_reads_as_it() -> None:
+    settings = {"missingValues": ["-9.00", "True", "2020-01-01", "2020-01-02 10:00:00"]}
+    assert codes_of([-9, "-9", Decimal("-9")], LABELS | {"invalid": "other"}, **settings) == [
+        *(-1, 2, -1)
+    ]
+    assert codes_of([True, 1], LABELS, **settings) == [-1, 0]
+    moments = pd.Series(pd.to_datetime(["2020-01-01T00", "2020-01-02T10", "2020-01-03T00"]))
+    assert codes_of(moments, DATES, **settings) == [-1, -1, 2]
+    assert codes_of(moments.astype(object), DATES, **settings) == [-1, -1, 2]
+    assert codes_of(moments.dt.tz_localize("Asia/Tokyo"), DATES, **settings) == [0, 1, 2]
+    assert codes_of([date(2020, 1, 1)], DATES, **settings) == [-1]
 
 
 def test_blanks_around_a_missing_value_do_not_count() -> None:
@@ -181,7 +207,7 @@ BAD_CELLS = [
     (["1,5"], number(), "not a number .*'1,5'.*missingValues"),
     (["1_0"], number(), "not a number"),
     (["", "x\0\n"], number(required=False), r"not a number \(first: 'x\\x00\\n' in row 2\)"),
-    ([True, "x"], number(), "2 rows: not a number"),
+    ([True, "x"], number(), "1 row: not a number .*'x' in row 2"),
     ([[1], {"a": 2}], number(), "not a number"),
     (["x" * 10**7], number(), r"not a number \(first: 'x{37}\.\.\.'"),
     (
@@ -190,6 +216,19 @@ BAD_CELLS = [
         "not a whole number",
     ),
     (["c"], LABELS, "not one of 1, b .*'c'.*`invalid: other`"),
+    (
+        [2**53, "b"],
+        LABELS,
+        "1 row: not one of 1, b .*'9007199254740992'.*2\\*\\*53 and more as text",
+    ),
+    ([1e300], BOOLEAN, "not one of .*as text"),
+    (pd.Series([10**5000], dtype=object), number(), "above 10 .*first: '0x"),
+    ([timedelta(days=1)], number(), "not a number .*'1 days 00:00:00'"),
+    ([1 + 1j], number(), "not a number"),
+    ([pd.Interval(0, 1)], number(), "not a number"),
+    (pd.Series(pd.to_datetime(["2020-01-01"])), number(), "not a number .*'2020-01-01 00:00:00'"),
+    ([True], DATES, "not a date"),
+    ([2.0**60], DATES, "not a date"),
     (["2"], BOOLEAN, "not one of .*declare `trueValues`"),
     (["2020-02-30"], DATES, "not a date of the form %Y-%m-%d"),
     (["02/01/2020"], DATES, "not a date"),
@@ -303,6 +342,22 @@ def test_identifiers_that_repeat_or_are_blank() -> None:
     assert len(encode(frame[1:], schema)) == 3
     with pytest.raises(DataError, match="column 'id': is in the schema but not in the table"):
         encode(frame[["x"]], grouped)
+
+
+def test_identifiers_that_may_have_lost_digits() -> None:
+    schema = schema_of(number(), {"name": "id", "role": "identifier"})
+    grouped = schema.replace(patientKey="id", maxRows=2)
+    whole = pd.DataFrame({"x": [1, 2], "id": [2**53, 2**53 + 1]})
+    floats = whole.astype({"id": float})
+    for each in (schema, grouped):
+        assert find_problems(whole, each) == []
+        assert find_problems(whole.astype({"id": str}), each) == []
+        assert find_problems(whole.astype({"id": "Int64"}), each) == []
+        for cells in (floats, floats.astype(object)):
+            with pytest.raises(
+                DataError, match=r"column 'id': 2 rows: an identifier of 2\*\*53.*as text"
+            ):
+                encode(cells, each)
 
 
 def test_a_primary_key_of_two_columns() -> None:
