@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from synthvae.schema import Schema
     from synthvae.synthesizer import Synthesizer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Schema", "Synthesizer", "__version__", "evaluate"]
 
 _HOMES = {

@@ -8,8 +8,6 @@ import os
 import signal
 import sys
 import traceback
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -17,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from synthvae._terminal import say
-from synthvae.errors import CheckpointWarning, ConfigError, StorageError, SynthvaeError
+from synthvae.errors import ConfigError, StorageError, SynthvaeError
 
 if TYPE_CHECKING:
     from synthvae.report.policy import Policy
@@ -225,6 +223,23 @@ def sample(
     write_table(frame, out, synthesizer.schema)
     mark_void(out, synthesizer.guarantee)
     print_sample(frame, out, synthesizer.guarantee)
+
+
+@app.command("check-model")
+def check_model(
+    model: Annotated[Path, typer.Argument(help="The folder of a fitted model, of any version.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print it for a program, as JSON.")
+    ] = False,
+) -> None:
+    """Say whether a saved model's version has a known defect; exit code 14 where it has."""
+    from synthvae.console import print_model_check
+    from synthvae.defects import check_model as check
+    from synthvae.defects import raise_for_defects
+
+    found = check(model)
+    print_model_check(found, model, as_json=as_json)
+    raise_for_defects(model, found)
 
 
 @app.command()
@@ -459,17 +474,6 @@ def _stop(number: int, _frame: object) -> NoReturn:
     raise stopped
 
 
-def _say_plainly(usual: Callable[..., str]) -> Callable[..., str]:
-    """Return how to write a warning: ours as one sentence, others as usual."""
-
-    def write(message: Warning | str, category: type[Warning], *where: Any) -> str:
-        if issubclass(category, CheckpointWarning):
-            return f"Warning: {message}\n"
-        return usual(message, category, *where)
-
-    return write
-
-
 def main() -> None:
     """Run the command line; the entry point of the `synthvae` command."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
@@ -480,7 +484,6 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # names of columns may not fit a terminal's encoding
             stream.reconfigure(errors="backslashreplace")
-    warnings.formatwarning = _say_plainly(warnings.formatwarning)
     # Wherever it stands, so that it can be put after the command that failed.
     debug = "--debug" in sys.argv
     code = _run_app([word for word in sys.argv[1:] if word != "--debug"], debug)

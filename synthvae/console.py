@@ -1,5 +1,7 @@
 """What commands print when they are done, and how they read conditions."""
 
+import json
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from synthvae.comparison.values import Comparison
+    from synthvae.defects import ModelCheck
     from synthvae.evaluation.asked import Asked
     from synthvae.evaluation.values import Evaluation
     from synthvae.field import Field
@@ -63,6 +66,27 @@ def print_sample(frame: "pd.DataFrame", path: Path, guarantee: "Guarantee") -> N
     """Say what was drawn."""
     words = spent(guarantee).replace("Spent", "Nothing more was spent than the model's")
     say(f"Wrote {len(frame):,} synthetic rows to {path}. {words}")
+
+
+def print_model_check(check: "ModelCheck", path: Path, *, as_json: bool) -> None:
+    """Say what is known about a model's version: in words, or as JSON."""
+    from synthvae.defects import DATE, NEWEST
+
+    if as_json:
+        say(json.dumps(check.to_dict(), indent=1))
+        return
+    made_by = "an unnamed synthvae" if check.synthvae is None else f"synthvae {check.synthvae}"
+    say(f"The model in {path} has version {check.version}, made by {made_by}.")
+    if not check.promises:
+        reason = (check.why_void or "no reason is given").rstrip(".")
+        say(f"Its guarantee is void, so it promises nothing anyway: {reason}.")
+    if check.is_known and not check.defects:
+        say(f"No known defect, as of {DATE} and for models up to version {NEWEST}.")
+    for one in check.defects:
+        say(f"\n{one.id}")
+        title = f"{one.title}. Found {one.found}, mended in {one.mended}."
+        for text in (title, one.meaning, f"What to do: {one.advice}"):
+            say(textwrap.fill(text, 100, initial_indent="  ", subsequent_indent="  "))
 
 
 def mark_void(path: Path, guarantee: "Guarantee") -> None:

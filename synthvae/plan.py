@@ -12,8 +12,10 @@ from synthvae.privacy.accounting import (
     compose,
     default_interval,
     gaussian_mu,
+    group_epsilons,
 )
-from synthvae.privacy.guarantee import GaussianStage, TrainingStage
+from synthvae.privacy.guarantee import GaussianStage, SecondOpinion, TrainingStage
+from synthvae.privacy.second_opinion import second_opinion
 from synthvae.schema import Schema
 from synthvae.settings import ASSUMED_PATIENTS, Settings, settings_for
 
@@ -66,6 +68,8 @@ class Plan:
             queries=len(noises),
             noise_multipliers=tuple(noises),
             rows_per_patient=self.schema.rows_per_patient,
+            sensitivity=float(self.schema.rows_per_patient),
+            clipping="rows capped at rows_per_patient",
         )
 
     @property
@@ -76,6 +80,8 @@ class Plan:
             queries=1,
             noise_multipliers=(self.pair_noise,),
             rows_per_patient=self.schema.rows_per_patient,
+            sensitivity=1.0,  # of the norm, which is known once the anchors are
+            clipping="moments scaled per patient to a norm",
         )
 
     @property
@@ -96,6 +102,18 @@ class Plan:
         if self.epsilon is None or self.delta is None:
             return None
         return compose(self.stages, self.delta, default_interval(self.epsilon))
+
+    def spent_by_groups(self) -> dict[int, float | None]:
+        """Return epsilon at delta for 2 to 5 patients together; empty without privacy."""
+        if self.epsilon is None or self.delta is None:
+            return {}
+        return group_epsilons(self.stages, self.delta, 10 * default_interval(self.epsilon))
+
+    def second_opinion(self) -> SecondOpinion | None:
+        """Return what another accountant finds for all stages together, or None without privacy."""
+        if self.epsilon is None or self.delta is None:
+            return None
+        return second_opinion(self.stages, self.delta, self.epsilon)
 
 
 def default_delta(patients: int | None) -> float:
@@ -201,6 +219,9 @@ def make_plan(
         steps=settings.steps,
         clip_norm=settings.clip_norm,
         expected_batch=settings.sampling_rate * (schema.patients or ASSUMED_PATIENTS),
+        sensitivity=settings.clip_norm,
+        clipping="gradients scaled per patient to clip_norm",
+        normaliser="declared patients" if schema.patients else "noisily counted patients",
     )
     plan = Plan(
         schema, settings, epsilon, delta, column_noise, rows_noise, count_noise, pair_noise, None

@@ -3,12 +3,34 @@
 import platform
 from importlib.metadata import version
 
+from synthvae._code import code_digest
 from synthvae.plan import Plan
 from synthvae.privacy.accounting import ACCOUNTANT
-from synthvae.privacy.guarantee import Guarantee
+from synthvae.privacy.guarantee import Assumption, AssumptionId, Guarantee
 from synthvae.schema import Schema
 
 SOFTWARE = ("synthvae", "torch", "opacus", "dp-accounting", "opendp", "numpy")
+# What the guarantee rests on: in the order in which an auditor would ask.
+ASSUMPTIONS: dict[AssumptionId, str] = {
+    "computational-adversary": "nobody breaks the random numbers or learns the key: gradient noise, who "
+    "takes part in a step, first weights and latents come from the stream cipher ChaCha20 under a key "
+    "from the operating system, and the noise of counts and moments from the operating system's "
+    "generator; so the privacy is computational (SIM-CDP, Mironov et al. 2009), and nothing is promised "
+    "against an adversary who can break these or knows the key",
+    "table-fits-schema": "the table fits the schema; one that does not is refused before anything is "
+    "spent, and the refusal is seen by the steward",
+    "rows-beyond-max-rows": "rows of a patient beyond the schema's maxRows are not used; which ones are "
+    "is a function of that patient and of a secret key, and hangs on nobody else",
+    "one-key-one-patient": "one key is one patient: whoever stands under two keys counts as two, and "
+    "where the schema names no key each row counts as a patient",
+    "public-inputs": "what is taken as public does not depend on the records: the schema, the declared "
+    "number of patients, the budget and the settings",
+    "floating-point-residue": "the last bits of gradient noise, drawn and added in floating point, tell "
+    "nothing; noise of counts and moments is exact",
+    "timing-and-memory-unobserved": "nobody observes the time, memory or other effects of the machine "
+    "that fits",
+    "single-fit": "this fit alone: other fits and releases from the same patients compose with it",
+}
 PUBLIC_INPUTS = (
     "the schema: columns, types, bounds, categories, rows per patient",
     "the declared number of patients",
@@ -32,7 +54,7 @@ def promise(plan: Plan, patients: int, *, test_mode: bool) -> Guarantee:
     Parameters
     ----------
     plan
-        What was released with which noise; the epsilon is recomputed from its stages.
+        What was released with which noise; every epsilon is recomputed from its stages.
     patients
         The declared, or noisily counted, number of patients.
     test_mode
@@ -40,6 +62,8 @@ def promise(plan: Plan, patients: int, *, test_mode: bool) -> Guarantee:
     """
     schema = plan.schema
     why_void = _why_void(plan, patients, test_mode)
+    groups = plan.spent_by_groups()
+    rests_on = ASSUMPTIONS if plan.is_private else {}
     return Guarantee(
         valid=why_void is None,
         why_void=why_void,
@@ -47,13 +71,18 @@ def promise(plan: Plan, patients: int, *, test_mode: bool) -> Guarantee:
         epsilon_budget=plan.epsilon,
         delta=plan.delta,
         unit=_unit(schema),
+        group_epsilon=groups,
+        replace_epsilon=groups.get(2),  # one record removed and one added
         declared_patients=schema.patients,
         rows_per_patient=schema.rows_per_patient,
         accountant=ACCOUNTANT,
+        second_opinion=plan.second_opinion(),
         stages=plan.stages,
+        assumptions=tuple(Assumption(id=key, text=text) for key, text in rests_on.items()),
         public_inputs=PUBLIC_INPUTS,
         not_covered=NOT_COVERED,
         schema_digest=schema.digest,
+        code_sha256=code_digest(),
         software={name: version(name) for name in SOFTWARE} | {"python": platform.python_version()},
     )
 

@@ -16,7 +16,12 @@ ROOT = Path(synthvae.__file__).parent
 HEAVY = ("torch", "opacus", "pandas", "numpy", "scipy", "sklearn", "sdmetrics", "matplotlib", "jax")
 HOMES = {
     "torch": ("synthvae.model", "synthvae.audit", "synthvae.baselines.plain_vae"),
-    "opacus": ("synthvae.model.ghost", "synthvae.model.training", "synthvae.baselines.plain_vae"),
+    "opacus": (
+        "synthvae.model.ghost",
+        "synthvae.model.training",
+        "synthvae.baselines.plain_vae",
+        "synthvae.privacy.second_opinion",
+    ),
     "sdmetrics": ("synthvae.evaluation.quality",),
     "mbi": ("synthvae.baselines.pgm",),
     "jax": ("synthvae.baselines.pgm",),

@@ -1,8 +1,28 @@
 """The guarantee of one fitted model, as values: what an auditor reads and recomputes."""
 
-from typing import Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+VERSION: Final = 2
+AssumptionId = Literal[
+    "computational-adversary",
+    "table-fits-schema",
+    "rows-beyond-max-rows",
+    "one-key-one-patient",
+    "public-inputs",
+    "floating-point-residue",
+    "timing-and-memory-unobserved",
+    "single-fit",
+]
+Clipping = Literal[
+    "rows capped at rows_per_patient",
+    "moments scaled per patient to a norm",
+    "gradients scaled per patient to clip_norm",
+]
+Normaliser = Literal["declared patients", "noisily counted patients"]
+GroupSize = Annotated[int, Field(ge=2, le=5)]
 
 
 class _Value(BaseModel):
@@ -15,6 +35,10 @@ class GaussianStage(_Value):
     `noise_multipliers` holds, for each query, its noise in units of one patient's largest effect on
     it (L2): `rows_per_patient` rows for counts of columns, 1 for counts of patients, and the norm to
     which a patient's part is bounded for the moments of pairs.
+
+    `sensitivity` is the L2 norm of what one patient adds at most: of counts of columns in rows; of
+    moments in units of the norm that they are scaled to, which follows from noisy anchors. A count of
+    patients has 1. `clipping` is how that is enforced; None where a log does not state it.
     """
 
     stage: Literal["anchors", "pairs"] = "anchors"
@@ -22,10 +46,17 @@ class GaussianStage(_Value):
     queries: int
     noise_multipliers: tuple[float, ...]
     rows_per_patient: int
+    sensitivity: float | None = None
+    clipping: Clipping | None = None
 
 
 class TrainingStage(_Value):
-    """DP-SGD with Poisson sampling of patients: what the accountant needs, and nothing private."""
+    """DP-SGD with Poisson sampling of patients: what the accountant needs, and nothing private.
+
+    `sensitivity` is the L2 norm of what one patient adds at most to the sum of a step's gradients;
+    the noise has `noise_multiplier` times that. `normaliser` says which number of patients the noisy
+    sum's divisor, `expected_batch`, comes from: never the true one.
+    """
 
     stage: Literal["training"] = "training"
     mechanism: str = "Poisson-subsampled Gaussian (DP-SGD)"
@@ -34,6 +65,28 @@ class TrainingStage(_Value):
     steps: int
     clip_norm: float
     expected_batch: float
+    sensitivity: float | None = None
+    clipping: Clipping | None = None
+    normaliser: Normaliser | None = None
+
+
+class Assumption(_Value):
+    """Something that the guarantee rests on: `id` for programs, `text` for people."""
+
+    id: AssumptionId
+    text: str
+
+
+class SecondOpinion(_Value):
+    """What another accountant finds for the same log: epsilon within plus or minus `error`.
+
+    Both are None where that accountant cannot tell, and `unavailable` says why.
+    """
+
+    accountant: str
+    epsilon: float | None
+    error: float | None
+    unavailable: str | None = None
 
 
 class Guarantee(_Value):
@@ -42,9 +95,15 @@ class Guarantee(_Value):
     `epsilon` is the epsilon spent at `delta`, recomputed from the stages; None where the model was
     trained without privacy. `valid` is False for that, and for test modes that void the guarantee;
     `why_void` says why.
+
+    `group_epsilon` holds, by number of patients, the epsilon at the same delta for tables that differ
+    in so many, and `replace_epsilon` that for one patient's record in place of another's. None where
+    no finite figure is within the accountant's range: the guarantee says nothing there.
+
+    `code_sha256` is the digest of the package's own code that made the fit (`synthvae._code`).
     """
 
-    version: int = 1
+    version: Literal[2] = VERSION
     valid: bool
     why_void: str | None = None
     epsilon: float | None
@@ -52,11 +111,29 @@ class Guarantee(_Value):
     delta: float | None
     unit: str
     neighbours: str = "add or remove one patient"
+    group_epsilon: dict[GroupSize, float | None]
+    replace_epsilon: float | None
     declared_patients: int | None
     rows_per_patient: int
     accountant: str
+    second_opinion: SecondOpinion | None
     stages: tuple[GaussianStage | TrainingStage, ...]
+    assumptions: tuple[Assumption, ...]
     public_inputs: tuple[str, ...]
     not_covered: tuple[str, ...]
     schema_digest: str
+    code_sha256: str
     software: dict[str, str]
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _of_this_version(cls, value: Any) -> Any:
+        # The readers of files quote the first error: it must say which way out there is.
+        if type(value) is int and value != VERSION and 0 < value < 1000:
+            raise PydanticCustomError(
+                "guarantee_version",
+                "it was written by another synthvae, which can read it; this one reads {reads}, and "
+                "there is {found}",
+                {"reads": VERSION, "found": value},
+            )
+        return value

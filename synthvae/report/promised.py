@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass
 
-from synthvae.privacy.guarantee import GaussianStage, Guarantee, TrainingStage
+from synthvae.privacy.guarantee import (
+    GaussianStage,
+    Guarantee,
+    SecondOpinion,
+    TrainingStage,
+)
 from synthvae.report.ceiling import Budget, best_guess, budget_of, ceiling, odds_factor
 from synthvae.report.drawing import Table
-from synthvae.report.words import bound, count, counted, exact, number, plain, power, share
+from synthvae.report.words import NONE, bound, count, counted, exact, number, plain, power, share
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,8 @@ class Promise:
     stages: Table
     plain_words: tuple[str, ...]
     odds: Table | None
+    groups: Table | None
+    assumptions: tuple[str, ...]
     public_inputs: tuple[str, ...]
     not_covered: tuple[str, ...]
 
@@ -47,7 +54,9 @@ def promise(guarantee: Guarantee) -> Promise:
         ("Declared patients", count(guarantee.declared_patients)),
         ("Rows per patient, at most", count(guarantee.rows_per_patient)),
         ("Accountant", plain(guarantee.accountant)),
-        ("Schema of the fit (SHA-256)", guarantee.schema_digest),
+        ("Second accountant", _second(guarantee.second_opinion)),
+        ("Schema of the fit (SHA-256)", plain(guarantee.schema_digest)),
+        ("Code of the fit (SHA-256)", plain(guarantee.code_sha256)),
     )
     return Promise(
         void=why_void(guarantee),
@@ -57,9 +66,56 @@ def promise(guarantee: Guarantee) -> Promise:
         stages=_stages(guarantee),
         plain_words=_plain_words(guarantee, budget) if budget else (),
         odds=_odds(budget) if budget else None,
+        groups=_groups(guarantee, budget) if budget else None,
+        assumptions=tuple(plain(one.text) for one in guarantee.assumptions),
         public_inputs=tuple(plain(text) for text in guarantee.public_inputs),
         not_covered=tuple(plain(text) for text in guarantee.not_covered),
     )
+
+
+def _second(opinion: SecondOpinion | None) -> str:
+    if opinion is None:
+        return NONE
+    who = plain(opinion.accountant)
+    if opinion.epsilon is None or opinion.error is None:
+        return f"{who}: no figure; {plain(opinion.unavailable or 'no reason was given')}"
+    return f"ε = {number(opinion.epsilon, 4)} ± {bound(opinion.error)}, by {who}"
+
+
+def _groups(guarantee: Guarantee, budget: Budget) -> Table:
+    epsilon, delta = budget
+    protected: list[tuple[str, float | None]] = [
+        ("One patient is there or not: the guarantee", epsilon),
+        ("One patient's record is replaced by another", guarantee.replace_epsilon),
+    ]
+    protected += [
+        (f"{size} patients are there or not, such as a family", found)
+        for size, found in sorted(guarantee.group_epsilon.items())
+    ]
+    head = (
+        "If two tables differ in this …",
+        "ε at the same δ",
+        "… what anybody concludes is at most this much likelier with one than with the other",
+        "A guess that chance gets right half the time is right at most",
+    )
+    note = (
+        "Figures for several patients follow from the same account, are upper bounds, and cost "
+        "nothing more. Where it says that there is no bound, none is in the range of the accountant."
+    )
+    return Table(head, tuple(_bounds(what, e, delta) for what, e in protected), note, words=1)
+
+
+def _bounds(what: str, epsilon: float | None, delta: float) -> tuple[str, ...]:
+    if epsilon is None:
+        return what, "no bound", "no bound", "always"
+    guess = bound(100 * best_guess(epsilon, delta), 1)
+    return what, bound(epsilon), f"{_times(epsilon)} times", f"{guess} %"
+
+
+def _times(epsilon: float) -> str:
+    """Return e^ε as a reader can take it in."""
+    factor = odds_factor(epsilon)
+    return power(factor) if factor >= 1000 else bound(factor, 2 if factor < 10 else 0)
 
 
 def _stages(guarantee: Guarantee) -> Table:
@@ -91,13 +147,12 @@ def _stages(guarantee: Guarantee) -> Table:
 
 def _plain_words(guarantee: Guarantee, budget: Budget) -> tuple[str, ...]:
     epsilon, delta = budget
-    factor = odds_factor(epsilon)
-    times = power(factor) if factor >= 1000 else bound(factor, 2 if factor < 10 else 0)
+    times = _times(epsilon)
     sentences = [
         "Imagine two worlds that differ in one patient only: in one the patient's record was used, "
         "in the other it was not. Whatever anybody concludes from the synthetic table, with any "
-        f"method and any other knowledge, is at most {times} times as likely in one world as in "
-        f"the other, but for a remainder of probability δ = {exact(delta)}.",
+        f"practicable method and any other knowledge, is at most {times} times as likely in one world "
+        f"as in the other, but for a remainder of probability δ = {exact(delta)}.",
         f"A guess about one patient that would be right half the time by chance is right at most "
         f"{bound(100 * best_guess(epsilon, delta), 1)} % of the time after the table is seen.",
     ]

@@ -39,6 +39,11 @@ def test_line_4_an_independent_accountant_agrees_with_the_log() -> None:
         (stage.noise_multiplier, stage.sampling_rate, stage.steps),  # type: ignore[union-attr]
     ]
     assert other.get_epsilon(guarantee.delta) == pytest.approx(guarantee.epsilon, abs=0.02)
+    # The log carries such a figure itself: with the error that it states, and no other.
+    stated = guarantee.second_opinion
+    assert stated is not None
+    assert stated.epsilon == pytest.approx(guarantee.epsilon, abs=stated.error)
+    assert stated.epsilon == pytest.approx(other.get_epsilon(guarantee.delta), abs=0.02)
     # What is left out must be missed: the pair release is a large part of the budget.
     without = PRVAccountant()
     without.history = other.history[1:]

@@ -35,10 +35,14 @@ ABOUT = {"format", "version", "private", "why_void", "patients", "settings"}
 ABOUT |= {"arrays_sha256", "guarantee_sha256"}
 PROMISE = {"version", "valid", "why_void", "epsilon", "epsilon_budget", "delta", "unit"}
 PROMISE |= {"neighbours", "declared_patients", "rows_per_patient", "accountant", "stages"}
-PROMISE |= {"public_inputs", "not_covered", "schema_digest", "software"}
+PROMISE |= {"public_inputs", "not_covered", "schema_digest", "software", "code_sha256"}
+PROMISE |= {"group_epsilon", *(f"group_epsilon.{size}" for size in (2, 3, 4, 5)), "replace_epsilon"}
+PROMISE |= {"assumptions", "assumptions.id", "assumptions.text", "second_opinion"}
+PROMISE |= {f"second_opinion.{name}" for name in ("accountant", "epsilon", "error", "unavailable")}
 MEASURED = {"stage", "mechanism", "queries", "noise_multipliers", "rows_per_patient"}
+MEASURED |= {"sensitivity", "clipping"}
 TRAINED = {"stage", "mechanism", "sampling_rate", "noise_multiplier", "steps", "clip_norm"}
-TRAINED |= {"expected_batch"}
+TRAINED |= {"expected_batch", "sensitivity", "clipping", "normaliser"}
 SOFTWARE = {"synthvae", "torch", "opacus", "dp-accounting", "opendp", "numpy", "python"}
 TENSORS = re.compile(
     r"columns/\d+/(starts|cell_mass|cell_bin|mass|offset)"

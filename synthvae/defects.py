@@ -1,0 +1,252 @@
+"""Known defects: what is known about models that earlier versions made, and how to ask.
+
+One table, by version of a model's format (model.json says which). The check reads model.json and
+guarantee.json, which may come from anywhere, and no array.
+"""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
+
+from synthvae._explain import shortened
+from synthvae._files import read_ordinary
+from synthvae.errors import ArtefactError, DefectError
+
+DATE = "2026-11"  # of the table
+NEWEST = 5  # the newest version of a model that the table knows about
+LARGEST_BYTES = 10_000_000  # of each file that is read; ours have thousands
+LARGEST_WHOLE = 1_000_000  # that can be a version
+
+
+@dataclass(frozen=True)
+class Defect:
+    """Something that models of some versions keep less well than they promised.
+
+    Attributes
+    ----------
+    found
+        Year and month.
+    meaning
+        What it means for such a model, in plain words.
+    first, last
+        Versions of the format that have it.
+    releases
+        Versions of synthvae that made them.
+    mended
+        Where it is mended.
+    advice
+        What to do about such a model.
+    """
+
+    id: str
+    title: str
+    found: str
+    meaning: str
+    first: int
+    last: int
+    releases: str
+    mended: str
+    advice: str
+
+
+def _until_4(id: str, title: str, meaning: str, advice: str) -> Defect:
+    mended = "model version 5 (synthvae 0.2.0)"
+    return Defect(id, title, "2026-11", meaning, 1, 4, "0.1.0", mended, advice)
+
+
+DEFECTS = (
+    _until_4(
+        "latent-noise-from-a-32-bit-seed",
+        "Latents and first weights of private training came from a seed of 32 bits",
+        "First weights and latents were drawn by a generator of which 32 bits of the seed count, so "
+        "that the seed can be found from a released model's weights. One patient more shifts the draws "
+        "of all others, and whoever knows the seed sees that: where everybody takes part in every step "
+        "(a sampling_rate of 1), 40 fits of each world refuted epsilon = 1 and showed 2.3 or more. The "
+        "plain VAE of `compare` had this too.",
+        "Do not rely on the stated epsilon, least of all for a small table, where the sampling_rate is "
+        "high. Fit again with a mended version; what was spent counts. Treat a model that was "
+        "published, and records from it, as having leaked more than stated.",
+    ),
+    _until_4(
+        "cells-read-beside-others",
+        "A cell's reading could depend on other patients' cells",
+        "In a data frame with a column of mixed types (numbers and text, say), one patient's cell could "
+        "change how the others' were read. Only calls from Python with such frames are affected: CSV "
+        "files hold text alone, and Parquet columns have one type.",
+        "If the model was fitted from such a frame, fit again with a mended version; what was spent "
+        "counts. Otherwise nothing.",
+    ),
+    _until_4(
+        "a-fit-released-twice",
+        "A fit that could not keep its last checkpoint could give a second model",
+        "Where a checkpoint could not be written (a full disk) the fit warned and went on. The same "
+        "command, run again, then resumed from before and made a second valid model of the same "
+        "patients, with the same epsilon stated for each of the two.",
+        "If you saw the warning that a checkpoint could not be kept, and then ran the command again, "
+        "count what was spent twice. Otherwise nothing.",
+    ),
+    _until_4(
+        "kept-rows-hang-on-others",
+        "Which rows of a patient were kept depended on the other patients",
+        "Of a patient with more rows than the schema's maxRows, some are kept by chance. Which ones "
+        "followed from draws that one patient more or less in the table shifts for everybody. Tables "
+        "without a patientKey, or in which nobody has more rows than maxRows, are not affected.",
+        "If patients had more rows than maxRows, do not rely on the stated epsilon: fit again with a "
+        "mended version; what was spent counts. Otherwise nothing.",
+    ),
+    _until_4(
+        "split-key-published",
+        "The split of a run followed from its published seed",
+        "`synthvae run` held patients out by draws that follow from the run's seed, which its report "
+        "and context.json state. Whoever has these, the code and a patient's identifier learns whether "
+        "the patient would be in the part that the model was fitted on. It is a matter of what was "
+        "published beside a model, and does not concern models of `fit`.",
+        "Keep the seed and the reports of such a run to those who may know who was in the training "
+        "part. Where they were published, count that as a disclosure; run again for a new one.",
+    ),
+    _until_4(
+        "float32-sums",
+        "Sums of clipped gradients were taken in single precision",
+        "Gradients were clipped patient by patient and then added in single precision. Over millions "
+        "of patients rounding adds up, and one patient could move the sum by slightly more than the "
+        "clip norm: 1.12 clip norms at 4 million patients in a step.",
+        "Nothing, for tables of fewer than some hundred thousand patients. For larger ones, expect "
+        "epsilon to be somewhat above what is stated, or fit again with a mended version.",
+    ),
+)
+
+
+def defects_of(version: int) -> tuple[Defect, ...]:
+    """Return the known defects of models of one version; none for versions that are not known.
+
+    Examples
+    --------
+    >>> len(defects_of(4)), len(defects_of(5))
+    (6, 0)
+    """
+    return tuple(one for one in DEFECTS if one.first <= version <= one.last)
+
+
+@dataclass(frozen=True)
+class ModelCheck:
+    """What is known about one saved model.
+
+    Attributes
+    ----------
+    version
+        Of its format.
+    synthvae
+        The version that made it; None where its guarantee does not say.
+    promises
+        Whether it states a valid guarantee.
+    why_void
+        Why it does not.
+    is_known
+        Whether the table of defects goes as far as its version.
+    """
+
+    version: int
+    synthvae: str | None
+    promises: bool
+    why_void: str | None
+    is_known: bool
+    defects: tuple[Defect, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it for JSON, with how far the table goes."""
+        return {"checked_for": {"date": DATE, "newest_version": NEWEST}, **asdict(self)}
+
+
+class _Loose(BaseModel):
+    """What is read of a file of any version: what is not named here is passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _About(_Loose):
+    format: str | None = None
+    version: StrictInt = Field(ge=1, le=LARGEST_WHOLE)
+    guarantee_sha256: str | None = None  # version 1 had none
+
+
+class _Promise(_Loose):
+    valid: StrictBool
+    why_void: str | None = None
+    software: dict[str, str] = {}
+
+
+_File = TypeVar("_File", bound=_Loose)
+
+
+def check_model(path: Path) -> ModelCheck:
+    """Return what is known about the model in a folder; no array of it is read.
+
+    Raises
+    ------
+    ArtefactError
+        There is no model, or one of its two files that are read is damaged.
+    """
+    if not path.exists():
+        raise ArtefactError(f"There is no model {path}; name the folder that fit wrote.")
+    if not (path / "model.json").exists():
+        raise ArtefactError(f"{path} holds no model: there is no model.json in it.")
+    about, _ = _read(path, "model.json", _About)
+    if about.format != "synthvae model":
+        raise ArtefactError(f"{path} holds no synthvae model.")
+    promise, content = _read(path, "guarantee.json", _Promise)
+    if about.guarantee_sha256 not in (None, hashlib.sha256(content).hexdigest()):
+        raise _damaged(path, "guarantee.json is not the one that it was saved with")
+    made_by = promise.software.get("synthvae")
+    return ModelCheck(
+        version=about.version,
+        synthvae=None if made_by is None else shortened(made_by, 60),
+        promises=promise.valid,
+        why_void=None if promise.why_void is None else shortened(promise.why_void, 300),
+        is_known=about.version <= NEWEST,
+        defects=defects_of(about.version),
+    )
+
+
+def raise_for_defects(path: Path, check: ModelCheck) -> None:
+    """Raise where something is known against a model, or where nothing can be known about it.
+
+    Raises
+    ------
+    DefectError
+        Its version has known defects.
+    ArtefactError
+        It was made by a newer synthvae than this one.
+    """
+    if not check.is_known:
+        raise ArtefactError(
+            f"The model in {path} has version {check.version}, made by a newer synthvae; this one "
+            f"knows defects up to version {NEWEST} ({DATE}): ask a newer one."
+        )
+    if check.defects:
+        names = ", ".join(one.id for one in check.defects)
+        raise DefectError(
+            f"The model in {path} has version {check.version}, of which {len(check.defects)} "
+            f"defects are known: {names}."
+        )
+
+
+def _read(path: Path, name: str, kind: type[_File]) -> tuple[_File, bytes]:
+    try:
+        content = read_ordinary(path / name, LARGEST_BYTES)
+    except OSError as cause:
+        raise _damaged(path, f"{name} cannot be read ({cause.strerror})") from cause
+    try:
+        return kind.model_validate_json(content), content
+    except ValidationError as cause:
+        first = cause.errors(include_url=False)[0]
+        where = shortened(".".join(str(part) for part in first["loc"]) or "its start", 100)
+        raise _damaged(path, f"{name}: {shortened(first['msg'], 200)} at {where}") from None
+
+
+def _damaged(path: Path, reason: str) -> ArtefactError:
+    return ArtefactError(
+        f"The model in {path} is damaged: {reason}; copy it again from where it was made."
+    )

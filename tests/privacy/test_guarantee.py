@@ -1,0 +1,127 @@
+"""The guarantee as values: what it states, for machines and in words."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+import synthvae
+from synthvae._code import code_digest
+from synthvae._values import read_value
+from synthvae.errors import InputFileError
+from synthvae.plan import Plan, make_plan
+from synthvae.privacy.guarantee import AssumptionId, Guarantee
+from synthvae.promise import promise
+from synthvae.schema import Schema
+from tests.simulated import CLINIC, VISITS
+
+
+def promised(schema: Schema = CLINIC, epsilon: float | None = 1.0) -> Guarantee:
+    return promise(plan_of(schema, epsilon), 400, test_mode=False)
+
+
+def plan_of(schema: Schema, epsilon: float | None) -> Plan:
+    return make_plan(schema, epsilon, None if epsilon is None else 1e-6)
+
+
+def test_what_it_rests_on_is_stated_once_each_for_programs_and_people() -> None:
+    found = promised().assumptions
+    assert [one.id for one in found] == list(get_args(AssumptionId))
+    assert all(len(one.text) > 40 for one in found)
+    said = {one.id: one.text for one in found}
+    assert "ChaCha20" in said["computational-adversary"]
+    assert "SIM-CDP" in said["computational-adversary"]
+    assert "refused" in said["table-fits-schema"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "normaliser"),
+    [
+        (CLINIC, "declared patients"),
+        (VISITS, "declared patients"),
+        (VISITS.replace(patients=None), "noisily counted patients"),
+    ],
+)
+def test_every_stage_says_what_bounds_a_patient(schema: Schema, normaliser: str) -> None:
+    counts, pairs, training = promised(schema).stages
+    most = schema.rows_per_patient
+    assert (counts.sensitivity, counts.clipping) == (most, "rows capped at rows_per_patient")
+    assert (pairs.sensitivity, pairs.clipping) == (1.0, "moments scaled per patient to a norm")
+    assert training.clipping == "gradients scaled per patient to clip_norm"
+    assert training.sensitivity == training.clip_norm  # type: ignore[union-attr]
+    assert training.normaliser == normaliser  # type: ignore[union-attr]
+
+
+def test_a_record_replaced_is_a_group_of_two() -> None:
+    found = promised()
+    assert found.epsilon is not None
+    assert found.neighbours == "add or remove one patient"
+    assert found.replace_epsilon == found.group_epsilon[2]
+    sizes = [found.epsilon, *(found.group_epsilon[size] or 0.0 for size in (2, 3, 4, 5))]
+    assert sizes == sorted(sizes)
+    assert sizes[1] == pytest.approx(2.14, abs=0.01)
+
+
+def test_a_second_accountant_stands_beside_the_first() -> None:
+    found = promised()
+    second = found.second_opinion
+    assert second is not None
+    assert second.accountant != found.accountant
+    assert second.epsilon == pytest.approx(found.epsilon, abs=second.error or 0.0)
+
+
+def test_without_privacy_nothing_is_stated() -> None:
+    found = promised(epsilon=None)
+    assert (found.valid, found.group_epsilon, found.assumptions) == (False, {}, ())
+    assert (found.replace_epsilon, found.second_opinion) == (None, None)
+    assert found.code_sha256 == code_digest()
+
+
+def test_the_code_is_every_python_file_by_path_and_content() -> None:
+    root = Path(synthvae.__file__).parent
+    digest = hashlib.sha256()
+    for name in sorted(file.relative_to(root).as_posix() for file in root.rglob("*.py")):
+        content = (root / name).read_bytes()
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    code_digest.cache_clear()  # others may be at work on the files
+    assert code_digest() == digest.hexdigest()
+
+
+def test_it_is_the_same_after_json() -> None:
+    for found in (promised(), promised(epsilon=None)):
+        assert Guarantee.model_validate_json(found.model_dump_json()) == found
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_one_of_another_version_is_refused_in_one_sentence(tmp_path: Path, version: int) -> None:
+    old = promised().model_dump(mode="json", exclude={"assumptions", "code_sha256"})
+    path = tmp_path / "guarantee.json"
+    path.write_text(json.dumps(old | {"version": version}))
+    message = (
+        f"is no guarantee: it was written by another synthvae, .* this one reads 2.* {version} at"
+    )
+    with pytest.raises(InputFileError, match=message) as refused:
+        read_value(path, Guarantee)
+    assert str(refused.value).count("guarantee.json") == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"group_epsilon": {"6": 1.0}},
+        {"group_epsilon": {"two": 1.0}},
+        {"group_epsilon": {"2": "inf"}},
+        {"assumptions": [{"id": "the-earth-is-flat", "text": ""}]},
+        {"second_opinion": {"accountant": "x", "epsilon": 1.0}},
+        {"version": 10**30},
+        {"version": "2"},
+        {"code_sha256": None},
+    ],
+)
+def test_what_is_none_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    path = tmp_path / "guarantee.json"
+    path.write_text(json.dumps(promised().model_dump(mode="json") | change))
+    with pytest.raises(InputFileError, match=r"guarantee\.json is no guarantee"):
+        read_value(path, Guarantee)
