@@ -150,7 +150,11 @@ class RunConfig(_Frozen):
     rows
         Synthetic rows; left out, as many as the declared patients have.
     seed
-        Repeats the split, the sampling and the evaluation; never the training's noise.
+        Repeats the sampling and the evaluation; never the training's noise, nor the split, whose key
+        is secret and stays in `custodian/`. The report shows it.
+    test_split_seed
+        Makes the split repeatable for tests: whoever knows it and an identifier learns which side a
+        patient is on. The report says so.
     settings
         Sizes and schedule in place of the public rule's, by name.
     evaluation
@@ -170,6 +174,7 @@ class RunConfig(_Frozen):
     holdout: Annotated[Real, Field(gt=0, lt=1)] = 0.2
     rows: Annotated[Whole, Field(ge=1)] | None = None
     seed: Annotated[Whole, Field(ge=0)] = 0
+    test_split_seed: Annotated[Whole, Field(ge=0)] | None = None
     out: AnyPath = Path("reports")
     settings: Annotated[dict[str, int | float], BeforeValidator(_as_settings)] = {}
     evaluation: Asked = Asked()

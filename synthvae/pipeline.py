@@ -15,8 +15,10 @@ from pydantic import ValidationError
 from synthvae._explain import explain
 from synthvae._files import check_output, free_name, private_folder, whole_folder
 from synthvae._progress import Progress, silent, steps_of
+from synthvae._split_key import SplitKey, kept_split_key
 from synthvae._unfinished import Unfinished, unfinished
 from synthvae._values import read_value, read_value_if_any
+from synthvae.checkpoint import is_begun
 from synthvae.config import RunConfig, Source
 from synthvae.errors import (
     ConfigError,
@@ -52,8 +54,12 @@ and the training curve. The differential privacy guarantee does not cover them. 
 data steward and the release committee.
 
 public-report.html and public-report.json went through disclosure control (small cells merged, figures
-rounded), as the tables of statistics offices do. The guarantee does not cover them either: whether they
-are published is the committee's decision.
+rounded), as the tables of statistics offices do. Their levels are those of what they show, and may be
+better or worse than those of report.html: read both first. The guarantee does not cover them either:
+whether they are published is the committee's decision.
+
+split.json is the secret key of the split. Whoever has it and a patient's identifier knows whether the
+model learned from that patient: it is never published, whatever the committee decides.
 """
 UNSCORED_NOTE = """\
 NOT SCORED. The run failed or was interrupted after its budget was spent. What it bought is in release/,
@@ -61,10 +67,11 @@ but nobody has looked at how good or how safe it is. The same command goes on fr
 more, and removes this folder once the scored result stands in its place. `--start-over` removes it, too.
 """
 UNSCORED_END_NOTE = """\
-NOT SCORED. The run failed or was interrupted after its fit. What it made is in release/, but nobody has
-looked at how good or how safe it is, and no whole checkpoint is left to go on from. The same command
-with `--force` fits again, and what a budget has paid for here counts then too. To score this instead,
-give `synthvae evaluate` the table's two parts, which synthvae.pipeline.split returns again.
+NOT SCORED. The run, which was without a budget, failed or was interrupted after its fit. What it made is
+in release/, but nobody has looked at how good or how safe it is. The same command with `--force` fits
+again: without a budget nothing is kept to go on from. To score this instead, give `synthvae evaluate`
+the table's two parts: synthvae.pipeline.split returns them again, with the key that
+synthvae.pipeline.read_split_key reads from custodian/split.json.
 """
 VOID_NOTE = """\
 {why}
@@ -144,11 +151,13 @@ def run(
     synthesizer = plan_fit(config, schema)
     progress("reading and checking", 0.0)
     with unfinished(config.folder, force=force, start_over=start_over) as work:
+        # Before anything is read: a run that is stopped goes on with the same two parts.
+        key = kept_split_key(work.folder, config, going_on=is_begun(work.folder))
         frame = load_source(config.data)
-        train, holdout = split(frame, schema, config)
+        train, holdout = split(frame, schema, config, key.secret)
         progress("reading and checking", 1.0)
         synthesizer.fit(train, progress, checkpoint=work.folder)
-        made = _Made(synthesizer)
+        made = _Made(synthesizer, key)
         try:
             _sample_and_score(made, train, holdout, schema, config, progress)
         except (Exception, KeyboardInterrupt) as cause:
@@ -169,6 +178,7 @@ class _Made:
     """What a run has made so far, once its budget is spent."""
 
     synthesizer: Synthesizer
+    split_key: SplitKey | None = None
     context: RunContext | None = None
     synthetic: pd.DataFrame | None = None
     evaluation: "Evaluation | None" = None
@@ -201,9 +211,14 @@ def plan_fit(config: RunConfig, schema: Schema) -> Synthesizer:
 
 
 def split(
-    frame: pd.DataFrame, schema: Schema, config: RunConfig
+    frame: pd.DataFrame, schema: Schema, config: RunConfig, key: bytes
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Check a table and return its rows to train on and its rows held out.
+
+    Parameters
+    ----------
+    key
+        Secret bytes that decide who is held out; `read_split_key` returns those of a run.
 
     Raises
     ------
@@ -211,11 +226,11 @@ def split(
         The table does not fit the schema, or one side has too few patients.
     """
     encode(frame, schema)
-    held = split_by_patient(frame, schema, config.holdout, config.seed)
+    held = split_by_patient(frame, schema, config.holdout, key)
     train, holdout = frame[~held], frame[held]
-    key = schema.patientKey
+    name = schema.patientKey
     patients, remaining = (
-        len(rows) if key is None else int(identities(rows[key], schema[key]).nunique())
+        len(rows) if name is None else int(identities(rows[name], schema[name]).nunique())
         for rows in (frame, train)
     )
     if remaining < FEWEST_PATIENTS or remaining == patients:
@@ -226,6 +241,20 @@ def split(
             "them with `synthvae fit`."
         )
     return train, holdout
+
+
+def read_split_key(custodian: str | Path) -> bytes:
+    """Return the key of a split from the `custodian/` folder of a run or of a comparison.
+
+    With it, `split` makes the same two parts of the table again. Whoever has it and a patient's
+    identifier knows on which side that patient is.
+
+    Raises
+    ------
+    ArtefactError
+        There is no key, or it is damaged.
+    """
+    return SplitKey.read(Path(custodian), "give the custodian/ folder of a run").secret
 
 
 def _sample_and_score(
@@ -304,11 +333,10 @@ def _report(made: _Made) -> None:
 def _keep(made: _Made, output: Path, work: Unfinished) -> None:
     """Write what was made before a failure.
 
-    It goes beside the checkpoint of the last step, from which the same command goes on to this very
-    model. Where there is none (no budget, or a full disk), to go on would release other steps than
-    those of the model: it becomes a result of its own, and what is kept is given up.
+    It goes beside the finished fit that is kept, from which the same command goes on to this very
+    model. Without a budget none is kept: it becomes a result of its own.
     """
-    going_on = work.holds_all(made.synthesizer.settings.steps)
+    going_on = work.holds_model
     if not going_on and output.exists():
         output = free_name(output)
     made.kept = work.unscored if going_on else output
@@ -324,12 +352,8 @@ def _pass_on(cause: BaseException, made: _Made, work: Unfinished) -> NoReturn:
     """Raise a failure again, with where what was made lies."""
     assert made.kept is not None
     what = "model is" if made.synthetic is None else "records and the model are"
-    kept = f"The {what} in {made.kept / RELEASE}, not scored"
-    if not work.done:
-        kept += "; the same command goes on from there and spends nothing more."
-    else:
-        paid = made.synthesizer.guarantee.epsilon is not None
-        kept += "; the budget for them is spent." if paid else "."
+    going_on = "" if work.done else "; the same command goes on from there and spends nothing more"
+    kept = f"The {what} in {made.kept / RELEASE}, not scored{going_on}."
     work.told = True
     if isinstance(cause, KeyboardInterrupt):
         cause.args = (f"Interrupted after the fit. {kept}",)
@@ -350,6 +374,7 @@ def make_context(config: RunConfig, schema: Schema, synthesizer: Synthesizer) ->
         description=schema.description,
         created=datetime.now(UTC).date().isoformat(),
         seed=config.seed,
+        split_is_predictable=config.test_split_seed is not None,
         software=synthesizer.guarantee.software,
         settings={k: str(v) for k, v in synthesizer.settings.model_dump().items()},
         fields=data_dictionary(schema),
@@ -371,8 +396,10 @@ def write_release(folder: Path, synthesizer: Synthesizer, synthetic: pd.DataFram
 
 
 def write_custodian(folder: Path, made: _Made) -> None:
-    """Write what the guarantee does not cover: evaluation, report, training curve."""
+    """Write what the guarantee does not cover: evaluation, report, curve, the key of the split."""
     private_folder(folder)
+    if made.split_key is not None:
+        made.split_key.write(folder)
     curve = report_curve(made.synthesizer)
     texts = {
         "NOT_FOR_RELEASE.txt": CUSTODIAN_NOTE,

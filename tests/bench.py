@@ -81,7 +81,7 @@ def measure_table(name: str, frame: pd.DataFrame, schema: Schema, epsilon: float
     from synthvae.evaluation import evaluate
     from synthvae.table import split_by_patient
 
-    held = split_by_patient(frame, schema, 0.2, seed=0)
+    held = split_by_patient(frame, schema, 0.2, bytes(32))
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         (place / "schema.yaml").write_text(schema.to_yaml(), encoding="utf-8")

@@ -27,6 +27,7 @@ def test_paths_are_relative_to_the_file_and_results_to_the_working_folder(tmp_pa
     assert config.schema_path == tmp_path / "schema.yaml"
     assert config.folder == Path("reports/run")
     assert (config.holdout, config.delta, config.rows, config.seed) == (0.2, None, None, 3)
+    assert config.test_split_seed is None  # real use splits by a secret
 
 
 def test_absolute_paths_and_the_home_folder(
@@ -73,6 +74,8 @@ def test_json_is_read_too(tmp_path: Path) -> None:
         ({"rows": 2.5}, r"rows: .* \(got 2.5\)"),
         ({"rows": True}, "rows: must be a number"),
         ({"seed": -1}, r"seed: .* \(got -1\)"),
+        ({"test_split_seed": -1}, r"test_split_seed: .* \(got -1\)"),
+        ({"split_seed": 1}, r"unknown key 'split_seed'"),
         ({"name": "../elsewhere"}, r"name: names a folder: use .* \(got '../elsewhere'\)"),
         ({"name": "a/b"}, "names a folder"),
         ({"name": ".."}, "names a folder"),
@@ -118,4 +121,6 @@ def test_no_such_file(tmp_path: Path) -> None:
 def test_our_own_settings_are_valid() -> None:
     for path in Path("configs").glob("*.yaml"):
         if not path.name.endswith(".schema.yaml"):
-            assert RunConfig.load(path).schema_path.exists()
+            config = RunConfig.load(path)
+            assert config.schema_path.exists()
+            assert config.test_split_seed is None

@@ -12,13 +12,15 @@ import synthvae.model.training
 import synthvae.pipeline
 import synthvae.report.document
 import synthvae.synthesizer
+from synthvae._checkpoint_file import Released
+from synthvae._split_key import derived_key
 from synthvae._yaml import write_yaml
-from synthvae.checkpoint import Checkpoints
+from synthvae.checkpoint import Checkpoint
 from synthvae.cli import _run_app
 from synthvae.config import RunConfig
 from synthvae.errors import (
+    ArtefactError,
     BudgetError,
-    CheckpointWarning,
     ConfigError,
     DataError,
     EvaluationError,
@@ -27,7 +29,7 @@ from synthvae.errors import (
     SchemaError,
     StorageError,
 )
-from synthvae.pipeline import run
+from synthvae.pipeline import read_split_key, run, split
 from synthvae.synthesizer import Synthesizer
 from synthvae.table import find_problems, read_table, write_table
 from tests.cli.running import everything_in
@@ -43,6 +45,7 @@ JUDGED = {
     "public-report.json",
     "report.html",
     "report.json",
+    "split.json",
     "training_curve.json",
 }
 
@@ -216,11 +219,98 @@ def test_a_failure_after_the_fit_costs_nothing_and_the_same_command_goes_on(
     before = everything_in(kept / "release")
     scores_at_once(monkeypatch)
     fail(monkeypatch, AssertionError("spent again"), synthvae.synthesizer, "measure_anchors")
-    fail(monkeypatch, AssertionError("trained again"), synthvae.model.training, "_accumulate")
+    fail(
+        monkeypatch,
+        AssertionError("trained again"),
+        synthvae.model.training.PrivateTraining,
+        "_take_step",
+    )
     run(settings(work), force=older)
     assert everything_in(folder / "release") == before
     assert "NOT_SCORED.txt" not in names(folder / "custodian")
     assert names(work / "reports") == {"trial"}
+
+
+def parts_seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Let all that comes after the records be done in no time, and return what would be scored."""
+    scores_at_once(monkeypatch)
+    seen: list[tuple[pd.DataFrame, pd.DataFrame]] = []
+
+    def look(train: pd.DataFrame, holdout: pd.DataFrame, *_: object, **__: object) -> Scores:
+        seen.append((train, holdout))
+        return Scores()
+
+    monkeypatch.setattr(synthvae.evaluation, "evaluate", look)
+    return seen
+
+
+def test_the_kept_key_gives_the_two_parts_again_and_each_run_has_one_of_its_own(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = parts_seen(monkeypatch)
+    keys = []
+    for name in ("trial", "other"):
+        config = settings(work, name=name)
+        custodian = run(config).folder / "custodian"
+        keys.append(read_split_key(custodian))
+        again = split(read_table(work / "train.csv"), SCHEMA, config, keys[-1])
+        assert all(a.equals(b) for a, b in zip(again, seen[-1], strict=True))
+        told = json.loads((custodian / "split.json").read_text(encoding="utf-8"))
+        assert told["about"].startswith("NOT FOR RELEASE. The secret key of the split")
+        assert told["test_split_seed"] is None
+        if os.name != "nt":
+            assert (custodian / "split.json").stat().st_mode & 0o777 == 0o600
+            assert custodian.stat().st_mode & 0o777 == 0o700
+    assert len(set(keys)) == 2
+    assert not seen[0][1].equals(seen[1][1])
+    with pytest.raises(
+        ArtefactError, match=r"There is no .*release/split\.json, the key of the split"
+    ):
+        read_split_key(custodian.parent / "release")
+
+
+def test_a_stopped_run_goes_on_with_its_key_and_without_it_not_at_all(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = work / "reports" / "trial.unfinished"
+    with monkeypatch.context() as patch:
+        fail(patch, KeyboardInterrupt(), synthvae.evaluation, "evaluate")
+        with pytest.raises(KeyboardInterrupt):
+            run(settings(work))
+    kept = read_split_key(place)
+    assert read_split_key(place / "unscored" / "custodian") == kept
+    (place / "split.json").rename(work / "elsewhere.json")
+    with pytest.raises(
+        ArtefactError, match=r"no .*split\.json, the key of the split: pass --start"
+    ):
+        run(settings(work))
+    (work / "elsewhere.json").rename(place / "split.json")
+    scores_at_once(monkeypatch)
+    assert read_split_key(run(settings(work)).folder / "custodian") == kept
+    assert names(work / "reports") == {"trial"}
+
+
+def test_a_run_that_released_nothing_keeps_no_key(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(monkeypatch, DataError("No table."), synthvae.pipeline, "load_source")
+    with pytest.raises(DataError):
+        run(settings(work))
+    assert not (work / "reports").exists() or names(work / "reports") == set()
+
+
+def test_a_test_seed_makes_a_split_that_says_so(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = parts_seen(monkeypatch)
+    config = settings(work, test_split_seed=3)
+    custodian = run(config).folder / "custodian"
+    again = split(read_table(work / "train.csv"), SCHEMA, config, derived_key(3))
+    assert all(a.equals(b) for a, b in zip(again, seen[0], strict=True))
+    told = json.loads((custodian / "split.json").read_text(encoding="utf-8"))
+    assert told["about"].startswith("FOR TESTS: the key of this split follows from")
+    context = json.loads((custodian / "context.json").read_text(encoding="utf-8"))
+    assert context["split_is_predictable"]
 
 
 def test_what_is_kept_unscored_is_thrown_away_to_start_over(
@@ -238,40 +328,44 @@ def test_what_is_kept_unscored_is_thrown_away_to_start_over(
     assert names(place) == {"mine.txt"}
 
 
+def test_a_model_that_cannot_be_kept_is_not_sampled_from(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = Checkpoint.keep
+
+    def full(self: Checkpoint, released: Released) -> None:
+        if released.model is not None:
+            raise StorageError("No room.")
+        usual(self, released)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "keep", full)
+        ended = (
+            r"No room\. What was released so far is kept in .*: the same command goes on after the"
+        )
+        with pytest.raises(StorageError, match=ended):
+            run(settings(work))
+    assert names(work / "reports") == {"trial.unfinished"}
+    fail(monkeypatch, AssertionError("spent again"), synthvae.synthesizer, "measure_anchors")
+    scores_at_once(monkeypatch)
+    run(settings(work))
+    assert names(work / "reports") == {"trial"}
+
+
 @pytest.mark.parametrize("older", [False, True])
-def test_without_a_checkpoint_of_the_last_step_what_was_made_is_a_result_of_its_own(
+def test_a_failure_without_a_budget_keeps_what_was_made_as_a_result_of_its_own(
     work: Path, monkeypatch: pytest.MonkeyPatch, older: bool
 ) -> None:
-    """Going on from an earlier step would release the later ones a second time."""
     folder = work / "reports" / "trial"
     if older:
         (folder / "release").mkdir(parents=True)
-    usual = Checkpoints._write
-
-    def full(self: Checkpoints, place: Path) -> None:
-        if self.training is not None:
-            raise StorageError("No room.")
-        usual(self, place)
-
-    monkeypatch.setattr(Checkpoints, "_write", full)
     fail(monkeypatch, KeyboardInterrupt(), synthvae.evaluation, "evaluate")
-    ended = pytest.raises(KeyboardInterrupt, match="not scored; the budget for them is spent")
-    with ended, pytest.warns(CheckpointWarning, match="No room"):
-        run(settings(work), force=older)
+    with pytest.raises(KeyboardInterrupt, match=r"trial(-2)?/release, not scored\.$"):
+        run(settings(work, epsilon="none"), force=older)
     kept = folder.with_name("trial-2") if older else folder
-    assert names(kept / "release") == RELEASED
-    assert "no whole checkpoint" in (kept / "custodian" / "NOT_SCORED.txt").read_text()
+    assert names(kept / "release") >= {"model"}
+    assert "without a budget" in (kept / "custodian" / "NOT_SCORED.txt").read_text()
     assert names(work / "reports") == ({"trial", "trial-2"} if older else {"trial"})
-
-
-def test_a_failure_without_a_budget_keeps_what_was_made(
-    work: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fail(monkeypatch, KeyboardInterrupt(), synthvae.evaluation, "evaluate")
-    with pytest.raises(KeyboardInterrupt, match=r"trial/release, not scored\.$"):
-        run(settings(work, epsilon="none"))
-    assert names(work / "reports") == {"trial"}
-    assert "NOT_SCORED.txt" in names(work / "reports" / "trial" / "custodian")
 
 
 def test_a_failure_in_sampling_keeps_the_model(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,5 +411,6 @@ def test_a_table_of_few_rows_gets_a_whole_answer(work: Path) -> None:
     schema = ONE_ROW.replace(primaryKey=[], patients=13, fields=fields)
     write_schema(work, schema)
     pd.DataFrame({"sex": ["f", "m"] * 7}).to_csv(work / "train.csv", index=False)
-    result = run(settings(work, seed=4))
+    # Of other splits, some leave fewer than ten rows to train on.
+    result = run(settings(work, test_split_seed=4))
     assert result.rows == 10

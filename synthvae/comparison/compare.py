@@ -23,6 +23,7 @@ from synthvae._files import (
 )
 from synthvae._locks import locked
 from synthvae._progress import Progress, silent
+from synthvae._split_key import SPLIT, SplitKey
 from synthvae.baselines.budget import checked_delta
 from synthvae.comparison.cells import Contestant, budgets, cells_of, check, contestants
 from synthvae.comparison.log import Log
@@ -33,7 +34,7 @@ from synthvae.comparison.summary import advise, summarise
 from synthvae.comparison.values import Cell, Comparison, Outcome, Reference
 from synthvae.comparison.worker import Job
 from synthvae.config import RunConfig
-from synthvae.errors import ConfigError, EvaluationError, SynthvaeError
+from synthvae.errors import ArtefactError, ConfigError, EvaluationError, SynthvaeError
 from synthvae.pipeline import load_schema, load_source, split
 from synthvae.schema import Schema
 from synthvae.table import encode, identities, read_table
@@ -46,7 +47,11 @@ NOTE = """\
 NOT FOR RELEASE. This folder holds figures computed from real records, by many fits whose budgets add
 up and which nobody has paid for: for the custodian only. Choosing a method, a setting or an epsilon
 for a release by these figures is a use of the records that no guarantee covers.
+
+split.json is the secret key of the split. Whoever has it and a patient's identifier knows on which side
+of the split the patient is: it is never published.
 """
+BEGIN_AGAIN = "pass --force to begin again, with a new key"
 
 
 @dataclass(frozen=True)
@@ -88,9 +93,12 @@ def compare(config: RunConfig, progress: Progress = silent, *, force: bool = Fal
     with locked(folder / LOCK, folder):
         _clean(folder)
         progress("reading and checking", 0.0)
-        cases = Cases(config, schema)
-        origin = _origin(config, schema, cases)
         fresh = force or not log_file.exists()
+        key = SplitKey.draw(config.test_split_seed) if fresh else _kept_key(folder)
+        cases = Cases(config, schema, key.secret)
+        origin = _origin(config, schema, cases)
+        if fresh:
+            key.write(folder)  # before the log, which is worth nothing without it
         log = Log.begin(log_file, origin) if fresh else Log.resume(log_file, origin)
         with whole_file(folder / "NOT_FOR_RELEASE.txt") as draft:
             draft.write_text(NOTE, encoding="utf-8")
@@ -103,8 +111,8 @@ def compare(config: RunConfig, progress: Progress = silent, *, force: bool = Fal
 class Cases:
     """The table at each size that is asked for, made when it is needed."""
 
-    def __init__(self, config: RunConfig, schema: Schema) -> None:
-        self._config, self._schema = config, schema
+    def __init__(self, config: RunConfig, schema: Schema, key: bytes) -> None:
+        self._config, self._schema, self._key = config, schema, key
         self._frame = None if self._grows else load_source(config.data)
         self._known: dict[int | None, Case] = {}
 
@@ -115,10 +123,18 @@ class Cases:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the table's codes; of a simulated one, of what it is made from."""
+        """A digest of the table's codes under the key; of a simulated one, what it is made from.
+
+        Without the key nobody can test a guess of the table by it.
+        """
         if self._frame is None:
             return "simulated"
-        return hashlib.sha256(encode(self._frame, self._schema).tobytes()).hexdigest()
+        return _mark(encode(self._frame, self._schema).tobytes(), self._key, b"synthvae table")
+
+    @property
+    def split_digest(self) -> str:
+        """What the key is known by again: a log goes on with its own split alone."""
+        return _mark(b"", self._key, b"synthvae split")
 
     def __getitem__(self, size: int | None) -> Case:
         if size not in self._known:
@@ -131,7 +147,7 @@ class Cases:
             assert size is not None
             rows = round(size / (1 - config.holdout))
             frame = load_source(config.data.model_copy(update={"rows": rows}))
-        train, holdout = split(frame, schema, config)
+        train, holdout = split(frame, schema, config, self._key)
         if size is None:
             declared = schema.patients and max(1, round(schema.patients * (1 - config.holdout)))
         else:
@@ -141,6 +157,27 @@ class Cases:
         # used for scoring alone, and nothing that is made here is released.
         rows = config.rows or len(train)
         return Case(size, schema, train, Scorer(train, holdout, schema, rows, config.seed))
+
+
+def _kept_key(folder: Path) -> SplitKey:
+    """Return the key of a log to go on with; `ArtefactError` where it is lost or damaged."""
+    if not (folder / SPLIT).exists():
+        raise ArtefactError(
+            f"{folder / LOG} has no {SPLIT} beside it, the key of its split, without which the same "
+            f"split cannot be made again: put it back, or {BEGIN_AGAIN}."
+        )
+    return SplitKey.read(folder, BEGIN_AGAIN)
+
+
+def _mark(content: bytes, key: bytes, use: bytes) -> str:
+    """Return a keyed digest for one use of a key, which tells nothing of its others.
+
+    References
+    ----------
+    Aumasson, Neves, Wilcox-O'Hearn and Winnerlein 2013, "BLAKE2: simpler, smaller, fast as MD5", ACNS,
+    section 2.8: personalisation. The split itself uses none.
+    """
+    return hashlib.blake2b(content, digest_size=32, key=key, person=use).hexdigest()
 
 
 def _some_patients(frame: pd.DataFrame, schema: Schema, size: int, seed: int) -> pd.DataFrame:
@@ -162,10 +199,12 @@ def _some_patients(frame: pd.DataFrame, schema: Schema, size: int, seed: int) ->
 
 def _origin(config: RunConfig, schema: Schema, cases: Cases) -> dict[str, Any]:
     """Return what all lines of a log have in common; lists of what to run may grow."""
-    given = config.model_dump(mode="json", include={"holdout", "delta", "rows", "seed"})
+    included = {"holdout", "delta", "rows", "seed", "test_split_seed"}
+    given = config.model_dump(mode="json", include=included)
     source = config.data.model_dump(mode="json", include={"dataset", "rows"})
     return {
         "table": {"source": source, "digest": cases.digest},
+        "split": cases.split_digest,
         "program": _program(),
         "schema": schema.digest,
         **given,
@@ -292,6 +331,7 @@ def write_results(
         columns=len(schema.modelled),
         runs=config.compare.runs,
         seed=config.seed,
+        split_is_predictable=config.test_split_seed is not None,
         meanings=meanings(schema),
         references=tuple(log.references[size] for size in sizes),
         summaries=summarise(outcomes, cells),

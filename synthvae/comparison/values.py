@@ -108,6 +108,7 @@ class Comparison(_Value):
     columns: int
     runs: int
     seed: int
+    split_is_predictable: bool = False
     meanings: tuple[Meaning, ...]
     references: tuple[Reference, ...]
     summaries: tuple[Summary, ...]

@@ -6,8 +6,9 @@ from synthvae.evaluation.values import Margin, TableFacts
 from synthvae.report.coarse import Grid, Scale
 
 ELSE = "all else"
+MISSING = "(missing)"
 _DIGITS = 3
-_NO_RANGE = (" (special)", "(missing)")
+_NO_RANGE = (" (special)", MISSING)
 
 
 def control(margin: Margin, tables: TableFacts, scale: Scale | None) -> Margin | None:

@@ -17,6 +17,7 @@ from synthvae.report.evidence import (
     attack_words,
     figure_words,
     has_run,
+    missing_words,
     named,
     of_which,
     of_which_ones,
@@ -26,7 +27,9 @@ from synthvae.report.evidence import (
 )
 from synthvae.report.judging import (
     Level,
+    is_of_groups,
     is_tripwire,
+    is_withheld,
     judge,
     of_group,
     worst,
@@ -113,11 +116,15 @@ def attacks(evaluation: Evaluation, given: Guarantee | None) -> Finding:
         "smaller leaks may go unnoticed."
     )
     failed = [s for s in evaluation.scores if s.topic == "privacy" and not has_run(s)]
-    if failed:
-        why += f" Not run: {titled(failed)}."
+    withheld = [score for score in failed if is_withheld(score)]
+    unseen = [score for score in failed if not is_withheld(score)]
+    if unseen:
+        why += f" Not run: {titled(unseen)}."
+    if withheld:
+        why += f" But {missing_words(withheld)}."
     if budget is None:
         return Finding("amber", f"{why} No guarantee bounds what other attacks could do.", evidence)
-    return Finding("green", why, evidence)
+    return Finding("amber" if withheld else "green", why, evidence)
 
 
 def _above_chance(evaluation: Evaluation, budget: Budget | None) -> Finding | None:
@@ -185,12 +192,12 @@ def _private_scores(alarms: Sequence[Score], *, bounded: bool) -> Finding | None
 
 def topic(evaluation: Evaluation, name: Topic) -> Finding:
     """Judge a topic by its worst score; what did not run keeps it from green."""
-    return _by_scores([s for s in evaluation.scores if s.topic == name and not _of_groups(s)])
+    return _by_scores([s for s in evaluation.scores if s.topic == name and not is_of_groups(s)])
 
 
 def utility(evaluation: Evaluation) -> Finding:
     """Judge declared analyses and predictions; a conclusion turned round is red by itself."""
-    scores = [s for s in evaluation.scores if s.topic == "utility" and not _of_groups(s)]
+    scores = [s for s in evaluation.scores if s.topic == "utility" and not is_of_groups(s)]
     by_scores = _by_scores(scores)
     turned = [
         f"{plain(coefficient.term)} in {plain(analysis.name)}"
@@ -204,7 +211,7 @@ def utility(evaluation: Evaluation) -> Finding:
         return Finding("red", why, evidence)
     failed = [analysis for analysis in evaluation.analyses if analysis.not_run is not None]
     if failed and by_scores.level != "red":
-        why = f"A declared analysis has no result ({titled(failed)}): {plain(failed[0].not_run or '')}."
+        why = f"A declared analysis has no result here: {missing_words(failed)}."
         return Finding("amber", why, evidence)
     if by_scores.level == "green" and not evaluation.analyses:
         why = f"{by_scores.reason} No analysis was declared, so none was tried."
@@ -221,7 +228,9 @@ def is_reversed(coefficient: Coefficient) -> bool:
 def groups(evaluation: Evaluation) -> Finding:
     """Judge the figures within protected groups, the worst first."""
     if not evaluation.groups:
-        asked = [s for s in evaluation.scores if _of_groups(s) and s.not_run is not None]
+        asked = [s for s in evaluation.scores if is_of_groups(s) and s.not_run is not None]
+        if asked and is_withheld(asked[0]):
+            return Finding("open", "Figures of groups of real patients are withheld.")
         why = f": {plain(asked[0].not_run or '')}" if asked else ""
         return Finding("open", f"No protected group was looked at{why}.")
     by_level: dict[Level, list[GroupFigure]] = {}
@@ -255,24 +264,20 @@ def _by_scores(scores: Sequence[Score]) -> Finding:
     failed = [score for score in scores if not has_run(score)]
     evidence = tuple(map(score_words, judged))
     if not judged:
-        why = "No figure of it ran." if failed or not scores else "No threshold says what is good."
+        why = "No threshold says what is good."
+        if failed or not scores:
+            shown = any(map(is_withheld, failed))
+            why = "No figure of it is shown." if shown else "No figure of it ran."
         return Finding("open", why)
     level = worst([judge(score) for score in judged])
     bad = [score for score in judged if judge(score) == level]
     if level == "green":
         why = f"{counted(len(judged), 'figure')} with a threshold: good."
         if failed:
-            rest = f"{titled(failed)} did not run"
-            return Finding(
-                "amber", f"{why} But {rest}: {plain(failed[0].not_run or '')}.", evidence
-            )
+            return Finding("amber", f"{why} But {missing_words(failed)}.", evidence)
         return Finding("green", why, evidence)
     word = "Poor" if level == "red" else "Not clearly good"
     why = f"{word}: {score_words(bad[0])}" + (
         f"; and {counted(len(bad) - 1, 'further figure')}." if len(bad) > 1 else "."
     )
     return Finding(level, why, evidence)
-
-
-def _of_groups(score: Score) -> bool:
-    return score.key.startswith("group_")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from synthvae.evaluation.values import Interval, TableFacts
 from synthvae.report.profiles import Profile
 
+OUTWARD = "rounded outward; the custodian’s copy names the method"
 COARSEST = 10  # a figure that keeps fewer steps between 0 and 1 than these says nothing
 _SERIES = (1, 2, 5)
 
@@ -39,13 +40,13 @@ class Grid:
         return self._at(value, lambda steps: math.ceil(steps - 1e-9))
 
     def outward(self, found: Interval) -> Interval:
-        """Return an interval whose ends are multiples, and which holds the given one."""
-        return Interval(
-            low=self.below(found.low),
-            high=self.above(found.high),
-            level=found.level,
-            method=f"{found.method.partition(',')[0]}, rounded outward",
-        )
+        """Return an interval whose ends are multiples, and which holds the given one.
+
+        Its method is not named: there are others for few patients and for ranks without overlap,
+        and their names have numbers in them.
+        """
+        low, high = self.below(found.low), self.above(found.high)
+        return Interval(low=low, high=high, level=found.level, method=OUTWARD)
 
     def _at(self, value: float, whole: Callable[[float], int]) -> float:
         if not math.isfinite(value) or not value:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from synthvae.evaluation.values import Evaluation, Margin, Topic
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.report.ceiling import budget_of
-from synthvae.report.judging import ClaimKey, Level, attack_title
+from synthvae.report.judging import ClaimKey, Level, attack_title, is_of_groups
 from synthvae.report.values import RunContext
 from synthvae.report.words import counted, exact, listed, plain, shorten
 
@@ -39,7 +39,10 @@ def asked(evaluation: Evaluation, guarantee: Guarantee | None, context: RunConte
 
 
 def conditions(
-    levels: Mapping[ClaimKey, Level], evaluation: Evaluation, guarantee: Guarantee | None
+    levels: Mapping[ClaimKey, Level],
+    evaluation: Evaluation,
+    guarantee: Guarantee | None,
+    context: RunContext,
 ) -> tuple[str, ...]:
     """Return the conditions that the evidence puts on a release."""
     found = []
@@ -47,6 +50,11 @@ def conditions(
         found.append("Do not release: treat the table as if it held the real records.")
     elif levels["guarantee"] == "red" or levels["attacks"] == "red":
         found.append("Do not release before the red claim about privacy is explained.")
+    if context.split_is_predictable:
+        found.append(
+            "For tests only: the split into train and holdout follows from test_split_seed. Whoever "
+            "knows that seed and a patient’s identifier learns on which side the patient is."
+        )
     found.append("Label the table as synthetic, in its name and in its documentation.")
     found.append("No row is anybody’s record: none may be used to decide about a person.")
     if levels["utility"] == "green":
@@ -105,7 +113,7 @@ def questions(
         found.append("Which clinical rules must every record keep? None was declared.")
     if not evaluation.analyses:
         found.append("Which analyses is the table for? None was declared, so none was tried.")
-    if not evaluation.groups:
+    if not evaluation.groups and not any(is_of_groups(score) for score in evaluation.scores):
         found.append("Which groups need protection? No group was looked at.")
     return tuple(found)
 
@@ -134,7 +142,7 @@ def not_tested(evaluation: Evaluation) -> tuple[tuple[str, str], ...]:
         found.append(("Attacks that guess facts about patients", "none was run"))
     if not evaluation.analyses:
         found.append(("Declared analyses", "none was declared"))
-    if not evaluation.groups and not any(s.key.startswith("group_") for s in evaluation.scores):
+    if not evaluation.groups and not any(is_of_groups(score) for score in evaluation.scores):
         found.append(("Protected groups", "none was looked at"))
     if evaluation.depth == "screen":
         found.append(("Stronger attacks", "the evaluation was a screen"))

@@ -4,11 +4,12 @@ import numpy as np
 
 from synthvae.evaluation.intervals import exact_limits
 from synthvae.evaluation.values import Analysis, Attack, Coefficient, Evaluation, Interval, Risk
+from synthvae.report import judging
 from synthvae.report.coarse import COARSEST, Grid, Scale, grid_of, two_digits
 from synthvae.report.profiles import Profile
 
-WITHHELD = "withheld: small numbers"
-ELSEWHERE = "the custodian’s copy says why"
+# One reason for both: some figures do not run where there is no patient, and would run with one.
+WITHHELD = f"{judging.WITHHELD}small numbers, or not run"
 _RATES = np.linspace(0, 1, 11)
 _HUNDREDTHS = Grid(100)
 
@@ -86,13 +87,25 @@ def _rate(share: float, guesses: int, step: int) -> tuple[float, Interval]:
 
 
 def public_analyses(
-    evaluation: Evaluation, scale: Scale | None, profile: Profile, whole: frozenset[str]
+    evaluation: Evaluation,
+    scale: Scale | None,
+    profile: Profile,
+    whole: frozenset[str],
+    thin: frozenset[str],
 ) -> tuple[Analysis, ...]:
     """Return the declared analyses: coefficients with two digits, and one number of rows for all.
 
     That number is the smallest, rounded down, so that no two analyses differ by a few rows. Terms of
     categories are left out where a cell of their column has less than one step of rows, and curves
     always, since nobody says how few patients are left at their ends.
+
+    Parameters
+    ----------
+    whole
+        Columns of which every cell has a step of rows.
+    thin
+        Columns of which fewer than two values are published: an analysis of one is left out, since
+        its intervals tell how many patients had the outcome, and that it ran that one had it.
     """
     split = {m.column for m in evaluation.margins if m.kind == "category" and m.column not in whole}
     terms = [
@@ -102,6 +115,7 @@ def public_analyses(
     shown = [
         scale is not None
         and bool(left)
+        and _outcome(one) not in thin
         and one.real_rows >= COARSEST * scale.step
         and one.real_rows - len(one.coefficients) >= profile.smallest_freedom
         for one, left in zip(evaluation.analyses, terms, strict=True)
@@ -116,12 +130,26 @@ def public_analyses(
             kind=one.kind,
             formula=one.formula,
             real_rows=common if is_shown else 0,
-            synthetic_rows=one.synthetic_rows,
+            synthetic_rows=one.synthetic_rows if is_shown else 0,
             coefficients=left if is_shown else (),
-            not_run=None if is_shown else ELSEWHERE if one.not_run else WITHHELD,
+            not_run=None if is_shown else WITHHELD,
         )
         for one, left, is_shown in zip(evaluation.analyses, terms, shown, strict=True)
     )
+
+
+def _outcome(analysis: Analysis) -> str:
+    """Return the column that an analysis explains, of survival its event.
+
+    Examples
+    --------
+    >>> one = Analysis(name="a", kind="cox", formula="Surv(days, died) ~ age", real_rows=9,
+    ...                synthetic_rows=9)
+    >>> _outcome(one)
+    'died'
+    """
+    left = analysis.formula.partition(" ~ ")[0]
+    return left.removesuffix(")").rpartition(", ")[2] if left.startswith("Surv(") else left
 
 
 def _term(term: Coefficient) -> Coefficient:

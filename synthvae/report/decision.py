@@ -106,7 +106,7 @@ def decide(
     return Decision(
         asked=conditions.asked(evaluation, guarantee, context),
         claims=made,
-        conditions=conditions.conditions(levels, evaluation, guarantee),
+        conditions=conditions.conditions(levels, evaluation, guarantee, context),
         questions=conditions.questions(evaluation, guarantee, context),
         not_tested=tuple(
             Untested(what=what, why=why) for what, why in conditions.not_tested(evaluation)

@@ -19,10 +19,11 @@ statistics offices are, which bounds nothing: the guarantee of differential priv
 """
 
 from collections.abc import Iterable, Iterator
+from math import comb
 from typing import TypeVar
 
 from synthvae.evaluation.values import Associations, Evaluation, Margin, PairDistance, TableFacts
-from synthvae.report.cells import control, is_whole
+from synthvae.report.cells import ELSE, MISSING, control, is_whole
 from synthvae.report.coarse import Grid, Scale, scale_of
 from synthvae.report.controlled import public_analyses, public_attack, public_risk
 from synthvae.report.profiles import Profile
@@ -64,8 +65,9 @@ def for_public(evaluation: Evaluation, profile: Profile, rows_per_patient: int =
     risks = tuple(_found(public_risk(risk, profile) for risk in evaluation.risks))
     attacks = tuple(_found(public_attack(attack, profile) for attack in evaluation.attacks))
     whole = _whole_columns(evaluation, scale)
-    analyses = public_analyses(evaluation, scale, profile, whole)
-    rated = Shown(scale, facts, margins, attacks, risks, analyses)
+    thin = _thin_columns(evaluation.margins, margins)
+    analyses = public_analyses(evaluation, scale, profile, whole, thin)
+    rated = Shown(scale, facts, margins, attacks, risks, analyses, thin)
     columns = {margin.column for margin in margins}
     withheld = [m.column for m in evaluation.margins if m.column not in columns]
     return Evaluation(
@@ -77,7 +79,7 @@ def for_public(evaluation: Evaluation, profile: Profile, rows_per_patient: int =
         tables=_facts(facts, scale, profile),
         scores=tuple(public_score(score, rated) for score in evaluation.scores),
         margins=margins,
-        worst_pairs=() if scale is None else _pairs(evaluation.worst_pairs, scale, columns),
+        worst_pairs=() if scale is None else _pairs(evaluation, scale, columns),
         associations=_associations(evaluation.associations, scale, whole),
         attacks=attacks,
         risks=risks,
@@ -85,7 +87,7 @@ def for_public(evaluation: Evaluation, profile: Profile, rows_per_patient: int =
         components=None,
         groups=(),
         analyses=analyses,
-        notes=_notes(profile, withheld),
+        notes=_notes(profile, withheld, scale),
     )
 
 
@@ -117,9 +119,26 @@ def _whole_columns(evaluation: Evaluation, scale: Scale | None) -> frozenset[str
     return frozenset(margin.column for margin in filter(is_so, evaluation.margins))
 
 
-def _pairs(
-    pairs: tuple[PairDistance, ...], scale: Scale, columns: set[str]
-) -> tuple[PairDistance, ...]:
+def _thin_columns(margins: Iterable[Margin], shown: Iterable[Margin]) -> frozenset[str]:
+    """Return the columns of which fewer than two values, or ranges of them, are published."""
+    told = {
+        margin.column
+        for margin in shown
+        if sum(label not in (ELSE, MISSING) for label in margin.labels) > 1
+    }
+    return frozenset(margin.column for margin in margins if margin.column not in told)
+
+
+def _pairs(evaluation: Evaluation, scale: Scale, columns: set[str]) -> tuple[PairDistance, ...]:
+    """Return the worst pairs with coarse distances, the worst first.
+
+    Which pairs are among the worst is decided by their exact distances. So where some are not listed,
+    those that are as far off as the last, by what is published, are left out as well.
+    """
+    pairs = evaluation.worst_pairs
+    every = comb(evaluation.tables.columns, 2)
+    last = min((pair.distance for pair in pairs), default=0.0)
+    cut = scale.train.near(last) if len(pairs) < every else -1.0
     shown = [
         PairDistance(
             columns=pair.columns,
@@ -129,7 +148,8 @@ def _pairs(
         for pair in pairs
         if set(pair.columns) <= columns
     ]
-    return tuple(sorted(shown, key=lambda pair: (-pair.distance, pair.columns)))
+    kept = [pair for pair in shown if pair.distance > cut]
+    return tuple(sorted(kept, key=lambda pair: (-pair.distance, pair.columns)))
 
 
 def _associations(found: Associations, scale: Scale | None, whole: frozenset[str]) -> Associations:
@@ -150,7 +170,7 @@ def _associations(found: Associations, scale: Scale | None, whole: frozenset[str
     )
 
 
-def _notes(profile: Profile, withheld: list[str]) -> tuple[str, ...]:
+def _notes(profile: Profile, withheld: list[str], scale: Scale | None) -> tuple[str, ...]:
     notes = [
         f"Disclosure control by the profile '{profile.name}': {plain(profile.title)}",
         f"Counts of real patients are in whole steps of {profile.step}, so that none below "
@@ -162,7 +182,15 @@ def _notes(profile: Profile, withheld: list[str]) -> tuple[str, ...]:
         "at low false positive rates are withheld. ROC curves have eleven points and straight "
         "lines between them.",
     ]
+    notes.append(
+        "Levels and conditions follow from what is shown here alone. What is withheld keeps a claim "
+        "from green, and the custodian’s copy may judge otherwise."
+    )
     if withheld:
+        # Naming them says no more than that they are not shown, which whole steps decide, too.
         columns = counted(len(withheld), "column")
-        notes.append(f"{columns} withheld, as too few patients: {listed(withheld, 12)}.")
+        why = "no cell has a whole step of rows in both real tables"
+        if scale is None:
+            why = "the tables have too few patients"
+        notes.append(f"{columns} withheld, as {why}: {listed(withheld, 12)}.")
     return tuple(notes)

@@ -6,9 +6,8 @@ from pydantic import BaseModel, ConfigDict
 
 from synthvae.evaluation.values import Evaluation
 from synthvae.privacy.guarantee import Guarantee
-from synthvae.report.decision import Claim, Decision, decide
+from synthvae.report.decision import Decision, decide
 from synthvae.report.disclosure import for_public
-from synthvae.report.judging import SEVERITY
 from synthvae.report.profiles import Profile
 from synthvae.report.values import RunContext, TrainingCurve
 
@@ -56,40 +55,18 @@ def custodian_report(
 def public_report(report: Report, profile: Profile) -> Report:
     """Return the public rendering of a custodian's report.
 
-    Levels are the custodian's wherever rounding would have made them better.
+    *Guarantee*: none of differential privacy. It is a function of the public evaluation, of the
+    guarantee and of the run's context: two reports whose evaluations are published as the same one
+    are rendered as the same bytes. So claims, conditions and questions are those of the public
+    evaluation, and a figure that is withheld decides none of them.
     """
     declared = 1 if report.guarantee is None else report.guarantee.rows_per_patient
     evaluation = for_public(report.evaluation, profile, declared)
-    decision = decide(evaluation, report.guarantee, report.context)
-    hidden = {"groups"} if report.evaluation.groups else set()
-    claims = tuple(
-        _of_custodian(full) if full.key in hidden else _worse(claim, full)
-        for claim, full in zip(decision.claims, report.decision.claims, strict=True)
+    return Report(
+        rendering="public",
+        profile=profile,
+        decision=decide(evaluation, report.guarantee, report.context),
+        evaluation=evaluation,
+        guarantee=report.guarantee,
+        context=report.context,
     )
-    return report.model_copy(
-        update={
-            "rendering": "public",
-            "profile": profile,
-            "decision": decision.model_copy(
-                update={
-                    "claims": claims,
-                    "conditions": report.decision.conditions,
-                    "questions": report.decision.questions,
-                }
-            ),
-            "evaluation": evaluation,
-            "training": None,
-        }
-    )
-
-
-def _of_custodian(full: Claim) -> Claim:
-    reason = "The custodian’s figures, which are not shown, give this level."
-    return full.model_copy(update={"reason": reason, "evidence": ()})
-
-
-def _worse(public: Claim, full: Claim) -> Claim:
-    if SEVERITY[public.level] >= SEVERITY[full.level]:
-        return public
-    reason = "The custodian’s figures, which are not rounded, give this level."
-    return public.model_copy(update={"level": full.level, "reason": reason})

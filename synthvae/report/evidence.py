@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from synthvae.evaluation.values import Analysis, Attack, Coefficient, GroupFigure, Risk, Score
-from synthvae.report.judging import attack_title, draws_worse, limits_in_words
+from synthvae.report.judging import attack_title, draws_worse, is_withheld, limits_in_words
 from synthvae.report.words import counted, listed, number, plain, range_text, shorten
 
 
@@ -38,7 +38,7 @@ def analysis_words(analysis: Analysis) -> str:
     """Return what became of a declared analysis."""
     name = shorten(analysis.name, 80)
     if analysis.not_run is not None:
-        return f"{name}: did not run"
+        return f"{name}: {'withheld' if is_withheld(analysis) else 'did not run'}"
     terms = analysis.coefficients
     if not terms:
         return f"{name}: {counted(len(analysis.curves), 'curve')}"
@@ -62,8 +62,22 @@ def named(found: Sequence[Attack | Risk | Score]) -> str:
 
 def titled(found: Sequence[Score | Analysis]) -> str:
     """Return scores and analyses as a list, an attack with several scores once."""
-    names = [attack_title(one) if isinstance(one, Score) else one.name for one in found]
-    return listed([shorten(name, 80) for name in dict.fromkeys(names)], 3)
+    return listed([shorten(name, 80) for name in names_of(found)], 3)
+
+
+def names_of(found: Sequence[Score | Analysis]) -> list[str]:
+    """Return what scores and analyses are called, each name once."""
+    names = (attack_title(one) if isinstance(one, Score) else one.name for one in found)
+    return list(dict.fromkeys(names))
+
+
+def missing_words(found: Sequence[Score | Analysis]) -> str:
+    """Return what has no figure, and why: it did not run, or the public rendering withholds it."""
+    reason = plain(found[0].not_run or "no reason was given")
+    verb = "is" if len(names_of(found)) == 1 else "are"
+    if is_withheld(found[0]):
+        return f"{titled(found)} {verb} {reason}"
+    return f"{titled(found)} did not run: {reason}"
 
 
 def of_which(figure: GroupFigure) -> str:

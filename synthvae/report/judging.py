@@ -4,11 +4,12 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from synthvae.evaluation.values import Evaluation, GroupFigure, Interval, Score, Threshold
+from synthvae.evaluation.values import Analysis, Evaluation, GroupFigure, Interval, Score, Threshold
 from synthvae.report.words import number, plain
 
 ClaimKey = Literal["guarantee", "attacks", "validity", "fidelity", "utility", "groups"]
 Level = Literal["green", "amber", "red", "open"]
+WITHHELD = "withheld: "  # how the reason begins for what the public rendering does not show
 TRIPWIRES = ("dcr", "copies", "membership_")  # beginnings of keys
 _ATTACKS = ("attack.", "membership_")
 SEVERITY: dict[Level, int] = {"green": 0, "open": 1, "amber": 2, "red": 3}
@@ -48,6 +49,16 @@ def draws_worse(score: Score) -> bool:
     """Tell whether some further draw would be judged worse than the first, by their values alone."""
     first = SEVERITY[_judge_value(score.value, score)]
     return any(SEVERITY[_judge_value(draw, score)] > first for draw in score.draws)
+
+
+def is_withheld(one: Score | Analysis) -> bool:
+    """Tell whether something has no figure because this is the public rendering."""
+    return one.not_run is not None and one.not_run.startswith(WITHHELD)
+
+
+def is_of_groups(score: Score) -> bool:
+    """Tell whether a score is the worst figure of protected groups."""
+    return score.key.startswith("group_")
 
 
 def is_tripwire(score: Score) -> bool:

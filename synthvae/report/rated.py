@@ -19,10 +19,11 @@ from synthvae.evaluation.values import (
     TableFacts,
     Threshold,
 )
-from synthvae.report.coarse import Grid, Scale
-from synthvae.report.controlled import ELSEWHERE, WITHHELD
+from synthvae.report import judging
+from synthvae.report.coarse import OUTWARD, Grid, Scale
+from synthvae.report.controlled import WITHHELD
 
-OF_GROUPS = "withheld: figures of groups of real patients"
+OF_GROUPS = f"{judging.WITHHELD}figures of groups of real patients"
 _OF_SYNTHETIC = ("valid_cells", "valid_rows", "rule.")  # beginnings: of the synthetic rows alone
 _CHANCE = (0.0, 0.5)  # that of other scores is the share of an outcome: a count
 _ON_GRID = (  # first parts of keys
@@ -31,12 +32,16 @@ _ON_GRID = (  # first parts of keys
     *("overlap", "signs", "c_index", "tstr", "tstr_loss", "auprc", "brier", "rmse"),
     *("calibration_slope", "calibration_intercept", "rank_agreement", "all_targets"),
 )
+_OF_ANALYSES = ("overlap.", "signs.", "c_index.")
 _LEAST_COLUMNS = 3  # an average over fewer columns is nearly one column's own figure
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What of an evaluation is public already, which scores of the same facts must repeat."""
+    """What of an evaluation is public already, which scores of the same facts must repeat.
+
+    `thin` names the columns of which fewer than two values are published.
+    """
 
     scale: Scale | None
     tables: TableFacts
@@ -44,6 +49,7 @@ class Shown:
     attacks: Sequence[Attack]
     risks: Sequence[Risk]
     analyses: Sequence[Analysis]
+    thin: frozenset[str] = frozenset()
 
 
 def public_score(score: Score, shown: Shown) -> Score:
@@ -51,10 +57,10 @@ def public_score(score: Score, shown: Shown) -> Score:
 
     Thresholds that are relative to a reference are computed anew from the published one.
     """
-    if score.not_run is not None or score.value is None:
-        return _without(score, ELSEWHERE)
-    if score.key.startswith("group_"):
+    if judging.is_of_groups(score):
         return _without(score, OF_GROUPS)
+    if score.not_run is not None or score.value is None:
+        return _without(score, WITHHELD)
     found = _by_rule(score, score.value, shown)
     return _without(score, WITHHELD) if found is None else _with_public_threshold(score, found)
 
@@ -64,7 +70,7 @@ def _by_rule(score: Score, value: float, shown: Shown) -> Score | None:
         return _of_synthetic(score, value, shown)
     if score.key.startswith(("attack.", "membership_")):
         return _of_attack(score, shown)
-    if shown.scale is None or _is_nearly_a_count(score, shown):
+    if shown.scale is None or _is_nearly_a_count(score, shown) or _is_of_thin(score, shown):
         return None
     return _of_real(score, value, shown.scale, shown.margins)
 
@@ -79,10 +85,21 @@ def _of_real(score: Score, value: float, scale: Scale, margins: Sequence[Margin]
 
 def _is_nearly_a_count(score: Score, shown: Shown) -> bool:
     """Tell whether a score averages so little that few patients could be read from it."""
-    if score.key.startswith(("overlap.", "signs.", "c_index.")):
-        return any(one.not_run == WITHHELD for one in shown.analyses)
+    if score.key.startswith(_OF_ANALYSES):
+        mine = [one for one in shown.analyses if score.title.endswith(f": {one.name}")]
+        return not mine or any(one.not_run is not None for one in mine)
     few = shown.tables.columns < _LEAST_COLUMNS
     return score.topic == "fidelity" and score.key != "tvd1" and few
+
+
+def _is_of_thin(score: Score, shown: Shown) -> bool:
+    """Tell whether a score is of a target of which fewer than two values are published.
+
+    Nothing can be predicted where only one value is there: that a score ran would tell that some
+    patient has another.
+    """
+    column = score.key.partition(".")[2]  # and then the learner, of most
+    return bool({column, column.rpartition(".")[0]} & shown.thin)
 
 
 def _of_synthetic(score: Score, value: float, shown: Shown) -> Score:
@@ -136,7 +153,7 @@ def _of_margins(score: Score, scale: Scale, margins: Sequence[Margin]) -> Score 
             low=round(value - half, 3),
             high=round(value + half, 3),
             level=score.interval.level,
-            method=f"{score.interval.method.partition(',')[0]}, rounded outward",
+            method=OUTWARD,
         )
     references = _near(score.references, scale)
     if "holdout" in references:

@@ -55,7 +55,8 @@ class RunContext(_Value):
     """What surrounds an evaluation: whose it is, what for, what the table is, and what made it.
 
     `created` is a date as text; a report has no clock of its own. `synthetic_digest` is the SHA-256
-    of the file with the synthetic rows.
+    of the file with the synthetic rows. `split_is_predictable` says that the split into train and
+    holdout follows from a test's seed; else its key is secret, and is nowhere in a report.
     """
 
     title: str | None = None
@@ -63,6 +64,7 @@ class RunContext(_Value):
     description: str | None = None
     created: str | None = None
     seed: int | None = None
+    split_is_predictable: bool = False
     synthetic_digest: str | None = None
     software: dict[str, str] = {}
     settings: dict[str, str] = {}

@@ -2,17 +2,29 @@
 
 The custodian's has everything; the public one is made of an allow-list, in which counts come in whole
 steps and nobody can tell a small cell; it has nothing of the training. Neither is covered by the
-guarantee, and `release/` holds none.
+guarantee, and `release/` holds none. Nothing that is published tells on which side of the split a
+patient is.
 """
 
+import base64
+import hashlib
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+import synthvae.evaluation
+from synthvae._progress import Progress
+from synthvae._split_key import derived_key
+from synthvae._yaml import write_yaml
+from synthvae.config import RunConfig
+from synthvae.evaluation.values import Evaluation
+from synthvae.pipeline import CUSTODIAN, read_split_key, run, split
 from synthvae.report.disclosure import for_public
 from synthvae.report.document import Report, custodian_report, public_report
 from synthvae.report.profiles import ACRO, HES, Profile
+from synthvae.table import write_table
+from tests.hospital import SCHEMA, make_table, write_schema
 from tests.report import report_example
 
 
@@ -91,3 +103,64 @@ def test_line_19_the_values_of_a_report_hold_no_table(custodians: Report) -> Non
         return [one]
 
     assert not any(isinstance(one, pd.DataFrame | Path) for one in values(custodians.model_dump()))
+
+
+def listener(said: list[str]) -> Progress:
+    return lambda what, _done: said.append(what)
+
+
+def test_line_19_the_split_is_no_function_of_what_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has all that is published, the table and every identifier learns nobody's side.
+
+    Two runs of one config publish the same seed, and have splits of their own. The key is in one file
+    of `custodian/`: not in the release, not in a report, not in what is said on the way.
+    """
+    frame = make_table(120)
+    write_table(frame, tmp_path / "train.csv", SCHEMA)
+    write_schema(tmp_path)
+    value = {
+        "name": "trial",
+        "data": {"path": str(tmp_path / "train.csv")},
+        "schema": str(tmp_path / "schema.yaml"),
+        "epsilon": 2,
+        "settings": {"steps": 2},
+        "seed": 5,
+    }
+    (tmp_path / "run.yaml").write_text(write_yaml(value), encoding="utf-8")
+    config = RunConfig.load(tmp_path / "run.yaml")
+    seen: list[pd.DataFrame] = []
+
+    def look(train: pd.DataFrame, *_: object, **__: object) -> Evaluation:
+        seen.append(train)
+        return report_example.evaluation(3)
+
+    monkeypatch.setattr(synthvae.evaluation, "evaluate", look)
+    keys = []
+    for place in ("first", "second"):
+        here = config.model_copy(update={"out": tmp_path / place})
+        said: list[str] = []
+        result = run(here, listener(said))
+        key = read_split_key(result.folder / CUSTODIAN)
+        keys.append(key)
+        assert split(frame, SCHEMA, config, key)[0].index.equals(seen[-1].index)
+        files = {
+            str(file.relative_to(here.out)): file.read_bytes()
+            for file in here.out.rglob("*")
+            if file.is_file()
+        }
+        spelled = (key, key.hex().encode(), base64.b64encode(key), repr(key).encode())
+        where = [name for name, content in files.items() if any(one in content for one in spelled)]
+        assert where == ["trial/custodian/split.json"]
+        assert {"context.json", "report.json", "public-report.html"} <= {
+            Path(name).name for name in files
+        }
+        assert not any(key.hex() in text for text in said)
+        assert key.hex() not in repr(result)
+    assert keys[0] != keys[1]
+    assert not seen[0].index.equals(seen[1].index)
+    # What was published before: a key made of the seed, and ways to make one that come to mind.
+    for guess in (derived_key(5), hashlib.sha256(b"5").digest(), (5).to_bytes(32, "little")):
+        assert guess not in keys
+        assert not any(split(frame, SCHEMA, config, guess)[0].index.equals(s.index) for s in seen)

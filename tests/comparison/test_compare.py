@@ -1,21 +1,31 @@
 """The whole job on a small table: processes, the log, and going on after a stop."""
 
+import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import synthvae.comparison.compare as job
+from synthvae._split_key import derived_key
 from synthvae._yaml import write_yaml
 from synthvae.comparison.cells import check, contestants
 from synthvae.comparison.compare import compare, read_result
 from synthvae.comparison.running import Ran, run_alone
 from synthvae.comparison.worker import Done, Job
 from synthvae.config import RunConfig
-from synthvae.errors import BudgetError, ConfigError, OutputExistsError, SchemaError
+from synthvae.errors import (
+    ArtefactError,
+    BudgetError,
+    ConfigError,
+    OutputExistsError,
+    SchemaError,
+)
+from synthvae.pipeline import read_split_key
 from synthvae.schema import Schema
-from synthvae.table import write_table
+from synthvae.table import encode, read_table, write_table
 from tests.cli.running import runner
 from tests.simulated import CLINIC, clinic
 
@@ -85,7 +95,10 @@ def test_the_command_compares_and_goes_on_where_it_stopped(
     assert "no calibration" in ended.out
     assert "Nothing in this folder is for release" in ended.out
     folder = Path("reports/clinic/comparison/custodian")
-    names = {"NOT_FOR_RELEASE.txt", "comparison.html", "comparison.json", "runs.jsonl"}
+    names = {
+        *("NOT_FOR_RELEASE.txt", "comparison.html", "comparison.json", "runs.jsonl"),
+        "split.json",
+    }
     assert {path.name for path in folder.iterdir()} == names  # and no real row is left behind
     outcomes = [line["outcome"] for line in lines(folder) if "outcome" in line]
     assert [o["failed"] for o in outcomes] == [None] * 2
@@ -107,7 +120,7 @@ def test_more_runs_are_added_and_a_changed_config_is_refused(work: Path) -> None
     assert lines(folder)[: len(first)] == first
     assert len(lines(folder)) == len(first) + 1
     assert read_result(folder).summaries[0].figures["tvd2"].low is not None
-    for changes in ({"seed": 1}, {"holdout": 0.3}, {"delta": 1e-6}):
+    for changes in ({"seed": 1}, {"holdout": 0.3}, {"delta": 1e-6}, {"test_split_seed": 1}):
         with pytest.raises(OutputExistsError, match=f"made with another {next(iter(changes))}"):
             compare(configured(work, changes))
     write_table(clinic(200, seed=9)[list(KEPT)], work / "clinic.csv", SMALL)
@@ -115,6 +128,51 @@ def test_more_runs_are_added_and_a_changed_config_is_refused(work: Path) -> None
         compare(configured(work))
     compare(configured(work), force=True)
     assert len(lines(folder)) == 3
+
+
+@pytest.mark.usefixtures("faked")
+def test_the_split_has_a_secret_key_and_a_log_goes_on_with_its_own_alone(work: Path) -> None:
+    folder = compare(configured(work))
+    kept, log = ((folder / name).read_bytes() for name in ("split.json", "runs.jsonl"))
+    key = read_split_key(folder)
+    if os.name != "nt":
+        assert (folder / "split.json").stat().st_mode & 0o777 == 0o600
+    for file in folder.iterdir():
+        assert file.name == "split.json" or key.hex().encode() not in file.read_bytes()
+    codes = encode(read_table(work / "clinic.csv"), SMALL).tobytes()
+    open_digests = {hashlib.sha256(codes).hexdigest(), hashlib.blake2b(codes).hexdigest()}
+    origin = json.loads(log.splitlines()[0])["origin"]
+    assert origin["table"]["digest"] not in open_digests
+    # The same table under another key has another digest: without the key, no guess can be tested.
+    other = compare(configured(work, {"name": "other"}))
+    again = lines(other)[0]["origin"]
+    assert again["table"]["digest"] != origin["table"]["digest"]
+    (folder / "split.json").write_bytes((other / "split.json").read_bytes())
+    with pytest.raises(OutputExistsError, match="made with another split and another table; pass"):
+        compare(configured(work))
+    (folder / "split.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(
+        ArtefactError, match=r"split\.json is damaged.* pass --force to begin again"
+    ):
+        compare(configured(work))
+    (folder / "split.json").unlink()
+    with pytest.raises(ArtefactError, match=r"has no split\.json beside it.* or pass --force"):
+        compare(configured(work))
+    assert (folder / "runs.jsonl").read_bytes() == log
+    (folder / "split.json").write_bytes(kept)
+    compare(configured(work))
+    assert read_split_key(folder) == key
+    compare(configured(work), force=True)
+    assert read_split_key(folder) != key
+
+
+@pytest.mark.usefixtures("faked")
+def test_a_test_seed_repeats_the_split_and_the_page_says_so(work: Path) -> None:
+    folder = compare(configured(work, {"test_split_seed": 3}))
+    assert read_split_key(folder) == derived_key(3)
+    assert read_result(folder).split_is_predictable
+    page = (folder / "comparison.html").read_text(encoding="utf-8")
+    assert "follows from test_split_seed" in page
 
 
 @pytest.mark.usefixtures("faked")
@@ -139,7 +197,7 @@ def test_what_a_process_says_before_it_fails_is_kept(work: Path) -> None:
 
 def test_sizes_take_some_patients_and_declare_them(work: Path) -> None:
     config = configured(work, sizes=[60, 120])
-    cases = job.Cases(config, SMALL)
+    cases = job.Cases(config, SMALL, bytes(32))
     assert [len(cases[size].train) for size in (60, 120)] == [60, 120]
     assert [cases[size].schema.patients for size in (60, 120)] == [60, 120]
     assert cases[60].scorer.holdout.equals(cases[120].scorer.holdout)
@@ -152,7 +210,7 @@ def test_a_simulated_table_is_made_at_each_size() -> None:
     grown = config.model_copy(
         update={"compare": config.compare.model_copy(update={"sizes": (200, 1000)})}
     )
-    cases = job.Cases(grown, job.Schema.load(config.schema_path))
+    cases = job.Cases(grown, job.Schema.load(config.schema_path), bytes(32))
     assert [len(cases[size].train) for size in (200, 1000)] == pytest.approx([200, 1000], rel=0.1)
     assert cases[1000].schema.patients == 1000
 

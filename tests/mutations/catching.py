@@ -84,6 +84,32 @@ CATCHERS: dict[str, tuple[str, ...]] = {
     "a private figure in the log": (
         "18_artefacts.py::test_line_18_json_holds_these_keys_and_no_others",
     ),
+    "latents from a seed of torch": (
+        "11_fresh_noise.py::test_line_11_what_training_draws_comes_from_the_stream",
+    ),
+    "latents of the plain VAE from a seed of torch": (
+        "11_fresh_noise.py::test_line_11_the_plain_vae_draws_from_the_stream_too",
+    ),
+    "one stream for all draws": (
+        "11_fresh_noise.py::test_line_11_one_patient_more_shifts_nobody_elses_noise",
+    ),
+    "a counter that runs out": (
+        "11_fresh_noise.py::test_line_11_a_stream_takes_a_new_key_before_its_counter_runs_out",
+    ),
+    "cells read beside others": ("09_odd_values.py::test_line_9_a_cell_is_read_by_itself",),
+    "a fit that can be released twice": (
+        "15_resume.py::test_line_15_a_fit_that_could_not_be_kept_is_not_handed_out",
+    ),
+    "kept rows that hang on others": (
+        "13_many_rows.py::test_line_13_the_kept_rows_of_a_patient_hang_on_nobody_else",
+    ),
+    "a split by the published seed": (
+        "19_renderings.py::test_line_19_the_split_is_no_function_of_what_is_published",
+    ),
+    "sums in single precision": (
+        "08_clipping.py::test_line_8_one_patient_among_four_million_adds_what_they_add",
+        "08_clipping.py::test_line_8_sums_are_the_same_in_any_order_and_grouping",
+    ),
 }
 
 

@@ -4,6 +4,7 @@ The first nine are those that the project promises to notice. Most were found in
 synthesizer or training loop; the others sit where our own code could break in the same way.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,15 +15,24 @@ import pandas as pd
 import pytest
 import torch
 
+import synthvae.baselines.plain_vae as plain_vae_module
+import synthvae.pipeline as pipeline_module
 import synthvae.synthesizer as synthesizer_module
+from synthvae._split_key import derived_key
 from synthvae.anchors import PairQuery
 from synthvae.anchors import measure as measure_module
+from synthvae.checkpoint import Checkpoint
+from synthvae.errors import StorageError
 from synthvae.model import training as training_module
-from synthvae.model.ghost import GhostClippedModule
-from synthvae.model.training import StreamNoiseOptimizer
+from synthvae.model.ghost import ACTIVATION_STEP, GhostClippedModule
+from synthvae.model.training import PrivateTraining, StreamNoiseOptimizer
+from synthvae.model.vae import MaskedLinear
 from synthvae.privacy.stream import RandomStream
 from synthvae.schema import Schema
 from synthvae.synthesizer import Synthesizer
+from synthvae.table import PatientRows
+from synthvae.table import patients as patients_module
+from synthvae.table.cells import RawColumn
 from synthvae.table.codes import inspect
 
 Patch = pytest.MonkeyPatch
@@ -68,7 +78,7 @@ def no_noise_on_one_layer(patch: Patch) -> None:
     def without(self: StreamNoiseOptimizer) -> None:
         add_noise(self)
         for weight in self.params[DECODER]:
-            weight.grad = weight.summed_grad / self._stage.expected_batch
+            weight.grad = (weight.summed_grad / self._stage.expected_batch).float()
 
     patch.setattr(StreamNoiseOptimizer, "add_noise", without)
 
@@ -86,17 +96,19 @@ def half_the_noise(patch: Patch) -> None:
 
 @bug("a patient moves one parameter without limit")
 def no_clipping_of_one_parameter(patch: Patch) -> None:
-    clip = GhostClippedModule.sum_clipped
+    clip = GhostClippedModule._clipped_parts
 
-    def but_one(self: GhostClippedModule) -> None:
+    def but_one(self: GhostClippedModule) -> Any:
         passed = list(self._passed)
-        clip(self)
-        for layer, inputs, backprops in passed:
-            if layer is self._module.loadings:
-                flat = backprops.flatten(end_dim=-2)
-                layer.weight.grad = flat.T @ inputs.flatten(end_dim=-2)
+        clipped = clip(self)
+        return [
+            (layer, inputs.double() / ACTIVATION_STEP, backprops.double() / self._step)
+            if layer is self._module.loadings
+            else part
+            for part, (layer, inputs, backprops) in zip(clipped, passed, strict=True)
+        ]
 
-    patch.setattr(GhostClippedModule, "sum_clipped", but_one)
+    patch.setattr(GhostClippedModule, "_clipped_parts", but_one)
 
 
 @bug("one extreme record shows in every bin and in the range of what is made")
@@ -191,14 +203,13 @@ def an_anchor_released_twice(patch: Patch) -> None:
 
 @bug("one parameter's part of a patient's norm is not in the norm that is clipped")
 def a_norm_left_out(patch: Patch) -> None:
-    find = GhostClippedModule.get_clipping_coef
+    samplers = GhostClippedModule.NORM_SAMPLERS
+    find = samplers[MaskedLinear]
 
-    def without(self: GhostClippedModule) -> torch.Tensor:
-        weight = self._module.loadings.weight
-        weight._norm_sample = torch.zeros_like(weight._norm_sample)
-        return find(self)
+    def without(layer: MaskedLinear, *passed: Any) -> dict[Any, torch.Tensor]:
+        return {weight: torch.zeros_like(norm) for weight, norm in find(layer, *passed).items()}
 
-    patch.setattr(GhostClippedModule, "get_clipping_coef", without)
+    patch.setitem(samplers, MaskedLinear, without)
 
 
 @bug("one patient who overflows takes everybody out of the batch")
@@ -214,28 +225,27 @@ def an_overflow_that_spoils_the_batch(patch: Patch) -> None:
 
 @bug("a step that takes no noise tells that nobody was drawn")
 def empty_batches_left_out(patch: Patch) -> None:
-    accumulate = training_module._accumulate
+    take_step = PrivateTraining._take_step
 
-    def unless_empty(*arguments: Any) -> float:
-        begun = bool(arguments[1].state)  # Adam's moments must be there at the end
-        return 0.0 if begun and not len(arguments[3]) else accumulate(*arguments)
+    def unless_empty(self: PrivateTraining, *arguments: Any) -> float:
+        return take_step(self, *arguments) if len(arguments[2]) else 0.0
 
-    patch.setattr(training_module, "_accumulate", unless_empty)
+    patch.setattr(PrivateTraining, "_take_step", unless_empty)
 
 
 @bug("the learning rate falls when the private loss rises: a look that nobody pays for")
 def a_learning_rate_that_follows_the_loss(patch: Patch) -> None:
-    accumulate = training_module._accumulate
+    take_step = PrivateTraining._take_step
     losses: list[float] = []
 
-    def slower(*arguments: Any) -> float:
+    def slower(self: PrivateTraining, *arguments: Any) -> float:
         if len(losses) > 1 and losses[-1] > losses[-2]:
             arguments[1].param_groups[0]["lr"] *= 0.5
-        total = accumulate(*arguments)
-        losses.append(total / max(len(arguments[3]), 1))
+        total = take_step(self, *arguments)
+        losses.append(total / max(len(arguments[2]), 1))
         return total
 
-    patch.setattr(training_module, "_accumulate", slower)
+    patch.setattr(PrivateTraining, "_take_step", slower)
 
 
 @bug("counts get the noise for one row where a patient has several")
@@ -305,3 +315,113 @@ def a_private_figure_in_the_log(patch: Patch) -> None:
 
     patch.setattr(training_module.PatientTensor, "__len__", note)
     patch.setattr(synthesizer_module, "promise", with_figure)
+
+
+class _Torch:
+    """Normal draws of torch's generator, of whose seed 32 bits count."""
+
+    def __init__(self, word: int) -> None:
+        self.generator = torch.Generator().manual_seed(word >> 1)
+
+    def normal(self, count: int) -> np.ndarray:
+        return torch.randn(count, generator=self.generator).double().numpy()
+
+
+def _parts_of_torch(patch: Patch, names: tuple[str, ...]) -> None:
+    part = RandomStream.part
+
+    def seeded(self: RandomStream, name: str) -> Any:
+        found = part(self, name)
+        return _Torch(int(found.words(1)[0])) if name in names else found
+
+    patch.setattr(RandomStream, "part", seeded)
+
+
+@bug("latents and first weights follow from 32 bits, which a released model gives away")
+def latents_from_a_seed_of_torch(patch: Patch) -> None:
+    _parts_of_torch(patch, ("latents", "first weights"))
+
+
+@bug("the latents of the plain VAE follow from 32 bits")
+def latents_of_the_plain_VAE_from_a_seed_of_torch(patch: Patch) -> None:
+    train = plain_vae_module._train
+
+    def seeded(*arguments: Any) -> Any:
+        with Patch.context() as inner:
+            _parts_of_torch(inner, ("latents",))
+            return train(*arguments)
+
+    patch.setattr(plain_vae_module, "_train", seeded)
+
+
+@bug("one patient more shifts everybody's noise, since all draws follow each other")
+def one_stream_for_all_draws(patch: Patch) -> None:
+    patch.setattr(RandomStream, "part", lambda self, _name: self)
+
+
+@bug("a long training meets the same numbers again")
+def a_counter_that_runs_out(patch: Patch) -> None:
+    begin = RandomStream._begin
+
+    def again(self: RandomStream, key: bytes) -> None:
+        begin(self, getattr(self, "_key", key))
+
+    patch.setattr(RandomStream, "_begin", again)
+
+
+@bug("one patient's cell changes how others' cells are read")
+def cells_read_beside_others(patch: Patch) -> None:
+    factorize = RawColumn.factorize
+
+    def by_equality(self: RawColumn) -> None:
+        if self.places is None and self.cells.dtype == object:
+            places, distinct = pd.factorize(self.cells)
+            self.places, self.distinct = places.astype(np.int64), list(distinct)
+        factorize(self)
+
+    patch.setattr(RawColumn, "factorize", by_equality)
+
+
+@bug("a fit that its folder does not hold is handed out, and a second one can follow")
+def a_fit_that_can_be_released_twice(patch: Patch) -> None:
+    keep = Checkpoint.keep
+
+    def if_it_can_be(self: Checkpoint, released: Any) -> None:
+        with contextlib.suppress(StorageError):
+            keep(self, released)
+
+    patch.setattr(Checkpoint, "keep", if_it_can_be)
+
+
+@bug("which rows of a patient are used tells who else is in the table")
+def kept_rows_that_hang_on_others(patch: Patch) -> None:
+    def shuffled(frame: pd.DataFrame, schema: Schema, key: bytes | None = None) -> PatientRows:
+        whose, _ = pd.factorize(frame[schema.patientKey])
+        order = np.random.default_rng(list(key or b"")).permutation(len(frame))
+        rows = np.full((whose.max() + 1, schema.rows_per_patient), -1, np.int64)
+        for patient, mine in pd.Series(order).groupby(whose[order]):
+            kept = mine.to_numpy()[: schema.rows_per_patient]
+            rows[patient, : len(kept)] = kept
+        return PatientRows(rows)
+
+    for module in (patients_module, synthesizer_module):
+        patch.setattr(module, "group_by_patient", shuffled)
+
+
+@bug("whoever knows the published seed and an identifier knows who was trained on")
+def a_split_by_the_published_seed(patch: Patch) -> None:
+    split = pipeline_module.split
+
+    def by_seed(frame: Any, schema: Any, config: Any, _key: bytes) -> Any:
+        return split(frame, schema, config, derived_key(config.seed))
+
+    patch.setattr(pipeline_module, "split", by_seed)
+
+
+@bug("sums over many patients are rounded, and one patient more moves them by more than the bound")
+def sums_in_single_precision(patch: Patch) -> None:
+    def add(weight: Any, part: torch.Tensor) -> None:
+        before = 0.0 if weight.summed_grad is None else weight.summed_grad.float()
+        weight.summed_grad = (before + part.float()).double()
+
+    patch.setattr(GhostClippedModule, "_add", staticmethod(add))

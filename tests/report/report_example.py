@@ -20,7 +20,13 @@ from synthvae.evaluation.values import (
     TableFacts,
     Threshold,
 )
-from synthvae.privacy.guarantee import GaussianStage, Guarantee, TrainingStage
+from synthvae.privacy.guarantee import (
+    Assumption,
+    GaussianStage,
+    Guarantee,
+    SecondOpinion,
+    TrainingStage,
+)
 from synthvae.report import FieldSummary, RunContext, TrainingCurve
 
 NAMES = (
@@ -368,13 +374,26 @@ def guarantee(**changes) -> Guarantee:
         "unit": "patient (each row is one patient)",
         "declared_patients": 7000,
         "rows_per_patient": 1,
+        "group_epsilon": {2: 2.176, 3: 3.497, 4: 4.976, 5: None},
+        "replace_epsilon": 2.176,
         "accountant": "dp-accounting PLD, discretisation 1e-4",
+        "second_opinion": SecondOpinion(
+            accountant="privacy random variables (Opacus)", epsilon=0.9979, error=0.01
+        ),
         "stages": (
-            GaussianStage(queries=48, noise_multipliers=(14.2, 21.5), rows_per_patient=1),
+            GaussianStage(
+                queries=48, noise_multipliers=(14.2, 21.5), rows_per_patient=1, sensitivity=1.0,
+                clipping="rows capped at rows_per_patient",
+            ),
             TrainingStage(
                 sampling_rate=0.333, noise_multiplier=9.87, steps=400, clip_norm=3.0,
-                expected_batch=2331.0,
+                expected_batch=2331.0, sensitivity=3.0, normaliser="declared patients",
+                clipping="gradients scaled per patient to clip_norm",
             ),
+        ),
+        "assumptions": (
+            Assumption(id="computational-adversary", text="nobody breaks the stream cipher"),
+            Assumption(id="single-fit", text="other fits of the same patients compose with it"),
         ),
         "public_inputs": ("the schema", "the settings", "the declared number of patients"),
         "not_covered": (
@@ -383,6 +402,7 @@ def guarantee(**changes) -> Guarantee:
             "what a patient's record says about other people like them",
         ),
         "schema_digest": "3b1c" * 16,
+        "code_sha256": "c0de" * 16,
         "software": {"synthvae": "0.1.0", "opacus": "1.6.0"},
     }  # fmt: skip
     return Guarantee(**(values | changes))
@@ -391,7 +411,8 @@ def guarantee(**changes) -> Guarantee:
 def void_guarantee() -> Guarantee:
     return guarantee(
         valid=False, why_void="Trained without privacy (epsilon: none).", epsilon=None,
-        epsilon_budget=None, delta=None, stages=(),
+        epsilon_budget=None, delta=None, stages=(), group_epsilon={}, replace_epsilon=None,
+        second_opinion=None, assumptions=(),
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from synthvae.evaluation.values import (
     GroupFigure,
     Threshold,
 )
+from synthvae.report.controlled import WITHHELD
 from synthvae.report.disclosure import for_public
 from synthvae.report.profiles import ACRO, Profile
 from tests.report import report_example as example
@@ -96,7 +97,7 @@ def attacked(side, found=0, seed=0):
 def test_no_curve_of_few_patients_and_no_point_of_few():
     _, few = attacked(40, 2)
     assert few.attacks == ()
-    assert [one.not_run for one in few.scores] == ["withheld: small numbers"] * 2
+    assert [one.not_run for one in few.scores] == [WITHHELD] * 2
     base, found = attacked(400, 2)
     assert base.attacks[0].tpr[0] != 0 or base.attacks[0].tpr[1] > 0
     shown = found.attacks[0]
@@ -175,9 +176,7 @@ def test_no_two_analyses_differ_by_a_row():
     )  # fmt: skip
     found = for_public(evaluation(tables=facts(620, 600), analyses=(*analyses, curves)), ACRO)
     assert [one.real_rows for one in found.analyses] == [560, 560, 0, 0]
-    assert [one.not_run for one in found.analyses] == [
-        None, None, "withheld: small numbers", "withheld: small numbers",
-    ]  # fmt: skip
+    assert [one.not_run for one in found.analyses] == [None, None, WITHHELD, WITHHELD]
     assert [len(one.coefficients) for one in found.analyses] == [4, 4, 0, 0]
     assert found.analyses[3].curves == ()
 
@@ -208,3 +207,51 @@ def test_a_table_of_too_few_patients_shows_nothing_real():
     assert found.margins == ()
     assert found.scores[0].value is None
     assert (found.tables.train_rows, found.tables.train_patients) == (0, 80)
+
+
+def test_an_analysis_of_an_outcome_with_a_small_cell_is_left_out():
+    """Its intervals follow the number of patients with the outcome: 3 are told from 4."""
+    one = example.analyses()[0].model_copy(
+        update={"name": "rare", "formula": "column 0 ~ column 1", "real_rows": 603}
+    )
+    survival = one.model_copy(update={"name": "s", "formula": "Surv(column 1, column 0) ~ age"})
+    mean = score("overlap.rare", 0.7, "utility", title="Overlap of confidence intervals: rare")
+    cases = {}
+    for rare in (3, 60):
+        columns = (600, rare), (400, 200 + rare)
+        found = for_public(counted(*columns, analyses=(one, survival), scores=(mean,)), ACRO)
+        assert {bool(each.not_run) for each in found.analyses} == {rare == 3}
+        cases[rare] = (found.analyses[0].real_rows, found.scores[0].value is None)
+    assert cases == {3: (0, True), 60: (600, False)}
+
+
+def test_a_target_with_a_small_cell_is_not_scored():
+    """Whether a model of it could be fitted tells whether there is a patient with the outcome."""
+    given_ = (
+        score("tstr.column 0.linear", 0.7, "utility"),
+        score("rank_agreement.column 0", 1.0, "utility"),
+        score("tstr.column 1.linear", 0.7, "utility"),
+    )
+    gone = given_[0].model_copy(update={"value": None, "not_run": "has one class only"})
+    texts = set()
+    for rare, scores in ((3, given_), (0, (gone, *given_[1:]))):
+        columns = (603 - rare, rare), (400, 203)
+        found = for_public(counted(*columns, synthetic=(9, 9), scores=scores), ACRO)
+        assert [one.value is None for one in found.scores] == [True, True, False]
+        texts.add(found.to_json())
+    assert len(texts) == 1
+
+
+def test_the_worst_pairs_are_further_off_than_the_cut_by_what_is_published():
+    names = ("column 0", "column 1", "column 2", "column 3")
+    exact = {(0, 1): 0.301, (0, 2): 0.204, (0, 3): 0.1999}
+    pairs = tuple(
+        values.PairDistance(columns=(names[i], names[j]), distance=d, holdout_distance=0.05)
+        for (i, j), d in exact.items()
+    )
+    base = counted(*[(300, 300)] * 4, worst_pairs=pairs)
+    for columns, shown in ((3, 3), (4, 1)):  # all pairs of three columns; three of six
+        tables = base.tables.model_copy(update={"columns": columns})
+        found = for_public(base.model_copy(update={"tables": tables}), ACRO).worst_pairs
+        assert len(found) == shown
+        assert found[0].columns == names[:2]
