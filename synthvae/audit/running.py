@@ -22,7 +22,7 @@ TITLES: dict[Kind, str] = {
 }
 TRIALS: dict[Kind, int] = {"two-worlds-white": 100, "two-worlds-black": 100, "one-run": 500}
 DEEP: dict[Kind, int] = {"two-worlds-white": 1000, "two-worlds-black": 1000, "one-run": 2000}
-TINY = "the code itself, on tiny simulated tables that are worst for it"
+TINY = "the code itself, on tiny simulated tables that are worst for the mechanisms as described"
 
 
 def kinds_of(asked: str) -> tuple[Kind, ...]:

@@ -1,4 +1,4 @@
-"""What is audited: a configuration of public facts, and neighbouring tables that are worst for it.
+"""What is audited: a configuration of public facts, and neighbours that are worst for its mechanisms.
 
 No real row is used: a record is put together from the schema's bounds and categories.
 """

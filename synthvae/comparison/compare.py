@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from synthvae._code import code_digest
 from synthvae._files import (
     check_output,
     clean_drafts,
@@ -213,10 +214,7 @@ def _origin(config: RunConfig, schema: Schema, cases: Cases) -> dict[str, Any]:
 
 def _program() -> str:
     """Return a digest of the program: runs of different code must not stand in one comparison."""
-    digest = hashlib.sha256()
-    root = Path(__file__).parents[1]
-    for file in sorted(root.rglob("*.py")):
-        digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
+    digest = hashlib.sha256(code_digest().encode())
     for name in SOFTWARE:
         digest.update(f"{name} {_version(name)}".encode())
     return digest.hexdigest()

@@ -11,7 +11,7 @@ def random_model(layout: Layout, scale: float = 0.1, seed: int = 0) -> AnchoredV
     """Return a model whose weights, couplings too, are far from where training starts."""
     generator = torch.Generator().manual_seed(seed)
     model = AnchoredVAE(layout)
-    model.initialise(np.random.default_rng(seed).standard_normal)
+    model.initialise(lambda count: torch.randn(count, generator=generator).double().numpy())
     with torch.no_grad():
         for weight in model.parameters():
             weight += scale * torch.randn(weight.shape, generator=generator)
