@@ -18,7 +18,7 @@ import torch
 import synthvae.baselines.plain_vae as plain_vae_module
 import synthvae.pipeline as pipeline_module
 import synthvae.synthesizer as synthesizer_module
-from synthvae._split_key import derived_key
+from synthvae._split_key import SplitKey, derived_key
 from synthvae.anchors import PairQuery
 from synthvae.anchors import measure as measure_module
 from synthvae.checkpoint import Checkpoint
@@ -410,12 +410,10 @@ def kept_rows_that_hang_on_others(patch: Patch) -> None:
 
 @bug("whoever knows the published seed and an identifier knows who was trained on")
 def a_split_by_the_published_seed(patch: Patch) -> None:
-    split = pipeline_module.split
+    def by_seed(_folder: Any, config: Any, **_: Any) -> SplitKey:
+        return SplitKey(key=derived_key(config.seed).hex())
 
-    def by_seed(frame: Any, schema: Any, config: Any, _key: bytes) -> Any:
-        return split(frame, schema, config, derived_key(config.seed))
-
-    patch.setattr(pipeline_module, "split", by_seed)
+    patch.setattr(pipeline_module, "kept_split_key", by_seed)
 
 
 @bug("sums over many patients are rounded, and one patient more moves them by more than the bound")
