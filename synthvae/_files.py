@@ -173,6 +173,8 @@ def whole_folder(path: Path, force: bool = False) -> Iterator[Path]:
             for file in draft.rglob("*"):
                 if file.is_file():
                     _sync(file)
+            for folder in (draft, *(item for item in draft.rglob("*") if item.is_dir())):
+                sync_folder(folder)
             draft.chmod(0o777 & ~_umask())
             if force:
                 _replace_folder(draft, path)
@@ -183,6 +185,7 @@ def whole_folder(path: Path, force: bool = False) -> Iterator[Path]:
                     f"{path} was written by somebody else meanwhile and is left alone; what was made "
                     f"here is in {beside}."
                 )
+            sync_folder(path.parent)  # before anything goes that it takes the place of
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 

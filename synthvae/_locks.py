@@ -49,9 +49,11 @@ def locked(file: Path, what: Path, mode: int = 0o777) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # Windows removes no open file
-            file.unlink()
-        os.close(handle)
+        try:
+            with contextlib.suppress(OSError):  # Windows removes no open file
+                file.unlink()
+        finally:
+            os.close(handle)
         with contextlib.suppress(OSError):  # something is in it, such as another process's lock
             file.parent.rmdir()
 

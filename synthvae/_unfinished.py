@@ -94,7 +94,8 @@ def unfinished(output: Path, *, force: bool, start_over: bool) -> Iterator[Unfin
             raise
         finally:
             if work.done or not is_begun(work.folder):
-                work.clear()
+                with storage_errors(work.folder):
+                    work.clear()
 
 
 def _say_what_is_kept(cause: BaseException, folder: Path) -> None:

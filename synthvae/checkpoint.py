@@ -18,6 +18,7 @@ left that process. Two copies of a folder that both go on are two fits from ther
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -62,6 +63,11 @@ class Checkpoint:
     """
 
     def __init__(self, folder: Path | None, plan: Plan, *, test_mode: bool) -> None:
+        if folder is not None and not plan.is_private and is_begun(folder):
+            raise OutputExistsError(
+                f"The unfinished fit in {folder} was begun with a budget, and this one has none: go on "
+                "as it was begun, or pass --start-over; what it has spent counts then too."
+            )
         self._folder = folder if plan.is_private else None
         self._identity = identity(plan, test_mode)
         self.released: Released | None = None
@@ -81,7 +87,7 @@ class Checkpoint:
             The checkpoint is damaged.
         """
         if folder is None or not plan.is_private:
-            yield cls(None, plan, test_mode=test_mode)
+            yield cls(folder, plan, test_mode=test_mode)
             return
         with locked(folder / LOCK, folder, 0o700):
             clean_drafts(folder)  # of a process that was killed while it wrote
@@ -141,6 +147,7 @@ class Checkpoint:
             draft.write_bytes(content)
         with storage_errors(self._folder):
             sync_folder(self._folder)
+            sync_folder(self._folder.parent)  # which may have got the folder a moment ago
 
     def _table(self) -> tuple[bytes, str]:
         """Return the key and the digest by which the table is known again."""
@@ -178,7 +185,7 @@ def identity(plan: Plan, test_mode: bool) -> dict[str, Any]:
 
 def is_begun(folder: Path) -> bool:
     """Whether a fit has kept something in a folder."""
-    return (folder / FILE).exists()
+    return os.path.lexists(folder / FILE)  # a link that leads nowhere is no free place
 
 
 def stage_in(folder: Path) -> str | None:

@@ -64,7 +64,7 @@ class Settings(BaseModel):
     pair_share: Annotated[float, Field(gt=0, lt=1)]
     steps: Annotated[int, Field(ge=1, le=100_000)]
     sampling_rate: Annotated[float, Field(gt=0, le=1)]
-    clip_norm: Annotated[float, Field(gt=0)]
+    clip_norm: Annotated[float, Field(ge=1e-6, le=1e6)]
     learning_rate: Annotated[float, Field(gt=0, le=1)]
     averaging: Annotated[float, Field(ge=0, lt=1)]
     kl_weight: Annotated[float, Field(ge=0)]

@@ -75,6 +75,11 @@ def make_link(file: Path) -> None:
     file.symlink_to("elsewhere")
 
 
+def make_link_to_nothing(file: Path) -> None:
+    file.unlink()
+    file.symlink_to("nowhere")
+
+
 def make_pipe(file: Path) -> None:
     file.unlink()
     os.mkfifo(file)  # would wait for a writer for ever
@@ -94,6 +99,7 @@ FILES: list[tuple[str, Callable[[Path], object]]] = [
     ("its header was altered", swap(b'\\"stage\\": \\"mo', b'\\"stage\\": \\"no')),
     ("its header was altered", swap(b'\\"epsilon\\": 2.0', b'\\"epsilon\\": 9.0')),
     ("it is no ordinary file", make_link),
+    ("it is no ordinary file", make_link_to_nothing),
     ("it is no ordinary file", make_pipe),
     ("its header is cut short or was altered", header("[" * 100_000)),
     ("its header is cut short or was altered", header("{}")),

@@ -171,8 +171,8 @@ def out_of_room(monkeypatch: pytest.MonkeyPatch, name: str, which: int) -> None:
         ("_sync", 4, "counts"),
         ("_sync", 5, "moments"),
         ("sync_folder", 1, "counts"),
-        ("sync_folder", 2, "moments"),
-        ("sync_folder", 3, "model"),
+        ("sync_folder", 3, "moments"),
+        ("sync_folder", 5, "model"),
     ],
 )
 def test_what_cannot_be_kept_is_not_handed_out(
@@ -269,6 +269,10 @@ def test_a_checkpoint_holds_an_allow_list_of_things_and_nothing_of_the_rows(
         ({"settings": quick(WARD, 2.0, steps=5)}, "begun with setting steps 4, not 5"),
         ({"settings": quick(WARD, 2.0, steps=4, hidden=7)}, "begun with setting hidden 4, not 7"),
         ({"test_seed": 1}, "begun with test mode False, not True"),
+        (
+            {"epsilon": None, "settings": quick(WARD, None, steps=3)},
+            "begun with a budget, and this one has none",
+        ),
     ],
 )
 def test_another_fit_is_refused_and_the_difference_named(

@@ -100,7 +100,7 @@ class GhostClippedModule(GradSampleModuleFastGradientClipping):
 
     Scaled gradients and activations are rounded towards zero to a fixed lattice first, so that their
     products are whole numbers of lattice steps, and sums are the same in any order and grouping while
-    they stay below 2^53 steps (33 million patients at the clip norm). No rounding of sums then
+    they stay below 2^53 steps (16 million patients at the clip norm). No rounding of sums then
     stands between the bound and the noise: in single precision one patient more moved the sum over
     four million by more than the clip norm.
 
@@ -186,8 +186,8 @@ class GhostClippedModule(GradSampleModuleFastGradientClipping):
                 steps, scaled = (torch.where(scale == 0, 0.0, part) for part in (steps, scaled))
             parts.append((layer, steps.trunc_(), scaled.trunc_()))
         self._passed.clear()
-        if parts[0][2].dim() == 2:
-            return parts  # of one row, rounding towards zero can only shorten the product
+        if all(scaled.dim() == 2 for *_, scaled in parts):
+            return parts  # of one row, rounding towards zero can only shorten the products
         # Rows that partly cancel may cancel less when they are rounded: a patient whose part got longer
         # than the bound is left out.
         squares = [

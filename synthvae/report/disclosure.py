@@ -22,7 +22,14 @@ from collections.abc import Iterable, Iterator
 from math import comb
 from typing import TypeVar
 
-from synthvae.evaluation.values import Associations, Evaluation, Margin, PairDistance, TableFacts
+from synthvae.evaluation.values import (
+    Associations,
+    Evaluation,
+    Margin,
+    PairDistance,
+    Score,
+    TableFacts,
+)
 from synthvae.report.cells import ELSE, MISSING, control, is_whole
 from synthvae.report.coarse import Grid, Scale, scale_of
 from synthvae.report.controlled import public_analyses, public_attack, public_risk
@@ -77,7 +84,7 @@ def for_public(evaluation: Evaluation, profile: Profile, rows_per_patient: int =
         seed=evaluation.seed,
         depth=evaluation.depth,
         tables=_facts(facts, scale, profile),
-        scores=tuple(public_score(score, rated) for score in evaluation.scores),
+        scores=tuple(public_score(score, rated) for score in _always_asked(evaluation.scores)),
         margins=margins,
         worst_pairs=() if scale is None else _pairs(evaluation, scale, columns),
         associations=_associations(evaluation.associations, scale, whole),
@@ -89,6 +96,14 @@ def for_public(evaluation: Evaluation, profile: Profile, rows_per_patient: int =
         analyses=analyses,
         notes=_notes(profile, withheld, scale),
     )
+
+
+def _always_asked(scores: Iterable[Score]) -> Iterator[Score]:
+    """Return the scores whose being there follows from what is declared alone.
+
+    Others would tell by being withheld that there was something to withhold.
+    """
+    return (score for score in scores if not score.key.startswith("group_tstr."))
 
 
 def _found(values: Iterable[_T | None]) -> Iterator[_T]:

@@ -10,7 +10,18 @@ from synthvae.privacy.guarantee import (
 )
 from synthvae.report.ceiling import Budget, best_guess, budget_of, ceiling, odds_factor
 from synthvae.report.drawing import Table
-from synthvae.report.words import NONE, bound, count, counted, exact, number, plain, power, share
+from synthvae.report.words import (
+    NONE,
+    bound,
+    count,
+    counted,
+    exact,
+    number,
+    plain,
+    power,
+    raised,
+    share,
+)
 
 
 @dataclass(frozen=True)
@@ -115,7 +126,7 @@ def _bounds(what: str, epsilon: float | None, delta: float) -> tuple[str, ...]:
 def _times(epsilon: float) -> str:
     """Return e^ε as a reader can take it in."""
     factor = odds_factor(epsilon)
-    return power(factor) if factor >= 1000 else bound(factor, 2 if factor < 10 else 0)
+    return power(raised(factor)) if factor >= 1000 else bound(factor, 2 if factor < 10 else 0)
 
 
 def _stages(guarantee: Guarantee) -> Table:
@@ -175,7 +186,7 @@ def _odds(budget: Budget) -> Table:
     rows = []
     for rate in (0.001, 0.01, 0.1):
         top = float(ceiling(rate, *budget))
-        rows.append((share(rate), share(top), f"{top / rate:.1f} times"))
+        rows.append((share(rate), f"{bound(100 * top, 1)} %", f"{bound(top / rate, 1)} times"))
     head = (
         "If an attacker wrongly accuses this share of people who are not in the data …",
         "… at most this share of the real patients can be found",

@@ -1,7 +1,8 @@
 """Scores of the public rendering: each by one rule, or withheld.
 
 A score whose key is on no list is withheld, as are figures of groups, of the ends of distributions,
-of survival curves and of members found at low false positive rates: few patients stand behind them.
+of survival curves and of members found at low false positive rates: few patients stand behind them. So
+is SDMetrics' diagnostic report, which counts the categories that train covers: one patient is one more.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ OF_GROUPS = f"{judging.WITHHELD}figures of groups of real patients"
 _OF_SYNTHETIC = ("valid_cells", "valid_rows", "rule.")  # beginnings: of the synthetic rows alone
 _CHANCE = (0.0, 0.5)  # that of other scores is the share of an outcome: a count
 _ON_GRID = (  # first parts of keys
-    *("sdmetrics_diagnostic", "sdmetrics_quality", "sdmetrics_shapes", "sdmetrics_pairs"),
+    *("sdmetrics_quality", "sdmetrics_shapes", "sdmetrics_pairs"),
     *("tvd2", "tvd3", "associations", "c2st", "pmse_ratio"),
     *("overlap", "signs", "c_index", "tstr", "tstr_loss", "auprc", "brier", "rmse"),
     *("calibration_slope", "calibration_intercept", "rank_agreement", "all_targets"),
@@ -98,6 +99,8 @@ def _is_of_thin(score: Score, shown: Shown) -> bool:
     Nothing can be predicted where only one value is there: that a score ran would tell that some
     patient has another.
     """
+    if score.key == "all_targets":  # an average over every column that can be predicted
+        return bool(shown.thin)
     column = score.key.partition(".")[2]  # and then the learner, of most
     return bool({column, column.rpartition(".")[0]} & shown.thin)
 

@@ -54,6 +54,20 @@ def power(value: float) -> str:
     return raised if factor == "1" else f"{factor} × {raised}"
 
 
+def raised(value: float, digits: int = 2) -> float:
+    """Return a number rounded up to so many digits, for upper bounds.
+
+    Examples
+    --------
+    >>> raised(1043.1), raised(1000.0)
+    (1100.0, 1000.0)
+    """
+    if value == 0 or not math.isfinite(value):
+        return value
+    step = 10.0 ** (math.floor(math.log10(value)) - digits + 1)
+    return math.ceil(value / step - 1e-6) * step
+
+
 def exact(value: float | None) -> str:
     """Return a setting with every digit that it has, short: 1.5, 0.0471, 10⁻⁶."""
     if value is None or not math.isfinite(value):

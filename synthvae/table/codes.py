@@ -79,11 +79,16 @@ class _Cells:
             self.codes[where] = self.field.categories.index(OTHER)
         else:
             row = int(np.flatnonzero(where)[0])
-            shown = text_of(canonical(self.values.iloc[row]))
-            shown = shown if len(shown) <= 40 else shown[:37] + "..."
-            example = f"{shown!r} in row {row + 1}"
+            example = f"{self._shown(row)} in row {row + 1}"
             self.codes[where] = MISSING
             self.problems.append(Problem(self.field.name, int(where.sum()), rule, example, way_out))
+
+    def _shown(self, row: int) -> str:
+        try:
+            text = text_of(canonical(self.values.iloc[row]))
+        except (OverflowError, ValueError):  # such as a year that Python's dates do not reach
+            return "a value that cannot be shown"
+        return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
 def encode(frame: pd.DataFrame, schema: Schema) -> Ints:
