@@ -18,6 +18,7 @@ from synthvae.anchors import ColumnAnchor, PairMoments
 from synthvae.artefact import (
     anchor_arrays,
     read_anchors,
+    read_arrays,
     read_row_shares,
     read_state,
     state_arrays,
@@ -130,7 +131,7 @@ def unpack(file: Path, plan: Plan) -> Released:
     content = read_bytes(file)
     about = _about(file, content)
     try:
-        arrays = _arrays(content)
+        arrays = read_arrays(content)
         if _digest(arrays) != about["arrays_sha256"]:
             raise ValueError("its arrays are not those that it was written with")
         return _released(arrays, about, plan)
@@ -186,21 +187,6 @@ def _about(file: Path, content: bytes) -> dict[str, Any]:
             "on with the synthvae that began it, or pass --start-over; what was spent counts then too."
         )
     return about
-
-
-def _arrays(content: bytes) -> Arrays:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        arrays = dict(sorted(load(content).items()))
-    except (SafetensorError, KeyError) as cause:
-        raise ValueError(f"it is cut short or was altered ({cause})") from cause
-    for name, array in arrays.items():
-        kind = np.int64 if name.endswith(("/starts", "/cell_bin")) else np.float64
-        if array.dtype != kind or not np.isfinite(array).all():
-            raise ValueError(f"{name} does not hold finite {np.dtype(kind)}")
-    return arrays
 
 
 def _released(arrays: Arrays, about: dict[str, Any], plan: Plan) -> Released:

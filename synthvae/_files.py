@@ -12,6 +12,7 @@ from pathlib import Path
 
 from synthvae.errors import OutputExistsError, StorageError
 
+ELSEWHERE = "choose another place"  # where nothing is lost by it
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 OTHERS_FIRST = (errno.EEXIST, errno.ENOTEMPTY)
 DRAFT = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.(partial|replaced)")
@@ -52,10 +53,10 @@ def storage_errors(path: Path) -> Iterator[None]:
         if cause.errno in NO_ROOM:
             raise StorageError(
                 f"There is no room left on the disk for {path}; what was there before is untouched. "
-                "Free some space, or choose another place."
+                f"Free some space, or {ELSEWHERE}."
             ) from cause
         raise StorageError(
-            f"{path} cannot be written: {cause.strerror or cause}; choose another place."
+            f"{path} cannot be written: {cause.strerror or cause}; {ELSEWHERE}."
         ) from cause
 
 
@@ -136,8 +137,14 @@ def refuse_existing(path: Path, force: bool) -> None:
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a draft's path that replaces `path` when the block ends, and vanishes if it fails."""
+def whole_file(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
+    """Yield a draft's path that replaces `path` when the block ends, and vanishes if it fails.
+
+    Parameters
+    ----------
+    mode
+        Rights of the file, of which the umask takes some away; nobody else may read the draft.
+    """
     with storage_errors(path):
         path = path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +154,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         try:
             yield draft
             _sync(draft)
-            draft.chmod(0o666 & ~_umask())
+            draft.chmod(mode & ~_umask())
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)

@@ -7,13 +7,12 @@ key is drawn from the operating system for each run, and is in no file but the o
 import hashlib
 import os
 import secrets
-import tempfile
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from synthvae._files import read_ordinary, storage_errors, sync_folder
+from synthvae._files import read_ordinary, storage_errors, sync_folder, whole_file
 from synthvae.config import RunConfig
 from synthvae.errors import ArtefactError, ConfigError
 
@@ -29,7 +28,8 @@ ABOUT_TEST = (
     "FOR TESTS: the key of this split follows from test_split_seed. Whoever knows that seed and a "
     "patient's identifier knows whether the model learned from that patient."
 )
-START_OVER = "pass --start-over, which draws a new key; what was spent so far counts then too"
+START_OVER = "pass --start-over, which draws a new key"
+SPENT = "; what was spent so far counts then too"
 
 
 def derived_key(seed: int) -> bytes:
@@ -97,18 +97,10 @@ class SplitKey(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Keep the key in a folder, in a file that nobody but its owner may read."""
+        with whole_file(folder / SPLIT, mode=0o600) as draft:
+            draft.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
         with storage_errors(folder):
-            handle, name = tempfile.mkstemp(prefix=f".{SPLIT}.", suffix=".partial", dir=folder)
-            draft = Path(name)
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    file.write(self.model_dump_json(indent=1) + "\n")
-                    file.flush()
-                    os.fsync(handle)
-                draft.replace(folder / SPLIT)
-                sync_folder(folder)
-            finally:
-                draft.unlink(missing_ok=True)
+            sync_folder(folder)
 
 
 def kept_split_key(folder: Path, config: RunConfig, *, going_on: bool = False) -> SplitKey:
@@ -131,15 +123,13 @@ def kept_split_key(folder: Path, config: RunConfig, *, going_on: bool = False) -
         drawn = SplitKey.draw(seed)
         drawn.write(folder)
         return drawn
-    kept = SplitKey.read(folder, START_OVER)
+    start_over = START_OVER + (SPENT if going_on else "")
+    kept = SplitKey.read(folder, f"put it back, or {start_over}")
     if kept.test_split_seed != seed:
+        now = "not set" if seed is None else str(seed)
+        before = "without one" if kept.test_split_seed is None else f"with {kept.test_split_seed}"
         raise ConfigError(
-            f"test_split_seed is {_or_none(seed)}, but the unfinished run in {folder} was "
-            f"begun with {_or_none(kept.test_split_seed)}, which is another split: set it back, or "
-            f"{START_OVER}."
+            f"test_split_seed is {now}, but the unfinished run in {folder} was begun {before}, which "
+            f"is another split: set it back, or {start_over}."
         )
     return kept
-
-
-def _or_none(seed: int | None) -> str:
-    return "not set" if seed is None else str(seed)

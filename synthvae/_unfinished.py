@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthvae._checkpoint_file import MODEL
-from synthvae._files import clean_drafts, refuse_existing, storage_errors
+from synthvae._files import ELSEWHERE, clean_drafts, refuse_existing, storage_errors
 from synthvae._locks import locked
 from synthvae._split_key import SPLIT
-from synthvae.checkpoint import WORDS, clear, is_begun, stage_in
+from synthvae.checkpoint import WORDS, clear, is_begun, refuse_older, stage_in
 from synthvae.errors import StorageError
 
 LOCK, UNSCORED = "lock", "unscored"
@@ -48,9 +48,13 @@ class Unfinished:
 
     def clear(self) -> None:
         """Remove what is kept, and nothing else."""
+        self.forget()
+        shutil.rmtree(self.unscored, ignore_errors=True)
+
+    def forget(self) -> None:
+        """Remove what a fit was begun with."""
         clear(self.folder)
         (self.folder / SPLIT).unlink(missing_ok=True)
-        shutil.rmtree(self.unscored, ignore_errors=True)
 
 
 def place_of(output: Path) -> Path:
@@ -85,6 +89,7 @@ def unfinished(output: Path, *, force: bool, start_over: bool) -> Iterator[Unfin
         refuse_existing(output, force)
         if start_over:
             work.clear()
+        refuse_older(work.folder)
         try:
             yield work
             work.done = True
@@ -93,9 +98,11 @@ def unfinished(output: Path, *, force: bool, start_over: bool) -> Iterator[Unfin
                 _say_what_is_kept(cause, work.folder)
             raise
         finally:
-            if work.done or not is_begun(work.folder):
-                with storage_errors(work.folder):
+            with storage_errors(work.folder):
+                if work.done:
                     work.clear()
+                elif not is_begun(work.folder):
+                    work.forget()
 
 
 def _say_what_is_kept(cause: BaseException, folder: Path) -> None:
@@ -103,4 +110,9 @@ def _say_what_is_kept(cause: BaseException, folder: Path) -> None:
         return
     where = WORDS.get(stage_in(folder) or "", "there")
     kept = f"What was released so far is kept in {folder}: the same command goes on {where}."
-    cause.args = (f"{str(cause) or 'Interrupted.'} {kept}",)
+    said = str(cause) or "Interrupted."
+    if ELSEWHERE in said:
+        said = said.replace(f"Free some space, or {ELSEWHERE}.", "Free some space.")
+        said = said.replace(f"; {ELSEWHERE}.", ".")
+        kept += " In another place it would be a second fit."
+    cause.args = (f"{said} {kept}",)

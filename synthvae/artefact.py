@@ -97,8 +97,10 @@ def load_model(path: Path) -> "Synthesizer":
         guarantee = Guarantee.model_validate_json(promised)
         if guarantee.schema_digest != schema.digest:
             raise ValueError("schema.yaml is not the schema that it was fitted with")
-        arrays = _read_arrays(content)
+        arrays = read_arrays(content)
         state = read_state(arrays, schema, settings, _patients(about))
+    except ArtefactError:  # which says already what is damaged
+        raise
     except (KeyError, ValueError, TypeError, SynthvaeError) as cause:
         reason = shortened(" ".join(str(cause).split()), 300).rstrip(".")
         if isinstance(cause, KeyError):
@@ -150,14 +152,15 @@ def _patients(about: dict[str, Any]) -> int:
     return patients
 
 
-def _read_arrays(content: bytes) -> Arrays:
+def read_arrays(content: bytes) -> Arrays:
+    """Return the arrays of a file; `ValueError` where they are not whole, or not finite."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
         arrays = dict(load(content))
     except (SafetensorError, KeyError) as cause:
-        raise ValueError(f"model.safetensors is none ({cause})") from cause
+        raise ValueError(f"its arrays are cut short or were altered ({cause})") from cause
     for name, array in arrays.items():
         kind = np.int64 if name.endswith(("/starts", "/cell_bin")) else np.float64
         if array.dtype != kind or not np.isfinite(array).all():

@@ -19,6 +19,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -29,12 +30,14 @@ from numpy.typing import NDArray
 
 from synthvae import _checkpoint_file
 from synthvae._checkpoint_file import COUNTS, MODEL, MOMENTS, Released
+from synthvae._code import code_digest
 from synthvae._files import clean_drafts, storage_errors, sync_folder, whole_file
 from synthvae._locks import locked
 from synthvae.artefact import VERSION as MODEL_VERSION
 from synthvae.errors import ArtefactError, DataError, OutputExistsError
 from synthvae.plan import Plan
 
+OLDER = re.compile(r"checkpoint-\d{6,9}\.safetensors")  # what synthvae 0.1.0 kept
 FILE, LOCK, TABLE = "checkpoint.safetensors", "fit.lock", "table.json"
 NOTE = "NOT_FOR_RELEASE.txt"
 KEY_BYTES = 32
@@ -90,6 +93,7 @@ class Checkpoint:
             yield cls(folder, plan, test_mode=test_mode)
             return
         with locked(folder / LOCK, folder, 0o700):
+            refuse_older(folder)
             clean_drafts(folder)  # of a process that was killed while it wrote
             yield cls(folder, plan, test_mode=test_mode)
 
@@ -170,6 +174,7 @@ def identity(plan: Plan, test_mode: bool) -> dict[str, Any]:
     """Return what a fit was begun with: public, and all that its account rests on."""
     value = {
         "synthvae": version("synthvae"),
+        "program": code_digest(),
         "version of the model": MODEL_VERSION,
         "test mode": test_mode,
         "schema": plan.schema.replace(patients=None).digest,
@@ -185,7 +190,22 @@ def identity(plan: Plan, test_mode: bool) -> dict[str, Any]:
 
 def is_begun(folder: Path) -> bool:
     """Whether a fit has kept something in a folder."""
-    return os.path.lexists(folder / FILE)  # a link that leads nowhere is no free place
+    # A link that leads nowhere is no free place.
+    return os.path.lexists(folder / FILE) or bool(_older(folder))
+
+
+def _older(folder: Path) -> list[Path]:
+    files = folder.iterdir() if folder.is_dir() else ()
+    return [file for file in files if OLDER.fullmatch(file.name)]
+
+
+def refuse_older(folder: Path) -> None:
+    """Raise `OutputExistsError` for the unfinished fit of an earlier version."""
+    if _older(folder):
+        raise OutputExistsError(
+            f"The unfinished fit in {folder} was begun by synthvae 0.1.0, which alone can go on "
+            "with it: do so, or pass --start-over; what it has spent counts then too."
+        )
 
 
 def stage_in(folder: Path) -> str | None:
@@ -210,8 +230,8 @@ def spent_at_most(folder: Path) -> str | None:
 def clear(folder: Path) -> None:
     """Remove what a fit kept in a folder, and nothing else."""
     clean_drafts(folder)
-    for name in (FILE, TABLE, NOTE):
-        (folder / name).unlink(missing_ok=True)
+    for file in (*(folder / name for name in (FILE, TABLE, NOTE)), *_older(folder)):
+        file.unlink(missing_ok=True)
 
 
 def _read(file: Path, plan: Plan, expected: dict[str, Any]) -> Released:
@@ -221,7 +241,7 @@ def _read(file: Path, plan: Plan, expected: dict[str, Any]) -> Released:
     for key, value in expected.items():
         before = begun.get(key)
         if before != value:
-            plain = not isinstance(value, list) and key != "schema"
+            plain = not isinstance(value, list) and key not in ("schema", "program")
             what = f"{key} {before}, not {value}" if plain else f"another {key}"
             raise OutputExistsError(
                 f"The unfinished fit in {file.parent} was begun with {what}: go on as it was begun, or "

@@ -80,8 +80,10 @@ def print_model_check(check: "ModelCheck", path: Path, *, as_json: bool) -> None
     if not check.promises:
         reason = (check.why_void or "no reason is given").rstrip(".")
         say(f"Its guarantee is void, so it promises nothing anyway: {reason}.")
+        say("Defects that matter only to whoever relies on a guarantee are not named.")
     if check.is_known and not check.defects:
-        say(f"No known defect, as of {DATE} and for models up to version {NEWEST}.")
+        known = "No known defect" if check.promises else "No other known defect"
+        say(f"{known}, as of {DATE} and for models up to version {NEWEST}.")
     for one in check.defects:
         say(f"\n{one.id}")
         title = f"{one.title}. Found {one.found}, mended in {one.mended}."

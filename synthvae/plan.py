@@ -63,12 +63,14 @@ class Plan:
     def anchors(self) -> GaussianStage:
         """All counts together, as one stage of the account."""
         noises = [noise for column in self.column_noise for noise in column]
+        effects = [float(self.schema.rows_per_patient)] * len(noises)
         noises += [noise for noise in (self.rows_noise, self.count_noise) if noise is not None]
+        effects += [1.0] * (len(noises) - len(effects))
         return GaussianStage(
             queries=len(noises),
             noise_multipliers=tuple(noises),
             rows_per_patient=self.schema.rows_per_patient,
-            sensitivity=float(self.schema.rows_per_patient),
+            sensitivities=tuple(effects),
             clipping="rows capped at rows_per_patient",
         )
 
@@ -80,7 +82,7 @@ class Plan:
             queries=1,
             noise_multipliers=(self.pair_noise,),
             rows_per_patient=self.schema.rows_per_patient,
-            sensitivity=1.0,  # of the norm, which is known once the anchors are
+            sensitivities=(1.0,),  # of the norm, which is known once the anchors are
             clipping="moments scaled per patient to a norm",
         )
 

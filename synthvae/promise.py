@@ -17,16 +17,17 @@ ASSUMPTIONS: dict[AssumptionId, str] = {
     "from the operating system, and the noise of counts and moments from the operating system's "
     "generator; so the privacy is computational (SIM-CDP, Mironov et al. 2009), and nothing is promised "
     "against an adversary who can break these or knows the key",
-    "table-fits-schema": "the table fits the schema; one that does not is refused before anything is "
-    "spent, and the refusal is seen by the steward",
+    "table-fits-schema": "the table fits the schema and has ten patients or more; one that does not, or "
+    "has fewer, is refused before anything is spent, and the refusal is seen by the steward",
     "rows-beyond-max-rows": "rows of a patient beyond the schema's maxRows are not used; which ones are "
-    "is a function of that patient and of a secret key, and hangs on nobody else",
+    "is a function of that patient and of a secret key, and depends on nobody else",
     "one-key-one-patient": "one key is one patient: whoever stands under two keys counts as two, and "
     "where the schema names no key each row counts as a patient",
     "public-inputs": "what is taken as public does not depend on the records: the schema, the declared "
     "number of patients, the budget and the settings",
     "floating-point-residue": "the last bits of gradient noise, drawn and added in floating point, tell "
-    "nothing; noise of counts and moments is exact",
+    "nothing, nor do the last bits of single precision that a patient's gradient owes to the company in "
+    "which it is multiplied; noise of counts and moments is exact",
     "timing-and-memory-unobserved": "nobody observes the time, memory or other effects of the machine "
     "that fits",
     "single-fit": "this fit alone: other fits and releases from the same patients compose with it",
@@ -43,8 +44,9 @@ NOT_COVERED = (
     "the evaluation, its scores and the training curve, which are computed from real records",
     "other releases made from the same data: their budgets add up and must be kept together",
     "the last bits of floating-point arithmetic: gradient noise is drawn in double precision from "
-    "a cryptographic stream and is not exact; counts and moments get exact discrete noise, accounted as "
-    "continuous Gaussian (the difference is below 0.5 % of epsilon at the noise used)",
+    "a cryptographic stream and is not exact, and a patient's gradient owes last bits of single "
+    "precision to the company in which it is multiplied; counts and moments get exact discrete noise, "
+    "accounted as continuous Gaussian (the difference is below 0.5 % of epsilon at the noise used)",
 )
 
 

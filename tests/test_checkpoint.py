@@ -94,7 +94,7 @@ FILES: list[tuple[str, Callable[[Path], object]]] = [
     ("it is cut short or was altered", cut(0)),
     ("it is cut short or was altered", cut(5)),
     ("it is cut short or was altered", cut(900)),
-    ("it is cut short or was altered .*[Ii]ncomplete", cut(-8)),
+    ("its arrays are cut short or were altered .*[Ii]ncomplete", cut(-8)),
     ("its arrays are not those that it was written with", flip_last),
     ("its header was altered", swap(b'\\"stage\\": \\"mo', b'\\"stage\\": \\"no')),
     ("its header was altered", swap(b'\\"epsilon\\": 2.0', b'\\"epsilon\\": 9.0')),

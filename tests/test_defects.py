@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import synthvae.defects
 from synthvae import artefact
 from synthvae.defects import DATE, DEFECTS, NEWEST, check_model, defects_of, raise_for_defects
 from synthvae.errors import ArtefactError, DefectError
@@ -59,10 +60,31 @@ def test_each_defect_is_told_once_and_in_full() -> None:
         assert one.advice.endswith(".")
 
 
-def test_the_security_policy_tells_of_every_defect_and_no_other() -> None:
-    text = (HOUSE / "SECURITY.md").read_text(encoding="utf-8").partition("## Known defects")[2]
-    text = text.partition("\n## ")[0]
-    assert re.findall(r"^\| `([\w-]+)` \|", text, flags=re.M) == [one.id for one in DEFECTS]
+def as_markdown() -> str:
+    """Return the table as the security policy shows it."""
+    lines = ["| defect | what it means for a model or run | what to do |", "|---|---|---|"]
+    for one in DEFECTS:
+        assert "|" not in one.meaning + one.advice
+        lines.append(f"| `{one.id}` | {one.meaning} | {one.advice} |")
+    return "\n".join(lines) + "\n"
+
+
+def policy_with_table(text: str) -> str:
+    """Return the security policy's text with the table in its place."""
+    before, begin, rest = text.partition("<!-- known defects: begin -->\n")
+    _, end, after = rest.partition("<!-- known defects: end -->")
+    assert end, "SECURITY.md has no place for the table"
+    return f"{before}{begin}{as_markdown()}{end}{after}"
+
+
+def test_the_security_policy_shows_the_table() -> None:
+    text = (HOUSE / "SECURITY.md").read_text(encoding="utf-8")
+    assert text == policy_with_table(text), "write policy_with_table(text) to SECURITY.md"
+
+
+def test_the_changelog_names_each_defect_once() -> None:
+    text = (HOUSE / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert [text.count(f"`{one.id}`") for one in DEFECTS] == [1] * len(DEFECTS)
 
 
 def test_a_model_that_is_written_now_has_no_known_defect(tmp_path: Path) -> None:
@@ -77,12 +99,29 @@ def test_an_older_model_has_its_defects_and_its_arrays_are_not_read(
 ) -> None:
     # Version 1 had no digest of the guarantee, and other settings.
     path = model(tmp_path, version=version, guarantee_sha256=None, settings={"depth": 3})
+    (path / "guarantee.json").write_text('{"valid": true}')
     (path / "model.safetensors").unlink()
     (path / "schema.yaml").unlink()
     found = check_model(path)
     assert [one.id for one in found.defects] == IDS
     with pytest.raises(DefectError, match=r"has version \d, of which 6 defects are known: latent"):
         raise_for_defects(path, found)
+
+
+@pytest.mark.parametrize("version", [1, 4])
+def test_a_model_without_a_guarantee_has_no_defects_of_guarantees(
+    tmp_path: Path, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = model(tmp_path, version=version, guarantee_sha256=None)
+    (path / "guarantee.json").write_text('{"valid": false, "why_void": "NOT PRIVATE"}')
+    found = check_model(path)
+    assert [one.id for one in found.defects] == ["split-key-published"]
+    with pytest.raises(DefectError, match="of which 1 defect is known: split-key-published"):
+        raise_for_defects(path, found)
+    of_guarantees = tuple(one for one in DEFECTS if one.of_guarantee)
+    monkeypatch.setattr(synthvae.defects, "DEFECTS", of_guarantees)
+    assert check_model(path).defects == ()
+    raise_for_defects(path, check_model(path))
 
 
 def test_a_newer_model_is_neither_cleared_nor_blamed(tmp_path: Path) -> None:
@@ -178,7 +217,7 @@ def test_no_folder_is_no_model(tmp_path: Path) -> None:
         check_model(tmp_path / "none")
     (tmp_path / "file").write_text("{}")
     for path in (tmp_path, tmp_path / "file"):
-        with pytest.raises(ArtefactError, match=r"there is no model\.json in it"):
+        with pytest.raises(ArtefactError, match=r"no model\.json in it; name the .* release/model"):
             check_model(path)
 
 

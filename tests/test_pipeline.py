@@ -281,7 +281,7 @@ def test_a_stopped_run_goes_on_with_its_key_and_without_it_not_at_all(
     assert read_split_key(place / "unscored" / "custodian") == kept
     (place / "split.json").rename(work / "elsewhere.json")
     with pytest.raises(
-        ArtefactError, match=r"no .*split\.json, the key of the split: pass --start"
+        ArtefactError, match=r"no .*split\.json, the key of the split: put it back, or pass --start"
     ):
         run(settings(work))
     (work / "elsewhere.json").rename(place / "split.json")

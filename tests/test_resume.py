@@ -16,7 +16,7 @@ from safetensors import safe_open
 
 import synthvae._files
 import synthvae.checkpoint
-from synthvae.checkpoint import FILE, Checkpoint, spent_at_most, stage_in
+from synthvae.checkpoint import FILE, Checkpoint, clear, spent_at_most, stage_in
 from synthvae.errors import (
     ArtefactError,
     ConfigError,
@@ -237,6 +237,7 @@ def test_a_checkpoint_holds_an_allow_list_of_things_and_nothing_of_the_rows(
     settings = {f"setting {name}" for name in Settings.model_fields}
     public = {
         "synthvae",
+        "program",
         "version of the model",
         "test mode",
         "schema",
@@ -340,3 +341,17 @@ def test_drafts_of_a_killed_process_go(stopped: Path) -> None:
     assert set(everything_in(stopped)) == ALLOWED_FILES
     assert stage_in(stopped) == "model"
     assert spent_at_most(stopped) == "at most epsilon 2 at delta 1e-05"
+
+
+def test_the_unfinished_fit_of_an_earlier_version_is_refused_and_kept(tmp_path: Path) -> None:
+    older = tmp_path / "fit" / "checkpoint-000002.safetensors"
+    older.parent.mkdir()
+    older.write_bytes(b"of synthvae 0.1.0")
+    with pytest.raises(
+        OutputExistsError, match=r"begun by synthvae 0\.1\.0, which alone can go on"
+    ):
+        go_on(tmp_path / "fit")
+    assert older.exists()
+    assert "no longer known" in str(spent_at_most(tmp_path / "fit"))
+    clear(tmp_path / "fit")
+    assert not older.exists()

@@ -35,7 +35,7 @@ def test_a_key_that_is_kept_is_used_again(tmp_path: Path) -> None:
     assert kept_split_key(tmp_path, config()) == first
     assert kept_split_key(tmp_path, config(seed=5), going_on=True) == first
     with pytest.raises(
-        ConfigError, match=r"test_split_seed is 3, but .* begun with not set, which"
+        ConfigError, match=r"test_split_seed is 3, but .* was begun without one, which is another"
     ):
         kept_split_key(tmp_path, config(test_split_seed=3))
 
@@ -72,10 +72,16 @@ def test_a_damaged_key_is_refused_and_not_repeated(tmp_path: Path, change: Any) 
     with pytest.raises(ArtefactError, match=r"split\.json .*pass --start-over") as raised:
         kept_split_key(tmp_path, config())
     assert kept.key[:16] not in str(raised.value)
+    assert "spent" not in str(raised.value)  # nothing was released yet
+    with pytest.raises(
+        ArtefactError, match=r"split\.json .*a new key; what was spent so far counts"
+    ):
+        kept_split_key(tmp_path, config(), going_on=True)
 
 
 def test_a_key_that_is_no_file_or_missing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match=r"There is no .*split\.json, the key of the split"):
+    message = r"There is no .*split\.json, the key of the split: put it back, or pass --start-over"
+    with pytest.raises(ArtefactError, match=message):
         kept_split_key(tmp_path, config(), going_on=True)
     (tmp_path / SPLIT).mkdir()
     with pytest.raises(ArtefactError, match=r"split\.json cannot be read \(Is a directory\)"):

@@ -24,7 +24,7 @@ from synthvae._files import (
 )
 from synthvae._locks import locked
 from synthvae._progress import Progress, silent
-from synthvae._split_key import SPLIT, SplitKey
+from synthvae._split_key import SplitKey
 from synthvae.baselines.budget import checked_delta
 from synthvae.comparison.cells import Contestant, budgets, cells_of, check, contestants
 from synthvae.comparison.log import Log
@@ -35,7 +35,7 @@ from synthvae.comparison.summary import advise, summarise
 from synthvae.comparison.values import Cell, Comparison, Outcome, Reference
 from synthvae.comparison.worker import Job
 from synthvae.config import RunConfig
-from synthvae.errors import ArtefactError, ConfigError, EvaluationError, SynthvaeError
+from synthvae.errors import ConfigError, EvaluationError, SynthvaeError
 from synthvae.pipeline import load_schema, load_source, split
 from synthvae.schema import Schema
 from synthvae.table import encode, identities, read_table
@@ -52,7 +52,7 @@ for a release by these figures is a use of the records that no guarantee covers.
 split.json is the secret key of the split. Whoever has it and a patient's identifier knows on which side
 of the split the patient is: it is never published.
 """
-BEGIN_AGAIN = "pass --force to begin again, with a new key"
+PUT_BACK = "put it back, or pass --force to begin again, with a new key"
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ def compare(config: RunConfig, progress: Progress = silent, *, force: bool = Fal
         _clean(folder)
         progress("reading and checking", 0.0)
         fresh = force or not log_file.exists()
-        key = SplitKey.draw(config.test_split_seed) if fresh else _kept_key(folder)
+        # Without the key of a log the same split cannot be made again.
+        key = SplitKey.draw(config.test_split_seed) if fresh else SplitKey.read(folder, PUT_BACK)
         cases = Cases(config, schema, key.secret)
         origin = _origin(config, schema, cases)
         if fresh:
@@ -158,16 +159,6 @@ class Cases:
         # used for scoring alone, and nothing that is made here is released.
         rows = config.rows or len(train)
         return Case(size, schema, train, Scorer(train, holdout, schema, rows, config.seed))
-
-
-def _kept_key(folder: Path) -> SplitKey:
-    """Return the key of a log to go on with; `ArtefactError` where it is lost or damaged."""
-    if not (folder / SPLIT).exists():
-        raise ArtefactError(
-            f"{folder / LOG} has no {SPLIT} beside it, the key of its split, without which the same "
-            f"split cannot be made again: put it back, or {BEGIN_AGAIN}."
-        )
-    return SplitKey.read(folder, BEGIN_AGAIN)
 
 
 def _mark(content: bytes, key: bytes, use: bytes) -> str:

@@ -36,9 +36,10 @@ class GaussianStage(_Value):
     it (L2): `rows_per_patient` rows for counts of columns, 1 for counts of patients, and the norm to
     which a patient's part is bounded for the moments of pairs.
 
-    `sensitivity` is the L2 norm of what one patient adds at most: of counts of columns in rows; of
-    moments in units of the norm that they are scaled to, which follows from noisy anchors. A count of
-    patients has 1. `clipping` is how that is enforced; None where a log does not state it.
+    `sensitivities` holds, for each query, the L2 norm of what one patient adds at most: to counts of
+    columns in rows, to counts of patients in patients, to moments in units of the norm that they are
+    scaled to, which follows from noisy anchors. `clipping` is how that is enforced; None where a log
+    does not state it.
     """
 
     stage: Literal["anchors", "pairs"] = "anchors"
@@ -46,7 +47,7 @@ class GaussianStage(_Value):
     queries: int
     noise_multipliers: tuple[float, ...]
     rows_per_patient: int
-    sensitivity: float | None = None
+    sensitivities: tuple[float, ...] | None = None
     clipping: Clipping | None = None
 
 
@@ -132,8 +133,7 @@ class Guarantee(_Value):
         if type(value) is int and value != VERSION and 0 < value < 1000:
             raise PydanticCustomError(
                 "guarantee_version",
-                "it was written by another synthvae, which can read it; this one reads {reads}, and "
-                "there is {found}",
+                "it has version {found}, this synthvae reads {reads}: use the synthvae that wrote it",
                 {"reads": VERSION, "found": value},
             )
         return value

@@ -14,9 +14,9 @@ _LARGEST = 700.0  # exp() of more is infinite
 
 
 def ceiling(fpr: npt.ArrayLike, epsilon: float, delta: float) -> npt.NDArray[np.float64]:
-    """Return the largest share of members that any test can find at each false positive rate.
+    """Return the largest share of members that any practicable test finds at each false positive rate.
 
-    Whoever tries to tell whether one patient's record was in the training table, by whatever
+    Whoever tries to tell whether one patient's record was in the training table, by any practicable
     means, stays on or below this curve. It is concave, so it also bounds the average over patients.
 
     Parameters
@@ -54,7 +54,7 @@ def corners(epsilon: float, delta: float) -> npt.NDArray[np.float64]:
 
 
 def largest_auc(epsilon: float, delta: float) -> float:
-    """Return the area under the ceiling: no attack's AUC can be larger.
+    """Return the area under the ceiling: no practicable attack's AUC is larger.
 
     Examples
     --------

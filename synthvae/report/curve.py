@@ -45,7 +45,7 @@ def training_curve(curve: TrainingCurve) -> Drawing | None:
     return Drawing(
         key="training-loss",
         title="Loss while training" + _latent(curve),
-        caption=_WARM_UP + _begun(curve),
+        caption=_WARM_UP,
         panels=(panel,),
         table=Table(("Step", *(name.capitalize() for name, *_ in plots)), rows),
         legend=tuple(
@@ -60,11 +60,3 @@ def _latent(curve: TrainingCurve) -> str:
         return ""
     units = "unit" if curve.active_units == 1 else "units"
     return f" ({curve.active_units} active {units} in the latent)"
-
-
-def _begun(curve: TrainingCurve) -> str:
-    """Return what to say of a private fit that was stopped: losses do not outlive a process."""
-    if curve.validation is not None or not curve.steps[0]:
-        return ""
-    step = curve.steps[0]
-    return f" The fit was stopped and went on from step {step}; losses before that are not kept."

@@ -290,17 +290,11 @@ def _tell_apart(items: NDArray[np.object_]) -> tuple[NDArray[Any], Sequence[Any]
     if len(kinds) <= 1 and kinds <= PLAIN:
         places, distinct = pd.factorize(items)
         return places, list(distinct)
-    keys = [item if type(item) is str else _key(item) for item in items]
-    chosen = dict(zip(keys, items, strict=True))
+    cells = [item if type(item) is str else canonical(item) for item in items]
+    keys = [cell if type(cell) is str else (type(cell), text_of(cell)) for cell in cells]
+    chosen = dict(zip(keys, cells, strict=True))
     order = dict(zip(chosen, range(len(chosen)), strict=True))
     return np.fromiter(map(order.__getitem__, keys), np.int64, len(keys)), list(chosen.values())
-
-
-def _key(item: Any) -> tuple[type, Any]:
-    if isinstance(item, int):
-        return type(item), int(item)
-    listed = isinstance(item, list | tuple | np.ndarray)  # whose own text may be cut
-    return type(item), text_of(canonical(item)) if listed else str(item)
 
 
 def _is_mark(cell: Cell | None, words: set[str], marks: Sequence[float]) -> bool:

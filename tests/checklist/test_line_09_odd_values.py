@@ -16,7 +16,7 @@ import pytest
 from synthvae.errors import DataError
 from synthvae.schema import Schema
 from synthvae.table import encode, identities, inspect
-from tests.checklist.fitted import ODD, fitted
+from tests.checklist.fitted import ODD, PLACES, fitted, with_rows
 from tests.simulated import CLINIC, clinic
 
 COUNTS = {"minimum": 0, "maximum": 99, "required": False}
@@ -83,10 +83,10 @@ def test_line_9_an_odd_cell_changes_no_other_row(value: object) -> None:
     assert (np.delete(before[7], where) == np.delete(after[7], where)).all()
 
 
-def test_line_9_odd_values_are_handled_row_by_row() -> None:
-    frame = clinic(60)
-    odd = pd.concat([frame, *(ODD.assign(creatinine=x) for x in (-np.inf, np.nan, 1e308))])
-    with_odd = fitted(odd.reset_index(drop=True), test_seed=1)
+@pytest.mark.parametrize("place", PLACES)
+def test_line_9_odd_values_are_handled_row_by_row(place: str) -> None:
+    odd = pd.concat([ODD.assign(creatinine=x) for x in (-np.inf, np.nan, 1e308)])
+    with_odd = fitted(with_rows(clinic(60), odd, place), test_seed=1)
     assert all(np.isfinite(w).all() for w in with_odd.state().weights.values())
 
 

@@ -1,11 +1,13 @@
 """`synthvae check-model`: what it prints, and how it ends."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import synthvae.defects
 from synthvae.defects import DEFECTS, NEWEST
 from synthvae.errors import DefectError
 from tests.cli.running import Run
@@ -52,6 +54,23 @@ def test_a_void_guarantee_promises_nothing_anyway(run: Run, tmp_path: Path) -> N
     assert ended.code == 0
     assert "made by an unnamed synthvae." in ended.out
     assert "so it promises nothing anyway: NOT PRIVATE: \\x1b[2J.\n" in ended.out
+    assert "No other known defect, as of 2026-11" in ended.out
+
+
+def test_defects_of_guarantees_are_not_held_against_a_model_without_one(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    void = {"version": 1, "valid": False, "why_void": "NOT PRIVATE", "software": {}}
+    path = written(tmp_path, guarantee=void, version=4)
+    ended = run("check-model", path)
+    assert ended.code == 14
+    assert "promises nothing anyway: NOT PRIVATE.\nDefects that matter only to whoever" in ended.out
+    assert re.findall(r"^[a-z0-9-]+$", ended.out, flags=re.M) == ["split-key-published"]
+    monkeypatch.setattr(synthvae.defects, "DEFECTS", tuple(d for d in DEFECTS if d.of_guarantee))
+    ended = run("check-model", path)
+    assert (ended.code, ended.err) == (0, "")
+    assert "promises nothing anyway" in ended.out
+    assert "No other known defect" in ended.out
 
 
 def test_a_newer_model_is_not_cleared(run: Run, tmp_path: Path) -> None:

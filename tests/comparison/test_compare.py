@@ -152,11 +152,11 @@ def test_the_split_has_a_secret_key_and_a_log_goes_on_with_its_own_alone(work: P
         compare(configured(work))
     (folder / "split.json").write_text("{}", encoding="utf-8")
     with pytest.raises(
-        ArtefactError, match=r"split\.json is damaged.* pass --force to begin again"
+        ArtefactError, match=r"split\.json is damaged.*: put it back, or pass --force to begin"
     ):
         compare(configured(work))
     (folder / "split.json").unlink()
-    with pytest.raises(ArtefactError, match=r"has no split\.json beside it.* or pass --force"):
+    with pytest.raises(ArtefactError, match=r"no .*split\.json, the key of .* or pass --force"):
         compare(configured(work))
     assert (folder / "runs.jsonl").read_bytes() == log
     (folder / "split.json").write_bytes(kept)

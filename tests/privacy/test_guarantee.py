@@ -47,8 +47,15 @@ def test_what_it_rests_on_is_stated_once_each_for_programs_and_people() -> None:
 def test_every_stage_says_what_bounds_a_patient(schema: Schema, normaliser: str) -> None:
     counts, pairs, training = promised(schema).stages
     most = schema.rows_per_patient
-    assert (counts.sensitivity, counts.clipping) == (most, "rows capped at rows_per_patient")
-    assert (pairs.sensitivity, pairs.clipping) == (1.0, "moments scaled per patient to a norm")
+    assert len(counts.sensitivities) == counts.queries == len(counts.noise_multipliers)
+    of_patients = (schema.patientKey is not None) + (schema.patients is None)
+    assert set(counts.sensitivities[: counts.queries - of_patients]) == {most}
+    assert counts.sensitivities[counts.queries - of_patients :] == (1.0,) * of_patients
+    assert counts.clipping == "rows capped at rows_per_patient"
+    assert (pairs.sensitivities, pairs.clipping) == (
+        (1.0,),
+        "moments scaled per patient to a norm",
+    )
     assert training.clipping == "gradients scaled per patient to clip_norm"
     assert training.sensitivity == training.clip_norm  # type: ignore[union-attr]
     assert training.normaliser == normaliser  # type: ignore[union-attr]
@@ -99,9 +106,7 @@ def test_one_of_another_version_is_refused_in_one_sentence(tmp_path: Path, versi
     old = promised().model_dump(mode="json", exclude={"assumptions", "code_sha256"})
     path = tmp_path / "guarantee.json"
     path.write_text(json.dumps(old | {"version": version}))
-    message = (
-        f"is no guarantee: it was written by another synthvae, .* this one reads 2.* {version} at"
-    )
+    message = f"it has version {version}, this synthvae reads 2: use the synthvae that wrote it"
     with pytest.raises(InputFileError, match=message) as refused:
         read_value(path, Guarantee)
     assert str(refused.value).count("guarantee.json") == 1

@@ -382,7 +382,7 @@ def guarantee(**changes) -> Guarantee:
         ),
         "stages": (
             GaussianStage(
-                queries=48, noise_multipliers=(14.2, 21.5), rows_per_patient=1, sensitivity=1.0,
+                queries=48, noise_multipliers=(14.2, 21.5), rows_per_patient=1, sensitivities=(1.0, 1.0),
                 clipping="rows capped at rows_per_patient",
             ),
             TrainingStage(

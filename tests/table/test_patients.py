@@ -5,6 +5,7 @@ import pytest
 from synthvae.field import Field
 from synthvae.schema import Schema
 from synthvae.table import group_by_patient, identities, split_by_patient
+from tests.checklist.fitted import PLACES, with_rows
 
 X = {"name": "x", "type": "integer", "constraints": {"minimum": 0, "maximum": 9}}
 ROWS = Schema.from_dict({"fields": [X]})
@@ -69,11 +70,13 @@ def test_a_split_does_not_depend_on_the_order() -> None:
     assert np.array_equal(split_by_patient(frame.iloc[order], VISITS, 0.3, KEY), held[order])
 
 
-def test_adding_a_patient_changes_nobody_elses_side() -> None:
+@pytest.mark.parametrize("place", PLACES)
+def test_adding_a_patient_changes_nobody_elses_side(place: str) -> None:
     frame = visits(IDS)
-    more = pd.concat([visits(["new"]), frame])
+    more = with_rows(frame, visits(["new"]), place)
     held = split_by_patient(frame, VISITS, 0.3, KEY)
-    assert np.array_equal(split_by_patient(more, VISITS, 0.3, KEY)[1:], held)
+    others = (more["id"] != "new").to_numpy()
+    assert np.array_equal(split_by_patient(more, VISITS, 0.3, KEY)[others], held)
 
 
 def test_rows_without_a_key_are_split_by_content() -> None:

@@ -61,6 +61,7 @@ FAMILIES: dict[str, list[Any]] = {
         pd.Timestamp("2012-12-31T01:00+02:00"),
         pd.Timestamp("2012-12-31", tz="Europe/Paris"),
         datetime(2012, 3, 25, 2, 30, tzinfo=PARIS),  # skipped by the clock
+        datetime(2012, 3, 25, 2, 30, tzinfo=timezone(timedelta(hours=1))),
         datetime(2012, 10, 28, 2, 30, fold=1, tzinfo=PARIS),
     ],
     "dates": [date(2012, 12, 31), date(1, 1, 1), date(9999, 12, 31), date(2012, 1, 2)],
@@ -131,7 +132,7 @@ POLICIES = {
 }
 NAMES = list(POLICIES["error", "error"].names)
 Build = Callable[[list[Any]], pd.DataFrame]
-Case = tuple[list[Any], Any, Build]
+Case = tuple[list[Any], Any, tuple[Build, ...]]
 
 
 def everywhere(values: pd.Series) -> pd.DataFrame:
@@ -214,20 +215,21 @@ def mixed(g: np.random.Generator, likely: tuple[str, ...] = tuple(FAMILIES)) -> 
     """Return cells of one to three kinds, and one more of any kind, as a caller has them."""
     kinds = g.choice(np.array(likely), g.integers(1, 4))
     cells = drawn(g, [cell for kind in kinds for cell in FAMILIES[kind]], int(g.integers(1, 7)))
-    builds: list[Build] = [as_objects, as_inferred, as_records]
-    extra = drawn(g, EVERYTHING, 1)[0]
-    return cells, extra, builds[g.integers(len(builds))]
+    return (
+        cells,
+        drawn(g, EVERYTHING, 1)[0],
+        (as_objects, as_inferred if g.random() < 0.5 else as_records),
+    )
 
 
 def typed(g: np.random.Generator) -> Case:
     """Return cells of one of pandas's types, and one more."""
     cells, build = BUILDS[g.integers(len(BUILDS))]
-    return drawn(g, cells, int(g.integers(1, 7))), drawn(g, cells, 1)[0], build
+    return drawn(g, cells, int(g.integers(1, 7))), drawn(g, cells, 1)[0], (build,)
 
 
-def breaches(case: Case, schema: Schema) -> list[str]:
-    """Return the columns that are read otherwise with the row more; none without such a table."""
-    cells, extra, build = case
+def breaches(cells: list[Any], extra: Any, build: Build, schema: Schema) -> list[str] | None:
+    """Return the columns that are read otherwise with the row more; None without such a table."""
     found: list[str] = []
     try:
         before = readings(build(cells), schema)
@@ -237,7 +239,7 @@ def breaches(case: Case, schema: Schema) -> list[str]:
                 if not np.array_equal(before[name], np.delete(after[name], place, axis=0)):
                     found.append(f"{name} at {place}")
     except (OverflowError, pa.ArrowException):  # pandas or Arrow holds no such cells together
-        return []
+        return None
     return found
 
 
@@ -255,9 +257,13 @@ def readings(frame: pd.DataFrame, schema: Schema) -> dict[str, NDArray[Any]]:
 
 
 def assert_local(cases: Iterable[Case], g: np.random.Generator) -> None:
-    schemas = list(POLICIES.values())
-    for case in cases:
-        assert breaches(case, schemas[g.integers(len(schemas))]) == [], case
+    schemas, tried, impossible = list(POLICIES.values()), 0, 0
+    for cells, extra, builds in cases:
+        for build in builds:
+            found = breaches(cells, extra, build, schemas[g.integers(len(schemas))])
+            tried, impossible = tried + 1, impossible + (found is None)
+            assert not found, (cells, extra, build, found)
+    assert impossible <= 0.06 * tried
 
 
 def test_a_row_more_changes_no_other_cell_of_a_mixed_table() -> None:
@@ -275,9 +281,10 @@ def test_a_row_more_changes_no_other_cell_of_a_typed_table() -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_a_row_more_changes_no_other_cell_of_very_many_tables(seed: int) -> None:
     g = np.random.default_rng([3, seed])
-    assert_local((mixed(g) for _ in range(800)), g)
+    # Each as objects and as pandas infers their type: ten thousand of each, over all seeds.
+    assert_local((mixed(g) for _ in range(600)), g)
     assert_local((mixed(g, LIKELY) for _ in range(400)), g)
-    assert_local((typed(g) for _ in range(300)), g)
+    assert_local((typed(g) for _ in range(150)), g)
 
 
 def in_csv(path: Path) -> Build:
@@ -307,6 +314,6 @@ def test_a_row_more_changes_no_other_cell_of_a_file(tmp_path: Path) -> None:
     texts = [str(cell) for kind in TEXTS for cell in FAMILIES[kind]]
     for cells, build in [(texts, in_csv(tmp_path))] + [(c, in_parquet(tmp_path)) for c in STORED]:
         assert_local(
-            ((drawn(g, cells, 4), drawn(g, cells, 1)[0], build) for _ in range(5)),
+            ((drawn(g, cells, 4), drawn(g, cells, 1)[0], (build,)) for _ in range(5)),
             g,
         )
