@@ -11,6 +11,7 @@ from synthvae._files import read_ordinary
 from synthvae.errors import InputFileError
 
 LARGEST_BYTES = 100_000_000
+OTHER_VERSION = "other_version"  # an error of ours, which says where it is
 LARGEST_WHOLE = 2**63  # beyond, arithmetic with other numbers fails
 
 Value = TypeVar("Value", bound=BaseModel)
@@ -36,7 +37,8 @@ def read_value(path: Path, kind: type[Value]) -> Value:
     except ValidationError as cause:
         first = cause.errors(include_url=False)[0]
         where = shortened(".".join(str(part) for part in first["loc"]) or "its start", 100)
-        raise InputFileError(f"The file {path} is no {what}: {first['msg']} at {where}.") from None
+        why = first["msg"] if first["type"] == OTHER_VERSION else f"{first['msg']} at {where}"
+        raise InputFileError(f"The file {path} is no {what}: {why}.") from None
     if _holds_giant(value.model_dump()):
         raise InputFileError(
             f"The file {path} is no {what}: it holds a whole number beyond {LARGEST_WHOLE:.3g}."

@@ -133,6 +133,7 @@ def measure_step() -> None:
     from synthvae.model.layout import Layout
     from synthvae.model.training import (
         PatientTensor,
+        draw_latents,
         patient_losses,
         start_model,
         train_privately,
@@ -159,17 +160,18 @@ def measure_step() -> None:
         clip_norm=3.0,
         expected_batch=batch,
     )
-    generator = torch.Generator().manual_seed(0)
+    generator, draws = torch.Generator().manual_seed(0), np.random.default_rng(0)
 
     def private() -> None:
         train_privately(layout, data, stage, RandomStream(), couplings)
 
     def plain() -> None:
-        model = start_model(layout, generator, couplings)
+        model = start_model(layout, draws.standard_normal, couplings)
         adam = torch.optim.Adam(trained(model), lr=settings.learning_rate)
         for _ in range(STEPS):
             drawn = torch.randint(len(data), (batch,), generator=generator)
-            loss = patient_losses(model, data, drawn, 1.0, generator).mean()
+            latents = draw_latents(data, drawn, draws.standard_normal)
+            loss = patient_losses(model, data, drawn, 1.0, latents).mean()
             adam.zero_grad()
             loss.backward()
             adam.step()

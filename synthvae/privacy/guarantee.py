@@ -132,7 +132,7 @@ class Guarantee(_Value):
         # The readers of files quote the first error: it must say which way out there is.
         if type(value) is int and value != VERSION and 0 < value < 1000:
             raise PydanticCustomError(
-                "guarantee_version",
+                "other_version",
                 "it has version {found}, this synthvae reads {reads}: use the synthvae that wrote it",
                 {"reads": VERSION, "found": value},
             )
