@@ -14,6 +14,7 @@ from synthvae.errors import OutputExistsError, StorageError
 
 ELSEWHERE = "choose another place"  # where nothing is lost by it
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)  # on this file system, of a folder
 OTHERS_FIRST = (errno.EEXIST, errno.ENOTEMPTY)
 DRAFT = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.(partial|replaced)")
 
@@ -192,7 +193,7 @@ def whole_folder(path: Path, force: bool = False) -> Iterator[Path]:
                     f"{path} was written by somebody else meanwhile and is left alone; what was made "
                     f"here is in {beside}."
                 )
-            sync_folder(path.parent)  # before anything goes that it takes the place of
+            sync_folder(path.parent)  # before what was kept in case it failed goes
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -254,6 +255,7 @@ def _replace_folder(draft: Path, path: Path) -> None:
             _remove(old)
             with contextlib.suppress(FileNotFoundError):
                 path.rename(old)
+        sync_folder(path.parent)  # before the old one goes
     finally:
         if old.exists() and not path.exists():
             old.rename(path)
@@ -282,8 +284,14 @@ def sync_folder(path: Path) -> None:
     """Have a folder's list of names on the disk, where the system can do that."""
     if os.name == "nt":
         return
-    handle = os.open(path, os.O_RDONLY)
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:  # one that may be written to and not listed
+        return
     try:
         os.fsync(handle)
+    except OSError as cause:
+        if cause.errno not in NO_SYNC:
+            raise
     finally:
         os.close(handle)

@@ -88,21 +88,28 @@ def unfinished(output: Path, *, force: bool, start_over: bool) -> Iterator[Unfin
             clean_drafts(output.resolve().parent, output.resolve().name)
         refuse_existing(output, force)
         if start_over:
-            work.clear()
+            with storage_errors(output):
+                work.clear()
         refuse_older(work.folder)
         try:
             yield work
-            work.done = True
-        except (KeyboardInterrupt, StorageError) as cause:
-            if not work.done and not work.told:
+        except BaseException as cause:
+            stopped = isinstance(cause, KeyboardInterrupt | StorageError)
+            if stopped and not work.done and not work.told:
                 _say_what_is_kept(cause, work.folder)
-            raise
-        finally:
-            with storage_errors(work.folder):
+            with contextlib.suppress(OSError):  # what went wrong first is what is said
                 if work.done:
                     work.clear()
                 elif not is_begun(work.folder):
                     work.forget()
+            raise
+        try:
+            work.clear()
+        except OSError as cause:
+            raise StorageError(
+                f"The result stands, but {work.folder} could not be removed "
+                f"({cause.strerror or cause}): remove it by hand."
+            ) from cause
 
 
 def _say_what_is_kept(cause: BaseException, folder: Path) -> None:

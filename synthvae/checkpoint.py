@@ -66,6 +66,8 @@ class Checkpoint:
     """
 
     def __init__(self, folder: Path | None, plan: Plan, *, test_mode: bool) -> None:
+        if folder is not None:
+            refuse_older(folder)
         if folder is not None and not plan.is_private and is_begun(folder):
             raise OutputExistsError(
                 f"The unfinished fit in {folder} was begun with a budget, and this one has none: go on "
@@ -93,7 +95,6 @@ class Checkpoint:
             yield cls(folder, plan, test_mode=test_mode)
             return
         with locked(folder / LOCK, folder, 0o700):
-            refuse_older(folder)
             clean_drafts(folder)  # of a process that was killed while it wrote
             yield cls(folder, plan, test_mode=test_mode)
 
@@ -220,6 +221,8 @@ def spent_at_most(folder: Path) -> str | None:
     """Return in words what an unfinished fit may have spent; None where there is none."""
     if not is_begun(folder):
         return None
+    if _older(folder):
+        return "an amount that only synthvae 0.1.0, which began it, can read"
     try:
         begun = _checkpoint_file.unpack_about(folder / FILE)["identity"]
         return f"at most epsilon {begun['epsilon']:g} at delta {begun['delta']:g}"

@@ -79,8 +79,9 @@ DEFECTS = (
         "cells-read-beside-others",
         "A cell's reading could depend on other patients' cells",
         "One patient's cell could change how the others' in its column were read. Affected are data "
-        "frames with columns of mixed types given from Python, and Parquet files whose boolean or "
-        "whole-number columns have missing cells; CSV files hold text alone and are not affected.",
+        "frames given from Python with columns of mixed types, and data frames and Parquet files whose "
+        "boolean or whole-number columns have missing cells; CSV files hold text alone and are not "
+        "affected.",
         "If the model was fitted from such a frame or file, fit again with a mended version; what was "
         "spent counts. Otherwise nothing.",
     ),
@@ -240,10 +241,9 @@ def raise_for_defects(path: Path, check: ModelCheck) -> None:
         )
     if check.defects:
         names = ", ".join(one.id for one in check.defects)
-        known = "1 defect is" if len(check.defects) == 1 else f"{len(check.defects)} defects are"
-        raise DefectError(
-            f"The model in {path} has version {check.version}, of which {known} known: {names}."
-        )
+        count = len(check.defects)
+        known = "1 known defect concerns" if count == 1 else f"{count} known defects concern"
+        raise DefectError(f"The model in {path} has version {check.version}; {known} it: {names}.")
 
 
 def _read(path: Path, name: str, kind: type[_File]) -> tuple[_File, bytes]:

@@ -104,7 +104,7 @@ def test_an_older_model_has_its_defects_and_its_arrays_are_not_read(
     (path / "schema.yaml").unlink()
     found = check_model(path)
     assert [one.id for one in found.defects] == IDS
-    with pytest.raises(DefectError, match=r"has version \d, of which 6 defects are known: latent"):
+    with pytest.raises(DefectError, match=r"has version \d; 6 known defects concern it: latent"):
         raise_for_defects(path, found)
 
 
@@ -116,7 +116,7 @@ def test_a_model_without_a_guarantee_has_no_defects_of_guarantees(
     (path / "guarantee.json").write_text('{"valid": false, "why_void": "NOT PRIVATE"}')
     found = check_model(path)
     assert [one.id for one in found.defects] == ["split-key-published"]
-    with pytest.raises(DefectError, match="of which 1 defect is known: split-key-published"):
+    with pytest.raises(DefectError, match="1 known defect concerns it: split-key-published"):
         raise_for_defects(path, found)
     of_guarantees = tuple(one for one in DEFECTS if one.of_guarantee)
     monkeypatch.setattr(synthvae.defects, "DEFECTS", of_guarantees)

@@ -352,6 +352,8 @@ def test_the_unfinished_fit_of_an_earlier_version_is_refused_and_kept(tmp_path: 
     ):
         go_on(tmp_path / "fit")
     assert older.exists()
-    assert "no longer known" in str(spent_at_most(tmp_path / "fit"))
+    assert "only synthvae 0.1.0" in str(spent_at_most(tmp_path / "fit"))
+    with pytest.raises(OutputExistsError, match=r"begun by synthvae 0\.1\.0"):
+        go_on(tmp_path / "fit", epsilon=None, settings=quick(WARD, None, steps=3))
     clear(tmp_path / "fit")
     assert not older.exists()

@@ -100,9 +100,9 @@ class GhostClippedModule(GradSampleModuleFastGradientClipping):
 
     Scaled gradients and activations are rounded towards zero to a fixed lattice first, so that their
     products are whole numbers of lattice steps, and sums are the same in any order and grouping while
-    they stay below 2^53 steps (16 million patients at the clip norm). No rounding of sums then
-    stands between the bound and the noise: in single precision one patient more moved the sum over
-    four million by more than the clip norm.
+    they stay below 2^53 steps (16 million patients of one row each, at the clip norm). No rounding of
+    sums then stands between the bound and the noise: in single precision one patient more moved the
+    sum over four million by more than the clip norm.
 
     A patient whose gradient overflows counts as nothing: a norm that is not finite would otherwise
     make the whole sum not finite. Whether it does depends on that patient's rows alone.

@@ -90,7 +90,9 @@ def _second(opinion: SecondOpinion | None) -> str:
     who = plain(opinion.accountant)
     if opinion.epsilon is None or opinion.error is None:
         return f"{who}: no figure; {plain(opinion.unavailable or 'no reason was given')}"
-    return f"ε = {number(opinion.epsilon, 4)} ± {bound(opinion.error)}, by {who}"
+    shown = round(opinion.epsilon, 1 if opinion.epsilon >= 100 else 4)
+    error = opinion.error + abs(shown - opinion.epsilon)  # what rounding takes, the error gives
+    return f"ε = {number(shown, 4)} ± {bound(error)}, by {who}"
 
 
 def _groups(guarantee: Guarantee, budget: Budget) -> Table:

@@ -38,7 +38,7 @@ def test_a_model_without_a_known_defect_is_said_to_have_none(run: Run, tmp_path:
 def test_a_model_with_defects_has_its_exit_code_and_is_told_each(run: Run, tmp_path: Path) -> None:
     ended = run("check-model", written(tmp_path, guarantee=PRIVATE, version=4))
     assert ended.code == DefectError.exit_code == 14
-    assert "has version 4, of which 6 defects are known" in ended.message
+    assert "has version 4; 6 known defects concern it" in ended.message
     words = " ".join(ended.out.split())
     for one in DEFECTS:
         assert f"{one.id} {one.title}. Found 2026-11, mended in model version 5" in words
