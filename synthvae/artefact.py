@@ -9,8 +9,9 @@ schema.yaml         the public facts that the model was fitted with
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +29,6 @@ from synthvae.privacy.guarantee import Guarantee
 from synthvae.schema import MOST_PATIENTS, Schema
 from synthvae.settings import Settings
 
-if TYPE_CHECKING:
-    from synthvae.synthesizer import Synthesizer
-
 VERSION = 5
 FILES = ("model.json", "model.safetensors", "guarantee.json", "schema.yaml")
 LARGEST_BYTES = 2_000_000_000
@@ -40,23 +38,31 @@ ROUNDING = 1e-6
 Arrays = dict[str, NDArray[Any]]
 
 
-def save_model(synthesizer: "Synthesizer", path: Path, force: bool) -> None:
-    """Write a fitted synthesizer to a folder, whole or not at all."""
+@dataclass(frozen=True)
+class SavedModel:
+    """What a saved model holds, as values."""
+
+    state: FittedState
+    schema: Schema
+    guarantee: Guarantee
+
+
+def save_model(model: SavedModel, path: Path, force: bool) -> None:
+    """Write a model to a folder, whole or not at all."""
     from safetensors.numpy import save
 
-    state = synthesizer.state()
+    state = model.state
     check_output(path, force, folder_of=FILES)
-    layout: Layout = state.layout
     arrays = state_arrays(state)
-    guarantee = synthesizer.guarantee.model_dump_json(indent=1) + "\n"
+    guarantee = model.guarantee.model_dump_json(indent=1) + "\n"
     content = save({name: np.ascontiguousarray(value) for name, value in sorted(arrays.items())})
     about = {
         "format": "synthvae model",
         "version": VERSION,
-        "private": synthesizer.guarantee.valid,
-        "why_void": synthesizer.guarantee.why_void,
+        "private": model.guarantee.valid,
+        "why_void": model.guarantee.why_void,
         "patients": state.patients,
-        "settings": layout.settings.model_dump(mode="json"),
+        "settings": state.layout.settings.model_dump(mode="json"),
         "arrays_sha256": hashlib.sha256(content).hexdigest(),
         "guarantee_sha256": hashlib.sha256(guarantee.encode()).hexdigest(),
     }
@@ -64,16 +70,14 @@ def save_model(synthesizer: "Synthesizer", path: Path, force: bool) -> None:
         (folder / "model.safetensors").write_bytes(content)
         (folder / "model.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         (folder / "guarantee.json").write_bytes(guarantee.encode())
-        (folder / "schema.yaml").write_text(synthesizer.schema.to_yaml(), encoding="utf-8")
+        (folder / "schema.yaml").write_text(model.schema.to_yaml(), encoding="utf-8")
 
 
-def load_model(path: Path) -> "Synthesizer":
+def load_model(path: Path) -> SavedModel:
     """Read a model from a folder, checking its version, its checksum, every shape and every value.
 
     The files may come from anywhere: nothing in them is run, and no other file is read.
     """
-    from synthvae.synthesizer import Synthesizer
-
     if not path.exists():
         raise ArtefactError(f"There is no model {path}; name the folder that fit wrote.")
     if not (path / "model.json").is_file():
@@ -111,7 +115,7 @@ def load_model(path: Path) -> "Synthesizer":
         raise ArtefactError(
             f"The model in {path} is damaged: {reason}; copy it again from where it was made."
         ) from cause
-    return Synthesizer.from_state(schema, state, guarantee)
+    return SavedModel(state, schema, guarantee)
 
 
 def _read_bytes(path: Path, name: str, most: int = LARGEST_TEXT) -> bytes:

@@ -16,6 +16,7 @@ from synthvae._memory import machine_memory
 from synthvae._progress import Progress, given_or_console
 from synthvae._threads import one_blas_thread
 from synthvae.anchors import PairQuery, measure_anchors
+from synthvae.artefact import SavedModel, load_model, save_model
 from synthvae.checkpoint import KEY_BYTES, WORDS, Checkpoint
 from synthvae.errors import ConfigError, DataError
 from synthvae.model.calibration import calibrate_margins
@@ -413,9 +414,7 @@ class Synthesizer:
         OutputExistsError
             The folder exists and `force` is not given.
         """
-        from synthvae.artefact import save_model
-
-        save_model(self, Path(path), force)
+        save_model(SavedModel(self.state(), self.schema, self.guarantee), Path(path), force)
 
     @classmethod
     def load(cls, path: str | Path) -> "Synthesizer":
@@ -426,9 +425,8 @@ class Synthesizer:
         ArtefactError
             The folder holds no model, a damaged one, or one of another version.
         """
-        from synthvae.artefact import load_model
-
-        return load_model(Path(path))
+        saved = load_model(Path(path))
+        return cls.from_state(saved.schema, saved.state, saved.guarantee)
 
 
 def check_memory(rows: int, schema: Schema) -> None:
