@@ -6,7 +6,6 @@ against what the plan of the fit makes of them.
 
 import hashlib
 import json
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthvae.anchors import ColumnAnchor, PairMoments
+from synthvae._files import read_ordinary
+from synthvae._text import one_line
+from synthvae.anchors import ColumnMarginal, PairMoments
 from synthvae.artefact import (
-    anchor_arrays,
-    read_anchors,
+    marginal_arrays,
     read_arrays,
+    read_marginals,
     read_row_shares,
     read_state,
     state_arrays,
@@ -45,7 +46,7 @@ class Released:
 
     Attributes
     ----------
-    anchors
+    marginals
         One a column, from noisy counts.
     row_shares
         Share of patients with 1, 2, ... rows; None where each row is one patient.
@@ -57,7 +58,7 @@ class Released:
         What the finished fit leaves behind; None until then.
     """
 
-    anchors: tuple[ColumnAnchor, ...]
+    marginals: tuple[ColumnMarginal, ...]
     row_shares: NDArray[np.float64] | None
     patients: int
     moments: PairMoments | None = None
@@ -73,7 +74,7 @@ class Released:
     @classmethod
     def finished(cls, model: FittedState) -> "Released":
         """Return what is left to keep when the fit is finished: its model alone."""
-        return cls(tuple(model.layout.anchors), model.row_shares, model.patients, None, model)
+        return cls(tuple(model.layout.marginals), model.row_shares, model.patients, None, model)
 
 
 def pack(released: Released, identity: dict[str, Any]) -> bytes:
@@ -101,7 +102,7 @@ def released_arrays(released: Released) -> Arrays:
     """Return the arrays of what was released, by name."""
     if released.model is not None:
         return state_arrays(released.model)
-    arrays = anchor_arrays(released.anchors)
+    arrays = marginal_arrays(released.marginals)
     if released.row_shares is not None:
         arrays[ROW_SHARES] = released.row_shares
     if released.moments is not None:
@@ -136,28 +137,22 @@ def unpack(file: Path, plan: Plan) -> Released:
             raise ValueError("its arrays are not those that it was written with")
         return _released(arrays, about, plan)
     except (KeyError, ValueError, TypeError, SynthvaeError) as cause:
-        reason = f"{cause} is not in it" if isinstance(cause, KeyError) else str(cause)
-        raise _damaged(file, reason) from cause
+        why = f"{cause} is not in it" if isinstance(cause, KeyError) else str(cause)
+        raise _damaged(file, why) from cause
 
 
 def read_bytes(file: Path) -> bytes:
     """Return the content of an ordinary file of a bearable size, and follow no link."""
     try:
-        about = file.lstat()
-        if not stat.S_ISREG(about.st_mode):
-            raise _damaged(file, "it is no ordinary file")
-        if about.st_size > LARGEST_BYTES:
-            raise _damaged(file, "it is larger than 2 GB, which no checkpoint is")
-        return file.read_bytes()
+        return read_ordinary(file, LARGEST_BYTES, links=False)
     except OSError as cause:
         raise _damaged(file, f"it cannot be read ({cause.strerror})") from cause
 
 
-def _damaged(file: Path, reason: str) -> ArtefactError:
-    reason = " ".join(reason.split())[:300].rstrip(".")
+def _damaged(file: Path, why: str) -> ArtefactError:
     return ArtefactError(
-        f"The checkpoint {file} is damaged: {reason}. Nothing can go on from it; pass --start-over to "
-        "begin again: what was spent counts then too."
+        f"The checkpoint {file} is damaged: {one_line(why)}. Nothing can go on from it; pass "
+        "--start-over to begin again: what was spent counts then too."
     )
 
 
@@ -179,8 +174,8 @@ def _about(file: Path, content: bytes) -> dict[str, Any]:
         plain = isinstance(cause, ValueError) and not isinstance(
             cause, json.JSONDecodeError | UnicodeDecodeError
         )
-        reason = str(cause) if plain else "its header is cut short or was altered"
-        raise _damaged(file, reason) from cause
+        why = str(cause) if plain else "its header is cut short or was altered"
+        raise _damaged(file, why) from cause
     if type(about["version"]) is not int or about["version"] != VERSION:
         raise ArtefactError(
             f"The checkpoint {file} has version {about['version']!r}, this synthvae reads {VERSION}: go "
@@ -198,11 +193,11 @@ def _released(arrays: Arrays, about: dict[str, Any], plan: Plan) -> Released:
     if stage == MODEL:
         released = Released.finished(read_state(arrays, plan.schema, plan.settings, patients))
     else:
-        anchors = read_anchors(arrays, plan.schema)
+        marginals = read_marginals(arrays, plan.schema)
         shares = read_row_shares(arrays, plan.schema)
-        layout = Layout.build(anchors, plan.schema.modelled, plan.settings)
+        layout = Layout.build(marginals, plan.schema.modelled, plan.settings)
         moments = _moments(arrays, layout) if stage == MOMENTS else None
-        released = Released(tuple(anchors), shares, patients, moments)
+        released = Released(tuple(marginals), shares, patients, moments)
     unknown = arrays.keys() - released_arrays(released).keys()
     if unknown:
         raise ValueError(f"it holds {min(unknown)!r}, which no checkpoint does")

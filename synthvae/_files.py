@@ -1,13 +1,24 @@
-"""Write files and folders whole or not at all: into a draft beside the goal, then renamed."""
+"""Files: read within limits, written whole or not at all, worked on by one process at a time.
+
+What is written goes into a draft beside the goal, which is then renamed.
+
+Locks are the operating system's, which lifts them when a process ends. filelock was tried: it makes
+the lock's folder itself where the last holder has just removed it, with rights that let others in;
+takes a file that has just been removed for one that is held; and neither removes its file nor goes on
+where a file system has no locks. What it would spare are the lines that call `flock`.
+"""
 
 import contextlib
 import errno
+import functools
 import os
 import re
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
+from io import BufferedIOBase
 from pathlib import Path
 
 from synthvae.errors import OutputExistsError, StorageError
@@ -16,19 +27,41 @@ ELSEWHERE = "choose another place"  # where nothing is lost by it
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)  # on this file system, of a folder
 OTHERS_FIRST = (errno.EEXIST, errno.ENOTEMPTY)
+HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)  # by another process
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # on this file system: go on without
 DRAFT = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.(partial|replaced)")
 
+if sys.platform == "win32":
+    import msvcrt
 
-def read_ordinary(path: Path, most: int) -> bytes:
+    def _lock(handle: int) -> None:
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(handle: int) -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def read_ordinary(path: Path, most: int, *, links: bool = True) -> bytes:
     """Return the content of an ordinary file of at most `most` bytes.
 
     A pipe is not waited for, and a device, which may have no end, is not read.
 
+    Parameters
+    ----------
+    links
+        Whether a symbolic link to a file is followed.
+
     Raises
     ------
     OSError
-        The file does not exist, cannot be read, is no ordinary file, or is larger.
+        The file does not exist, cannot be read, is no ordinary file, or is larger; `strerror` says
+        which, in words.
     """
+    if not links and path.is_symlink():
+        raise OSError(errno.EINVAL, "it is no ordinary file")
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except ValueError as cause:  # a NUL byte in the name
@@ -159,6 +192,12 @@ def whole_file(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str, *, mode: int = 0o666) -> None:
+    """Write a text file whole or not at all, with the rights that `whole_file` gives it."""
+    with whole_file(path, mode=mode) as draft:
+        draft.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -295,3 +334,72 @@ def sync_folder(path: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def locked(file: Path, what: Path, mode: int = 0o777) -> Iterator[None]:
+    """Hold a lock file while the block runs; it goes at the end, and so does its folder if empty.
+
+    Parameters
+    ----------
+    file
+        The lock. Its folder is made where there is none.
+    what
+        What is worked on, for the error.
+    mode
+        Who may enter the folder if it has to be made, less the user's mask.
+
+    Raises
+    ------
+    OutputExistsError
+        Another process holds the lock.
+    """
+    with storage_errors(file):
+        lock = _take_lock(file, what, mode)
+    try:
+        with lock:
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):  # Windows removes no open file
+                    file.unlink()
+    finally:
+        with contextlib.suppress(OSError):  # something is in it, such as another process's lock
+            file.parent.rmdir()
+
+
+def _take_lock(file: Path, what: Path, mode: int) -> BufferedIOBase:
+    """Return the open and locked file, which is still the one that its name says.
+
+    It is a file object and no bare handle, so that it closes wherever an interrupt comes.
+    """
+    while True:
+        file.parent.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(mode=mode, exist_ok=True)
+        with contextlib.ExitStack() as closing:
+            try:
+                for_owner = functools.partial(os.open, mode=0o600)
+                lock = closing.enter_context(open(file, "ab", opener=for_owner))
+            except FileNotFoundError:  # whoever held it has just removed the folder
+                continue
+            try:
+                _lock(lock.fileno())
+            except OSError as cause:
+                if cause.errno in HELD:
+                    raise OutputExistsError(
+                        f"Another process is at work on {what}; wait until it is done, or choose "
+                        "another output."
+                    ) from None
+                if cause.errno not in NO_LOCKS:
+                    raise
+            if _is_at(lock.fileno(), file):
+                closing.pop_all()
+                return lock
+
+
+def _is_at(handle: int, file: Path) -> bool:
+    """Whether a file is still there: its last holder may have removed it meanwhile."""
+    try:
+        return os.path.samestat(os.fstat(handle), file.stat())
+    except FileNotFoundError:
+        return False

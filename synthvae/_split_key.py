@@ -10,9 +10,10 @@ import secrets
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from synthvae._files import read_ordinary, storage_errors, sync_folder, whole_file
+from synthvae._files import read_ordinary, storage_errors, sync_folder, write_whole
+from synthvae._frozen import Frozen
 from synthvae.config import RunConfig
 from synthvae.errors import ArtefactError, ConfigError
 
@@ -37,7 +38,7 @@ def derived_key(seed: int) -> bytes:
     return hashlib.sha256(f"split {seed}".encode()).digest()
 
 
-class SplitKey(BaseModel):
+class SplitKey(Frozen):
     """The key of one split, with a word on what it is.
 
     Parameters
@@ -47,8 +48,6 @@ class SplitKey(BaseModel):
     test_split_seed
         The seed that the key follows from, in tests; None where it is secret.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     about: str = ABOUT
     key: Annotated[str, Field(pattern=f"^[0-9a-f]{{{2 * BYTES}}}$", repr=False)]
@@ -97,8 +96,7 @@ class SplitKey(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Keep the key in a folder, in a file that nobody but its owner may read."""
-        with whole_file(folder / SPLIT, mode=0o600) as draft:
-            draft.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        write_whole(folder / SPLIT, self.model_dump_json(indent=1) + "\n", mode=0o600)
         with storage_errors(folder):
             sync_folder(folder)
 

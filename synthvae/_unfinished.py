@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthvae._checkpoint_file import MODEL
-from synthvae._files import ELSEWHERE, clean_drafts, refuse_existing, storage_errors
-from synthvae._locks import locked
+from synthvae._files import ELSEWHERE, clean_drafts, locked, refuse_existing, storage_errors
 from synthvae._split_key import SPLIT
 from synthvae.checkpoint import WORDS, clear, is_begun, refuse_older, stage_in
 from synthvae.errors import StorageError

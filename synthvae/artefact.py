@@ -1,7 +1,7 @@
 """Saved models: a folder of safetensors and JSON, versioned, without pickle and without real rows.
 
 model.json          version, settings, column layout, checksum of the arrays
-model.safetensors   weights, calibration, anchors
+model.safetensors   weights, calibration, marginals
 guarantee.json      what is promised
 schema.yaml         the public facts that the model was fitted with
 """
@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from synthvae._explain import brief, shortened
 from synthvae._files import check_output, read_ordinary, whole_folder
-from synthvae._yaml import read_mapping
-from synthvae.anchors import ColumnAnchor
+from synthvae._frozen import read_mapping
+from synthvae._text import brief, shortened
+from synthvae.anchors import ColumnMarginal
 from synthvae.defects import defects_of
 from synthvae.errors import ArtefactError, SchemaError, SynthvaeError
 from synthvae.model.layout import Layout
@@ -189,7 +189,7 @@ def read_row_shares(arrays: Arrays, schema: Schema) -> NDArray[np.float64] | Non
 def state_arrays(state: FittedState) -> Arrays:
     """Return the arrays of a fitted state, by name."""
     arrays: Arrays = {f"weights/{name}": value for name, value in state.weights.items()}
-    arrays |= anchor_arrays(state.layout.anchors)
+    arrays |= marginal_arrays(state.layout.marginals)
     arrays |= {f"columns/{j}/offset": offset for j, offset in enumerate(state.offsets)}
     if state.row_shares is not None:
         arrays["row_shares"] = state.row_shares
@@ -211,65 +211,65 @@ def read_state(arrays: Arrays, schema: Schema, settings: Settings, patients: int
     return FittedState(layout, weights, offsets, read_row_shares(arrays, schema), patients)
 
 
-def anchor_arrays(anchors: Sequence[ColumnAnchor]) -> Arrays:
-    """Return the arrays of a table's anchors, by name."""
+def marginal_arrays(marginals: Sequence[ColumnMarginal]) -> Arrays:
+    """Return the arrays of a table's marginals, by name."""
     arrays: Arrays = {}
-    for j, anchor in enumerate(anchors):
+    for j, marginal in enumerate(marginals):
         arrays |= {
-            f"columns/{j}/starts": anchor.starts,
-            f"columns/{j}/cell_mass": anchor.cell_mass,
-            f"columns/{j}/cell_bin": anchor.cell_bin,
-            f"columns/{j}/mass": anchor.mass,
+            f"columns/{j}/starts": marginal.starts,
+            f"columns/{j}/cell_mass": marginal.cell_mass,
+            f"columns/{j}/cell_bin": marginal.cell_bin,
+            f"columns/{j}/mass": marginal.mass,
         }
     return arrays
 
 
-def read_anchors(arrays: Arrays, schema: Schema) -> list[ColumnAnchor]:
-    """Return the anchors of a schema's columns; `ValueError` names one that does not fit it."""
-    anchors = []
+def read_marginals(arrays: Arrays, schema: Schema) -> list[ColumnMarginal]:
+    """Return the marginals of a schema's columns; `ValueError` names one that does not fit it."""
+    marginals = []
     for j, field in enumerate(schema.modelled):
-        anchor = ColumnAnchor(
+        marginal = ColumnMarginal(
             arrays[f"columns/{j}/starts"],
             arrays[f"columns/{j}/cell_mass"],
             arrays[f"columns/{j}/cell_bin"],
             arrays[f"columns/{j}/mass"],
-            ColumnAnchor.cells_of(field),
+            ColumnMarginal.cells_of(field),
             len(field.special),
             field.nullable,
         )
-        if not _fits(anchor):
+        if not _fits(marginal):
             raise ValueError(f"the anchor of column '{field.name}' does not fit the schema")
-        anchors.append(anchor)
-    return anchors
+        marginals.append(marginal)
+    return marginals
 
 
 def _layout(
     arrays: Arrays, schema: Schema, settings: Settings
 ) -> tuple[Layout, list[NDArray[np.float64]]]:
-    anchors, offsets = read_anchors(arrays, schema), []
-    for j, (field, anchor) in enumerate(zip(schema.modelled, anchors, strict=True)):
+    marginals, offsets = read_marginals(arrays, schema), []
+    for j, (field, marginal) in enumerate(zip(schema.modelled, marginals, strict=True)):
         offset = arrays[f"columns/{j}/offset"]
-        if offset.shape != anchor.mass.shape:
+        if offset.shape != marginal.mass.shape:
             raise ValueError(f"the anchor of column '{field.name}' does not fit the schema")
         offsets.append(offset)
-    return Layout.build(anchors, schema.modelled, settings), offsets
+    return Layout.build(marginals, schema.modelled, settings), offsets
 
 
-def _fits(anchor: ColumnAnchor) -> bool:
-    """Whether an anchor's arrays are of the right shapes and orders, so that sampling can trust them."""
-    cells = len(anchor.starts) if anchor.starts.ndim == 1 else 0
-    if not cells or anchor.cell_mass.shape != (cells,) or anchor.cell_bin.shape != (cells,):
+def _fits(marginal: ColumnMarginal) -> bool:
+    """Whether a marginal's arrays have the right shapes and orders, so that sampling can trust them."""
+    cells = len(marginal.starts) if marginal.starts.ndim == 1 else 0
+    if not cells or marginal.cell_mass.shape != (cells,) or marginal.cell_bin.shape != (cells,):
         return False
-    steps = np.diff(anchor.cell_bin)
+    steps = np.diff(marginal.cell_bin)
     return bool(
-        anchor.starts[0] == 0
-        and (anchor.cell_sizes > 0).all()
-        and anchor.cell_bin[0] == 0
+        marginal.starts[0] == 0
+        and (marginal.cell_sizes > 0).all()
+        and marginal.cell_bin[0] == 0
         and ((steps == 0) | (steps == 1)).all()
-        and anchor.mass.shape == (anchor.bins + anchor.specials + anchor.nullable,)
-        and 0 < anchor.mass.min() <= anchor.mass.max() <= 1 + ROUNDING
-        and abs(anchor.mass.sum() - 1.0) < ROUNDING
-        and 0 <= anchor.cell_mass.min() <= anchor.cell_mass.max() <= 1 + ROUNDING
+        and marginal.mass.shape == (marginal.bins + marginal.specials + marginal.nullable,)
+        and 0 < marginal.mass.min() <= marginal.mass.max() <= 1 + ROUNDING
+        and abs(marginal.mass.sum() - 1.0) < ROUNDING
+        and 0 <= marginal.cell_mass.min() <= marginal.cell_mass.max() <= 1 + ROUNDING
     )
 
 

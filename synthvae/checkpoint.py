@@ -30,9 +30,15 @@ from numpy.typing import NDArray
 
 from synthvae import _checkpoint_file
 from synthvae._checkpoint_file import COUNTS, MODEL, MOMENTS, Released
-from synthvae._code import code_digest
-from synthvae._files import clean_drafts, storage_errors, sync_folder, whole_file
-from synthvae._locks import locked
+from synthvae._files import (
+    clean_drafts,
+    locked,
+    storage_errors,
+    sync_folder,
+    whole_file,
+    write_whole,
+)
+from synthvae._runtime import code_digest
 from synthvae.artefact import VERSION as MODEL_VERSION
 from synthvae.errors import ArtefactError, DataError, OutputExistsError
 from synthvae.plan import Plan
@@ -126,8 +132,7 @@ class Checkpoint:
         if self.released is None:
             texts = {NOTE: WARNING, TABLE: json.dumps({"key": key.hex(), "digest": digest}) + "\n"}
             for name, text in texts.items():
-                with whole_file(self._folder / name) as draft:
-                    draft.write_text(text, encoding="utf-8")
+                write_whole(self._folder / name, text)
         elif digest != self._table()[1]:
             raise DataError(
                 f"The table is not the one that the unfinished fit in {self._folder} began with (other "

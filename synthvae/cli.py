@@ -5,48 +5,41 @@ of its own kind (see `synthvae.errors`); `--debug` shows where it came from.
 """
 
 import os
-import signal
 import sys
-import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from synthvae._terminal import say
-from synthvae.errors import ConfigError, StorageError, SynthvaeError
-
-if TYPE_CHECKING:
-    from synthvae.report.policy import Policy
-
-INTERRUPTED = 130
-UNTOUCHED = "what was there before is untouched."
-
-
-class _Stopped(KeyboardInterrupt):
-    """A signal that asks the program to end, handled like Ctrl-C so that nothing half-made stays."""
-
-    exit_code = INTERRUPTED
-
-
-class _Interrupted(BaseException):
-    """Carries an interrupt past typer, which would make an exit without a word of it."""
-
-
-class _Commands(TyperGroup):
-    """The commands, from which interrupts come out whole."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as stop:
-            raise _Interrupted from stop
-
+from synthvae._files import check_output, write_whole
+from synthvae._runtime import console_progress, steps_of
+from synthvae._text import say
+from synthvae.console import (
+    INTERRUPTED,
+    Commands,
+    check_file,
+    check_policy,
+    mark_void,
+    print_comparison,
+    print_evaluation,
+    print_fit,
+    print_model_check,
+    print_problems,
+    print_run,
+    print_sample,
+    print_spent_before,
+    read_asked,
+    read_conditions,
+    read_config,
+    read_epsilon,
+    read_policy,
+    run_program,
+)
+from synthvae.errors import check_positive_integer
 
 app = typer.Typer(
     name="synthvae",
-    cls=_Commands,
+    cls=Commands,
     help="Synthetic health records with differential privacy, and the evidence to release them.",
     no_args_is_help=True,
     add_completion=False,
@@ -70,6 +63,7 @@ PolicyFile = Annotated[
     typer.Option("--policy", help="What must be shown, YAML; exit code 12 where it is not."),
 ]
 Delimiter = Annotated[str, typer.Option(help="What separates the cells of a CSV file.")]
+Results = Annotated[Path | None, typer.Option(help="Folder for results.")]
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same result.")]
 
 
@@ -92,55 +86,37 @@ def run(
     epsilon: Annotated[
         str | None, typer.Option(help="Privacy budget in place of the config's, or none.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for results.")] = None,
+    out: Results = None,
     force: Force = False,
     start_over: StartOver = False,
     policy: PolicyFile = None,
 ) -> None:
     """Do the whole job: check, split, train, sample, evaluate and report."""
-    from synthvae._progress import console_progress
-    from synthvae.config import RunConfig
-    from synthvae.console import print_replaced, print_run, print_start_over
     from synthvae.pipeline import RELEASE
     from synthvae.pipeline import run as run_job
 
-    settings, wanted = RunConfig.load(config), _policy(policy)
-    changes: dict[str, object] = {}
-    if epsilon is not None:
-        budget = _epsilon(epsilon)
-        changes |= {"epsilon": budget} | ({"delta": None} if budget is None else {})
-    if out is not None:
-        changes |= {"out": out}
-    settings = settings.model_copy(update=changes)
-    if force:
-        print_replaced(settings.folder / RELEASE / "guarantee.json")
-    if start_over:
-        print_start_over(settings.folder)
+    settings, wanted = read_config(config, out, epsilon), read_policy(policy)
+    release = settings.folder / RELEASE
+    print_spent_before(settings.folder, release, force=force, start_over=start_over)
     with console_progress() as progress:
         result = run_job(settings, progress, force=force, start_over=start_over)
     print_run(result)
-    if wanted is not None:
-        wanted.check(result.report)
+    check_policy(wanted, result.report)
 
 
 @app.command()
 def compare(
     config: Annotated[Path, typer.Argument(help="The settings of a run, with what to compare.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for results.")] = None,
+    out: Results = None,
     force: Annotated[
         bool, typer.Option("--force", help="Begin again instead of going on with what is there.")
     ] = False,
 ) -> None:
     """Compare methods on one table at the same budgets: scores, time and memory."""
-    from synthvae._progress import console_progress
     from synthvae.comparison.compare import compare as compare_methods
     from synthvae.comparison.compare import read_result
-    from synthvae.config import RunConfig
-    from synthvae.console import print_comparison
 
-    settings = RunConfig.load(config)
-    if out is not None:
-        settings = settings.model_copy(update={"out": out})
+    settings = read_config(config, out)
     with console_progress() as progress:
         folder = compare_methods(settings, progress, force=force)
     print_comparison(read_result(folder), folder)
@@ -163,12 +139,8 @@ def fit(
     start_over: StartOver = False,
 ) -> None:
     """Train a model on a table under a privacy budget."""
-    from synthvae._checks import check_positive_integer
-    from synthvae._files import check_output
-    from synthvae._progress import console_progress
     from synthvae._unfinished import unfinished
     from synthvae.artefact import FILES
-    from synthvae.console import print_fit, print_replaced, print_start_over
     from synthvae.schema import Schema
     from synthvae.synthesizer import Synthesizer
     from synthvae.table import read_table
@@ -177,13 +149,10 @@ def fit(
     facts = Schema.load(schema)
     if patients is not None:
         facts = facts.replace(patients=check_positive_integer("patients", patients))
-    budget = _epsilon(epsilon)
+    budget = read_epsilon(epsilon)
     synthesizer = Synthesizer(facts, budget, None if budget is None else delta)
     frame = read_table(table, delimiter)
-    if force:
-        print_replaced(out / "guarantee.json")
-    if start_over:
-        print_start_over(out)
+    print_spent_before(out, out, force=force, start_over=start_over)
     with unfinished(out, force=force, start_over=start_over) as work:
         with console_progress() as progress:
             synthesizer.fit(frame, progress, checkpoint=work.folder)
@@ -208,14 +177,10 @@ def sample(
     force: Force = False,
 ) -> None:
     """Draw synthetic records from a model."""
-    from synthvae._files import check_output
-    from synthvae._progress import console_progress
-    from synthvae.console import check_ending, mark_void, print_sample, read_conditions
     from synthvae.synthesizer import Synthesizer
     from synthvae.table import write_table
 
-    check_ending(out, ".csv", ".txt", ".parquet", ".pq")
-    check_output(out, force)
+    check_file(out, force, ".csv", ".txt", ".parquet", ".pq")
     synthesizer = Synthesizer.load(model)
     conditions = read_conditions(where or [], synthesizer.schema)
     with console_progress() as progress:
@@ -233,7 +198,6 @@ def check_model(
     ] = False,
 ) -> None:
     """Say whether a saved model's version has a known defect; exit code 14 where it has."""
-    from synthvae.console import print_model_check
     from synthvae.defects import check_model as check
     from synthvae.defects import raise_for_defects
 
@@ -267,19 +231,17 @@ def evaluate(
     policy: PolicyFile = None,
 ) -> None:
     """Score anybody's synthetic table against real rows."""
-    from synthvae._files import check_output
-    from synthvae._progress import console_progress, steps_of
-    from synthvae.console import check_ending, print_evaluation, read_asked
     from synthvae.evaluation import evaluate as score
     from synthvae.evaluation.checking import check_asked
+    from synthvae.report import render
+    from synthvae.report.document import custodian_report
     from synthvae.schema import Schema
     from synthvae.table import read_table
 
-    check_ending(out, ".json", ".html")
     further = draw or []
     files = (synthetic, train, holdout, schema, *further, *([config] if config else []))
-    check_output(out, force, inputs=files)
-    facts, wanted = Schema.load(schema), _policy(policy)
+    check_file(out, force, ".json", ".html", inputs=files)
+    facts, wanted = Schema.load(schema), read_policy(policy)
     asked = read_asked(config, depth)
     check_asked(asked, facts)
     real, unseen, made = (read_table(path, delimiter) for path in (train, holdout, synthetic))
@@ -289,12 +251,10 @@ def evaluate(
         evaluation = score(
             real, unseen, made, facts, seed=seed, progress=steps, asked=asked, draws=draws
         )
-    evaluation.save(out)
+    text = render(evaluation) if out.suffix.lower() == ".html" else evaluation.to_json()
+    write_whole(out, text)
     print_evaluation(evaluation, out)
-    if wanted is not None:
-        from synthvae.report.document import custodian_report
-
-        wanted.check(custodian_report(evaluation))
+    check_policy(wanted, custodian_report(evaluation))
 
 
 @app.command()
@@ -312,25 +272,20 @@ def report(
     policy: PolicyFile = None,
 ) -> None:
     """Make the report again from saved values, for the custodian or for the public."""
-    from synthvae._files import check_output, whole_file
-    from synthvae.console import check_ending
     from synthvae.pipeline import read_report
     from synthvae.report import page_of
     from synthvae.report.document import public_report
     from synthvae.report.profiles import find_profile
 
-    check_ending(out, ".html", ".json")
     given = [path for path in (guarantee, policy) if path is not None]
-    check_output(out, force, inputs=(evaluation, *given))
-    wanted, rules = _policy(policy), None if profile is None else find_profile(profile)
+    check_file(out, force, ".html", ".json", inputs=(evaluation, *given))
+    wanted, rules = read_policy(policy), None if profile is None else find_profile(profile)
     found = read_report(evaluation, guarantee)
     shown = found if rules is None else public_report(found, rules)
     text = page_of(shown) if out.suffix.lower() == ".html" else shown.to_json()
-    with whole_file(out) as draft:
-        draft.write_text(text, encoding="utf-8")
+    write_whole(out, text)
     say(f"Wrote {out}")
-    if wanted is not None:
-        wanted.check(found)
+    check_policy(wanted, found)
 
 
 @app.command()
@@ -369,15 +324,11 @@ def audit(
     force: Force = False,
 ) -> None:
     """Bound epsilon from below: does the code leak more than it claims? On simulated tables."""
-    from synthvae._files import check_output
-    from synthvae._progress import console_progress
     from synthvae.audit.running import case_of, check_passed, kinds_of, run_audits
     from synthvae.audit.show import print_audit
-    from synthvae.console import check_ending
 
     if out is not None:
-        check_ending(out, ".json")
-        check_output(out, force, inputs=() if config is None else (config,))
+        check_file(out, force, ".json", inputs=() if config is None else (config,))
     kinds = kinds_of(kind)
     case = None if config is None else case_of(config, epsilon, patients)
     with console_progress() as progress:
@@ -411,14 +362,12 @@ def schema_init(
     force: Force = False,
 ) -> None:
     """Draft a schema from a table; whatever was read off the data is marked for review."""
-    from synthvae._files import check_output, whole_file
     from synthvae.drafting import draft_yaml
     from synthvae.table import read_table
 
     check_output(out, force, inputs=(table,))
     text = draft_yaml(read_table(table, delimiter), table.stem)
-    with whole_file(out) as draft:
-        draft.write_text(text, encoding="utf-8")
+    write_whole(out, text)
     marked = sum(line.strip() == "review: true" for line in text.splitlines())
     say(f"Wrote {out}; {marked} fields marked `review: true` need a person's word.")
 
@@ -430,115 +379,20 @@ def schema_check(
     delimiter: Delimiter = ",",
 ) -> None:
     """Compare a schema with a table and list every problem at once."""
-    from synthvae.errors import DataError
     from synthvae.schema import Schema
     from synthvae.table import find_problems, formulas, read_table
 
     facts = Schema.load(schema)
     problems = find_problems(read_table(table, delimiter), facts)
-    for problem in problems:
-        say(f"- {problem}")
-    for name in facts.to_review:
-        say(f"- column '{name}': marked `review: true`; confirm it and remove the mark")
-    for note in formulas(facts):
-        say(f"- note: {note}")
-    if problems:
-        raise DataError(f"{len(problems)} problems found.")
+    print_problems(problems, formulas(facts), facts.to_review)
     marked = len(facts.to_review)
     waits = f" {marked} fields await review before a private fit." if marked else ""
     say(f"{table} fits {schema}.{waits}")
 
 
-def _policy(path: Path | None) -> "Policy | None":
-    if path is None:
-        return None
-    from synthvae.report.policy import Policy
-
-    return Policy.load(path)
-
-
-def _epsilon(text: str) -> float | None:
-    if text.strip().lower() == "none":
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise ConfigError(f"epsilon is {text!r}; give a number above 0, or none.") from None
-
-
-def _stop(number: int, _frame: object) -> NoReturn:
-    name = signal.Signals(number).name
-    what = "Interrupted" if name == "SIGINT" else f"Stopped by {name}"
-    stopped = _Stopped(f"{what}; {UNTOUCHED}")
-    stopped.exit_code = 128 + number
-    raise stopped
-
-
 def main() -> None:
     """Run the command line; the entry point of the `synthvae` command."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        # One that is ignored, as under nohup, stays so.
-        if number and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-            signal.signal(number, _stop)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # names of columns may not fit a terminal's encoding
-            stream.reconfigure(errors="backslashreplace")
-    # Wherever it stands, so that it can be put after the command that failed.
-    debug = "--debug" in sys.argv
-    code = _run_app([word for word in sys.argv[1:] if word != "--debug"], debug)
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the output has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code)
-
-
-def _run_app(words: list[str], debug: bool) -> int:
-    """Run one command, say what went wrong, and return the exit code."""
-    try:
-        code = app(words, standalone_mode=False)
-    except (_Interrupted, typer.Abort, KeyboardInterrupt, Exception) as error:
-        message, code = _explain(error)
-        if message:
-            _complain(message, debug)
-        return code
-    if code == INTERRUPTED:  # while the words were still being read
-        _complain(f"Interrupted; {UNTOUCHED}", debug)
-    return code if isinstance(code, int) else 0
-
-
-def _explain(error: BaseException) -> tuple[str, int]:
-    """Return what to say about whatever ended a command, and the exit code."""
-    if isinstance(error, _Interrupted | typer.Abort | KeyboardInterrupt):
-        stop = error.__cause__ or error
-        return str(stop) or f"Interrupted; {UNTOUCHED}", getattr(stop, "exit_code", INTERRUPTED)
-    if isinstance(error, SynthvaeError):
-        return str(error), error.exit_code
-    if isinstance(error, typer.Exit):
-        return "", error.exit_code
-    if hasattr(error, "show") and hasattr(error, "exit_code"):
-        error.show()  # wrong options: the command line's own message
-        return "", int(error.exit_code)
-    return _explain_unforeseen(error)
-
-
-def _explain_unforeseen(error: BaseException) -> tuple[str, int]:
-    if isinstance(error, BrokenPipeError):  # whoever read the output has left
-        return "", 1
-    if isinstance(error, MemoryError):
-        return f"There is not enough memory for this; {UNTOUCHED}", 1
-    if isinstance(error, OSError):
-        what = f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
-        return what, StorageError.exit_code
-    said = f"Something failed that should not have ({type(error).__name__}: {error}). "
-    return said + "Please report it with what --debug prints.", 1
-
-
-def _complain(message: str, debug: bool) -> None:
-    if debug:
-        say(traceback.format_exc(), error=True)
-    say(f"Error: {message}", error=True)
+    sys.exit(run_program(app))
 
 
 if __name__ == "__main__":

@@ -5,23 +5,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from synthvae._explain import explain
-from synthvae._yaml import read_mapping
-from synthvae.errors import ConfigError
+from synthvae._frozen import FrozenSettings
 from synthvae.evaluation.asked import Asked
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+from synthvae.field import first_repeated
 
 
 def _as_epsilon(value: Any) -> Any:
@@ -58,7 +50,7 @@ Real = Annotated[float, BeforeValidator(_as_number)]
 Method = Literal["synthvae", "independent", "mst", "aim", "plain-vae"]
 
 
-class Source(_Frozen):
+class Source(FrozenSettings):
     """Where the table comes from: a file, a data set that a dependency ships, or a simulated one.
 
     `rows` goes with a simulated data set, and is how many of them are made.
@@ -85,14 +77,14 @@ class Source(_Frozen):
         return self.dataset == "clinic"
 
 
-class Variant(_Frozen):
+class Variant(FrozenSettings):
     """The VAE with some settings replaced, under a name: one line of an ablation."""
 
     name: Annotated[str, Field(min_length=1, max_length=60)]
     settings: Annotated[dict[str, int | float], BeforeValidator(_as_settings)]
 
 
-class Compare(_Frozen):
+class Compare(FrozenSettings):
     """What `synthvae compare` does beyond a run.
 
     Parameters
@@ -121,18 +113,23 @@ class Compare(_Frozen):
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         named = [variant.name for variant in self.variants]
-        lists = {"epsilons": self.epsilons, "methods": self.methods, "sizes": self.sizes}
-        for what, items in (lists | {"variants": tuple(named)}).items():
-            twice = [item for item in items or () if (items or ()).count(item) > 1]
-            if twice:
-                raise ValueError(f"{what} names {twice[0]!r} twice")
+        lists: dict[str, tuple[object, ...]] = {
+            "epsilons": self.epsilons or (),
+            "methods": self.methods or (),
+            "sizes": self.sizes,
+            "variants": tuple(named),
+        }
+        for what, items in lists.items():
+            twice = first_repeated(items)
+            if twice is not None:
+                raise ValueError(f"{what} names {twice!r} twice")
         taken = set(named) & set(get_args(Method))
         if taken:
             raise ValueError(f"the variant {min(taken)!r} has a method's name; give it another")
         return self
 
 
-class RunConfig(_Frozen):
+class RunConfig(FrozenSettings):
     """Everything that `synthvae run` and `synthvae compare` need.
 
     Parameters
@@ -196,7 +193,7 @@ class RunConfig(_Frozen):
         return self.out / self.name
 
     @classmethod
-    def load(cls, path: str | Path) -> "RunConfig":
+    def load(cls, path: str | Path) -> Self:
         """Read a run's settings from a YAML or JSON file.
 
         Paths of the table and the schema are relative to the file, `out` to the working folder.
@@ -206,15 +203,8 @@ class RunConfig(_Frozen):
         ConfigError
             The file does not exist, is not valid, or has unknown keys; the nearest is named.
         """
-        path = Path(path)
-        value = read_mapping(path, ConfigError, "config")
-        try:
-            config = cls.model_validate(value)
-        except ValidationError as cause:
-            raise ConfigError(f"In {path}: {explain(cause, cls, value)}") from None
+        config, folder = super().load(path), Path(path).parent
         data = config.data
         if data.path is not None:
-            data = data.model_copy(update={"path": path.parent / data.path})
-        return config.model_copy(
-            update={"data": data, "schema_path": path.parent / config.schema_path}
-        )
+            data = data.model_copy(update={"path": folder / data.path})
+        return config.model_copy(update={"data": data, "schema_path": folder / config.schema_path})

@@ -1,19 +1,34 @@
-"""What commands print when they are done, and how they read conditions."""
+"""Between the commands and whoever calls them: options read, results printed, stops and errors told."""
 
 import json
+import os
+import signal
+import sys
 import textwrap
+import traceback
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
-from synthvae._files import whole_file
-from synthvae._terminal import printable, say
-from synthvae.errors import ConfigError
+import typer
+from typer.core import TyperGroup
+
+from synthvae._files import check_output, write_whole
+from synthvae._text import printable, say
+from synthvae.errors import (
+    ConfigError,
+    DataError,
+    InputFileError,
+    StorageError,
+    SynthvaeError,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.text import Text
 
     from synthvae.comparison.values import Comparison
+    from synthvae.config import RunConfig
     from synthvae.defects import ModelCheck
     from synthvae.evaluation.asked import Asked
     from synthvae.evaluation.values import Evaluation
@@ -21,8 +36,113 @@ if TYPE_CHECKING:
     from synthvae.pipeline import RunResult
     from synthvae.privacy.guarantee import Guarantee
     from synthvae.report.decision import Decision
+    from synthvae.report.document import Report
+    from synthvae.report.policy import Policy
     from synthvae.schema import Schema
     from synthvae.synthesizer import Synthesizer
+
+
+INTERRUPTED = 130
+UNTOUCHED = "what was there before is untouched."
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal that asks the program to end, handled like Ctrl-C so that nothing half-made stays."""
+
+    exit_code = INTERRUPTED
+
+
+class Interrupted(BaseException):
+    """Carries an interrupt past typer, which would make an exit without a word of it."""
+
+
+class Commands(TyperGroup):
+    """The commands, from which interrupts come out whole."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise Interrupted from stop
+
+
+def run_program(app: typer.Typer) -> int:
+    """Run the words of the command line and return the exit code."""
+    _stop_on_signals()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # names of columns may not fit a terminal's encoding
+            stream.reconfigure(errors="backslashreplace")
+    # Wherever it stands, so that it can be put after the command that failed.
+    debug = "--debug" in sys.argv
+    code = run_command(app, [word for word in sys.argv[1:] if word != "--debug"], debug)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def run_command(app: typer.Typer, words: list[str], debug: bool) -> int:
+    """Run one command, say what went wrong, and return the exit code."""
+    try:
+        code = app(words, standalone_mode=False)
+    except (Interrupted, typer.Abort, KeyboardInterrupt, Exception) as error:
+        message, code = _explain(error)
+        if message:
+            _complain(message, debug)
+        return code
+    if code == INTERRUPTED:  # while the words were still being read
+        _complain(f"Interrupted; {UNTOUCHED}", debug)
+    return code if isinstance(code, int) else 0
+
+
+def _stop_on_signals() -> None:
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # One that is ignored, as under nohup, stays so.
+        if number and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _stop)
+
+
+def _stop(number: int, _frame: object) -> NoReturn:
+    name = signal.Signals(number).name
+    what = "Interrupted" if name == "SIGINT" else f"Stopped by {name}"
+    stopped = Stopped(f"{what}; {UNTOUCHED}")
+    stopped.exit_code = 128 + number
+    raise stopped
+
+
+def _explain(error: BaseException) -> tuple[str, int]:
+    """Return what to say about whatever ended a command, and the exit code."""
+    if isinstance(error, Interrupted | typer.Abort | KeyboardInterrupt):
+        stop = error.__cause__ or error
+        return str(stop) or f"Interrupted; {UNTOUCHED}", getattr(stop, "exit_code", INTERRUPTED)
+    if isinstance(error, SynthvaeError):
+        return str(error), error.exit_code
+    if isinstance(error, typer.Exit):
+        return "", error.exit_code
+    if hasattr(error, "show") and hasattr(error, "exit_code"):
+        error.show()  # wrong options: the command line's own message
+        return "", int(error.exit_code)
+    return _explain_unforeseen(error)
+
+
+def _explain_unforeseen(error: BaseException) -> tuple[str, int]:
+    if isinstance(error, BrokenPipeError):  # whoever read the output has left
+        return "", 1
+    if isinstance(error, MemoryError):
+        return f"There is not enough memory for this; {UNTOUCHED}", 1
+    if isinstance(error, OSError):
+        what = f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
+        return what, StorageError.exit_code
+    said = f"Something failed that should not have ({type(error).__name__}: {error}). "
+    return said + "Please report it with what --debug prints.", 1
+
+
+def _complain(message: str, debug: bool) -> None:
+    if debug:
+        say(traceback.format_exc(), error=True)
+    say(f"Error: {message}", error=True)
 
 
 def print_fit(synthesizer: "Synthesizer", path: Path) -> None:
@@ -30,8 +150,15 @@ def print_fit(synthesizer: "Synthesizer", path: Path) -> None:
     say(f"Model in {path}. {spent(synthesizer.guarantee)}")
 
 
-def print_start_over(output: Path) -> None:
-    """Say what an unfinished fit that is thrown away has spent; nothing where there is none."""
+def print_spent_before(output: Path, release: Path, *, force: bool, start_over: bool) -> None:
+    """Say what was spent on a release that is replaced, and on an unfinished fit thrown away."""
+    if force:
+        _print_replaced(release)
+    if start_over:
+        _print_start_over(output)
+
+
+def _print_start_over(output: Path) -> None:
     from synthvae._unfinished import place_of
     from synthvae.checkpoint import spent_at_most
 
@@ -43,21 +170,19 @@ def print_start_over(output: Path) -> None:
         )
 
 
-def print_replaced(guarantee_file: Path) -> None:
-    """Say what a release that `--force` replaces has spent; nothing where it promises nothing."""
-    from synthvae._values import read_value_if_any
-    from synthvae.errors import InputFileError
+def _print_replaced(release: Path) -> None:
+    from synthvae._frozen import read_value_if_any
     from synthvae.privacy.guarantee import Guarantee
 
     adds = "what a new fit spends on the same patients adds to it."
     try:
-        before = read_value_if_any(guarantee_file, Guarantee)
+        before = read_value_if_any(release / "guarantee.json", Guarantee)
     except InputFileError:
-        say(f"What the earlier release in {guarantee_file.parent} spent cannot be read: {adds}")
+        say(f"What the earlier release in {release} spent cannot be read: {adds}")
         return
     if before is not None and before.valid:
         say(
-            f"The earlier release in {guarantee_file.parent} spent epsilon {before.epsilon:.4g} at "
+            f"The earlier release in {release} spent epsilon {before.epsilon:.4g} at "
             f"delta {before.delta:g} per patient: {adds}"
         )
 
@@ -91,14 +216,33 @@ def print_model_check(check: "ModelCheck", path: Path, *, as_json: bool) -> None
             say(textwrap.fill(text, 100, initial_indent="  ", subsequent_indent="  "))
 
 
+def print_problems(
+    problems: Sequence[object], notes: Iterable[str], to_review: Iterable[str]
+) -> None:
+    """Print what does not fit a schema, what awaits review, and notes.
+
+    Raises
+    ------
+    DataError
+        There are problems.
+    """
+    for problem in problems:
+        say(f"- {problem}")
+    for name in to_review:
+        say(f"- column '{name}': marked `review: true`; confirm it and remove the mark")
+    for note in notes:
+        say(f"- note: {note}")
+    if problems:
+        raise DataError(f"{len(problems)} problems found.")
+
+
 def mark_void(path: Path, guarantee: "Guarantee") -> None:
     """Put a note beside records without a guarantee that says so; a CSV has no room for it."""
     note = path.with_name(f"{path.name}.NOT_PRIVATE.txt")
     if guarantee.valid:
         note.unlink(missing_ok=True)
         return
-    with whole_file(note) as draft:
-        draft.write_text(f"{guarantee.why_void}\n", encoding="utf-8")
+    write_whole(note, f"{guarantee.why_void}\n")
 
 
 def spent(guarantee: "Guarantee") -> str:
@@ -172,10 +316,48 @@ def print_comparison(result: "Comparison", folder: Path) -> None:
     say(f"Wrote {folder / 'comparison.html'}. Nothing in this folder is for release.")
 
 
-def check_ending(path: Path, *endings: str) -> None:
-    """Raise `ConfigError` where a file's ending is none that can be written."""
+def check_file(path: Path, force: bool, *endings: str, inputs: tuple[Path, ...] = ()) -> None:
+    """Refuse an output file whose ending says no format, or that `check_output` refuses."""
     if path.suffix.lower() not in endings:
         raise ConfigError(f"out is {path}; its name must end in {' or '.join(endings)}.")
+    check_output(path, force, inputs=inputs)
+
+
+def read_config(path: Path, out: Path | None, epsilon: str | None = None) -> "RunConfig":
+    """Return a run's settings, with the options' folder and budget where they are given."""
+    from synthvae.config import RunConfig
+
+    config = RunConfig.load(path)
+    changes: dict[str, object] = {} if out is None else {"out": out}
+    if epsilon is not None:
+        budget = read_epsilon(epsilon)
+        changes |= {"epsilon": budget} | ({"delta": None} if budget is None else {})
+    return config.model_copy(update=changes)
+
+
+def read_policy(path: Path | None) -> "Policy | None":
+    """Return a file's policy, or None where none is given."""
+    if path is None:
+        return None
+    from synthvae.report.policy import Policy
+
+    return Policy.load(path)
+
+
+def check_policy(policy: "Policy | None", report: "Report") -> None:
+    """Raise `PolicyError` where a report fails the policy that was given."""
+    if policy is not None:
+        policy.check(report)
+
+
+def read_epsilon(text: str) -> float | None:
+    """Return a budget from an option's text; None for the word none."""
+    if text.strip().lower() == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"epsilon is {text!r}; give a number above 0, or none.") from None
 
 
 def read_asked(config: Path | None, depth: str | None) -> "Asked":
@@ -184,7 +366,7 @@ def read_asked(config: Path | None, depth: str | None) -> "Asked":
     Raises
     ------
     ConfigError
-        The file has no such section, or the depth is none that there is.
+        The file has no such section, or the depth is unknown.
     """
     from synthvae.evaluation.asked import Asked
     from synthvae.evaluation.values import Depth

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
-from synthvae._explain import shortened
 from synthvae._files import read_ordinary
+from synthvae._frozen import first_finding
+from synthvae._text import shortened
 from synthvae.errors import ArtefactError, DefectError
 
 DATE = "2026-11"  # of the table
@@ -254,9 +255,7 @@ def _read(path: Path, name: str, kind: type[_File]) -> tuple[_File, bytes]:
     try:
         return kind.model_validate_json(content), content
     except ValidationError as cause:
-        first = cause.errors(include_url=False)[0]
-        where = shortened(".".join(str(part) for part in first["loc"]) or "its start", 100)
-        raise _damaged(path, f"{name}: {shortened(first['msg'], 200)} at {where}") from None
+        raise _damaged(path, f"{name}: {first_finding(cause)}") from None
 
 
 def _damaged(path: Path, reason: str) -> ArtefactError:

@@ -94,3 +94,10 @@ class DefectError(SynthvaeError):
     """A model that was read, and whose version is known to have kept less than it promised."""
 
     exit_code = 14
+
+
+def check_positive_integer(name: str, value: object) -> int:
+    """Return `value` as a whole number of at least 1, or raise `ConfigError` naming it."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{name} is {value!r}; it must be a whole number of at least 1.")
+    return value

@@ -3,22 +3,22 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     field_validator,
     model_validator,
 )
 from pydantic import Field as Setting
 
-from synthvae._explain import brief
+from synthvae._frozen import FrozenSettings
+from synthvae._text import brief
 
 FieldType = Literal["number", "integer", "boolean", "string", "date", "datetime"]
 Bound = float | int | str
@@ -26,11 +26,10 @@ DEFAULT_FORMATS = {"date": "%Y-%m-%d", "datetime": "%Y-%m-%dT%H:%M:%S"}
 TRUE_WORDS = ("true", "True", "TRUE", "1")
 FALSE_WORDS = ("false", "False", "FALSE", "0")
 OTHER = "other"
-
-
 LONGEST_NAME = 1000
 LONGEST_FORMAT = 100
 LARGEST = 1e15  # beyond, neighbouring whole numbers are no longer told apart
+Item = TypeVar("Item")
 
 
 def _as_bound(value: Any) -> Any:
@@ -53,13 +52,7 @@ def as_labels(value: Any) -> Any:
     return tuple(map(_label, items)) if isinstance(items, list | tuple) else items
 
 
-class Frozen(BaseModel):
-    """Settings that cannot be changed, and refuse unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=False)
-
-
-class Constraints(Frozen):
+class Constraints(FrozenSettings):
     """What a value may be: bounds of numbers and dates, or categories; and if it may be missing."""
 
     minimum: Annotated[Bound | None, BeforeValidator(_as_bound)] = None
@@ -96,12 +89,12 @@ def _label(item: Any) -> str:
     return str(item)
 
 
-def first_repeated(items: Sequence[str]) -> str | None:
+def first_repeated(items: Iterable[Item]) -> Item | None:
     """Return the first item that comes again, or None."""
     return next((item for item, times in Counter(items).items() if times > 1), None)
 
 
-class Field(Frozen):
+class Field(FrozenSettings):
     """One column: its type, what its values may be, and how values outside are handled.
 
     A field is modelled as *categories* (booleans, and whatever has an `enum`) or on a *lattice*
@@ -223,6 +216,11 @@ class Field(Frozen):
             return ("false", "true")
         labels = self.constraints.enum or ()
         return (*labels, OTHER) if self.invalid == OTHER and OTHER not in labels else labels
+
+    @property
+    def first_categories(self) -> str:
+        """The first labels, as a list in a sentence."""
+        return ", ".join(self.categories[:6]) + (", ..." if len(self.categories) > 6 else "")
 
     @cached_property
     def places(self) -> int:

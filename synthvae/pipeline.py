@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pandas as pd
-from pydantic import ValidationError
 
-from synthvae._explain import explain
 from synthvae._files import check_output, free_name, private_folder, whole_folder
-from synthvae._progress import Progress, silent, steps_of
+from synthvae._frozen import read_value, read_value_if_any
+from synthvae._runtime import Progress, silent, steps_of
 from synthvae._split_key import SplitKey, kept_split_key
 from synthvae._unfinished import Unfinished, unfinished
-from synthvae._values import read_value, read_value_if_any
 from synthvae.checkpoint import is_begun
 from synthvae.config import RunConfig, Source
 from synthvae.errors import (
@@ -27,7 +25,7 @@ from synthvae.errors import (
     SynthvaeError,
 )
 from synthvae.evaluation.checking import check_asked
-from synthvae.plan import check_budget
+from synthvae.privacy.budget import check_budget
 from synthvae.report.values import RunContext, TrainingCurve, data_dictionary
 from synthvae.schema import Schema
 from synthvae.settings import Settings, settings_for
@@ -120,11 +118,7 @@ def load_schema(config: RunConfig) -> Schema:
 
 def override_settings(schema: Schema, epsilon: float | None, changes: dict[str, float]) -> Settings:
     """Return the public rule's settings with some replaced; `ConfigError` names a wrong one."""
-    value = settings_for(schema, epsilon).model_dump() | changes
-    try:
-        return Settings.model_validate(value)
-    except ValidationError as cause:
-        raise ConfigError(f"In settings: {explain(cause, Settings, value)}") from None
+    return Settings.from_dict(settings_for(schema, epsilon).model_dump() | changes, "settings")
 
 
 def run(

@@ -4,25 +4,20 @@ import math
 from dataclasses import dataclass, replace
 
 from synthvae.anchors import query_weights
-from synthvae.errors import BudgetError, SchemaError
+from synthvae.errors import SchemaError
 from synthvae.privacy.accounting import (
-    SMALLEST_DELTA,
-    SMALLEST_EPSILON,
     calibrate_training,
     compose,
     default_interval,
     gaussian_mu,
     group_epsilons,
 )
+from synthvae.privacy.budget import COUNT_SHARE, check_budget, default_delta, noise_for
 from synthvae.privacy.guarantee import GaussianStage, SecondOpinion, TrainingStage
 from synthvae.privacy.second_opinion import second_opinion
 from synthvae.schema import Schema
 from synthvae.settings import ASSUMED_PATIENTS, Settings, settings_for
 
-LARGEST_EPSILON = 100.0
-LARGEST_DELTA = 1e-5  # by default, and where no number of patients is declared
-COUNT_SHARE = 0.01  # of the budget, for a noisy number of patients where none is declared
-LEAST_NOISE = 4.0  # from here on discrete Gaussian counts cost what continuous ones do, to 0.5 %
 ROWS_WEIGHT = 0.25  # precision of the rows-per-patient counts, relative to one marginal
 
 
@@ -60,7 +55,7 @@ class Plan:
         return self.epsilon is not None
 
     @property
-    def anchors(self) -> GaussianStage:
+    def marginals(self) -> GaussianStage:
         """All counts together, as one stage of the account."""
         noises = [noise for column in self.column_noise for noise in column]
         effects = [float(self.schema.rows_per_patient)] * len(noises)
@@ -82,14 +77,14 @@ class Plan:
             queries=1,
             noise_multipliers=(self.pair_noise,),
             rows_per_patient=self.schema.rows_per_patient,
-            sensitivities=(1.0,),  # of the norm, which is known once the anchors are
+            sensitivities=(1.0,),  # of the norm, which is known once the marginals are
             clipping="moments scaled per patient to a norm",
         )
 
     @property
     def stages(self) -> tuple[GaussianStage | TrainingStage, ...]:
         """The stages of the account; empty without privacy."""
-        return () if self.training is None else (self.anchors, self.pairs, self.training)
+        return () if self.training is None else (self.marginals, self.pairs, self.training)
 
     def with_patients(self, patients: int) -> "Plan":
         """Return the plan with its normaliser from a number of patients; the account is the same."""
@@ -116,53 +111,6 @@ class Plan:
         if self.epsilon is None or self.delta is None:
             return None
         return second_opinion(self.stages, self.delta, self.epsilon)
-
-
-def default_delta(patients: int | None) -> float:
-    """Return the default delta: a tenth of 1/n, at most 1e-5; 1e-6 where no n is declared."""
-    return 1e-6 if patients is None else min(LARGEST_DELTA, 1 / (10 * patients))
-
-
-def check_budget(epsilon: float | None, delta: float | None, patients: int | None) -> None:
-    """Raise `BudgetError` for an epsilon or delta that promises nothing or cannot be kept."""
-    if epsilon is None:
-        if delta is not None:
-            raise BudgetError("delta is given without epsilon; without privacy there is neither.")
-        return
-    if not isinstance(epsilon, int | float) or not math.isfinite(epsilon) or epsilon <= 0:
-        raise BudgetError(
-            f"epsilon is {epsilon!r}; it must be a finite number above 0, or none for no privacy."
-        )
-    if epsilon > LARGEST_EPSILON:
-        raise BudgetError(
-            f"epsilon is {epsilon:g}; above {LARGEST_EPSILON:g} it protects nobody: use a smaller "
-            "one, or none to train without privacy and have every artefact say so."
-        )
-    if epsilon < SMALLEST_EPSILON:
-        raise BudgetError(
-            f"epsilon is {epsilon:g}; below {SMALLEST_EPSILON:g} nothing but noise is left: use a "
-            "larger one."
-        )
-    if delta is None:
-        return
-    if not isinstance(delta, int | float) or not 0 < delta < 1:
-        raise BudgetError(f"delta is {delta!r}; it must be a number between 0 and 1.")
-    if delta < SMALLEST_DELTA:
-        raise BudgetError(
-            f"delta is {delta:g}; below {SMALLEST_DELTA:g} it cannot be accounted for: use "
-            f"{SMALLEST_DELTA:g} or more."
-        )
-    if patients is None and delta > LARGEST_DELTA:
-        raise BudgetError(
-            f"delta is {delta:g}; without a declared number of patients it may be at most "
-            f"{LARGEST_DELTA:g}: declare `patients` in the schema, or use less."
-        )
-    if patients is not None and delta >= 1 / patients:
-        raise BudgetError(
-            f"delta is {delta:g}, not below 1/n for {patients} declared patients ({1 / patients:.3g}): "
-            "it would allow somebody's whole record to be published; use "
-            f"{default_delta(patients):.3g} or less."
-        )
 
 
 def check_reviewed(schema: Schema) -> None:
@@ -209,11 +157,11 @@ def make_plan(
     check_reviewed(schema)
     delta = default_delta(schema.patients) if delta is None else delta
     budget = gaussian_mu(epsilon, delta) ** 2
-    count_noise = None if schema.patients else _noise(COUNT_SHARE * budget)
+    count_noise = None if schema.patients else noise_for(COUNT_SHARE * budget)
     total = sum(sum(column) for column in weights) + ROWS_WEIGHT * has_patients
     unit = settings.anchor_share * budget / total
-    column_noise = tuple(tuple(_noise(weight * unit) for weight in column) for column in weights)
-    rows_noise = _noise(ROWS_WEIGHT * unit) if has_patients else None
+    column_noise = tuple(tuple(noise_for(weight * unit) for weight in column) for column in weights)
+    rows_noise = noise_for(ROWS_WEIGHT * unit) if has_patients else None
     pair_noise = 1 / math.sqrt(settings.pair_share * budget)
     draft = TrainingStage(
         sampling_rate=settings.sampling_rate,
@@ -228,10 +176,5 @@ def make_plan(
     plan = Plan(
         schema, settings, epsilon, delta, column_noise, rows_noise, count_noise, pair_noise, None
     )
-    training = calibrate_training((plan.anchors, plan.pairs), draft, epsilon, delta)
+    training = calibrate_training((plan.marginals, plan.pairs), draft, epsilon, delta)
     return replace(plan, training=training)
-
-
-def _noise(precision: float) -> float:
-    """Return the noise multiplier that buys a precision, never below the accountant's floor."""
-    return max(LEAST_NOISE, 1 / math.sqrt(precision))

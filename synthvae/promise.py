@@ -3,7 +3,7 @@
 import platform
 from importlib.metadata import version
 
-from synthvae._code import code_digest
+from synthvae._runtime import code_digest
 from synthvae.plan import Plan
 from synthvae.privacy.accounting import ACCOUNTANT
 from synthvae.privacy.guarantee import Assumption, AssumptionId, Guarantee
@@ -50,7 +50,7 @@ NOT_COVERED = (
 )
 
 
-def promise(plan: Plan, patients: int, *, test_mode: bool) -> Guarantee:
+def guarantee_of(plan: Plan, patients: int, *, test_mode: bool) -> Guarantee:
     """Return the guarantee of a fit that followed a plan.
 
     Parameters

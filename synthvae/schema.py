@@ -15,17 +15,15 @@ from typing import Annotated, Any, Self
 
 from pydantic import (
     BeforeValidator,
-    ValidationError,
     model_validator,
 )
 from pydantic import Field as Setting
 
-from synthvae._checks import nearest
-from synthvae._explain import brief, explain, shortened
 from synthvae._files import read_ordinary
-from synthvae._yaml import read_mapping, write_yaml
+from synthvae._frozen import FrozenSettings, read_mapping, write_yaml
+from synthvae._text import brief, nearest, shortened
 from synthvae.errors import SchemaError
-from synthvae.field import Field, Frozen, as_labels, as_tuple, first_repeated
+from synthvae.field import Field, as_labels, as_tuple, first_repeated
 
 FINE = 20  # from so many categories on, a column counts as fine
 MOST_PATIENTS = 10**11  # more than have ever lived
@@ -33,14 +31,14 @@ MOST_CATEGORIES = 200_000  # of all columns together
 LONGEST_LIST = 10_000_000  # bytes of a list of categories in a file of its own
 
 
-class Target(Frozen):
+class Target(FrozenSettings):
     """A column that analysts predict, and the columns that would give it away."""
 
     column: str
     without: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
 
 
-class Survival(Frozen):
+class Survival(FrozenSettings):
     """A pair of columns for survival analysis: follow-up time, and whether the event happened."""
 
     duration: str
@@ -57,7 +55,7 @@ def _coarseness(field: Field) -> int:
     return FINE if field.is_lattice else min(FINE, len(field.categories))
 
 
-class Schema(Frozen):
+class Schema(FrozenSettings):
     """Public facts about one table.
 
     Examples
@@ -70,6 +68,9 @@ class Schema(Frozen):
     >>> schema["age"].lattice_size
     111
     """
+
+    _what = "schema"
+    _error = SchemaError
 
     name: str = "table"
     title: str | None = None
@@ -196,15 +197,7 @@ class Schema(Frozen):
         return tuple(field.name for field in self.fields if field.review)
 
     @classmethod
-    def from_dict(cls, value: dict[str, Any], source: str = "the schema") -> "Schema":
-        """Build a schema from plain values; `SchemaError` names each field that is wrong."""
-        try:
-            return cls.model_validate(value)
-        except ValidationError as cause:
-            raise SchemaError(f"In {source}: {explain(cause, cls, value)}") from None
-
-    @classmethod
-    def load(cls, path: str | Path) -> "Schema":
+    def load(cls, path: str | Path) -> Self:
         """Read a schema from a YAML or JSON file.
 
         An `enum` may be the name of a text file with one category a line. It must lie in the

@@ -7,15 +7,16 @@ returns is fixed before the first look at a table.
 import math
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from synthvae._frozen import FrozenSettings
 from synthvae.schema import Schema
 
 LITTLE = 1000  # patients times epsilon, below which hardly more than margins can be learned
 ASSUMED_PATIENTS = 5000  # sizes the model where no number of patients is declared
 
 
-class Settings(BaseModel):
+class Settings(FrozenSettings):
     """Sizes of the model, the split of the budget, and the schedule of training.
 
     Parameters
@@ -49,8 +50,6 @@ class Settings(BaseModel):
     kl_weight, kl_warmup
         Weight of the Kullback-Leibler term (beta), and the share of steps over which it rises.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     bins: Annotated[int, Field(ge=2, le=200)]
     rank: Annotated[int, Field(ge=1, le=50)]

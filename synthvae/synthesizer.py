@@ -1,48 +1,36 @@
-"""The synthesizer: the one place where schema, anchors, training and sampling meet."""
+"""The synthesizer: fit, sample, save and load."""
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from synthvae._checkpoint_file import Released
-from synthvae._checks import check_positive_integer
-from synthvae._memory import machine_memory
-from synthvae._progress import Progress, given_or_console
-from synthvae._threads import one_blas_thread
-from synthvae.anchors import PairQuery, measure_anchors
+from synthvae._runtime import Progress, given_or_console, machine_memory, one_blas_thread
 from synthvae.artefact import SavedModel, load_model, save_model
-from synthvae.checkpoint import KEY_BYTES, WORDS, Checkpoint
-from synthvae.errors import ConfigError, DataError
-from synthvae.model.calibration import calibrate_margins
+from synthvae.checkpoint import KEY_BYTES, Checkpoint
+from synthvae.errors import ConfigError, DataError, check_positive_integer
+from synthvae.fit import Fit
 from synthvae.model.conditions import parse_conditions
-from synthvae.model.coupling import Bounding, couple, couple_untrained
-from synthvae.model.layout import Layout
 from synthvae.model.records import draw_records
 from synthvae.model.sampling import Sampler
 from synthvae.model.state import FittedState
 from synthvae.plan import Plan, make_plan
-from synthvae.privacy.counts import noisy_counts
 from synthvae.privacy.guarantee import Guarantee
+from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
-from synthvae.promise import promise
+from synthvae.promise import guarantee_of
 from synthvae.schema import Schema
 from synthvae.settings import Settings
-from synthvae.table import PatientRows, decode, encode, group_by_patient
+from synthvae.table import decode, encode, group_by_patient, with_identifiers
 
 if TYPE_CHECKING:
     from synthvae.model.training import TrainingCurve
 
-FEWEST_PATIENTS = 10
-BEFORE = 0.75  # of the time that coupling takes under a budget passes before training
+FEWEST_PATIENTS = 10  # of a model
 BYTES_A_CELL = 40  # while sampling: codes, drawn values, the frame
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 class Synthesizer:
@@ -79,6 +67,8 @@ class Synthesizer:
     >>> list(synth.sample(5, where={"sex": "female"}, seed=7)["sex"].unique())
     ['female']
     """
+
+    _fewest_patients = FEWEST_PATIENTS  # of a table
 
     def __init__(
         self,
@@ -188,161 +178,28 @@ class Synthesizer:
         folder = None if checkpoint is None else Path(checkpoint).resolve()
         test_mode = self._test_seed is not None
         with Checkpoint.at(folder, plan, test_mode=test_mode) as kept:
-            # A key of its own for each process: noise is never drawn twice from one.
-            stream = RandomStream(self._test_seed)
-            key = kept.key_of_rows(stream.part("rows").take(KEY_BYTES))
+            mechanisms = self._mechanisms(plan)
+            key = kept.key_of_rows(mechanisms.stream.part("rows").take(KEY_BYTES))
             patients = group_by_patient(frame, self.schema, key)
-            if len(patients) < FEWEST_PATIENTS:
+            fewest = self._fewest_patients
+            if len(patients) < fewest:
                 raise DataError(
                     f"The table has {len(patients)} patient{'' if len(patients) == 1 else 's'}; a "
-                    f"model needs at least {FEWEST_PATIENTS}."
+                    f"model needs at least {fewest}."
                 )
             kept.check_table(key, codes, patients.rows)
             with given_or_console(progress) as show:
-                state, curve = self._learn(plan, codes, patients, stream, kept, show)
-        self._guarantee = promise(
+                fit = Fit(plan, codes, patients, mechanisms, kept, fewest, show)
+                state, curve = fit.run()
+        self._guarantee = guarantee_of(
             plan.with_patients(state.patients), state.patients, test_mode=test_mode
         )
         self._state, self._curve = state, curve
         return self
 
-    def _learn(
-        self,
-        plan: Plan,
-        codes: Ints,
-        patients: PatientRows,
-        stream: RandomStream,
-        kept: Checkpoint,
-        progress: Progress,
-    ) -> tuple[FittedState, "TrainingCurve | None"]:
-        """Measure, train and calibrate, in this order: the plan's releases and nothing else.
-
-        Each release is made once, and kept before the next; what an earlier process kept is not
-        made again. The model is kept before it is returned.
-        """
-        if kept.released is not None:
-            progress(f"going on {WORDS[kept.released.stage]}", 1.0)
-        else:
-            kept.keep(self._measure(plan, codes, patients, stream.part("counts"), progress))
-        assert kept.released is not None
-        if kept.released.model is not None:
-            return kept.released.model, None
-        counts = kept.released
-        layout = Layout.build(list(counts.anchors), self.schema.modelled, plan.settings)
-        plan = plan.with_patients(counts.patients)
-        features = layout.record_features(layout.tokens(codes))
-
-        def show_coupling(done: float) -> None:
-            progress("coupling columns", done)
-
-        with one_blas_thread():
-            query = PairQuery.build(
-                layout.owner,
-                layout.order,
-                plan.settings.taper,
-                self.schema.rows_per_patient,
-                plan.settings.pair_bound,
-            )
-            moments = counts.moments
-            if moments is None:
-                noise = plan.pair_noise
-                moments = query.release(features, patients.rows, noise, stream.part("moments"))
-                kept.keep(replace(counts, moments=moments))
-            shared = sum(field.perPatient for field in self.schema.modelled)
-            bounding = Bounding(query, counts.row_shares, shared) if plan.is_private else None
-            start, moments, ridge = couple_untrained(
-                layout, moments, bounding, lambda done: show_coupling(BEFORE * done)
-            )
-        weights, curve = self._train(
-            plan, layout, features, patients, stream.part("training"), start, progress
-        )
-        with one_blas_thread():
-            weights = couple(
-                layout,
-                moments,
-                ridge,
-                weights,
-                lambda done: show_coupling(BEFORE + (1 - BEFORE) * done),
-            )
-            offsets = calibrate_margins(
-                layout, weights, lambda done: progress("calibrating margins", done)
-            )
-        state = FittedState(layout, weights, offsets, counts.row_shares, counts.patients)
-        kept.keep(Released.finished(state))
-        return state, curve
-
-    def _measure(
-        self,
-        plan: Plan,
-        codes: Ints,
-        patients: PatientRows,
-        stream: RandomStream,
-        progress: Progress,
-    ) -> Released:
-        """Take the noisy counts: of patients, of columns, of patients by their rows."""
-        progress("measuring anchors", 0.0)
-        counted = self._count_patients(patients, stream)
-        scale = self.schema.rows_per_patient
-        anchors = measure_anchors(
-            codes[patients.kept],
-            self.schema.modelled,
-            tuple(tuple(scale * noise for noise in column) for column in plan.column_noise),
-            plan.settings.bins,
-            stream,
-            lambda done: progress("measuring anchors", done),
-        )
-        return Released(tuple(anchors), self._count_rows(patients, stream), counted)
-
-    def _count_patients(self, patients: PatientRows, stream: RandomStream) -> int:
-        """Return the declared number of patients, or a noisy count where none is declared."""
-        if self.schema.patients is not None:
-            return self.schema.patients
-        counted = np.array([len(patients)], np.int64)
-        if self._plan is not None and self._plan.count_noise is not None:
-            counted = noisy_counts(counted, self._plan.count_noise, stream)
-        return max(FEWEST_PATIENTS, int(counted[0]))
-
-    def _count_rows(self, patients: PatientRows, stream: RandomStream) -> Floats | None:
-        """Return the noisy shares of patients with 1, 2, ... rows."""
-        if self.schema.patientKey is None:
-            return None
-        most = self.schema.rows_per_patient
-        rows = np.bincount(patients.present.sum(axis=1), minlength=most + 1)[1:]
-        if self._plan is not None and self._plan.rows_noise:
-            rows = noisy_counts(rows, self._plan.rows_noise, stream)
-        shares = np.maximum(rows, 0).astype(float)
-        shares = shares if shares.sum() > 0 else np.ones(most)
-        normalised: Floats = shares / shares.sum()
-        return normalised
-
-    def _train(
-        self,
-        plan: Plan,
-        layout: Layout,
-        features: Floats,
-        patients: PatientRows,
-        stream: RandomStream,
-        start: dict[str, Floats],
-        progress: Progress,
-    ) -> tuple[dict[str, Floats], "TrainingCurve"]:
-        progress("training", 0.0)
-        # torch takes seconds to import: only training needs it.
-        from synthvae.model.open_training import train_openly
-        from synthvae.model.training import PatientTensor, one_torch_thread, train_privately
-
-        data = PatientTensor(features, patients.rows, layout.settings.latent)
-
-        def show(step: int, steps: int) -> None:
-            progress("training", step / steps)
-
-        with one_torch_thread():
-            if plan.training is None:
-                seed = int(stream.words(1)[0] >> np.uint64(33))
-                found = train_openly(layout, data, seed, start, show)
-            else:
-                found = train_privately(layout, data, plan.training, stream, start, show)
-        progress("training", 1.0)
-        return found
+    def _mechanisms(self, plan: Plan) -> Mechanisms:
+        """Return what a fit releases through, with a key of its own, since noise must not repeat."""
+        return Mechanisms(RandomStream(self._test_seed), exact=not plan.is_private)
 
     def sample(
         self,
@@ -382,29 +239,14 @@ class Synthesizer:
         check_memory(rows, self.schema)
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise ConfigError(f"seed is {seed!r}; it must be a whole number of at least 0.")
-        conditions = parse_conditions(where or {}, self.schema, state.layout.anchors)
+        conditions = parse_conditions(where or {}, self.schema, state.layout.marginals)
         sampler = Sampler(state.layout, state.weights, state.offsets)
         shared = sum(field.perPatient for field in self.schema.modelled)
         with one_blas_thread(), given_or_console(progress) as show:
             codes, patients = draw_records(
                 sampler, conditions, state.row_shares, shared, rows, int(seed), show
             )
-        return self._with_identifiers(decode(codes, self.schema), patients)
-
-    def _with_identifiers(self, frame: pd.DataFrame, patients: Ints) -> pd.DataFrame:
-        """Add made-up identifiers, numbered from 1, and put the columns in the schema's order."""
-        columns = {}
-        for field in self.schema.fields:
-            if field.name not in self.schema.identifiers:
-                columns[field.name] = frame[field.name]
-                continue
-            of_patients = field.name == self.schema.patientKey
-            number = (patients if of_patients else np.arange(len(frame))) + 1
-            if field.type in ("integer", "number"):
-                columns[field.name] = pd.Series(number)
-            else:
-                columns[field.name] = pd.Series([f"synthetic-{i:07d}" for i in number])
-        return pd.DataFrame(columns)
+        return with_identifiers(decode(codes, self.schema), self.schema, patients)
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the model to a folder: safetensors and JSON, with nothing of the real rows.

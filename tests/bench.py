@@ -128,7 +128,7 @@ def measure_step() -> None:
     """Print what a private training step costs beside the same step without privacy."""
     import torch
 
-    from synthvae.anchors import measure_anchors, query_weights
+    from synthvae.anchors import measure_marginals, query_weights
     from synthvae.model.coupling import untrained
     from synthvae.model.layout import Layout
     from synthvae.model.training import (
@@ -140,6 +140,7 @@ def measure_step() -> None:
         trained,
     )
     from synthvae.privacy.guarantee import TrainingStage
+    from synthvae.privacy.mechanisms import Mechanisms
     from synthvae.privacy.stream import RandomStream
     from synthvae.settings import settings_for
     from synthvae.table import encode, group_by_patient
@@ -147,8 +148,9 @@ def measure_step() -> None:
     frame, schema = simulated_study()
     settings, codes = settings_for(schema, 1.0), encode(frame, schema)
     noise = tuple(tuple(40.0 for _ in query_weights(f, settings.bins)) for f in schema.modelled)
-    anchors = measure_anchors(codes, schema.modelled, noise, settings.bins, RandomStream())
-    layout = Layout.build(anchors, schema.modelled, settings)
+    mechanisms = Mechanisms(RandomStream())
+    marginals = measure_marginals(codes, schema.modelled, noise, settings.bins, 1, mechanisms)
+    layout = Layout.build(marginals, schema.modelled, settings)
     features = layout.record_features(layout.tokens(codes))
     data = PatientTensor(features, group_by_patient(frame, schema).rows, settings.latent)
     couplings = untrained(layout)
@@ -163,7 +165,7 @@ def measure_step() -> None:
     generator, draws = torch.Generator().manual_seed(0), np.random.default_rng(0)
 
     def private() -> None:
-        train_privately(layout, data, stage, RandomStream(), couplings)
+        train_privately(layout, data, stage, mechanisms, couplings)
 
     def plain() -> None:
         model = start_model(layout, draws.standard_normal, couplings)

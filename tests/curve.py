@@ -69,7 +69,9 @@ def attacked(
 
 def measure(runs: int) -> pd.DataFrame:
     """Return one line a run and attack: where it stands, the AUC, and the members found."""
-    settings = {place: (place, None) for place in EPSILONS}
+    settings: dict[float, tuple[float | None, Settings | None]] = {
+        place: (place, None) for place in EPSILONS
+    }
     settings |= {NONE: (None, None), OVERFITTED: (None, by_heart())}
     lines = []
     for place, (epsilon, chosen) in settings.items():
@@ -109,7 +111,11 @@ def draw(lines: pd.DataFrame) -> Figure:
 
 
 def _panel(
-    plot: Axes, lines: pd.DataFrame, what: str, chance: float, top: tuple[object, Sequence[float]]
+    plot: Axes,
+    lines: pd.DataFrame,
+    what: str,
+    chance: float,
+    top: tuple[np.ndarray, Sequence[float]],
 ) -> None:
     plot.set_facecolor(PAPER)
     plot.fill_between(top[0], top[1], 1.03, color=ALARM, alpha=0.13, linewidth=0)

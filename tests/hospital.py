@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from synthvae.schema import Schema
 from synthvae.settings import Settings, settings_for
 from synthvae.synthesizer import Synthesizer
 from synthvae.table import decode
+from tests.simulated import simulate_fewer
 
 FIELDS: list[dict[str, Any]] = [
     {"name": "pat.id"},
@@ -125,12 +127,14 @@ def fitted(kind: str = "private") -> Synthesizer:
     """Return a synthesizer fitted to the table: `private`, `open`, `test` (seeded) or `one row`."""
     schema = ONE_ROW if kind == "one row" else SCHEMA
     epsilon = None if kind == "open" else 3.0
-    return Synthesizer(
-        schema,
-        epsilon,
-        settings=quick(schema, epsilon),
-        test_seed=7 if kind == "test" else None,
-    ).fit(make_table(schema=schema))
+    with pytest.MonkeyPatch.context() as patch:
+        simulate_fewer(patch)
+        return Synthesizer(
+            schema,
+            epsilon,
+            settings=quick(schema, epsilon),
+            test_seed=7 if kind == "test" else None,
+        ).fit(make_table(schema=schema))
 
 
 def write_schema(folder: Path, schema: Schema = SCHEMA, name: str = "schema.yaml") -> Path:

@@ -19,18 +19,12 @@ import pandas as pd
 import pytest
 
 import synthvae._checkpoint_file
-import synthvae.anchors.measure
-import synthvae.anchors.pairs
-import synthvae.model.calibration
-import synthvae.model.coupling
 import synthvae.model.training
-import synthvae.plan
-import synthvae.synthesizer
 from synthvae.checkpoint import FILE
-from synthvae.privacy.accounting import compose
+from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.schema import Schema
 from synthvae.synthesizer import Synthesizer
-from tests.simulated import quick
+from tests.simulated import quick, simulate_fewer
 
 STEPS = 4
 WARD = Schema.from_dict(
@@ -75,7 +69,6 @@ class Moments:
     released: list[tuple[str, Any]] = field(default_factory=list)
     kept: int = 0  # of the releases, by the checkpoint
     _packed: int = 0
-    _unit: float = 1.0  # what the noise of a release is counted in
 
     def tick(self, name: str) -> None:
         """Pass one moment, or end there."""
@@ -88,30 +81,14 @@ class Moments:
         """Let each call of a function be a moment before it and one after it, and a release."""
         usual = getattr(module, name)
 
-        def watched(*arguments: Any) -> Any:
+        def watched(*arguments: Any, **named: Any) -> Any:
             self.tick(f"before {name}")
-            found = usual(*arguments)
-            self.released.append(note(*arguments))
+            found = usual(*arguments, **named)
+            self.released.append(note(*arguments, **named))
             self.tick(f"after {name}")
             return found
 
         setattr(module, name, watched)
-
-    def noise(self, _counts: Any, sigma: float, _stream: Any) -> tuple[str, Any]:
-        """Note the noise of counts."""
-        return "noise", round(sigma / self._unit, 9)
-
-    def pairs(self, usual: Callable[..., Any], query: Any, *given: Any) -> Any:
-        """Release pair moments, whose noise is noted in units of what one patient adds at most.
-
-        A column has as many functions as its noisy margin allows, so that the unit is not the same
-        in each fit; the account is.
-        """
-        self._unit = query.sensitivity
-        try:
-            return usual(query, *given)
-        finally:
-            self._unit = 1.0
 
     def pack(self, usual: Callable[..., bytes], *arguments: Any) -> bytes:
         """Make the content of a checkpoint, which holds the releases so far."""
@@ -135,33 +112,24 @@ def planned() -> Synthesizer:
     return Synthesizer(WARD, 2.0, settings=quick(WARD, 2.0, steps=STEPS))
 
 
-def _release(query: Any, moments: Moments, usual: Callable[..., Any], *given: Any) -> Any:
-    return moments.pairs(usual, query, *given)
-
-
 @contextmanager
 def watched(moments: Moments) -> Iterator[None]:
     """Watch everything that a fit releases or keeps."""
-    modules = (
-        synthvae.synthesizer,
-        synthvae.anchors.measure,
-        synthvae.anchors.pairs,
-    )
     training = synthvae.model.training.PrivateTraining
     file, replace = synthvae._checkpoint_file, Path.replace
     with pytest.MonkeyPatch.context() as patch:
-        for module in modules:
-            patch.setattr(module, "noisy_counts", module.noisy_counts)  # put back at the end
-            moments.watch(module, "noisy_counts", moments.noise)
-        query = synthvae.anchors.pairs.PairQuery
-        patch.setattr(query, "release", functools.partialmethod(_release, moments, query.release))
+        # Put back at the end, as they are.
+        patch.setattr(Mechanisms, "discrete_gaussian", Mechanisms.discrete_gaussian)
+        moments.watch(
+            Mechanisms,
+            "discrete_gaussian",
+            lambda *_, noise_multiplier, **__: ("noise", round(noise_multiplier, 9)),
+        )
         patch.setattr(training, "_take_step", training._take_step)
         moments.watch(training, "_take_step", lambda own, *_: ("step", own.stage.noise_multiplier))
         patch.setattr(file, "pack", functools.partial(moments.pack, file.pack))
         patch.setattr(Path, "replace", lambda draft, path: moments.replace(replace, draft, path))
-        patch.setattr(synthvae.model.coupling, "POPULATION", 64)
-        patch.setattr(synthvae.model.calibration, "POPULATION", 64)
-        patch.setattr(synthvae.plan, "compose", functools.cache(compose))
+        simulate_fewer(patch, 64)
         yield
 
 
@@ -180,7 +148,11 @@ def go_on(folder: Path, frame: pd.DataFrame | None = None, **changes: Any) -> Sy
     """Fit in a folder, with some of the synthesizer's arguments changed."""
     made = copy.copy(planned())
     if changes:
-        given = {"schema": WARD, "epsilon": 2.0, "settings": quick(WARD, 2.0, steps=STEPS)}
+        given: dict[str, Any] = {
+            "schema": WARD,
+            "epsilon": 2.0,
+            "settings": quick(WARD, 2.0, steps=STEPS),
+        }
         made = Synthesizer(**(given | changes))
     with watched(Moments()):
         return made.fit(ward() if frame is None else frame, lambda *_: None, folder)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from synthvae.schema import Schema
 from synthvae.settings import Settings, settings_for
@@ -96,3 +97,9 @@ def visits(patients: int, seed: int = 0) -> pd.DataFrame:
 def quick(schema: Schema, epsilon: float | None, **changes: float) -> Settings:
     """Return settings of the public rule with few steps, for tests of the way rather than the goal."""
     return settings_for(schema, epsilon).model_copy(update={"steps": 12, **changes})
+
+
+def simulate_fewer(patch: pytest.MonkeyPatch, records: int = 256) -> None:
+    """Let fits simulate fewer records of the model's own: post-processing, and half of a short fit."""
+    patch.setattr("synthvae.model.coupling.POPULATION", records)
+    patch.setattr("synthvae.model.calibration.POPULATION", records)

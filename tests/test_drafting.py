@@ -30,7 +30,7 @@ def test_the_dictionary_is_large_and_names_its_sources() -> None:
     variables = {id(variable): variable for variable in load_dictionary().values()}.values()
     assert len(variables) >= 80
     for variable in variables:
-        assert variable.source
+        assert variable.basis
         for each in variable.ranges:
             assert each.minimum < each.maximum
     raw = yaml.safe_load(DICTIONARY.read_text(encoding="utf-8"))

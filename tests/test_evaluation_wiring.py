@@ -2,20 +2,22 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
 import pytest
 
 import synthvae.evaluation
-from synthvae._yaml import write_yaml
-from synthvae.cli import _run_app
+from synthvae._frozen import write_yaml
+from synthvae.cli import app
 from synthvae.config import RunConfig
+from synthvae.console import run_command
 from synthvae.errors import ConfigError
 from synthvae.pipeline import load_schema, plan_fit, run
 from synthvae.synthesizer import Synthesizer
 from synthvae.table import write_table
 from tests.hospital import SCHEMA, make_table, write_schema
+from tests.simulated import simulate_fewer
 
 RULE = {"name": "adults", "then": "âge >= 18"}
 
@@ -29,6 +31,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_table(make_table(), tmp_path / "train.csv", SCHEMA)
     write_schema(tmp_path)
     monkeypatch.chdir(tmp_path)
+    simulate_fewer(monkeypatch)
     return tmp_path
 
 
@@ -36,7 +39,9 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def reached(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     seen: dict[str, Any] = {}
 
-    def look(train: pd.DataFrame, holdout: pd.DataFrame, made: pd.DataFrame, *_: Any, **more: Any):
+    def look(
+        train: pd.DataFrame, holdout: pd.DataFrame, made: pd.DataFrame, *_: Any, **more: Any
+    ) -> NoReturn:
         seen.update(more, made=made, train=train, holdout=holdout)
         raise Reached("here")
 
@@ -95,13 +100,13 @@ def test_the_command_reads_what_is_asked(
     (work / "asked.yaml").write_text(write_yaml({"evaluation": {"rules": [RULE]}}))
     words = ["evaluate", "train.csv", "--train", "train.csv", "--holdout", "train.csv"]
     words += ["--schema", "schema.yaml", "--out", "scores.json", "--config", "asked.yaml"]
-    assert _run_app([*words, "--depth", "screen", "--draw", "train.csv"], False) == 1
+    assert run_command(app, [*words, "--depth", "screen", "--draw", "train.csv"], False) == 1
     assert reached["asked"].depth == "screen"
     assert reached["asked"].rules[0].then == "âge >= 18"
     assert [len(table) for table in reached["draws"]] == [len(reached["made"])]
     capsys.readouterr()
-    assert _run_app([*words, "--depth", "bottomless"], False) == ConfigError.exit_code
+    assert run_command(app, [*words, "--depth", "bottomless"], False) == ConfigError.exit_code
     assert "depth is 'bottomless'; it must be one of screen" in capsys.readouterr().err
     (work / "asked.yaml").write_text(json.dumps({"evaluation": {"limits": {"tvd9": {}}}}))
-    assert _run_app(words, False) == ConfigError.exit_code
+    assert run_command(app, words, False) == ConfigError.exit_code
     assert "good: missing" in capsys.readouterr().err

@@ -8,16 +8,17 @@ import pandas as pd
 import pytest
 
 import synthvae.evaluation
+import synthvae.fit
 import synthvae.model.training
 import synthvae.pipeline
 import synthvae.report.document
-import synthvae.synthesizer
 from synthvae._checkpoint_file import Released
+from synthvae._frozen import write_yaml
 from synthvae._split_key import derived_key
-from synthvae._yaml import write_yaml
 from synthvae.checkpoint import Checkpoint
-from synthvae.cli import _run_app
+from synthvae.cli import app
 from synthvae.config import RunConfig
+from synthvae.console import run_command
 from synthvae.errors import (
     ArtefactError,
     BudgetError,
@@ -34,6 +35,7 @@ from synthvae.synthesizer import Synthesizer
 from synthvae.table import find_problems, read_table, write_table
 from tests.cli.running import everything_in
 from tests.hospital import ONE_ROW, SCHEMA, make_table, write_schema
+from tests.simulated import simulate_fewer
 
 RELEASED = {"README.txt", "guarantee.json", "model", "schema.yaml", "synthetic.csv"}
 JUDGED = {
@@ -55,6 +57,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_table(make_table(), tmp_path / "train.csv", SCHEMA)
     write_schema(tmp_path)
     monkeypatch.chdir(tmp_path)
+    simulate_fewer(monkeypatch)
     return tmp_path
 
 
@@ -218,7 +221,7 @@ def test_a_failure_after_the_fit_costs_nothing_and_the_same_command_goes_on(
         assert folder.exists() == older
     before = everything_in(kept / "release")
     scores_at_once(monkeypatch)
-    fail(monkeypatch, AssertionError("spent again"), synthvae.synthesizer, "measure_anchors")
+    fail(monkeypatch, AssertionError("spent again"), synthvae.fit, "measure_marginals")
     fail(
         monkeypatch,
         AssertionError("trained again"),
@@ -346,7 +349,7 @@ def test_a_model_that_cannot_be_kept_is_not_sampled_from(
         with pytest.raises(StorageError, match=ended):
             run(settings(work))
     assert names(work / "reports") == {"trial.unfinished"}
-    fail(monkeypatch, AssertionError("spent again"), synthvae.synthesizer, "measure_anchors")
+    fail(monkeypatch, AssertionError("spent again"), synthvae.fit, "measure_marginals")
     scores_at_once(monkeypatch)
     run(settings(work))
     assert names(work / "reports") == {"trial"}
@@ -394,12 +397,12 @@ def test_names_like_markup_are_printed_as_they_are(
     write_schema(work, ONE_ROW.replace(name="[/red] [bold]"), "schema.yaml")
     write_table(make_table(60, schema=ONE_ROW), work / "train.csv", ONE_ROW)
     settings(work, epsilon="none", holdout=0.5)
-    assert _run_app(["run", "run.yaml", "--epsilon", "2", "--out", "elsewhere"], False) == 0
+    assert run_command(app, ["run", "run.yaml", "--epsilon", "2", "--out", "elsewhere"], False) == 0
     said = capsys.readouterr().out
     assert "[/red] [bold]" in said
     assert "Spent epsilon" in said
     page = ["report", "elsewhere/trial/custodian/evaluation.json", "--out", "page.html"]
-    assert _run_app(page, False) == 0
+    assert run_command(app, page, False) == 0
     assert (work / "page.html").read_text(encoding="utf-8") == (
         work / "elsewhere/trial/custodian/report.html"
     ).read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ import typer.main
 
 import synthvae.pipeline
 import synthvae.plan
-from synthvae._yaml import read_mapping
+from synthvae._frozen import read_mapping
 from synthvae.cli import app
 from synthvae.errors import SchemaError
 from synthvae.field import Constraints, Field
@@ -156,15 +156,15 @@ def test_every_block_has_its_remark(document: Path) -> None:
 def test_links_and_named_tests_exist(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"", text):
-        path, _, anchor = "".join(target).partition("#")
+        path, _, marginal = "".join(target).partition("#")
         if path.startswith("http"):
             continue
         file = document.parent / path if path else document
         assert file.exists(), target
-        if anchor:
+        if marginal:
             headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), flags=re.M)
             names = [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
-            assert anchor in names, target
+            assert marginal in names, target
     for file_name, name in re.findall(r"(tests/[\w/]+\.py)(?:::(\w+))?", text):
         assert (HOUSE / file_name).is_file(), file_name
         if name:
@@ -183,7 +183,7 @@ def test_targets_of_make_exist(document: Path) -> None:
 
 def test_every_command_is_typed_in_the_readme() -> None:
     typed = [words[1:] for b in blocks_of(README) for words, _ in commands_of(b.text)]
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = typer.main.get_command(app).commands
     for name, command in commands.items():
         for path in [[name, inner] for inner in getattr(command, "commands", ())] or [[name]]:
             assert any(words[: len(path)] == path for words in typed), " ".join(path)

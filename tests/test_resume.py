@@ -79,7 +79,7 @@ def test_the_moments_cover_every_release_and_every_part_of_writing() -> None:
     names = all_moments()
     whole, moments = uninterrupted()
     counts, pairs, training = whole.guarantee.stages
-    assert names.count("after noisy_counts") == counts.queries + pairs.queries
+    assert names.count("after discrete_gaussian") == counts.queries + pairs.queries
     assert names.count("after _take_step") == training.steps == STEPS
     assert names.count("before pack") == 3  # counts, moments, model
     assert names.count("after replace") == 2 + 3  # and what recognises the table
@@ -113,8 +113,10 @@ def test_noise_after_a_stop_is_fresh_and_no_key_is_kept(
     assert len(set(keys)) == len(keys) == 2
     first, second = (made.state().weights["encoder.weight"] for made in (one, two))
     assert np.abs(first - second).max() > 1e-3
-    for anchor, other in zip(one.state().layout.anchors, two.state().layout.anchors, strict=True):
-        assert (anchor.mass == other.mass).all()  # released once, before the stop
+    for marginal, other in zip(
+        one.state().layout.marginals, two.state().layout.marginals, strict=True
+    ):
+        assert (marginal.mass == other.mass).all()  # released once, before the stop
     left = b"".join(everything_in(stopped).values())
     assert not any(key in left or key.hex().encode() in left for key in keys)
 
@@ -247,8 +249,8 @@ def test_a_checkpoint_holds_an_allow_list_of_things_and_nothing_of_the_rows(
         "noise",
     }
     assert set(about["identity"]) == public | settings
-    anchors = ("starts", "cell_mass", "cell_bin", "mass")
-    expected = {*(f"columns/{j}/{part}" for j in range(2) for part in anchors), "row_shares"}
+    marginals = ("starts", "cell_mass", "cell_bin", "mass")
+    expected = {*(f"columns/{j}/{part}" for j in range(2) for part in marginals), "row_shares"}
     if stage == "moments":
         expected |= {"pairs/values", "pairs/noise"}
     else:
@@ -326,8 +328,10 @@ def test_without_privacy_nothing_is_kept(tmp_path: Path) -> None:
 
 
 def test_two_processes_on_one_folder_get_one_clear_error(stopped: Path) -> None:
+    plan = planned()._plan
+    assert plan is not None
     with (
-        Checkpoint.at(stopped, planned()._plan, test_mode=False),
+        Checkpoint.at(stopped, plan, test_mode=False),
         pytest.raises(OutputExistsError, match="Another process is at work on"),
     ):
         go_on(stopped)

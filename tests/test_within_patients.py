@@ -38,7 +38,7 @@ def likeness_of(frame: pd.DataFrame) -> float:
         frame.groupby("patient")["score"]
         .agg(["first", "size"])
         .assign(
-            second=frame.groupby("patient")["score"]
+            second=frame.groupby("patient")["score"]  # type: ignore[arg-type]
             .nth([1])
             .set_axis(frame.loc[frame.groupby("patient").cumcount() == 1, "patient"])
         )

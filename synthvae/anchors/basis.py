@@ -1,23 +1,21 @@
-"""Record features: a basis of functions on each column's tokens, whitened under its anchor.
+"""Record features: a basis of functions on each column's tokens, whitened under its marginal.
 
-Column j has a basis of shape (tokens, rank), of mean zero under the anchor's masses and, but for
+Column j has a basis of shape (tokens, rank), of mean zero under the marginal's masses and, but for
 floor and cap, orthonormal: smooth cosines of the rank for numbers, contrasts for categories, and an
 indicator for each special value and for missing. A record is the concatenation of its columns' rows.
 Floored masses and a cap on the values bound a record's features, and with them its gradient.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from synthvae.anchors.column import ColumnAnchor
+from synthvae._types import Floats
+from synthvae.anchors.column import ColumnMarginal
 
 FLOOR = 0.002
 LIMIT = 4.0
 
-Floats = NDArray[np.float64]
 
-
-def basis(anchor: ColumnAnchor, ordered: bool, rank: int) -> Floats:
+def basis(marginal: ColumnMarginal, ordered: bool, rank: int) -> Floats:
     """Return the basis of one column, shape (tokens, functions), at most `rank` functions.
 
     Parameters
@@ -27,29 +25,29 @@ def basis(anchor: ColumnAnchor, ordered: bool, rank: int) -> Floats:
     rank
         Largest number of functions.
     """
-    mass = np.maximum(anchor.mass, FLOOR)
+    mass = np.maximum(marginal.mass, FLOOR)
     mass = mass / mass.sum()
-    functions = _indicators(anchor)
-    functions += _cosines(anchor, mass, rank) if ordered else _contrasts(mass, rank)
-    return _capped(_orthonormal(functions, mass, rank), anchor.mass)
+    functions = _indicators(marginal)
+    functions += _cosines(marginal, mass, rank) if ordered else _contrasts(mass, rank)
+    return _capped(_orthonormal(functions, mass, rank), marginal.mass)
 
 
-def _indicators(anchor: ColumnAnchor) -> list[Floats]:
+def _indicators(marginal: ColumnMarginal) -> list[Floats]:
     """Return an indicator of missing, then of each special value."""
     found = []
-    for token in reversed(range(anchor.bins, anchor.tokens)):
-        found.append(_one(token, anchor.tokens))
+    for token in reversed(range(marginal.bins, marginal.tokens)):
+        found.append(_one(token, marginal.tokens))
     return found
 
 
-def _cosines(anchor: ColumnAnchor, mass: Floats, rank: int) -> list[Floats]:
+def _cosines(marginal: ColumnMarginal, mass: Floats, rank: int) -> list[Floats]:
     """Return cosines of the bins' mid-ranks; zero on special and missing tokens."""
-    inside = mass[: anchor.bins] / mass[: anchor.bins].sum()
+    inside = mass[: marginal.bins] / mass[: marginal.bins].sum()
     middle = np.cumsum(inside) - inside / 2
     waves = []
-    for k in range(1, min(rank, anchor.bins - 1) + 1):
-        wave = np.zeros(anchor.tokens)
-        wave[: anchor.bins] = np.cos(np.pi * k * middle)
+    for k in range(1, min(rank, marginal.bins - 1) + 1):
+        wave = np.zeros(marginal.tokens)
+        wave[: marginal.bins] = np.cos(np.pi * k * middle)
         waves.append(wave)
     return waves
 

@@ -1,20 +1,18 @@
-"""One column's anchor: its tokens, their masses, and the way from codes to tokens and back."""
+"""One column's marginal: its tokens, their masses, and the way from codes to tokens and back."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from synthvae._types import Floats, Ints
 from synthvae.field import Field
 from synthvae.table.codes import FIRST_SPECIAL, MISSING
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 TRACE = 1e-12  # mass that any range of points has, in proportion to its length
 
 
 @dataclass(frozen=True)
-class ColumnAnchor:
+class ColumnMarginal:
     """Tokens of one column and their noisy masses.
 
     Tokens stand in this order: the *cells* of the column merged into bins, then its special

@@ -9,15 +9,14 @@ replaced by its posterior mean. This looks at noisy counts alone.
 """
 
 import numpy as np
-from numpy.typing import NDArray
+
+from synthvae._types import Floats
 
 MANY = 20  # categories from which on their distribution tells more than it costs to estimate
 CLEAR = 4.0  # standard deviations above which a count is taken as it is
 CEILING = 2 * CLEAR  # of the true counts that weak ones are explained by
 SUPPORT = np.linspace(0.0, CEILING, 81)
 ITERATIONS = 100
-
-Floats = NDArray[np.float64]
 
 
 def posterior_means(counts: Floats, sigma: float) -> Floats:

@@ -12,16 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import block_diag
 from scipy.optimize import nnls
 
-from synthvae.anchors.column import ColumnAnchor
+from synthvae._types import Bools, Floats, Ints
+from synthvae.anchors.column import ColumnMarginal
 from synthvae.anchors.deconvolution import MANY, posterior_means
 from synthvae.anchors.stretches import free_masses
 from synthvae.field import Field
-from synthvae.privacy.counts import noisy_counts
-from synthvae.privacy.stream import RandomStream
+from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.table.codes import FIRST_SPECIAL, MISSING
 
 FIRST_CELLS = 16
@@ -29,16 +28,13 @@ BRANCHES = 8
 LEVELS = 3
 GRID_WEIGHT = 0.5  # precision of one level's counts, relative to that of the bins' counts
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-
 
 def query_weights(field: Field, bins: int) -> tuple[float, ...]:
-    """Return the relative precision of each noisy count that a column's anchor takes, in order.
+    """Return the relative precision of each noisy count that a column's marginal takes, in order.
 
     Public: it depends on the field and the settings alone.
     """
-    size = ColumnAnchor.cells_of(field)
+    size = ColumnMarginal.cells_of(field)
     if not field.is_lattice or size <= bins:
         return (1.0,)
     levels, cells = 1, FIRST_CELLS
@@ -56,56 +52,65 @@ class _Count:
     sigma: float
 
 
-def measure_anchors(
+def measure_marginals(
     codes: Ints,
     fields: tuple[Field, ...],
-    sigmas: tuple[tuple[float, ...], ...],
+    noise_multipliers: tuple[tuple[float, ...], ...],
     bins: int,
-    stream: RandomStream,
+    rows_per_patient: int,
+    mechanisms: Mechanisms,
     progress: Callable[[float], None] | None = None,
-) -> list[ColumnAnchor]:
-    """Return the anchor of each column, from noisy counts of its codes.
+) -> list[ColumnMarginal]:
+    """Return the marginal of each column, from noisy counts of its codes.
 
     Parameters
     ----------
     codes
         Shape (rows, columns), at most the declared rows of any patient.
-    sigmas
-        Noise of each count of each column, in rows; 0 counts exactly (without privacy).
+    noise_multipliers
+        Noise of each count of each column, in rows of one patient; 0 counts exactly (without privacy).
     bins
         Bins to aim at in a lattice column.
+    rows_per_patient
+        Largest number of rows of one patient: the sensitivity of each count.
 
     Guarantee
     ---------
-    Each count changes by at most the declared rows of a patient in L2 norm when one patient is added
+    Each count changes by at most `rows_per_patient` in L2 norm when one patient is added
     or removed (all their rows may fall into one cell); everything else is post-processing.
     """
-    anchors = []
-    for j, (field, noise) in enumerate(zip(fields, sigmas, strict=True)):
-        counter = _Counter(codes[:, j], field, noise, stream)
-        anchors.append(_measure(counter, field, bins))
+    marginals = []
+    for j, (field, noise) in enumerate(zip(fields, noise_multipliers, strict=True)):
+        counter = _Counter(codes[:, j], field, noise, rows_per_patient, mechanisms)
+        marginals.append(_measure(counter, field, bins))
         if progress is not None:
             progress((j + 1) / len(fields))
-    return anchors
+    return marginals
 
 
 class _Counter:
     """Counts one column's codes over cells, with noise, spending its queries in order."""
 
     def __init__(
-        self, codes: Ints, field: Field, sigmas: tuple[float, ...], stream: RandomStream
+        self,
+        codes: Ints,
+        field: Field,
+        noise_multipliers: tuple[float, ...],
+        sensitivity: int,
+        mechanisms: Mechanisms,
     ) -> None:
-        self._codes, self._field, self._sigmas = codes, field, list(sigmas)
-        self._stream = stream
+        self._codes, self._field = codes, field
+        self._noise_multipliers, self._sensitivity = list(noise_multipliers), sensitivity
+        self._mechanisms = mechanisms
         self.extras = len(field.special) + field.nullable
 
     @property
     def next_sigma(self) -> float:
-        return self._sigmas[0]
+        return self._sensitivity * self._noise_multipliers[0]
 
     def count(self, starts: Ints) -> _Count:
         """Return noisy counts of the cells that begin at `starts`, then of the extra tokens."""
-        sigma = self._sigmas.pop(0)
+        noise_multiplier = self._noise_multipliers.pop(0)
         ordinary = self._codes[self._codes >= 0]
         cells = np.searchsorted(starts, ordinary, side="right") - 1
         exact = np.concatenate(
@@ -115,19 +120,25 @@ class _Counter:
                 [(self._codes == MISSING).sum()] if self._field.nullable else [],
             )
         ).astype(np.int64)
-        values = noisy_counts(exact, sigma, self._stream) if sigma > 0 else exact
-        return _Count(starts, values.astype(float), max(sigma, 1e-3))
+        noisy = self._mechanisms.discrete_gaussian(
+            exact,
+            stage="columns",
+            what=f"counts of {self._field.name}",
+            sensitivity=self._sensitivity,
+            noise_multiplier=noise_multiplier,
+        )
+        return _Count(starts, noisy.astype(float), max(self._sensitivity * noise_multiplier, 1e-3))
 
 
-def _measure(counter: _Counter, field: Field, bins: int) -> ColumnAnchor:
-    size = ColumnAnchor.cells_of(field)
+def _measure(counter: _Counter, field: Field, bins: int) -> ColumnMarginal:
+    size = ColumnMarginal.cells_of(field)
     weights = query_weights(field, bins)
     if len(weights) == 1:
         starts = np.arange(size)
         count = counter.count(starts)
         ordered = field.is_lattice
         mass = _fit([count], starts, counter.extras) if ordered else _categories(count, size)
-        return _anchor(field, starts, mass, np.arange(size))
+        return _marginal(field, starts, mass, np.arange(size))
     starts = _first_cells(size)
     counts = [counter.count(starts)]
     mass = _fit(counts, starts, counter.extras)
@@ -141,7 +152,7 @@ def _measure(counter: _Counter, field: Field, bins: int) -> ColumnAnchor:
     cell_bin = _merge(_fit(counts, starts, counter.extras, free)[: len(starts)], bins)
     firsts = np.searchsorted(cell_bin, np.arange(cell_bin[-1] + 1), side="left")
     counts.append(counter.count(starts[firsts]))
-    return _anchor(field, starts, _fit(counts, starts, counter.extras, free), cell_bin)
+    return _marginal(field, starts, _fit(counts, starts, counter.extras, free), cell_bin)
 
 
 def _first_cells(size: int) -> Ints:
@@ -175,7 +186,7 @@ def _categories(count: _Count, size: int) -> Floats:
     return masses
 
 
-def _split(starts: Ints, heavy: NDArray[np.bool_], size: int) -> Ints:
+def _split(starts: Ints, heavy: Bools, size: int) -> Ints:
     """Return the starts after splitting each heavy cell in `BRANCHES` (or into its points)."""
     ends = np.append(starts[1:], size)
     parts = [
@@ -251,22 +262,22 @@ def _merge(mass: Floats, bins: int) -> Ints:
     return labels
 
 
-def _anchor(field: Field, starts: Ints, mass: Floats, cell_bin: Ints) -> ColumnAnchor:
+def _marginal(field: Field, starts: Ints, mass: Floats, cell_bin: Ints) -> ColumnMarginal:
     cells = np.maximum(mass[: len(starts)], 0.0)
     bins = int(cell_bin[-1]) + 1
     sums = np.bincount(cell_bin, cells, minlength=bins)
-    sizes = np.diff(np.append(starts, ColumnAnchor.cells_of(field))).astype(float)
+    sizes = np.diff(np.append(starts, ColumnMarginal.cells_of(field))).astype(float)
     # A bin whose cells all came out empty is drawn from evenly.
     cells = np.where(sums[cell_bin] > 0, cells, 1e-9 * sizes)
     token_mass = np.concatenate((np.bincount(cell_bin, cells, minlength=bins), mass[len(starts) :]))
     token_mass = np.maximum(token_mass, 1e-9 * max(token_mass.sum(), 1e-300))
     total = token_mass.sum()
-    return ColumnAnchor(
+    return ColumnMarginal(
         starts.astype(np.int64),
         cells / total,
         cell_bin.astype(np.int64),
         token_mass / total,
-        ColumnAnchor.cells_of(field),
+        ColumnMarginal.cells_of(field),
         len(field.special),
         field.nullable,
     )

@@ -1,6 +1,6 @@
 """Measure how columns depend on each other, two by two, in one noisy release.
 
-A record's features f are whitened under the anchors, so the moments E[f_a f_b] of two columns'
+A record's features f are whitened under the marginals, so the moments E[f_a f_b] of two columns'
 features are their dependence: zero where they are independent. All pairs are summed at once, each
 patient's part bounded in L2 norm, and released with discrete Gaussian noise. The sums are taken over
 whole numbers, so that no rounding of floats stands between the bound and the noise.
@@ -10,19 +10,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from synthvae._types import Floats, Ints
 from synthvae.anchors.basis import LIMIT
-from synthvae.privacy.counts import noisy_counts
-from synthvae.privacy.stream import RandomStream
+from synthvae.privacy.mechanisms import Mechanisms
 
 LATTICE = 2.0**10  # steps of a feature of size 1, before a patient's weight
-COUNT_SHARE = 0.1  # of the bound, for the count that the moments are divided by
+COUNT_NORM = 0.1  # of the bound, for the count that the moments are divided by
 MARGIN = 0.999  # keeps what rounding adds inside the bound
 CELLS_PER_CHUNK = 8_000_000
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,7 @@ class PairMoments:
 
 @dataclass(frozen=True)
 class PairQuery:
-    """What is summed, from public numbers and paid-for anchors alone.
+    """What is summed, from public numbers and paid-for marginals alone.
 
     Attributes
     ----------
@@ -79,7 +75,7 @@ class PairQuery:
             are divided by the weights that are left. `taken_by_bound` says what is.
         """
         weights = order.astype(float) ** -taper
-        # Features have mean square 1 under their anchors, rare tokens' less.
+        # Features have mean square 1 under their marginals, rare tokens' less.
         own = np.bincount(owner, weights**2)
         typical = math.sqrt(max(0.5 * (own.sum() ** 2 - (own**2).sum()), 1.0))
         return cls(owner, weights, share * typical * rows)
@@ -93,10 +89,10 @@ class PairQuery:
     @property
     def _count_unit(self) -> int:
         """What a patient of full weight and most rows adds to the count."""
-        return math.floor(COUNT_SHARE * self.bound * LATTICE**2)
+        return math.floor(COUNT_NORM * self.bound * LATTICE**2)
 
     def release(
-        self, features: Floats, rows: Ints, noise_multiplier: float, stream: RandomStream
+        self, features: Floats, rows: Ints, noise_multiplier: float, mechanisms: Mechanisms
     ) -> PairMoments:
         """Return the noisy moments.
 
@@ -119,15 +115,20 @@ class PairQuery:
         upper = (upper[0][cross], upper[1][cross])
         sums, count = self._sums(features, rows, self.bound if noise_multiplier > 0 else math.inf)
         exact = np.concatenate((sums[upper], [count])).astype(np.int64)
-        sigma = noise_multiplier * self.sensitivity
-        noisy = noisy_counts(exact, sigma, stream) if sigma > 0 else exact
+        noisy = mechanisms.discrete_gaussian(
+            exact,
+            stage="pairs",
+            what="moments of pairs of columns",
+            sensitivity=self.sensitivity,
+            noise_multiplier=noise_multiplier,
+        )
         unit = self._count_unit / rows.shape[1]
         total = max(float(noisy[-1]) / unit, 1.0)  # of the rows' weights
         scale = LATTICE**2 * self.weights[upper[0]] * self.weights[upper[1]] * total
         values = np.zeros((len(self.owner), len(self.owner)))
         noise = np.zeros_like(values)
         values[upper] = noisy[:-1] / scale
-        noise[upper] = sigma / scale
+        noise[upper] = noise_multiplier * self.sensitivity / scale
         return PairMoments(values + values.T, noise + noise.T)
 
     def taken_by_bound(self, features: Floats, rows: Ints) -> Floats:

@@ -7,14 +7,12 @@ lies close to the cells that do hold something. This looks at noisy counts alone
 """
 
 import numpy as np
-from numpy.typing import NDArray
+
+from synthvae._types import Floats, Ints
 
 WEAK = 3.0  # standard deviations below which a cell by itself does not stand out
 NOTHING = 3.0  # standard deviations up to which the outer part of a stretch is no evidence of mass
 DECAY = 0.5  # mass of a cell beyond the others, relative to the one before it
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 def free_masses(masses: Floats, covariance: Floats, sizes: Ints) -> Floats:

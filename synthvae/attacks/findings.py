@@ -16,7 +16,7 @@ class AttackFindings:
     notes: tuple[str, ...] = ()
 
 
-def together(parts: Sequence[AttackFindings]) -> AttackFindings:
+def joined(parts: Sequence[AttackFindings]) -> AttackFindings:
     """Return the findings of several attacks as one."""
     return AttackFindings(
         *(

@@ -5,17 +5,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
+from synthvae._types import Bools
 from synthvae.attacks.findings import AttackFindings
 from synthvae.evaluation.intervals import LEVEL, exact_limits, interval, rounded
-from synthvae.evaluation.questions import Question
+from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.values import Interval, Risk
 
 POWER = 0.8
 
-Bools = NDArray[np.bool_]
 Key = Literal["attribute_inference", "singling_out", "linkability", "near_copies"]
 
 
@@ -38,13 +37,25 @@ class Guesses:
         return float(self.members.mean() - self.others.mean())
 
 
-def risk_question(key: Key, title: str, meaning: str) -> Question:
-    """Return what is asked about one of these attacks: what membership adds to its success."""
-    return Question(f"attack.{key}.gain", "privacy", f"{title} (gain)", meaning, "lower", goal=0.0)
+def gain_metric(key: Key, title: str, meaning: str) -> Metric:
+    """Return the record of one of these attacks: what membership adds to its success."""
+    return Metric(
+        f"attack.{key}.gain",
+        f"{title} (gain)",
+        meaning,
+        "lower",
+        family="attacks",
+        topic="privacy",
+        goal=0.0,
+        threshold=Limits(0.05, 0.10, "1 in 20 guesses more than about non-members"),
+        disclosure="attack",
+        section="attacks",
+        attack=key,
+    )
 
 
 def worst_risk(
-    key: Key, question: Question, title: str, tried: Mapping[str, Guesses], detail: str
+    key: Key, metric: Metric, title: str, tried: Mapping[str, Guesses], detail: str
 ) -> AttackFindings:
     """Return the risk of the variant that gained most surely, its intervals widened for the choice.
 
@@ -67,7 +78,7 @@ def worst_risk(
     risk = Risk(
         key=key,
         title=title,
-        meaning=question.meaning,
+        meaning=metric.meaning,
         members=members,
         others=others,
         success=rounded(won / members),
@@ -84,7 +95,7 @@ def worst_risk(
         f"{risk.detail} A gain of {risk.detection_limit:.3f} would be told from 0 four times out of "
         "five."
     )
-    score = question.answer(guesses.gain, bounds, {"chance": 0.0}, said)
+    score = metric.answer(guesses.gain, bounds, {"chance": 0.0}, said)
     return AttackFindings(risks=(risk,), scores=(score,))
 
 

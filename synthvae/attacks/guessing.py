@@ -3,25 +3,25 @@
 import numpy as np
 from scipy import sparse
 
+from synthvae._types import Bools, Floats, Ints
 from synthvae.attacks.findings import AttackFindings
-from synthvae.attacks.gains import Bools, Guesses, risk_question, worst_risk
+from synthvae.attacks.gains import Guesses, gain_metric, worst_risk
 from synthvae.attacks.kernel import Kernel, blocks
 from synthvae.attacks.people import People, one_row_each
 from synthvae.attacks.roc import not_run
 from synthvae.evaluation.codes import Binning, binnings
-from synthvae.evaluation.intervals import Floats
-from synthvae.evaluation.tables import Ints, Table
+from synthvae.evaluation.tables import Table
 
 DECOYS = 49
 
-ATTRIBUTE = risk_question(
+ATTRIBUTE = gain_metric(
     "attribute_inference",
     "Attribute inference",
     "How much more often somebody who knows all other columns of a patient guesses a hidden one "
     "rightly from the synthetic table for patients of train than for patients of the holdout. What "
     "can be guessed for both is what the table says about the population, and is meant to be learnt.",
 )
-LINK = risk_question(
+LINK = gain_metric(
     "linkability",
     "Linkability",
     "Somebody holds one half of a patient's columns, and 50 candidates' other halves, of which one is "
@@ -29,6 +29,7 @@ LINK = risk_question(
     "than for patients of the holdout. In the sense of the Article 29 Working Party's Opinion "
     "05/2014: linking two records of the same person.",
 )
+METRICS = (ATTRIBUTE, LINK)
 
 
 def infer_attributes(

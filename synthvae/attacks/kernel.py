@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from synthvae._types import Floats, Ints
 from synthvae.evaluation.codes import Binning, binnings
-from synthvae.evaluation.intervals import Floats
-from synthvae.evaluation.tables import Ints, Table
+from synthvae.evaluation.tables import Table
 from synthvae.schema import Schema
 
 WIDTH = 0.05  # of a kernel, in ranks: 1 is the whole column

@@ -1,14 +1,12 @@
 """Attacks by likelihood: records that the synthetic table makes likelier than the population does."""
 
 import numpy as np
-from sklearn.ensemble import ExtraTreesClassifier
-from threadpoolctl import threadpool_limits
 
+from synthvae._types import Floats
 from synthvae.attacks.findings import AttackFindings
 from synthvae.attacks.kernel import Kernel
 from synthvae.attacks.people import People, by_patient
-from synthvae.attacks.roc import area_question, found_question, membership_attack
-from synthvae.evaluation.intervals import Floats
+from synthvae.attacks.roc import membership_attack, membership_metrics
 from synthvae.evaluation.learners import tree_features
 from synthvae.evaluation.tables import Table
 
@@ -17,18 +15,15 @@ _DOMIAS = (
     "in a reference sample of the population: where a generator has learnt its rows by heart, the "
     "density is raised around them."
 )
-DOMIAS = (
-    area_question("attack.domias.auc", "Membership attack by density ratio", _DOMIAS),
-    found_question("attack.domias.tpr", "Membership attack by density ratio", _DOMIAS),
-)
+DOMIAS = membership_metrics("domias", "Membership attack by density ratio", (_DOMIAS, _DOMIAS))
 _CLASSIFIER = (
     "Guesses that patients were in train whose records look synthetic to a classifier that has "
     "learnt to tell synthetic rows from a reference sample of the population."
 )
-CLASSIFIER = (
-    area_question("attack.classifier.auc", "Membership attack by classifier", _CLASSIFIER),
-    found_question("attack.classifier.tpr", "Membership attack by classifier", _CLASSIFIER),
+CLASSIFIER = membership_metrics(
+    "classifier", "Membership attack by classifier", (_CLASSIFIER, _CLASSIFIER)
 )
+METRICS = (*DOMIAS, *CLASSIFIER)
 
 
 def attack_by_density(
@@ -75,6 +70,9 @@ def attack_by_classifier(
     section 4 (a discriminator with auxiliary knowledge); the trees: Geurts, Ernst & Wehenkel 2006,
     Machine Learning 63.
     """
+    from sklearn.ensemble import ExtraTreesClassifier
+    from threadpoolctl import threadpool_limits
+
     fields = people.schema.modelled
     known, reference = (
         tree_features(table.codes, fields) for table in (people.published, people.reference)

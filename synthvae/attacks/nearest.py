@@ -2,52 +2,48 @@
 
 import numpy as np
 
+from synthvae._types import Floats
 from synthvae.attacks.findings import AttackFindings
-from synthvae.attacks.gains import Guesses, risk_question, worst_risk
+from synthvae.attacks.gains import Guesses, gain_metric, worst_risk
 from synthvae.attacks.people import People, by_patient, one_row_each
-from synthvae.attacks.roc import area_question, found_question, membership_attack
+from synthvae.attacks.roc import membership_attack, membership_metrics
 from synthvae.attacks.space import closest, distances, place
-from synthvae.evaluation.intervals import Floats, delong, rounded
+from synthvae.evaluation.intervals import delong, rounded
 from synthvae.evaluation.tables import Table, Tables, at_most
 
 TRIPWIRE = (
     "Distances to the closest record are a tripwire: they catch copying, but finding nothing is no "
     "evidence of privacy (Yao et al. 2025, 'The DCR Delusion')."
 )
-CLOSEST = (
-    area_question(
-        "membership_auc",
-        "Membership attack by closest record",
+CLOSEST = membership_metrics(
+    "closest_record",
+    "Membership attack by closest record",
+    (
         "How well the distance to the closest synthetic row tells patients of train from others: 0.5 "
         f"is a coin's toss. {TRIPWIRE}",
-    ),
-    found_question(
-        "membership_tpr",
-        "Membership attack by closest record",
         "Share of train's patients that the attack finds while it accuses at most 1 % of others "
         f"wrongly; guessing finds 1 %. {TRIPWIRE}",
     ),
+    tripwire=True,
 )
 _CALIBRATED = (
     "Guesses that patients were in train whose closest synthetic row is closer than the closest "
     "row of a reference sample of the population: a record in a crowd is close to everything, and "
     "that tells nothing."
 )
-CALIBRATED = (
-    area_question(
-        "attack.calibrated_neighbour.auc", "Membership attack by calibrated neighbour", _CALIBRATED
-    ),
-    found_question(
-        "attack.calibrated_neighbour.tpr", "Membership attack by calibrated neighbour", _CALIBRATED
-    ),
+CALIBRATED = membership_metrics(
+    "calibrated_neighbour",
+    "Membership attack by calibrated neighbour",
+    (_CALIBRATED, _CALIBRATED),
 )
-NEAR = risk_question(
+NEAR = gain_metric(
     "near_copies",
     "Exact and near copies",
     "How much more often a patient of train has a synthetic row that is as close as the closest 1 % "
     "of real strangers than a patient of the holdout has. The holdout's rate is what chance makes "
     "of a table of this size; less than that proves nothing.",
 )
+METRICS = (*CLOSEST, *CALIBRATED, NEAR)
 STRANGERS = 0.01
 SMALLEST = 1e-9  # of a distance, so that a copy's logarithm is finite
 
@@ -77,7 +73,6 @@ def attack_by_closest_record(
         detail=f"{people.sizes} On a copy of the members' own rows the same attack reaches "
         f"{copying:.3f}.",
         references={"independent": rounded(independent)},
-        tripwire=True,
     )
 
 

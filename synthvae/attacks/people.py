@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from synthvae._text import counted
+from synthvae._types import Floats, Ints
 from synthvae.attacks.effort import Effort
-from synthvae.evaluation.intervals import Floats
-from synthvae.evaluation.questions import counted
-from synthvae.evaluation.tables import Ints, Table, Tables, at_most
+from synthvae.evaluation.tables import Table, Tables, at_most
 from synthvae.schema import Schema
 
 LEAST_PATIENTS = 5

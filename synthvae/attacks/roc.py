@@ -1,66 +1,90 @@
 """From scores of members and non-members to a membership attack with its intervals."""
 
+from collections.abc import Iterable
+from functools import partial
+
 import numpy as np
 from scipy import stats
 
+from synthvae._types import Floats
 from synthvae.attacks.findings import AttackFindings
-from synthvae.evaluation.intervals import (
-    LEVEL,
-    Floats,
-    delong,
-    exact_limits,
-    interval,
-    rounded,
-)
-from synthvae.evaluation.questions import Question
+from synthvae.evaluation.intervals import LEVEL, delong, exact_limits, interval, rounded
+from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.values import Attack, Interval
 
 FALSE_POSITIVE_RATES = (0.001, 0.01, 0.1)
 CURVE_POINTS = 200
 POWER = 0.8
+FROM_CHANCE = (
+    "how far from a coin's toss an attack may be; the attack's interval says what it could see"
+)
 
 
-def area_question(key: str, title: str, meaning: str) -> Question:
-    """Return what is asked about the AUC of a membership attack."""
-    return Question(key, "privacy", f"{title} (AUC)", meaning, "towards", goal=0.5)
+def membership_metrics(
+    attack: str, title: str, meanings: tuple[str, str], tripwire: bool = False
+) -> tuple[Metric, Metric]:
+    """Return the records of one membership attack, a tripwire's with keys of their own.
 
-
-def found_question(key: str, title: str, meaning: str) -> Question:
-    """Return what is asked about the members that a membership attack finds at 1 % false alarms."""
-    return Question(
-        key, "privacy", f"{title} (found at 1 % false alarms)", meaning, "lower", goal=0.01
+    Parameters
+    ----------
+    meanings
+        Of the AUC, and of the share of members found.
+    """
+    stem = "membership_" if tripwire else f"attack.{attack}."
+    metric = partial(
+        Metric,
+        family="attacks",
+        topic="privacy",
+        section="attacks",
+        tripwire=tripwire,
+        attack=attack,
     )
+    area = metric(
+        f"{stem}auc",
+        f"{title} (AUC)",
+        meanings[0],
+        "towards",
+        goal=0.5,
+        threshold=Limits(0.05, 0.10, FROM_CHANCE),
+        disclosure="attack",
+    )
+    found = metric(
+        f"{stem}tpr",
+        f"{title} (found at 1 % false alarms)",
+        meanings[1],
+        "lower",
+        goal=0.01,
+        threshold=Limits(0.02, 0.05, "twice what guessing finds at 1 % false alarms"),
+        withheld_as="members found at low false positive rates are few patients",
+    )
+    return area, found
 
 
 def membership_attack(
-    asked: tuple[Question, Question],
+    metrics: tuple[Metric, Metric],
     title: str,
     sides: tuple[Floats, Floats],
     generator: np.random.Generator,
     *,
     detail: str = "",
     references: dict[str, float | None] | None = None,
-    tripwire: bool = False,
 ) -> AttackFindings:
     """Return what an attack found, from its scores: larger means more like a member.
 
     Parameters
     ----------
-    asked
-        The questions about the AUC and about the members found; the first one's key without its
-        ending names the attack.
     sides
         Scores of members and of non-members, one a patient.
     """
     members, others = sides
-    area, found = asked
+    area, found = metrics
     auc, bounds = delong(members, others)
     broken = break_ties(members, others, generator)
     at = tuple((rate, *true_positives(*broken, rate)) for rate in FALSE_POSITIVE_RATES)
     fpr, tpr = roc(members, others)
     limit = detection_limit(len(members), len(others))
     attack = Attack(
-        key=attack_key(area.key),
+        key=area.attack,
         title=title,
         meaning=area.meaning,
         members=len(members),
@@ -71,7 +95,7 @@ def membership_attack(
         tpr=tpr,
         tpr_at=at,
         detection_limit=limit,
-        tripwire=tripwire,
+        tripwire=area.tripwire,
     )
     said = f"{detail} An AUC of {limit:.3f} would be told from 0.5 four times out of five."
     rate, share, share_bounds = at[1]
@@ -82,20 +106,9 @@ def membership_attack(
     return AttackFindings((attack,), (), scores)
 
 
-def attack_key(key: str) -> str:
-    """Return the key of the attack that a score belongs to.
-
-    Examples
-    --------
-    >>> attack_key("attack.domias.auc"), attack_key("membership_auc")
-    ('domias', 'closest_record')
-    """
-    return key.split(".")[1] if key.startswith("attack.") else "closest_record"
-
-
-def not_run(asked: tuple[Question, ...], reason: str) -> AttackFindings:
+def not_run(metrics: Iterable[Metric], reason: str) -> AttackFindings:
     """Return the findings of an attack that did not run, with the reason."""
-    return AttackFindings(scores=tuple(question.unanswered(reason) for question in asked))
+    return AttackFindings(scores=tuple(metric.unanswered(reason) for metric in metrics))
 
 
 def break_ties(

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from synthvae._progress import Progress, silent
+from synthvae._runtime import Progress, silent
+from synthvae._text import counted
 from synthvae.attacks.effort import EFFORTS
-from synthvae.attacks.findings import AttackFindings, together
+from synthvae.attacks.findings import AttackFindings, joined
 from synthvae.attacks.guessing import ATTRIBUTE, LINK, infer_attributes, link_halves
 from synthvae.attacks.kernel import Kernel
 from synthvae.attacks.likelihood import (
@@ -27,7 +28,6 @@ from synthvae.attacks.people import People, draw_people, without_shared
 from synthvae.attacks.roc import not_run
 from synthvae.attacks.shadow import Retrain, attack_by_shadow_models
 from synthvae.attacks.singling_out import single_out
-from synthvae.evaluation.questions import counted
 from synthvae.evaluation.tables import Table, Tables
 from synthvae.evaluation.values import Depth
 
@@ -88,14 +88,14 @@ def run_attacks(
         progress(what, place / len(steps))
         findings.append(attack())
     progress("attacks done", 1.0)
-    return together([*findings, AttackFindings(notes=_notes(tables))])
+    return joined([*findings, AttackFindings(notes=_notes(tables))])
 
 
 def _on_people(
     people: People, tables: Tables, depth: Depth, streams: Iterator[np.random.Generator]
 ) -> list[Step]:
     effort = EFFORTS[depth]
-    kernel = Kernel(people.schema, _joined(people.published, people.reference))
+    kernel = Kernel(people.schema, _stacked(people.published, people.reference))
     first, second, third, fourth, fifth, sixth, seventh = (next(streams) for _ in range(7))
     return [
         (
@@ -118,11 +118,11 @@ def _on_people(
 
 
 def _nobody(reason: str) -> list[Step]:
-    asked = (*CLOSEST, *CALIBRATED, *DOMIAS, *CLASSIFIER, ATTRIBUTE, LINK, NEAR)
-    return [("counting patients", lambda: not_run(asked, reason))]
+    metrics = (*CLOSEST, *CALIBRATED, *DOMIAS, *CLASSIFIER, ATTRIBUTE, LINK, NEAR)
+    return [("counting patients", lambda: not_run(metrics, reason))]
 
 
-def _joined(first: Table, second: Table) -> Table:
+def _stacked(first: Table, second: Table) -> Table:
     return Table(
         np.concatenate((first.codes, second.codes)),
         np.concatenate((first.invalid, second.invalid)),

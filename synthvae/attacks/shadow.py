@@ -5,18 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
 
-from synthvae._progress import Progress
+from synthvae._runtime import Progress
+from synthvae._types import Floats, Ints
 from synthvae.attacks.effort import Effort
 from synthvae.attacks.findings import AttackFindings
 from synthvae.attacks.kernel import Kernel
 from synthvae.attacks.people import some_patients, without_shared
-from synthvae.attacks.roc import area_question, found_question, membership_attack, not_run
+from synthvae.attacks.roc import membership_attack, membership_metrics, not_run
 from synthvae.attacks.space import closest, place
-from synthvae.evaluation.intervals import Floats
-from synthvae.evaluation.tables import Ints, Table, Tables
+from synthvae.evaluation.tables import Table, Tables
 from synthvae.schema import Schema
 from synthvae.table import MISSING, decode, inspect
 
@@ -35,10 +33,10 @@ _MEANING = (
     "were in. It attacks the procedure, on retrained models, not the table that is released; and it "
     "aims at the worst cases, not at the average patient."
 )
-SHADOW = (
-    area_question("attack.shadow.auc", "Shadow-model attack on vulnerable records", _MEANING),
-    found_question("attack.shadow.tpr", "Shadow-model attack on vulnerable records", _MEANING),
+SHADOW = membership_metrics(
+    "shadow", "Shadow-model attack on vulnerable records", (_MEANING, _MEANING)
 )
+METRICS = SHADOW
 
 
 @dataclass(frozen=True)
@@ -209,6 +207,9 @@ def _alike(kernel: Kernel, asked: Ints, known: Ints) -> Floats:
 
 def _guess(worlds: _Worlds) -> tuple[Floats, Floats]:
     """Return the scores of presences and of absences in the half that was not learnt from."""
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
     taught = len(worlds.features) // 2
     mean, spread = worlds.features[:taught].mean(axis=0), worlds.features[:taught].std(axis=0)
     scaled = np.clip((worlds.features - mean) / np.where(spread > 0, spread, 1.0), -5, 5)

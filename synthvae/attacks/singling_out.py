@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from synthvae._types import Bools, Floats, Ints
 from synthvae.attacks.effort import Effort
 from synthvae.attacks.findings import AttackFindings
-from synthvae.attacks.gains import Bools, Guesses, risk_question, worst_risk
+from synthvae.attacks.gains import Guesses, gain_metric, worst_risk
 from synthvae.attacks.people import LEAST_PATIENTS, some_patients, without_shared
 from synthvae.attacks.roc import not_run
-from synthvae.evaluation.intervals import Floats
-from synthvae.evaluation.tables import Ints, Table, Tables, at_most
+from synthvae.evaluation.tables import Table, Tables, at_most
 from synthvae.schema import Schema
 
 NEAR = 0.05  # how far a number's rank may be off and still fit a description
@@ -18,7 +18,7 @@ MANY = 2 / 3  # share of the columns that a long description names
 LEAST_PREDICATES = 20
 MORE = 5  # times as many patients as the other attacks look at: more of them are copied
 
-SINGLED = risk_question(
+SINGLED = gain_metric(
     "singling_out",
     "Singling out",
     "Somebody reads descriptions off the synthetic table that fit one row of it. How much more often "
@@ -26,6 +26,7 @@ SINGLED = risk_question(
     "the holdout. In the sense of the Article 29 Working Party's Opinion 05/2014: isolating one "
     "person in a data set.",
 )
+METRICS = (SINGLED,)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,10 @@
 """Rows as points: distances between records of numbers, categories and missing cells."""
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
 
+from synthvae._types import Floats, Ints
 from synthvae.attacks.people import by_patient
-from synthvae.evaluation.intervals import Floats
-from synthvae.evaluation.tables import Ints, Table
+from synthvae.evaluation.tables import Table
 from synthvae.field import Field
 from synthvae.schema import Schema
 from synthvae.table.codes import FIRST_SPECIAL, MISSING
@@ -29,6 +28,8 @@ def closest(asked: Floats, known: Floats, neighbour: int = 0) -> Floats:
     neighbour
         0 for the closest; 1 where the points themselves are among the known ones.
     """
+    from sklearn.neighbors import NearestNeighbors
+
     search = NearestNeighbors(n_neighbors=neighbour + 1, algorithm="brute").fit(known)
     found = search.kneighbors(asked, return_distance=False)[:, neighbour]
     # Computed afresh: the search's own distances are not exactly zero for copies.

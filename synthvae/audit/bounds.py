@@ -10,24 +10,21 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.stats import beta, binom, norm
 
+from synthvae._types import Floats
 from synthvae.privacy.accounting import (
-    Stage,
     compose,
     default_interval,
-    gaussian_mu,
+    gaussian_epsilon,
     losses,
+    squared_mu,
 )
-from synthvae.privacy.guarantee import GaussianStage
+from synthvae.privacy.guarantee import GaussianStage, Stage, TrainingStage
 
 LARGEST = 200.0  # epsilon, beyond which nothing is looked for
 SCALES = (8.0, 4.0, 2.5, 1.8, 1.5, 1.3, 1.15, 1.0, 0.85, 0.7, 0.5)  # of noise, from much to little
 TAILS = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 1e-3, 1e-4)
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -105,21 +102,6 @@ def gaussian_lower(errors: Errors, level: float) -> float:
     return max(0.0, float(norm.isf(first) - norm.ppf(second)))
 
 
-def gaussian_epsilon(mu: float, delta: float) -> float:
-    """Return the epsilon of mu-Gaussian differential privacy at a delta.
-
-    Dong, Roth and Su 2022, "Gaussian Differential Privacy", Corollary 2.13; the inverse of
-    `gaussian_mu`.
-    """
-    if mu <= 0 or 2 * norm.cdf(mu / 2) - 1 <= delta:
-        return 0.0
-    if gaussian_mu(LARGEST, delta) <= mu:
-        return LARGEST
-    if gaussian_mu(1e-6, delta) >= mu:
-        return 0.0
-    return float(brentq(lambda epsilon: gaussian_mu(epsilon, delta) - mu, 1e-6, LARGEST, xtol=1e-9))
-
-
 @dataclass(frozen=True)
 class Claim:
     """What some stages promise together, as a trade-off of errors that can be refuted.
@@ -135,28 +117,21 @@ class Claim:
     @cached_property
     def mu(self) -> float | None:
         """The mu of the stages together; None where patients are sampled."""
-        total = 0.0
-        for stage in self.stages:
-            if isinstance(stage, GaussianStage):
-                total += sum(1 / noise**2 for noise in stage.noise_multipliers)
-            elif stage.sampling_rate == 1:
-                total += stage.steps / stage.noise_multiplier**2
-            else:
-                return None
-        return math.sqrt(total)
+        mu = math.sqrt(squared_mu(self.stages))
+        return mu if math.isfinite(mu) else None
 
     @cached_property
     def epsilon(self) -> float:
         """The epsilon that is claimed at delta."""
         if self.mu is not None:
-            return gaussian_epsilon(self.mu, self.delta)
+            return min(LARGEST, gaussian_epsilon(self.mu, self.delta))
         # As the guarantee of a fit composes it, on a finer grid where epsilon is small.
         return compose(self.stages, self.delta, 1e-3)
 
     def lower(self, errors: Errors, level: float) -> float:
         """Return the largest epsilon, of these stages with more or less noise, that is refuted."""
         if self.mu is not None:
-            return gaussian_epsilon(gaussian_lower(errors, level), self.delta)
+            return min(LARGEST, gaussian_epsilon(gaussian_lower(errors, level), self.delta))
         rates = errors.upper(level)
         found = 0.0
         for epsilon, trade_off in self._family:
@@ -195,6 +170,7 @@ def _with_noise(stage: Stage, scale: float) -> Stage:
     if isinstance(stage, GaussianStage):
         noises = tuple(scale * noise for noise in stage.noise_multipliers)
         return stage.model_copy(update={"noise_multipliers": noises})
+    assert isinstance(stage, TrainingStage)  # an audited fit makes no selections
     return stage.model_copy(update={"noise_multiplier": scale * stage.noise_multiplier})
 
 

@@ -14,16 +14,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from synthvae._progress import Progress, silent
-from synthvae.anchors.column import ColumnAnchor
+from synthvae._runtime import Progress, silent
+from synthvae._types import Floats, Ints
+from synthvae.anchors.column import ColumnMarginal
 from synthvae.audit.bounds import Claim, one_run_epsilon
 from synthvae.audit.effects import Replay, batch_of, moment_effect
 from synthvae.audit.tiny import DECLARED, Case, features_of, frame_of
 from synthvae.audit.values import AuditResult, Check, Component
-from synthvae.audit.watching import Releases, Training, many_small_fits, watching
+from synthvae.audit.watching import FitReleases, Training
 from synthvae.audit.worlds import check_asked
 from synthvae.errors import ConfigError
 from synthvae.field import Field
+from synthvae.model.layout import Layout
 from synthvae.schema import Schema
 from synthvae.settings import settings_for
 from synthvae.table.codes import FIRST_SPECIAL, MISSING
@@ -34,9 +36,6 @@ MODEL = (
     "The observer put the canaries together, knows the code, the settings and every random draw but the "
     "noise and the canaries' coins, and sees every noisy count, moment and gradient of one fit."
 )
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 def canary_case(epsilon: float, *, columns: int = 16, steps: int = 4, **changes: float) -> Case:
@@ -98,10 +97,10 @@ def audit_one_run(
     synthesizer = copy.copy(case.synthesizer)
     table = frame_of(codes[coins], np.arange(int(coins.sum())), case.schema)
     progress("one run: fitting", 0.0)
-    with many_small_fits(), watching() as seen:
-        synthesizer.fit(table, silent)
+    synthesizer.observer = seen = FitReleases()
+    layout = synthesizer.fit(table, silent).state().layout
     effects, releases = [], []
-    for effect, release in _gather(case, seen, codes, coins, generator, progress):
+    for effect, release in _gather(case, layout, seen, codes, coins, generator, progress):
         effects.append(effect)
         releases.append(release)
     scores = likely(np.concatenate(effects, axis=1), np.concatenate(releases))
@@ -148,7 +147,7 @@ def _delta(case: Case) -> float:
     return case.plan.delta
 
 
-def _check_fit(seen: Releases, case: Case) -> Check:
+def _check_fit(seen: FitReleases, case: Case) -> Check:
     assert case.plan.training is not None
     steps = sum(len(training.steps) for training in seen.trainings)
     wanted = case.plan.training.steps
@@ -163,7 +162,7 @@ def draw_records(schema: Schema, number: int, generator: np.random.Generator) ->
     """Return codes of records drawn evenly from what the schema allows, shape (number, columns)."""
     columns = []
     for field in schema.modelled:
-        size, extras = ColumnAnchor.cells_of(field), len(field.special) + field.nullable
+        size, extras = ColumnMarginal.cells_of(field), len(field.special) + field.nullable
         drawn = generator.integers(size, size=number)
         # Special and missing values as often as one of the first few ordinary ones.
         extra = generator.random(number) < extras / (extras + min(size, 8))
@@ -195,7 +194,8 @@ def likely(effects: Floats, releases: Floats) -> Floats:
 
 def _gather(
     case: Case,
-    seen: Releases,
+    layout: Layout,
+    seen: FitReleases,
     codes: Ints,
     coins: NDArray[np.bool_],
     generator: np.random.Generator,
@@ -211,7 +211,6 @@ def _gather(
                 seen.columns[number].released / noises[0],
             )
         number += len(noises)
-    layout = seen.trainings[0].layout
     features = features_of(codes, layout)
     moments, bound = zip(
         *(moment_effect(layout, case.settings.taper, one[None], 1) for one in features), strict=True
@@ -219,11 +218,11 @@ def _gather(
     sigma = plan.pair_noise * bound[0]
     yield np.array(moments) / sigma, seen.pairs[0].released / sigma
     for training in seen.trainings:
-        yield from _gradients(case, training, features, coins, generator, progress)
+        yield from _gradients(case, layout, training, features, coins, generator, progress)
 
 
 def _one_hot(field: Field, codes: Ints) -> Floats:
-    size = ColumnAnchor.cells_of(field)
+    size = ColumnMarginal.cells_of(field)
     entries = np.where(codes >= 0, codes, size + FIRST_SPECIAL - codes)
     entries = np.where(codes == MISSING, size + len(field.special), entries)
     return np.eye(size + len(field.special) + field.nullable)[entries]
@@ -231,6 +230,7 @@ def _one_hot(field: Field, codes: Ints) -> Floats:
 
 def _gradients(
     case: Case,
+    layout: Layout,
     training: Training,
     features: Floats,
     coins: NDArray[np.bool_],
@@ -240,7 +240,7 @@ def _gradients(
     stage = case.plan.training
     assert stage is not None
     scale = stage.noise_multiplier * stage.clip_norm
-    replay = Replay(training)
+    replay = Replay(layout, training)
     for number in range(len(training.steps)):
         step = replay.at(number)
         latents = torch.tensor(

@@ -10,20 +10,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-import synthvae.anchors.pairs as pairs_module
+from synthvae._types import Floats
 from synthvae.anchors.pairs import PairQuery
-from synthvae.audit.watching import Batch, NoisyCounts, Step, Training, recording_counts
+from synthvae.audit.watching import Batch, FitReleases, Step, Training
 from synthvae.model.ghost import GhostClippedModule
 from synthvae.model.layout import Layout
 from synthvae.model.training import kl_weight
 from synthvae.model.vae import AnchoredVAE
+from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 def moment_effect(
@@ -41,24 +38,21 @@ def moment_effect(
     )
     rows = np.full((1, rows_per_patient), -1, np.int64)
     rows[0, : len(features)] = np.arange(len(features))
-    found: list[NoisyCounts] = []
-    with recording_counts(pairs_module, found):
-        query.release(features, rows, 1.0, RandomStream())
-    return found[0].exact.astype(float), float(query.sensitivity)
+    seen = FitReleases()
+    query.release(features, rows, 1.0, Mechanisms(RandomStream(), observer=seen))
+    return seen.pairs[0].exact.astype(float), float(query.sensitivity)
 
 
 @dataclass
 class Replay:
     """The model of one training, to be set to the weights of any of its steps."""
 
+    layout: Layout
     training: Training
 
     def __post_init__(self) -> None:
-        self.model = AnchoredVAE(self.training.layout)
-        with torch.no_grad():
-            for name in ("weight", "bias"):
-                value = torch.from_numpy(self.training.couplings[f"earlier.{name}"])
-                getattr(self.model.earlier, name).copy_(value)
+        self.model = AnchoredVAE(self.layout)
+        self.model.load_state_dict(self.training.couplings, strict=False)
         self._clipped = GhostClippedModule(self.model, self.training.stage.clip_norm)
         named = self.model.named_parameters()
         self.names = [name for name, weight in named if weight.requires_grad]
@@ -78,7 +72,7 @@ class Replay:
             return [np.zeros(weight.shape) for weight in self._weights]
         beta = self.training.steps[number].kl_weight
         if beta is None:
-            settings = self.training.layout.settings
+            settings = self.layout.settings
             steps = self.training.stage.steps
             beta = kl_weight(settings.kl_weight, settings.kl_warmup, number, steps)
         losses: Tensor = self._clipped(batch.features, batch.latent, beta, batch.present)

@@ -17,10 +17,12 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from synthvae._progress import silent
+from synthvae._runtime import silent
+from synthvae._types import Floats
 from synthvae.audit.effects import Replay, batch_of, moment_effect, split_batches
 from synthvae.audit.tiny import Case, features_of
-from synthvae.audit.watching import Releases, Training
+from synthvae.audit.watching import FitReleases, Training
+from synthvae.model.layout import Layout
 from synthvae.model.state import FittedState
 from synthvae.synthesizer import Synthesizer
 
@@ -30,8 +32,6 @@ UPDATES = "training: size of the updates"
 SAMPLED = 500  # synthetic rows that the black-box observer looks at
 LATTICE = 1000.0  # steps in a standard deviation of gradients' noise, for finding repeats
 KEPT, KEPT_STEPS = 4, 10  # coordinates of a layer's noise, and steps, that are kept for that
-
-Floats = NDArray[np.float64]
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Observation:
 def look_inside(
     case: Case,
     fitted: Synthesizer,
-    seen: Releases,
+    seen: FitReleases,
     with_record: bool,
     generator: torch.Generator,
 ) -> Observation:
@@ -84,7 +84,7 @@ def look_inside(
     found.ratios[PAIRS] = _score_pairs(case, state, seen, with_record, found)
     training = 0.0
     for one in seen.trainings:
-        training += _score_training(case, one, with_record, generator, found)
+        training += _score_training(case, state.layout, one, with_record, generator, found)
     found.ratios[TRAINING] = training
     found.ratios[EVERYTHING] = found.ratios[COUNTS] + found.ratios[PAIRS] + training
     return found
@@ -100,9 +100,9 @@ def look_at_release(case: Case, fitted: Synthesizer, seed: int) -> Observation:
     found = Observation(shape=public_shape(case, fitted))
     found.measured[RECORDS] = float(alike.mean())
     found.measured["records like it in every column"] = float(alike.all(axis=1).mean())
-    masses = [float(anchor.mass[-1]) for anchor in state.layout.anchors]
+    masses = [float(marginal.mass[-1]) for marginal in state.layout.marginals]
     found.measured["model: masses of its values"] = float(np.mean(masses))
-    parts = [anchor.mass for anchor in state.layout.anchors]
+    parts = [marginal.mass for marginal in state.layout.marginals]
     parts += [np.asarray(state.weights[name]).ravel() for name in sorted(state.weights)]
     parts += [*state.offsets, np.array([state.patients])]
     found.numbers = tuple(np.concatenate(parts).tolist())
@@ -120,8 +120,8 @@ def public_shape(case: Case, fitted: Synthesizer) -> str:
     """Return the sizes, settings and guarantee of a model, which are fixed before the data are seen."""
     state, guarantee = fitted.state(), fitted.guarantee
     facts: dict[str, object] = {
-        "sizes": [int(anchor.size) for anchor in state.layout.anchors],
-        "special": [[anchor.specials, anchor.nullable] for anchor in state.layout.anchors],
+        "sizes": [int(marginal.size) for marginal in state.layout.marginals],
+        "special": [[marginal.specials, marginal.nullable] for marginal in state.layout.marginals],
         "settings": state.layout.settings.model_dump(),
         "epsilon": guarantee.epsilon,
         "delta": guarantee.delta,
@@ -131,7 +131,7 @@ def public_shape(case: Case, fitted: Synthesizer) -> str:
     return json.dumps(facts, sort_keys=True, default=str)
 
 
-def _log(seen: Releases) -> dict[str, int]:
+def _log(seen: FitReleases) -> dict[str, int]:
     return {
         "counts of columns": len(seen.columns),
         "counts of patients": len(seen.patients),
@@ -154,7 +154,7 @@ def expected_log(case: Case) -> dict[str, int]:
     }
 
 
-def _score_counts(case: Case, seen: Releases, found: Observation) -> float:
+def _score_counts(case: Case, seen: FitReleases, found: Observation) -> float:
     """Return the ratio of all counts: the record adds its rows to each one's last entry."""
     plan, rows = case.plan, case.schema.rows_per_patient
     columns = [noise for column in plan.column_noise for noise in column]
@@ -175,7 +175,7 @@ def _score_counts(case: Case, seen: Releases, found: Observation) -> float:
 
 
 def _score_pairs(
-    case: Case, state: FittedState, seen: Releases, with_record: bool, found: Observation
+    case: Case, state: FittedState, seen: FitReleases, with_record: bool, found: Observation
 ) -> float:
     """Return the ratio of the moments: the others are all alike, so theirs are one's times how many."""
     taper, rows = case.settings.taper, case.schema.rows_per_patient
@@ -193,6 +193,7 @@ def _score_pairs(
 
 def _score_training(
     case: Case,
+    layout: Layout,
     training: Training,
     with_record: bool,
     generator: torch.Generator,
@@ -206,7 +207,7 @@ def _score_training(
         training.stage.expected_batch if case.schema.patients is None else stage.expected_batch
     )
     total, squares, size = 0.0, 0.0, 0
-    steps = _steps(case, training, expected, generator)
+    steps = _steps(case, layout, training, expected, generator)
     for number, (names, rest, effect, took_part) in enumerate(steps):
         whole = np.concatenate([part.ravel() for part in rest])
         total += _ratio(
@@ -226,13 +227,13 @@ def _score_training(
 
 
 def _steps(
-    case: Case, training: Training, expected: float, generator: torch.Generator
+    case: Case, layout: Layout, training: Training, expected: float, generator: torch.Generator
 ) -> Iterator[tuple[list[str], list[Floats], list[Floats], bool]]:
     """Yield, for each step, the weights' names, what is left of the sums without the others, the
     record's clipped gradient, and whether the record took part."""
     rows = case.schema.rows_per_patient
-    features = features_of(case.record[None], training.layout)[0]
-    replay = Replay(training)
+    features = features_of(case.record[None], layout)[0]
+    replay = Replay(layout, training)
     for number in range(len(training.steps)):
         step = replay.at(number)
         others, latent = split_batches(step, features)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from synthvae._progress import Progress, steps_of
+from synthvae._runtime import Progress, steps_of
 from synthvae.audit.canaries import audit_one_run, canary_case, check_case
 from synthvae.audit.tiny import Case, tiny_case
 from synthvae.audit.values import Audit, AuditResult, Kind

@@ -5,17 +5,15 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm
 
+from synthvae._types import Floats
 from synthvae.audit.bounds import Claim, Errors, upper_limit
 from synthvae.audit.values import Component
 
 SHARES = {1: 0.5, 2: 0.3, 3: 0.2}  # of the allowed error: everything together, stages, the rest
 BEFOREHAND = "fixed beforehand"
 FIRST_HALF = "chosen on half of the trials, scored on the others"
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

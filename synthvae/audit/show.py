@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from synthvae._terminal import printable, say
+from synthvae._text import printable, say
 from synthvae.audit.running import TITLES
 from synthvae.audit.values import Audit, AuditResult
 

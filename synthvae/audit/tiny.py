@@ -5,29 +5,26 @@ No real row is used: a record is put together from the schema's bounds and categ
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from synthvae.anchors.column import ColumnAnchor
+from synthvae._types import Floats, Ints
+from synthvae.anchors.column import ColumnMarginal
+from synthvae.audit.watching import AuditedSynthesizer
 from synthvae.errors import ConfigError
 from synthvae.field import Field
 from synthvae.model.layout import Layout
 from synthvae.plan import Plan, make_plan
 from synthvae.schema import Schema
 from synthvae.settings import Settings, settings_for
-from synthvae.synthesizer import Synthesizer
 from synthvae.table import decode
 from synthvae.table.codes import FIRST_SPECIAL, MISSING
+from synthvae.table.patients import with_identifiers
 
 DECLARED = 10  # patients of the tiny table's schema: the fewest that a fit takes
 FEWEST, MOST = 1, 100_000
 TINY_CLIP = 0.01  # below every gradient's norm, so that the record always counts in full
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -59,9 +56,9 @@ class Case:
         return make_plan(self.schema, self.epsilon, self.delta, self.settings)
 
     @cached_property
-    def synthesizer(self) -> Synthesizer:
+    def synthesizer(self) -> AuditedSynthesizer:
         """A synthesizer that has not been fitted; copies of it are."""
-        return Synthesizer(self.schema, self.epsilon, self.delta, settings=self.settings)
+        return AuditedSynthesizer(self.schema, self.epsilon, self.delta, settings=self.settings)
 
     @cached_property
     def usual(self) -> Ints:
@@ -89,21 +86,12 @@ def last_code(field: Field) -> int:
         return MISSING
     if field.special:
         return FIRST_SPECIAL - (len(field.special) - 1)
-    return ColumnAnchor.cells_of(field) - 1
+    return ColumnMarginal.cells_of(field) - 1
 
 
 def frame_of(codes: Ints, patients: Ints, schema: Schema) -> pd.DataFrame:
     """Return a table of codes, with identifiers made up, in the schema's order of columns."""
-    modelled = decode(codes, schema)
-    columns: dict[str, Any] = {}
-    for field in schema.fields:
-        if field.name not in schema.identifiers:
-            columns[field.name] = modelled[field.name]
-        else:
-            number = patients if field.name == schema.patientKey else np.arange(len(codes))
-            numeric = field.type in ("integer", "number")
-            columns[field.name] = number + 1 if numeric else [f"audit-{i}" for i in number]
-    return pd.DataFrame(columns)
+    return with_identifiers(decode(codes, schema), schema, patients)
 
 
 def features_of(codes: Ints, layout: Layout) -> Floats:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from synthvae._progress import Progress, silent
+from synthvae._runtime import Progress, silent
 from synthvae.audit.observers import Observation, look_at_release, look_inside
 from synthvae.audit.tiny import Case
-from synthvae.audit.watching import many_small_fits, watching
+from synthvae.audit.watching import FitReleases
 
 FEWEST = 10  # trials a world, below which nothing is said
 
@@ -68,9 +68,8 @@ def _observe(
     case: Case, inside: bool, tasks: list[Task], workers: int
 ) -> Iterator[tuple[bool, Observation]]:
     if workers == 1:
-        with many_small_fits():
-            for task in tasks:
-                yield task[0], observe_fit(case, inside, task)
+        for task in tasks:
+            yield task[0], observe_fit(case, inside, task)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, _begin_worker, (case, inside))
@@ -100,11 +99,9 @@ def _interrupts_ignored() -> Iterator[None]:
 
 
 _subject: dict[str, object] = {}  # of a worker process, set once when it begins
-_open = contextlib.ExitStack()
 
 
 def _begin_worker(case: Case, inside: bool) -> None:
-    _open.enter_context(many_small_fits())
     _subject.update(case=case, inside=inside)
 
 
@@ -122,7 +119,7 @@ def observe_fit(case: Case, inside: bool, task: Task) -> Observation:
     if not inside:
         synthesizer.fit(table, silent)
         return look_at_release(case, synthesizer, seed)
-    with watching() as seen:
-        synthesizer.fit(table, silent)
+    synthesizer.observer = seen = FitReleases()
+    synthesizer.fit(table, silent)
     generator = torch.Generator().manual_seed(seed)
     return look_inside(case, synthesizer, seen, with_record, generator)

@@ -3,18 +3,13 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from synthvae._files import whole_file
+from synthvae._files import write_whole
+from synthvae._frozen import Frozen
 
 Kind = Literal["two-worlds-white", "two-worlds-black", "one-run"]
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Component(_Value):
+class Component(Frozen):
     """What one score shows about one part of what leaves.
 
     Attributes
@@ -46,7 +41,7 @@ class Component(_Value):
     violated: bool
 
 
-class Check(_Value):
+class Check(Frozen):
     """Something that must hold in every fit, whatever chance does."""
 
     name: str
@@ -54,7 +49,7 @@ class Check(_Value):
     detail: str
 
 
-class AuditResult(_Value):
+class AuditResult(Frozen):
     """One audit: a lower bound on epsilon beside the claim and beside what could have been shown.
 
     `lower` and `ceiling` are those of the first component, which looks at everything together.
@@ -103,7 +98,7 @@ class AuditResult(_Value):
         return next(one for one in self.components if one.name == name)
 
 
-class Audit(_Value):
+class Audit(Frozen):
     """Several audits of one configuration."""
 
     version: int = 1
@@ -122,5 +117,4 @@ class Audit(_Value):
 
     def save(self, path: Path) -> None:
         """Write the audit as JSON."""
-        with whole_file(path) as draft:
-            draft.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        write_whole(path, self.model_dump_json(indent=2) + "\n")

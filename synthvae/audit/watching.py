@@ -1,32 +1,22 @@
-"""Watch a fit from outside: record what it releases, as it releases it.
+"""Fits of tiny tables whose releases are seen, as they are released, by an audit.
 
-The code that is audited runs as it is. Where a module draws its noise, or hands noisy gradients to
-the optimiser, what passes is written down and passed on. Whatever stands in a module at that moment
-is what is watched, so a fault planted there is watched too.
+The code that is audited runs as it is: a synthesizer hands its mechanisms the observer, who sees whole
+numbers where their noise is drawn, and gradients as the optimiser gets them.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache, partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_pre_hook
-from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
+from torch.optim.optimizer import Optimizer
 
-import synthvae.anchors.measure as measure_module
-import synthvae.anchors.pairs as pairs_module
-import synthvae.model.training as training_module
-import synthvae.plan as plan_module
-import synthvae.synthesizer as synthesizer_module
-from synthvae.model.layout import Layout
-from synthvae.model.vae import AnchoredVAE
+from synthvae._types import Ints
+from synthvae.plan import Plan
 from synthvae.privacy.guarantee import TrainingStage
-
-Ints = NDArray[np.int64]
+from synthvae.privacy.mechanisms import Mechanisms, Observer, Release
+from synthvae.privacy.stream import RandomStream
+from synthvae.synthesizer import Synthesizer
 
 
 @dataclass(frozen=True)
@@ -58,107 +48,62 @@ class Step:
 
 @dataclass
 class Training:
-    """One call of private training."""
+    """One private training of the VAE; `couplings` are the weights that it leaves as they are."""
 
-    layout: Layout
     stage: TrainingStage
-    couplings: dict[str, NDArray[np.float64]]
+    couplings: dict[str, Tensor]
     steps: list[Step] = field(default_factory=list)
 
 
 @dataclass
-class Releases:
-    """Everything that one fit released, in order."""
+class FitReleases:
+    """Everything that one fit released, in order, with what it was made of."""
 
     columns: list[NoisyCounts] = field(default_factory=list)
     patients: list[NoisyCounts] = field(default_factory=list)
     pairs: list[NoisyCounts] = field(default_factory=list)
     trainings: list[Training] = field(default_factory=list)
 
+    def observe_counts(self, release: Release, exact: Ints, released: Ints) -> None:
+        """Keep the numbers of one release."""
+        kept: list[NoisyCounts] = getattr(self, release.stage)
+        kept.append(NoisyCounts(np.array(exact).ravel(), np.array(released).ravel()))
 
-@contextlib.contextmanager
-def watching() -> Iterator[Releases]:
-    """Record what a fit inside the block releases; one fit, in one thread."""
-    seen = Releases()
-    with contextlib.ExitStack() as stack:
-        places = (
-            (measure_module, seen.columns),
-            (synthesizer_module, seen.patients),
-            (pairs_module, seen.pairs),
-        )
-        for module, found in places:
-            stack.enter_context(recording_counts(module, found))
-        watched = partial(_train, training_module.train_privately, seen)
-        stack.enter_context(replaced(training_module, "train_privately", watched))
-        yield seen
+    def observe_training(
+        self, stage: TrainingStage, model: nn.Module, optimizer: Optimizer
+    ) -> None:
+        """Keep each step of a training: hooks of the model and its optimiser end with them."""
+        frozen = {n: w.detach().clone() for n, w in model.named_parameters() if not w.requires_grad}
+        training, step = Training(stage, frozen), Step()
+        self.trainings.append(training)
 
+        def before_forward(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+            features, latent, kl_weight, *rest = inputs
+            step.batches.append(Batch(features, latent, rest[0] if rest else None))
+            step.kl_weight = kl_weight
 
-@contextlib.contextmanager
-def replaced(module: Any, name: str, value: Any) -> Iterator[None]:
-    """Put something in a module's place inside the block, and back afterwards."""
-    before = getattr(module, name)
-    setattr(module, name, value)
-    try:
-        yield
-    finally:
-        setattr(module, name, before)
+        def before_step(optimizer: Optimizer, *_: Any) -> None:
+            nonlocal step
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            step.weights = [weight.detach().clone() for weight in weights]
+            step.gradients = [weight.grad.detach().clone() for weight in weights]
+            training.steps.append(step)
+            step = Step()
 
-
-@contextlib.contextmanager
-def recording_counts(module: Any, found: list[NoisyCounts]) -> Iterator[None]:
-    """Record the noisy counts that a module draws."""
-    original: Callable[..., Ints] = module.noisy_counts
-
-    def watched(counts: Ints, *rest: Any, **named: Any) -> Ints:
-        released = original(counts, *rest, **named)
-        found.append(NoisyCounts(np.array(counts).ravel(), np.array(released).ravel()))
-        return released
-
-    with replaced(module, "noisy_counts", watched):
-        yield
+        model.register_forward_pre_hook(before_forward)
+        optimizer.register_step_pre_hook(before_step)
 
 
-@contextlib.contextmanager
-def many_small_fits() -> Iterator[None]:
-    """Let `fit` take tables of two patients, and recall the accountant's sums between fits.
+class AuditedSynthesizer(Synthesizer):
+    """A synthesizer whose fits an observer may see, and which takes tables of a single patient.
 
-    The refusal of small tables protects no patient, and the account depends on public numbers alone.
+    The refusal of small tables protects no patient.
     """
-    with (
-        replaced(synthesizer_module, "FEWEST_PATIENTS", 1),
-        replaced(plan_module, "compose", cache(vars(plan_module)["compose"])),
-    ):
-        yield
 
+    _fewest_patients = 1
+    observer: Observer | None = None
 
-def _train(original: Callable[..., Any], seen: Releases, *arguments: Any, **named: Any) -> Any:
-    """Train as `train_privately` does, and record the steps."""
-    layout, _, stage, _, couplings = arguments[:5]
-    training = Training(layout, stage, couplings)
-    seen.trainings.append(training)
-    step = Step()
-
-    def before_forward(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if not isinstance(module, AnchoredVAE):
-            return
-        features, latent, kl_weight, *rest = inputs
-        step.batches.append(Batch(features, latent, rest[0] if rest else None))
-        step.kl_weight = kl_weight
-
-    def before_step(optimizer: Optimizer, *_: Any) -> None:
-        nonlocal step
-        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-        step.weights = [weight.detach().clone() for weight in weights]
-        step.gradients = [weight.grad.detach().clone() for weight in weights]
-        training.steps.append(step)
-        step = Step()
-
-    handles = (
-        register_module_forward_pre_hook(before_forward),
-        register_optimizer_step_pre_hook(before_step),
-    )
-    try:
-        return original(*arguments, **named)
-    finally:
-        for handle in handles:
-            handle.remove()
+    def _mechanisms(self, plan: Plan) -> Mechanisms:
+        return Mechanisms(
+            RandomStream(self._test_seed), observer=self.observer, exact=not plan.is_private
+        )

@@ -10,10 +10,9 @@ import time
 from collections import Counter
 
 import numpy as np
-from numpy.typing import NDArray
 
-from synthvae._checks import check_positive_integer
-from synthvae._progress import Progress, silent
+from synthvae._runtime import Progress, silent
+from synthvae._types import Floats
 from synthvae.audit.bounds import Claim
 from synthvae.audit.checks import check_noise, check_releases, check_shape
 from synthvae.audit.observers import (
@@ -28,7 +27,7 @@ from synthvae.audit.scores import Scored, bound, discriminant
 from synthvae.audit.tiny import Case
 from synthvae.audit.trials import FEWEST, Trials, run_trials
 from synthvae.audit.values import AuditResult, Check
-from synthvae.errors import ConfigError
+from synthvae.errors import ConfigError, check_positive_integer
 
 NUMBERS = "model: all its numbers"
 WHITE_MODEL = (
@@ -39,8 +38,6 @@ BLACK_MODEL = (
     "The observer knows both tables, and sees what is released: synthetic records and the saved "
     "model."
 )
-
-Floats = NDArray[np.float64]
 
 
 def audit_worlds(
@@ -123,7 +120,7 @@ def _white_scores(case: Case, found: Trials) -> list[Scored]:
     training = Claim((plan.training,), delta)
     parts = {
         EVERYTHING: (Claim(plan.stages, delta), "every count, moment and gradient"),
-        COUNTS: (Claim((plan.anchors,), delta), "noisy counts of columns and patients"),
+        COUNTS: (Claim((plan.marginals,), delta), "noisy counts of columns and patients"),
         PAIRS: (Claim((plan.pairs,), delta), "noisy moments of pairs of columns"),
         TRAINING: (training, "noisy gradients of all layers"),
     }

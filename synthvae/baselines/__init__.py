@@ -1,9 +1,9 @@
 """Other private synthesizers to compare with, all from the same tokens under the same budget.
 
-    frame -> `start` (bounded rows, anchors, tokens) -> one module a method -> `start.finish`
+    frame -> `start.tokenise` (bounded rows, marginals) -> one module a method -> `start.detokenise`
 
-`budget` composes what a method releases; `record` is what it says about itself. Private-PGM (`mst`,
-`aim`) needs the extra `pgm`; each method's libraries are imported when it is made.
+Everything is released through `synthvae.privacy.mechanisms`, whose log is a method's account.
+Private-PGM (`mst`, `aim`) needs the extra `pgm`; each method's libraries are imported when it is made.
 """
 
 from importlib import import_module

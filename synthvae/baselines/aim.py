@@ -6,10 +6,10 @@ columns, which is also what the authors' own program measures unless told otherw
 
 Departures, each of which makes it stronger or is needed here:
 
-- numbers come in bins at noisy quantiles, and the anchors' counts are the first measurements;
+- numbers come in bins at noisy quantiles, and the marginals' counts are the first measurements;
 - rare tokens are merged, as in MST;
 - the budget is spent in Gaussian differential privacy instead of zero-concentrated privacy
-  (`synthvae.baselines.budget`), which leaves more of it to counts at the same epsilon and delta;
+  (`synthvae.privacy.budget`), which leaves more of it to counts at the same epsilon and delta;
 - the sensitivity of a score is that of adding or removing one patient with up to m rows.
 """
 
@@ -18,13 +18,14 @@ from itertools import combinations
 
 import numpy as np
 
+from synthvae._types import Floats, Ints
 from synthvae.baselines.base import Baseline
-from synthvae.baselines.budget import Budget, noise_for, selection_for
-from synthvae.baselines.choosing import choose, contingency, count_rows, measure
+from synthvae.baselines.choosing import contingency, count_rows, measure
 from synthvae.baselines.junction import Clique
 from synthvae.baselines.pgm import GraphicalModel
-from synthvae.baselines.start import Floats, Ints, Start
-from synthvae.privacy.stream import RandomStream
+from synthvae.baselines.start import TokenTable
+from synthvae.privacy.budget import BudgetFilter, noise_for, selection_for
+from synthvae.privacy.mechanisms import Mechanisms
 
 ROUNDS_PER_COLUMN = 8  # that the first rounds' noise would allow for; annealing makes them fewer
 MOST_ROUNDS_PER_COLUMN = 16
@@ -49,9 +50,10 @@ class AIM(Baseline):
     name = "aim"
     anchor_share = 0.35
 
-    def _learn(self, start: Start, budget: Budget, stream: RandomStream) -> None:
-        model = GraphicalModel(start, count_rows(start.tokens, budget, stream))
-        self._model, tokens = model, model.grouped(start.tokens)
+    def _learn(self, table: TokenTable, mechanisms: Mechanisms, budget: BudgetFilter) -> None:
+        rows = self.schema.rows_per_patient
+        model = GraphicalModel(table, count_rows(table, rows, mechanisms, budget))
+        self._model, tokens = model, model.grouped(table.tokens)
         exact = {pair: contingency(tokens, pair, model.levels) for pair in workload(model)}
         cost = budget.left / (ROUNDS_PER_COLUMN * len(model.levels))
         answers = model.tree.pairs()
@@ -61,20 +63,29 @@ class AIM(Baseline):
             if budget.left < 2 * cost:
                 cost = budget.left
             noise = noise_for(MEASURING * cost)
-            chance = selection_for((1 - MEASURING) * cost)
-            pair = _worst(model, exact, answers, noise, chance, budget, stream)
-            if pair is None:
+            # The model may grow with the share of the budget that is spent (Algorithm 3 of the paper).
+            allowed = MOST_MEGABYTES * budget.spent / budget.whole
+            candidates = [pair for pair in exact if model.megabytes(pair) <= allowed]
+            if not candidates:
                 break
-            model.measure(measure(exact[pair], pair, noise, budget, stream))
+            scores = _scores(model, exact, answers, candidates, noise * rows)
+            chosen = mechanisms.exponential(
+                scores,
+                what="a pair of columns",
+                sensitivity=rows,
+                epsilon=selection_for((1 - MEASURING) * cost),
+            )
+            pair = candidates[chosen]
+            model.measure(measure(exact[pair], pair, noise, rows, mechanisms))
             model.fit(STEPS)
             before, answers = answers, model.tree.pairs()
             moved = model.total * np.abs(answers[pair] - before[pair]).sum()
-            if moved <= _expected(noise * budget.rows, exact[pair].size):
+            if moved <= _expected(noise * rows, exact[pair].size):
                 cost *= 4  # half the noise, twice the epsilon of a choice
         model.fit(LAST_STEPS)
 
-    def _draw(self, start: Start, rows: int, generator: np.random.Generator) -> Ints:
-        del start
+    def _draw(self, table: TokenTable, rows: int, generator: np.random.Generator) -> Ints:
+        del table
         return self._model.sample(rows, generator)
 
 
@@ -83,29 +94,20 @@ def workload(model: GraphicalModel) -> list[Clique]:
     return list(combinations(range(len(model.levels)), 2))
 
 
-def _worst(
+def _scores(
     model: GraphicalModel,
     exact: dict[Clique, Ints],
     answers: dict[Clique, Floats],
-    noise: float,
-    epsilon: float,
-    budget: Budget,
-    stream: RandomStream,
-) -> Clique | None:
-    """Return a pair on which the model is far off, privately; None where none fits its size."""
-    # The model may grow with the share of the budget that is spent (Algorithm 3 of the paper).
-    allowed = MOST_MEGABYTES * budget.spent / budget.whole
-    candidates = [pair for pair in exact if model.megabytes(pair) <= allowed]
-    if not candidates:
-        return None
+    candidates: list[Clique],
+    sigma: float,
+) -> Floats:
+    """Return how far the model is off on each candidate: private."""
     total = model.total
-    scores = [
-        np.abs(exact[pair] - total * answers[pair]).sum()
-        - _expected(noise * budget.rows, exact[pair].size)
+    distances = [
+        np.abs(exact[pair] - total * answers[pair]).sum() - _expected(sigma, exact[pair].size)
         for pair in candidates
     ]
-    what = "a pair of columns"
-    return candidates[choose(np.array(scores), budget.rows, epsilon, what, budget, stream)]
+    return np.array(distances)
 
 
 def _expected(sigma: float, cells: int) -> float:

@@ -6,11 +6,14 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from synthvae._checks import check_positive_integer
-from synthvae.baselines.budget import Budget, checked_delta
-from synthvae.baselines.record import Record
-from synthvae.baselines.start import Ints, Start, begin, finish
-from synthvae.errors import ConfigError, SchemaError
+from synthvae._types import Ints
+from synthvae.baselines.start import TokenTable, detokenise, tokenise
+from synthvae.errors import ConfigError, check_positive_integer
+from synthvae.plan import check_reviewed
+from synthvae.privacy.accounting import compose, default_interval
+from synthvae.privacy.budget import BudgetFilter, checked_delta
+from synthvae.privacy.guarantee import Account
+from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
 from synthvae.schema import Schema
 
@@ -36,7 +39,7 @@ class Baseline(abc.ABC):
     """
 
     name: str
-    anchor_share: float  # of the budget, in squared mu, that buys the anchors
+    anchor_share: float  # of the budget, in squared mu, that buys the marginals
 
     def __init__(
         self,
@@ -46,16 +49,12 @@ class Baseline(abc.ABC):
         *,
         test_seed: int | None = None,
     ) -> None:
-        if schema.to_review:
-            raise SchemaError(
-                f"The fields {', '.join(schema.to_review)} await review: confirm that they are public "
-                "and remove `review: true`."
-            )
+        check_reviewed(schema)
         self.schema = schema
         self.epsilon, self.delta = epsilon, checked_delta(epsilon, delta, schema.patients)
         self._test_seed = test_seed
-        self._start: Start | None = None
-        self._record: Record | None = None
+        self._released: TokenTable | None = None
+        self._record: Account | None = None
 
     def fit(self, frame: pd.DataFrame) -> Self:
         """Learn from a table under the budget, for adding or removing one patient.
@@ -65,18 +64,16 @@ class Baseline(abc.ABC):
         DataError
             The table does not fit the schema; nothing was spent.
         """
-        stream = RandomStream(self._test_seed)
-        budget = Budget(self.epsilon, self.delta, self.schema.rows_per_patient)
-        start = begin(frame, self.schema, budget, self.anchor_share, stream)
-        self._learn(start, budget, stream)
-        # The private tokens end here.
-        empty = start.tokens[:0]
-        self._start = Start(empty, type(start.patients)(empty), start.anchors, start.sigmas)
-        self._record = self._promise(budget)
+        budget = BudgetFilter(self.epsilon, self.delta)
+        mechanisms = Mechanisms(RandomStream(self._test_seed), budget=budget)
+        table = tokenise(frame, self.schema, mechanisms, budget, self.anchor_share)
+        self._learn(table, mechanisms, budget)
+        self._released = table.without_rows()
+        self._record = self._account(mechanisms)
         return self
 
     @property
-    def record(self) -> Record:
+    def record(self) -> Account:
         """What was released, and the epsilon that it spends."""
         if self._record is None:
             raise ConfigError(f"The baseline {self.name} has not been fitted; call fit first.")
@@ -85,19 +82,29 @@ class Baseline(abc.ABC):
     def sample(self, rows: int, *, seed: int) -> pd.DataFrame:
         """Draw so many records: post-processing. The same seed gives the same records."""
         check_positive_integer("rows", rows)
-        if self._start is None:
+        if self._released is None:
             raise ConfigError(f"The baseline {self.name} has not been fitted; call fit first.")
         generator = np.random.default_rng(seed)
-        tokens = self._draw(self._start, rows, generator)
-        return finish(tokens, self._start.anchors, self.schema, generator)
+        tokens = self._draw(self._released, rows, generator)
+        return detokenise(tokens, self._released.marginals, self.schema, generator)
 
-    def _promise(self, budget: Budget) -> Record:
-        return budget.record(self.name, valid=self._test_seed is None)
+    def _account(self, mechanisms: Mechanisms) -> Account:
+        rows = self.schema.rows_per_patient
+        stages = mechanisms.stages(rows)
+        return Account(
+            method=self.name,
+            valid=self._test_seed is None,
+            epsilon=compose(stages, self.delta, default_interval(self.epsilon)),
+            epsilon_budget=self.epsilon,
+            delta=self.delta,
+            rows_per_patient=rows,
+            stages=stages,
+        )
 
     @abc.abstractmethod
-    def _learn(self, start: Start, budget: Budget, stream: RandomStream) -> None:
+    def _learn(self, table: TokenTable, mechanisms: Mechanisms, budget: BudgetFilter) -> None:
         """Spend the rest of the budget on dependence."""
 
     @abc.abstractmethod
-    def _draw(self, start: Start, rows: int, generator: np.random.Generator) -> Ints:
+    def _draw(self, table: TokenTable, rows: int, generator: np.random.Generator) -> Ints:
         """Return tokens of new records, shape (rows, columns)."""

@@ -1,17 +1,15 @@
-"""Choose and measure marginals under the budget: the two private steps of MST and AIM."""
+"""Marginals of several columns: exact ones, which are private, and their measurements."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from synthvae.baselines.budget import Budget, noise_for
+from synthvae._types import Ints
 from synthvae.baselines.junction import Clique
 from synthvae.baselines.pgm import Measurement
-from synthvae.baselines.start import Floats, Ints
-from synthvae.privacy.counts import noisy_counts
-from synthvae.privacy.stream import RandomStream
-
-COUNT_SHARE = 0.01
+from synthvae.baselines.start import TokenTable
+from synthvae.privacy.budget import COUNT_SHARE, BudgetFilter, noise_for
+from synthvae.privacy.mechanisms import Mechanisms
 
 
 def contingency(tokens: Ints, columns: Clique, levels: Sequence[int]) -> Ints:
@@ -22,50 +20,28 @@ def contingency(tokens: Ints, columns: Clique, levels: Sequence[int]) -> Ints:
 
 
 def measure(
-    exact: Ints, columns: Clique, multiplier: float, budget: Budget, stream: RandomStream
+    exact: Ints, columns: Clique, noise_multiplier: float, rows: int, mechanisms: Mechanisms
 ) -> Measurement:
-    """Return noisy counts.
+    """Return noisy counts of a set of columns; of none, the noisy number of rows.
 
     Guarantee
     ---------
-    A patient's rows change the counts by at most `budget.rows` in L2 norm (all may fall into one
-    cell), and the noise is `multiplier` times that.
+    A patient's rows change the counts by at most `rows`, their largest number, in L2 norm (all may fall
+    into one cell), and the noise is `noise_multiplier` times that.
     """
-    what = f"counts of the columns {columns}" if columns else "the number of rows"
-    sigma = budget.counts(multiplier, what)
-    noisy = noisy_counts(exact, sigma, stream)
-    return Measurement(columns, noisy.astype(float), sigma)
+    noisy = mechanisms.discrete_gaussian(
+        exact,
+        stage="pairs" if columns else "columns",
+        what=f"counts of the columns {columns}" if columns else "the number of rows",
+        sensitivity=rows,
+        noise_multiplier=noise_multiplier,
+    )
+    return Measurement(columns, noisy.astype(float), noise_multiplier * rows)
 
 
-def count_rows(tokens: Ints, budget: Budget, stream: RandomStream) -> Measurement:
+def count_rows(
+    table: TokenTable, rows: int, mechanisms: Mechanisms, budget: BudgetFilter
+) -> Measurement:
     """Return a noisy number of rows, for a hundredth of the budget: no true number is used."""
-    exact = np.array(len(tokens), np.int64)
-    return measure(exact, (), noise_for(COUNT_SHARE * budget.whole), budget, stream)
-
-
-def choose(
-    scores: Floats,
-    sensitivity: float,
-    epsilon: float,
-    what: str,
-    budget: Budget,
-    stream: RandomStream,
-) -> int:
-    """Return the index of a large score, by the exponential mechanism.
-
-    The largest of scores plus Gumbel noise has the mechanism's distribution.
-
-    Guarantee
-    ---------
-    `epsilon`-bounded range, entered in the budget, where one patient changes no score by more than
-    `sensitivity`.
-
-    Assumes
-    -------
-    Which candidates there are does not depend on the real rows, other than through releases. Scores
-    are in floating point, whose last bits the proof does not cover.
-    """
-    budget.selection(epsilon, what)
-    words = (stream.words(len(scores)) >> np.uint64(11)).astype(np.float64)
-    gumbel = -np.log(-np.log((words + 0.5) * 2.0**-53))
-    return int(np.argmax(epsilon * scores / (2 * sensitivity) + gumbel))
+    exact = np.array(len(table.tokens), np.int64)
+    return measure(exact, (), noise_for(COUNT_SHARE * budget.whole), rows, mechanisms)

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from synthvae._types import Ints
 from synthvae.baselines.base import Baseline
-from synthvae.baselines.budget import Budget
-from synthvae.baselines.start import Ints, Start
-from synthvae.privacy.stream import RandomStream
+from synthvae.baselines.start import TokenTable
+from synthvae.privacy.budget import BudgetFilter
+from synthvae.privacy.mechanisms import Mechanisms
 
 
 class Independent(Baseline):
@@ -14,13 +15,13 @@ class Independent(Baseline):
     name = "independent"
     anchor_share = 1.0
 
-    def _learn(self, start: Start, budget: Budget, stream: RandomStream) -> None:
-        del start, budget, stream  # the anchors are the model
+    def _learn(self, table: TokenTable, mechanisms: Mechanisms, budget: BudgetFilter) -> None:
+        del table, mechanisms, budget  # the marginals are the model
 
-    def _draw(self, start: Start, rows: int, generator: np.random.Generator) -> Ints:
+    def _draw(self, table: TokenTable, rows: int, generator: np.random.Generator) -> Ints:
         columns = []
-        for anchor in start.anchors:
-            ends = np.cumsum(anchor.mass)
+        for marginal in table.marginals:
+            ends = np.cumsum(marginal.mass)
             drawn = np.searchsorted(ends / ends[-1], generator.random(rows), side="right")
-            columns.append(np.minimum(drawn, anchor.tokens - 1))
+            columns.append(np.minimum(drawn, marginal.tokens - 1))
         return np.stack(columns, axis=1)

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from scipy.special import logsumexp
 
-from synthvae.baselines.start import Floats, Ints
+from synthvae._types import Floats, Ints
 
 Clique = tuple[int, ...]
 

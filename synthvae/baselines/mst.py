@@ -2,19 +2,20 @@
 
 R. McKenna, G. Miklau and D. Sheldon 2021, "Winning the NIST Contest: A scalable and general approach
 to differentially private synthetic data", Journal of Privacy and Confidentiality 11(3), Algorithm 2.
-A third of the budget each buys the columns' marginals (here the anchors), the choice of the tree, and
+A third of the budget each buys the columns' marginals, the choice of the tree, and
 its pairs.
 """
 
 import numpy as np
 
+from synthvae._types import Ints
 from synthvae.baselines.base import Baseline
-from synthvae.baselines.budget import Budget, noise_for, selection_for
-from synthvae.baselines.choosing import choose, contingency, count_rows, measure
+from synthvae.baselines.choosing import contingency, count_rows, measure
 from synthvae.baselines.junction import Clique
 from synthvae.baselines.pgm import GraphicalModel
-from synthvae.baselines.start import Ints, Start
-from synthvae.privacy.stream import RandomStream
+from synthvae.baselines.start import TokenTable
+from synthvae.privacy.budget import BudgetFilter, noise_for, selection_for
+from synthvae.privacy.mechanisms import Mechanisms
 
 STEPS = 1500
 
@@ -30,23 +31,25 @@ class MST(Baseline):
     name = "mst"
     anchor_share = 1 / 3
 
-    def _learn(self, start: Start, budget: Budget, stream: RandomStream) -> None:
-        self._model = GraphicalModel(start, count_rows(start.tokens, budget, stream))
-        tokens = self._model.grouped(start.tokens)
-        edges = _spanning_tree(tokens, self._model, budget, stream)
+    def _learn(self, table: TokenTable, mechanisms: Mechanisms, budget: BudgetFilter) -> None:
+        rows = self.schema.rows_per_patient
+        self._model = GraphicalModel(table, count_rows(table, rows, mechanisms, budget))
+        tokens = self._model.grouped(table.tokens)
+        epsilon = selection_for(0.5 * budget.left / max(1, len(self._model.levels) - 1))
+        edges = _spanning_tree(tokens, self._model, epsilon, rows, mechanisms)
         unit = budget.left / max(1, len(edges))
         for edge in edges:
             exact = contingency(tokens, edge, self._model.levels)
-            self._model.measure(measure(exact, edge, noise_for(unit), budget, stream))
+            self._model.measure(measure(exact, edge, noise_for(unit), rows, mechanisms))
         self._model.fit(STEPS)
 
-    def _draw(self, start: Start, rows: int, generator: np.random.Generator) -> Ints:
-        del start
+    def _draw(self, table: TokenTable, rows: int, generator: np.random.Generator) -> Ints:
+        del table
         return self._model.sample(rows, generator)
 
 
 def _spanning_tree(
-    tokens: Ints, model: GraphicalModel, budget: Budget, stream: RandomStream
+    tokens: Ints, model: GraphicalModel, epsilon: float, rows: int, mechanisms: Mechanisms
 ) -> list[Clique]:
     """Return the edges of a tree over the columns, by noisy dependence."""
     expected = model.tree.pairs()
@@ -55,13 +58,14 @@ def _spanning_tree(
         for pair, share in expected.items()
     }
     columns = len(model.levels)
-    epsilon = selection_for(0.5 * budget.left / max(1, columns - 1))
     joined = list(range(columns))
     edges: list[Clique] = []
     while len(edges) < columns - 1:
         candidates = [pair for pair in scores if joined[pair[0]] != joined[pair[1]]]
         values = np.array([scores[pair] for pair in candidates])
-        chosen = choose(values, budget.rows, epsilon, "an edge of the tree", budget, stream)
+        chosen = mechanisms.exponential(
+            values, what="an edge of the tree", sensitivity=rows, epsilon=epsilon
+        )
         a, b = candidates[chosen]
         edges.append((a, b))
         joined = [joined[a] if group == joined[b] else group for group in joined]

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from synthvae._types import Floats, Ints
 from synthvae.baselines.junction import Clique, JunctionTree, calibrated
-from synthvae.baselines.start import Floats, Ints, Start
+from synthvae.baselines.start import TokenTable
 from synthvae.errors import ConfigError
 
 RARE = 3.0  # standard deviations of a count, below which a token is merged with others
@@ -91,20 +92,20 @@ class GraphicalModel:
 
     Parameters
     ----------
-    start
-        Its anchors are the first measurements: nothing is paid for columns again.
+    table
+        Its marginals are the first measurements: nothing is paid for columns again.
     rows
         The noisy number of rows.
     """
 
-    def __init__(self, start: Start, rows: Measurement) -> None:
+    def __init__(self, table: TokenTable, rows: Measurement) -> None:
         self._mbi = load_mbi()
-        self._token_masses = tuple(anchor.mass for anchor in start.anchors)
-        self._sigmas = start.sigmas
+        self._token_masses = tuple(marginal.mass for marginal in table.marginals)
+        self._sigmas = table.sigmas
         self.measurements: list[Measurement] = [rows]
         self._groups = tuple(
             merge_rare(mass, RARE * sigma / self.total)
-            for mass, sigma in zip(self._token_masses, start.sigmas, strict=True)
+            for mass, sigma in zip(self._token_masses, table.sigmas, strict=True)
         )
         self._masses = tuple(
             np.asarray(np.bincount(group, mass), np.float64)

@@ -15,15 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from synthvae._types import Floats, Ints
 from synthvae.baselines.base import Baseline
-from synthvae.baselines.budget import Budget
-from synthvae.baselines.record import Record, Release
-from synthvae.baselines.start import ASSUMED_PATIENTS, Floats, Ints, Start
+from synthvae.baselines.start import TokenTable
 from synthvae.model.training import Normal, PrivateTraining, one_torch_thread
 from synthvae.model.vae import Affine
-from synthvae.privacy.accounting import calibrate_training, compose, default_interval
-from synthvae.privacy.guarantee import GaussianStage, TrainingStage
-from synthvae.privacy.stream import RandomStream
+from synthvae.privacy.accounting import calibrate_training
+from synthvae.privacy.budget import BudgetFilter
+from synthvae.privacy.guarantee import Stage, TrainingStage
+from synthvae.privacy.mechanisms import Mechanisms
+from synthvae.settings import ASSUMED_PATIENTS
 from synthvae.table import PatientRows
 
 # Sizes and schedule, public and the same for every table.
@@ -93,19 +94,14 @@ class PlainVAE(Baseline):
     name = "plain-vae"
     anchor_share = 0.2
 
-    def _learn(self, start: Start, budget: Budget, stream: RandomStream) -> None:
-        counted = tuple(r.parameter for r in budget.releases)
-        counts = GaussianStage(
-            queries=len(counted), noise_multipliers=counted, rows_per_patient=budget.rows
-        )
-        stage = self._stage(counts)
-        self._stages = (counts, stage)
-        self._levels = [anchor.tokens for anchor in start.anchors]
-        data = _Rows(torch.from_numpy(start.tokens), start.patients, self._levels)
+    def _learn(self, table: TokenTable, mechanisms: Mechanisms, budget: BudgetFilter) -> None:
+        stage = self._stage(mechanisms.stages(self.schema.rows_per_patient), budget)
+        self._levels = [marginal.tokens for marginal in table.marginals]
+        data = _Rows(torch.from_numpy(table.tokens), table.patients, self._levels)
         with one_torch_thread():
-            self._weights = _train(data, stage, stream.part("training"))
+            self._weights = _train(data, stage, mechanisms.part("training"))
 
-    def _stage(self, counts: GaussianStage) -> TrainingStage:
+    def _stage(self, counts: tuple[Stage, ...], budget: BudgetFilter) -> TrainingStage:
         """Return the training's noise: the least that keeps it and the counts within the budget."""
         patients = self.schema.patients or ASSUMED_PATIENTS
         rate = min(1.0, min(patients / 3, MOST_BATCH) / patients)
@@ -116,23 +112,10 @@ class PlainVAE(Baseline):
             clip_norm=CLIP,
             expected_batch=rate * patients,
         )
-        return calibrate_training((counts,), draft, self.epsilon, self.delta)
+        return calibrate_training(counts, draft, budget.epsilon, budget.delta)
 
-    def _promise(self, budget: Budget) -> Record:
-        stage = self._stages[1]
-        trained = Release(
-            mechanism="dp-sgd",
-            what="training",
-            parameter=stage.noise_multiplier,
-            sampling_rate=stage.sampling_rate,
-            steps=stage.steps,
-        )
-        known = super()._promise(budget)
-        spent = compose(self._stages, self.delta, default_interval(self.epsilon))
-        return known.model_copy(update={"epsilon": spent, "releases": (*known.releases, trained)})
-
-    def _draw(self, start: Start, rows: int, generator: np.random.Generator) -> Ints:
-        del start
+    def _draw(self, table: TokenTable, rows: int, generator: np.random.Generator) -> Ints:
+        del table
         weights = self._weights
         drawn = np.empty((rows, len(self._levels)), np.int64)
         for first in range(0, rows, CHUNK):
@@ -148,10 +131,10 @@ class PlainVAE(Baseline):
         return drawn
 
 
-def _train(data: _Rows, stage: TrainingStage, stream: RandomStream) -> dict[str, Floats]:
+def _train(data: _Rows, stage: TrainingStage, mechanisms: Mechanisms) -> dict[str, Floats]:
     """Return weights trained with DP-SGD: post-processing of what `PrivateTraining.run` releases."""
     network = Network(data.levels)
-    uniform = stream.part("first weights")
+    uniform = mechanisms.stream.part("first weights")
     with torch.no_grad():
         for weight in network.parameters():
             bound = 1 / math.sqrt(weight.shape[-1])
@@ -167,6 +150,6 @@ def _train(data: _Rows, stage: TrainingStage, stream: RandomStream) -> dict[str,
         return torch.as_tensor(model(rows, noise.view(*present.shape, LATENT), present))
 
     chunk = max(1, CHUNK // data.patients.rows.shape[1])
-    training = PrivateTraining(stage, stream, LEARNING_RATE, chunk)
+    training = PrivateTraining(stage, mechanisms, LEARNING_RATE, chunk)
     training.run(network, len(data.patients), losses, lambda *_: None)
     return {name: w.detach().double().numpy() for name, w in network.named_parameters()}

@@ -1,31 +1,27 @@
-"""Where every baseline starts: rows bounded per patient, cut into the same tokens as the VAE's.
+"""What every baseline learns from: rows bounded per patient, cut into the same tokens as the VAE's.
 
-Bins, and what is drawn inside a bin, come from the private anchors (`synthvae.anchors`), so that
+Bins, and what is drawn inside a bin, come from the private marginals (`synthvae.anchors`), so that
 methods differ in how they learn dependence and in nothing else.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from synthvae.anchors import ColumnAnchor, measure_anchors, query_weights
-from synthvae.baselines.budget import Budget, noise_for
-from synthvae.privacy.stream import RandomStream
+from synthvae._types import Ints
+from synthvae.anchors import ColumnMarginal, measure_marginals, query_weights
+from synthvae.privacy.budget import BudgetFilter, noise_for
+from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.schema import Schema
-from synthvae.table import PatientRows, decode, encode, group_by_patient
-
-ASSUMED_PATIENTS = 5000  # sizes what needs a number of patients where none is declared
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from synthvae.settings import ASSUMED_PATIENTS
+from synthvae.table import PatientRows, decode, encode, group_by_patient, with_identifiers
 
 
 @dataclass(frozen=True)
-class Start:
-    """Private tokens of the bounded rows, and the noisy anchors that define them.
+class TokenTable:
+    """Private tokens of the bounded rows, and the noisy marginals that define them.
 
     Attributes
     ----------
@@ -33,7 +29,7 @@ class Start:
         Shape (rows, columns): private.
     patients
         Whose rows they are, as indices into `tokens`: private.
-    anchors
+    marginals
         One a column: released.
     sigmas
         Noise, in rows, of the last count of each column's tokens: public.
@@ -41,8 +37,13 @@ class Start:
 
     tokens: Ints
     patients: PatientRows
-    anchors: tuple[ColumnAnchor, ...]
+    marginals: tuple[ColumnMarginal, ...]
     sigmas: tuple[float, ...]
+
+    def without_rows(self) -> "TokenTable":
+        """Return what was released alone."""
+        empty = self.tokens[:0]
+        return replace(self, tokens=empty, patients=PatientRows(empty))
 
 
 def bins_for(schema: Schema, epsilon: float) -> int:
@@ -51,52 +52,43 @@ def bins_for(schema: Schema, epsilon: float) -> int:
     return round(min(32, max(6, 12 + 8 * signal)))
 
 
-def begin(
-    frame: pd.DataFrame, schema: Schema, budget: Budget, share: float, stream: RandomStream
-) -> Start:
-    """Check and bound the rows, and measure the anchors with a share of the budget.
+def tokenise(
+    frame: pd.DataFrame, schema: Schema, mechanisms: Mechanisms, budget: BudgetFilter, share: float
+) -> TokenTable:
+    """Check and bound the rows, measure the marginals with a share of the budget, and cut into tokens.
 
     Guarantee
     ---------
-    Everything but `tokens` and `patients` is a function of noisy counts that `budget` holds. A count
-    changes by at most `budget.rows` in L2 norm when a patient comes or goes.
+    Everything but `tokens` and `patients` is a function of noisy counts, released by `mechanisms`. A
+    count changes by at most `schema.rows_per_patient` in L2 norm when a patient comes or goes.
     """
     codes = encode(frame, schema)
-    grouped = group_by_patient(frame, schema, stream.part("rows").take(32))
-    bins = bins_for(schema, budget.epsilon)
+    grouped = group_by_patient(frame, schema, mechanisms.stream.part("rows").take(32))
+    bins, most = bins_for(schema, budget.epsilon), schema.rows_per_patient
     weights = [query_weights(field, bins) for field in schema.modelled]
     unit = share * budget.whole / sum(map(sum, weights))
-    sigmas = tuple(
-        tuple(budget.counts(noise_for(w * unit), f"counts of {field.name}") for w in column)
-        for field, column in zip(schema.modelled, weights, strict=True)
-    )
+    noises = tuple(tuple(noise_for(weight * unit) for weight in column) for column in weights)
     kept = grouped.kept
-    anchors = measure_anchors(codes[kept], schema.modelled, sigmas, bins, stream)
-    tokens = np.stack([a.encode(codes[kept, j]) for j, a in enumerate(anchors)], axis=1)
+    marginals = measure_marginals(codes[kept], schema.modelled, noises, bins, most, mechanisms)
+    tokens = np.stack([a.encode(codes[kept, j]) for j, a in enumerate(marginals)], axis=1)
     # `kept` is sorted: a kept row's place in it is its index among the tokens.
     rows = np.where(grouped.present, np.searchsorted(kept, grouped.rows), -1)
-    return Start(tokens, PatientRows(rows), tuple(anchors), tuple(s[-1] for s in sigmas))
+    sigmas = tuple(column[-1] * most for column in noises)
+    return TokenTable(tokens, PatientRows(rows), tuple(marginals), sigmas)
 
 
-def finish(
-    tokens: Ints, anchors: tuple[ColumnAnchor, ...], schema: Schema, generator: np.random.Generator
+def detokenise(
+    tokens: Ints,
+    marginals: tuple[ColumnMarginal, ...],
+    schema: Schema,
+    generator: np.random.Generator,
 ) -> pd.DataFrame:
     """Return records for tokens, shape (rows, columns): post-processing.
 
     Every row is of a patient of its own: the baselines have no notion of a patient's rows.
     """
     codes = np.stack(
-        [a.decode(tokens[:, j], generator.random(len(tokens))) for j, a in enumerate(anchors)],
+        [a.decode(tokens[:, j], generator.random(len(tokens))) for j, a in enumerate(marginals)],
         axis=1,
     )
-    made = decode(codes, schema)
-    number = np.arange(1, len(tokens) + 1)
-    columns = {}
-    for field in schema.fields:
-        if field.name not in schema.identifiers:
-            columns[field.name] = made[field.name]
-        elif field.type in ("integer", "number"):
-            columns[field.name] = pd.Series(number)
-        else:
-            columns[field.name] = pd.Series([f"synthetic-{i:07d}" for i in number])
-    return pd.DataFrame(columns)
+    return with_identifiers(decode(codes, schema), schema, np.arange(len(tokens)))

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from dataclasses import field as default
 
 from synthvae.baselines import NEEDS_PGM, installed
-from synthvae.baselines.budget import checked_delta
 from synthvae.comparison.values import OURS, Cell
 from synthvae.config import Compare, RunConfig
 from synthvae.errors import ConfigError
 from synthvae.pipeline import override_settings
 from synthvae.plan import check_reviewed
+from synthvae.privacy.budget import checked_delta
 from synthvae.schema import Schema
 
 

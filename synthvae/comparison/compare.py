@@ -14,18 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthvae._code import code_digest
 from synthvae._files import (
     check_output,
     clean_drafts,
+    locked,
     private_folder,
     storage_errors,
-    whole_file,
+    write_whole,
 )
-from synthvae._locks import locked
-from synthvae._progress import Progress, silent
+from synthvae._runtime import Progress, code_digest, silent
 from synthvae._split_key import SplitKey
-from synthvae.baselines.budget import checked_delta
 from synthvae.comparison.cells import Contestant, budgets, cells_of, check, contestants
 from synthvae.comparison.log import Log
 from synthvae.comparison.meanings import meanings
@@ -37,6 +35,7 @@ from synthvae.comparison.worker import Job
 from synthvae.config import RunConfig
 from synthvae.errors import ConfigError, EvaluationError, SynthvaeError
 from synthvae.pipeline import load_schema, load_source, split
+from synthvae.privacy.budget import checked_delta
 from synthvae.schema import Schema
 from synthvae.table import encode, identities, read_table
 
@@ -102,8 +101,7 @@ def compare(config: RunConfig, progress: Progress = silent, *, force: bool = Fal
         if fresh:
             key.write(folder)  # before the log, which is worth nothing without it
         log = Log.begin(log_file, origin) if fresh else Log.resume(log_file, origin)
-        with whole_file(folder / "NOT_FOR_RELEASE.txt") as draft:
-            draft.write_text(NOTE, encoding="utf-8")
+        write_whole(folder / "NOT_FOR_RELEASE.txt", NOTE)
         progress("reading and checking", 1.0)
         _run_missing(config, cases, found, log, progress)
         write_results(config, schema, found, log)
@@ -329,8 +327,7 @@ def write_results(
         software={name: number for name in SOFTWARE if (number := _version(name))},
     )
     for name, text in ((VALUES, result.to_json()), (PAGE, render(result))):
-        with whole_file(log.path.parent / name) as draft:
-            draft.write_text(text, encoding="utf-8")
+        write_whole(log.path.parent / name, text)
     return result
 
 

@@ -12,7 +12,7 @@ from dataclasses import field as default
 from pathlib import Path
 from typing import Any
 
-from synthvae._files import read_ordinary, storage_errors, whole_file
+from synthvae._files import read_ordinary, storage_errors, write_whole
 from synthvae.comparison.values import Cell, Outcome, Reference
 from synthvae.errors import ArtefactError, OutputExistsError
 
@@ -32,8 +32,7 @@ class Log:
     def begin(cls, path: Path, origin: dict[str, Any]) -> "Log":
         """Start a log in place of any that was there."""
         log = cls(path, origin)
-        with whole_file(path) as draft:
-            draft.write_text(_line({"origin": origin}), encoding="utf-8")
+        write_whole(path, _line({"origin": origin}))
         return log
 
     @classmethod
@@ -59,8 +58,7 @@ class Log:
                 "--force to begin again."
             ) from None
         if torn:
-            with whole_file(path) as draft:
-                draft.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8")
+            write_whole(path, "".join(f"{line}\n" for line in whole))
         return log
 
     def _read(self, lines: Iterable[str]) -> None:

@@ -1,90 +1,104 @@
-"""What each figure of a comparison says, which way it is better, and what real rows stand for."""
+"""What each figure of a comparison says, and what real rows stand for.
 
-from synthvae.comparison.survival import why_not
+Which way a figure is better, its metric's record says. The figures are leaner than an evaluation's, so
+they are described in words of their own.
+"""
+
+from synthvae.attacks.nearest import CLOSEST
 from synthvae.comparison.values import Meaning
+from synthvae.evaluation.analyses import C_INDEX
+from synthvae.evaluation.detection import C2ST
+from synthvae.evaluation.every_column import EVERY, LEAST_SKILL
+from synthvae.evaluation.judging import TSTR
+from synthvae.evaluation.margins import DISTANCES
+from synthvae.evaluation.metric import Metric
+from synthvae.evaluation.survival import why_not_followed
+from synthvae.evaluation.validity import CELLS
 from synthvae.schema import Schema
-
-LEAST_SKILL = 0.05  # of real rows, for a column to count in utility
-
-FIDELITY = (
-    Meaning(
-        key="tvd2",
-        title="2-way distance",
-        meaning="Mean total variation distance of the margins of pairs of columns from train's: the "
-        "share of rows that would have to change.",
-        direction="lower",
-        reference="train drawn again with replacement: the noise of so many rows",
-    ),
-    Meaning(
-        key="tvd3",
-        title="3-way distance",
-        meaning="The same for triples of columns, a fixed sample of at most 150.",
-        direction="lower",
-        reference="train drawn again with replacement",
-    ),
-    Meaning(
-        key="c2st",
-        title="told apart",
-        meaning="AUC of boosted trees that tell synthetic rows from real rows held out; 0.5 is "
-        "guessing.",
-        direction="towards",
-        goal=0.5,
-        reference="train rows in place of synthetic ones",
-    ),
-)
-UTILITY = Meaning(
-    key="utility",
-    title="utility",
-    meaning="Each column in turn is predicted from the others: skill (R², or AUROC above 0.5) when "
-    "trained on synthetic rows over skill when trained on real ones, cut to 0 to 1, and averaged over "
-    f"the columns where real rows give a skill above {LEAST_SKILL:g}.",
-    direction="higher",
-    goal=1.0,
-    reference="1 by definition",
-)
-C_INDEX = Meaning(
-    key="c_index",
-    title="c-index",
-    meaning="Concordance, on real rows held out, of a Cox model fitted on synthetic rows.",
-    direction="higher",
-    reference="fitted on real rows",
-)
-SAFETY = (
-    Meaning(
-        key="membership",
-        title="membership attack",
-        meaning="AUC with which the distance to the closest synthetic record tells train's patients "
-        "from others; 0.5 is guessing. A tripwire: finding nothing proves nothing.",
-        direction="towards",
-        goal=0.5,
-        reference="guessing",
-    ),
-    Meaning(
-        key="valid",
-        title="valid cells",
-        meaning="Share of cells that the schema allows.",
-        direction="higher",
-        goal=1.0,
-        reference="1 by definition",
-    ),
-)
 
 
 def meanings(schema: Schema) -> tuple[Meaning, ...]:
     """Return the figures that a table has, in the order of the page."""
-    survival = () if why_not(schema) else (C_INDEX,)
-    return (*FIDELITY, *_targets(schema), UTILITY, *survival, *SAFETY)
+    survival = () if why_not_followed(schema) else (_SURVIVAL,)
+    return (*_FIDELITY, *_targets(schema), _UTILITY, *survival, *_SAFETY)
+
+
+def _meaning(metric: Metric, key: str, title: str, meaning: str, reference: str) -> Meaning:
+    """Return what a figure says that is measured as a metric is."""
+    return Meaning(
+        key=key,
+        title=title,
+        meaning=meaning,
+        direction=metric.direction,
+        goal=metric.goal,
+        reference=reference,
+    )
 
 
 def _targets(schema: Schema) -> list[Meaning]:
     return [
-        Meaning(
-            key=f"tstr.{target.column}",
-            title=f"TSTR {target.column}",
-            meaning=f"{'R²' if schema[target.column].is_lattice else 'AUROC'} of predicting "
+        _meaning(
+            TSTR,
+            f"tstr.{target.column}",
+            f"TSTR {target.column}",
+            f"{'R²' if schema[target.column].is_lattice else 'AUROC'} of predicting "
             f"{target.column} of real rows held out, by boosted trees trained on synthetic rows.",
-            direction="higher",
-            reference="trained on real rows (TRTR)",
+            "trained on real rows (TRTR)",
         )
         for target in schema.target
     ]
+
+
+_FIDELITY = (
+    _meaning(
+        DISTANCES[2],
+        "tvd2",
+        "2-way distance",
+        "Mean total variation distance of the margins of pairs of columns from train's: the "
+        "share of rows that would have to change.",
+        "train drawn again with replacement: the noise of so many rows",
+    ),
+    _meaning(
+        DISTANCES[3],
+        "tvd3",
+        "3-way distance",
+        "The same for triples of columns, a fixed sample of at most 150.",
+        "train drawn again with replacement",
+    ),
+    _meaning(
+        C2ST,
+        "c2st",
+        "told apart",
+        "AUC of boosted trees that tell synthetic rows from real rows held out; 0.5 is guessing.",
+        "train rows in place of synthetic ones",
+    ),
+)
+_UTILITY = _meaning(
+    EVERY,
+    "utility",
+    "utility",
+    "Each column in turn is predicted from the others: skill (R², or AUROC above 0.5) when "
+    "trained on synthetic rows over skill when trained on real ones, cut to 0 to 1, and averaged over "
+    f"the columns where real rows give a skill above {LEAST_SKILL:g}.",
+    "1 by definition",
+)
+_SURVIVAL = _meaning(
+    C_INDEX,
+    "c_index",
+    "c-index",
+    "Concordance, on real rows held out, of a Cox model fitted on synthetic rows.",
+    "fitted on real rows",
+)
+_SAFETY = (
+    _meaning(
+        CLOSEST[0],
+        "membership",
+        "membership attack",
+        "AUC with which the distance to the closest synthetic record tells train's patients "
+        "from others; 0.5 is guessing. A tripwire: finding nothing proves nothing.",
+        "guessing",
+    ),
+    _meaning(
+        CELLS, "valid", "valid cells", "Share of cells that the schema allows.", "1 by definition"
+    ),
+)

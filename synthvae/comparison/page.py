@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import jinja2
-
+from synthvae._text import counted
 from synthvae.comparison.drawing import figure_of
 from synthvae.comparison.values import OURS, Comparison, Mean, Summary
 from synthvae.report.drawing import Drawing
-from synthvae.report.words import count, counted, direction, exact, number, plain
+from synthvae.report.page import environment
+from synthvae.report.words import direction, exact, number
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Part:
 def render(result: Comparison) -> str:
     """Return the page of a comparison as HTML that loads nothing."""
     return (
-        _templates()
+        environment("synthvae.comparison", "synthvae.report")
         .get_template("comparison.html")
         .render(
             result=result,
@@ -123,21 +123,3 @@ def _failures(chosen: Sequence[Summary]) -> list[tuple[str, str, int, str]]:
         for one in chosen
         for reason, times in Counter(one.failed).items()
     ]
-
-
-def _templates() -> jinja2.Environment:
-    """Return the report's templates with the comparison's beside them."""
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [jinja2.PackageLoader("synthvae.comparison"), jinja2.PackageLoader("synthvae.report")]
-        ),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(
-        number=number, count=count, counted=counted, plain=plain, exact=exact
-    )
-    return environment

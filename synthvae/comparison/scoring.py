@@ -6,25 +6,28 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from synthvae.attacks.space import distances
-from synthvae.comparison.meanings import LEAST_SKILL
-from synthvae.comparison.survival import concordance
-from synthvae.comparison.survival import why_not as why_no_survival
 from synthvae.evaluation.codes import binnings, tokenise
 from synthvae.evaluation.detection import separation
+from synthvae.evaluation.every_column import column_skills, shares_kept, telling
 from synthvae.evaluation.intervals import delong
+from synthvae.evaluation.learners import ROUNDS, LinearFeatures
 from synthvae.evaluation.margins import draw_margins, variation
+from synthvae.evaluation.regression import ridge_cox
+from synthvae.evaluation.survival import concordance, followed, why_not_followed
 from synthvae.evaluation.tables import Table, Tables, at_most, prepare
-from synthvae.evaluation.utility import make_task, predict, skill
-from synthvae.evaluation.utility import why_not as why_no_target
+from synthvae.evaluation.utility import holdout_skill
 from synthvae.schema import Schema, Target
 
 MOST_ROWS = 20_000  # that a learner is given
 MOST_COMPARED = 4000  # rows of each kind that are told apart
 MOST_ATTACKED = 2000
+PENALTY = 0.05  # of a Cox model's squared coefficients
 
 Figures = dict[str, float | None]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,9 @@ class Scorer:
         return self._prepare(self.train)
 
     @cached_property
-    def _real_skills(self) -> dict[int, float]:
-        found = {
-            j: _skill(self._real, Target(column=f.name), self._real.train)
-            for j, f in enumerate(self.schema.modelled)
-        }
-        return {j: s for j, s in found.items() if s is not None and s > LEAST_SKILL}
+    def _real_skills(self) -> dict[str, Floats]:
+        names = [field.name for field in self.schema.modelled]
+        return telling(column_skills(self._real, self._real.train, names, ROUNDS))
 
     def references(self) -> Figures:
         """Return the figures of real rows."""
@@ -69,11 +69,11 @@ class Scorer:
         found = self._distances(real.train.take(whose))
         found["c2st"] = self._told_apart(real.train)
         for target in self.schema.target:
-            found[f"tstr.{target.column}"] = _measure(real, target, real.train)
+            found[f"tstr.{target.column}"] = _skill(real, target, real.train)
         found["utility"] = 1.0
-        if why_no_survival(self.schema) is None:
-            found["c_index"] = concordance(real.train, real.holdout, self.schema)
-        return found | {"membership": 0.5, "valid": 1.0}
+        if why_not_followed(self.schema) is None:
+            found["c_index"] = cox_concordance(real.train, real.holdout, self.schema)
+        return _finite(found | {"membership": 0.5, "valid": 1.0})
 
     def score(self, synthetic: pd.DataFrame) -> Figures:
         """Return the figures of a synthetic table; None for one that it is unfit for."""
@@ -82,16 +82,13 @@ class Scorer:
         found = self._distances(made)
         found["c2st"] = self._told_apart(made)
         for target in self.schema.target:
-            found[f"tstr.{target.column}"] = _measure(tables, target, made)
+            found[f"tstr.{target.column}"] = _skill(tables, target, made)
         found["utility"] = self._utility(tables)
-        if why_no_survival(self.schema) is None:
-            found["c_index"] = concordance(made, tables.holdout, self.schema)
+        if why_not_followed(self.schema) is None:
+            found["c_index"] = cox_concordance(made, tables.holdout, self.schema)
         found["membership"] = self._membership(made)
         found["valid"] = 1 - float(made.invalid.mean())
-        return {
-            name: value if value is not None and math.isfinite(value) else None
-            for name, value in found.items()
-        }
+        return _finite(found)
 
     def _generator(self) -> np.random.Generator:
         # The same draws for every table: what differs between figures is then the tables.
@@ -115,12 +112,9 @@ class Scorer:
         return float(separation(real, made, self.schema, drawn)[0])
 
     def _utility(self, tables: Tables) -> float | None:
-        ratios = []
-        for j, real in self._real_skills.items():
-            target = Target(column=self.schema.modelled[j].name)
-            found = _skill(tables, target, tables.synthetic)
-            ratios.append(0.0 if found is None else min(1.0, max(0.0, found / real)))
-        return float(np.mean(ratios)) if ratios else None
+        made = column_skills(tables, tables.synthetic, self._real_skills, ROUNDS)
+        kept = [float(share[0]) for share in shares_kept(self._real_skills, made).values()]
+        return float(np.mean(kept)) if kept else None
 
     def _membership(self, made: Table) -> float | None:
         drawn = self._generator()
@@ -134,27 +128,45 @@ class Scorer:
         return delong(*sides)[0]
 
 
-def _measure(tables: Tables, target: Target, learn: Table) -> float | None:
-    """Return the AUROC or R² on holdout rows of boosted trees fitted on a table."""
-    if target.column in tables.schema.identifiers:
-        return None
-    drawn = np.random.default_rng(0)
-    task = make_task(tables, target, drawn)
-    reason = why_no_target(task, tables)
-    if reason is not None:
-        only = len(np.unique(task.rows_of(learn)[1]))
-        known = len(np.unique(task.rows_of(task.test)[1])) > 1
-        # A table that holds one class only teaches nothing: chance, rather than no figure.
-        return 0.5 if only == 1 and known and task.columns and not task.is_number else None
-    predicted = predict("boosting", task, at_most(learn, MOST_ROWS, drawn))
-    _, truth = task.rows_of(task.test)
-    found = float(skill(truth, predicted, np.ones((1, len(truth))))[0])
-    return found if np.isfinite(found) else None
+def _finite(figures: Figures) -> Figures:
+    return {
+        name: value if value is not None and math.isfinite(value) else None
+        for name, value in figures.items()
+    }
 
 
 def _skill(tables: Tables, target: Target, learn: Table) -> float | None:
-    """Return R², or the AUROC above 0.5 on a scale to 1."""
-    found = _measure(tables, target, learn)
-    if found is None or tables.schema[target.column].is_lattice:
-        return found
-    return 2 * found - 1
+    """Return the AUROC or R² on holdout rows of boosted trees fitted on a table."""
+    found = holdout_skill(tables, target, learn, ROUNDS)
+    return None if found is None else float(found[0])
+
+
+def cox_concordance(learn: Table, test: Table, schema: Schema) -> float | None:
+    """Return the c-index on `test` of a Cox model fitted on `learn`; None where none can be fitted.
+
+    Columns that a declared target says would give the event away are left out.
+
+    References
+    ----------
+    Cox 1972, JRSS B 34(2); Harrell, Lee and Mark 1996, Statistics in Medicine 15(4).
+    """
+    drawn = np.random.default_rng(0)
+    known, asked = (followed(at_most(table, MOST_ROWS, drawn), schema) for table in (learn, test))
+    columns = _covariates(schema)
+    features = LinearFeatures(known.rows.codes[:, columns], [schema.modelled[j] for j in columns])
+    fitted = ridge_cox(
+        features(known.rows.codes[:, columns]), known.durations, known.happened, PENALTY
+    )
+    if fitted is None:
+        return None
+    risk = features(asked.rows.codes[:, columns]) @ fitted
+    together = np.zeros(len(risk), np.int64)
+    return float(concordance(asked.durations, asked.happened, risk, together)[0])
+
+
+def _covariates(schema: Schema) -> list[int]:
+    assert schema.survival is not None
+    hidden = {schema.survival.duration, schema.survival.event}
+    for target in schema.target:
+        hidden |= {target.column, *target.without} if target.column in hidden else set()
+    return [j for j, field in enumerate(schema.modelled) if field.name not in hidden]

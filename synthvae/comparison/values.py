@@ -1,17 +1,12 @@
 """What a comparison finds, as plain values."""
 
-from pydantic import BaseModel, ConfigDict
-
+from synthvae._frozen import Frozen
 from synthvae.evaluation.values import Direction
 
 OURS = "synthvae"  # the method that the others are compared with
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Cell(_Value):
+class Cell(Frozen):
     """One fit: a method (or variant) at a budget, on a number of patients; the how-manieth.
 
     `size` is None for the table as it is.
@@ -23,7 +18,7 @@ class Cell(_Value):
     run: int
 
 
-class Outcome(_Value):
+class Outcome(Frozen):
     """What came of one cell: its figures and what they cost, or why there are none.
 
     Attributes
@@ -51,7 +46,7 @@ class Outcome(_Value):
     megabytes: float | None = None
 
 
-class Reference(_Value):
+class Reference(Frozen):
     """What the same figures are for real rows, at one size."""
 
     size: int | None = None
@@ -62,7 +57,7 @@ class Reference(_Value):
     figures: dict[str, float | None]
 
 
-class Meaning(_Value):
+class Meaning(Frozen):
     """What a figure says."""
 
     key: str
@@ -73,7 +68,7 @@ class Meaning(_Value):
     reference: str = ""
 
 
-class Mean(_Value):
+class Mean(Frozen):
     """A mean over runs, with its t-interval where there are several."""
 
     value: float
@@ -82,7 +77,7 @@ class Mean(_Value):
     runs: int
 
 
-class Summary(_Value):
+class Summary(Frozen):
     """All runs of one method at one budget and size."""
 
     method: str
@@ -96,7 +91,7 @@ class Summary(_Value):
     ratios: dict[str, float] = {}
 
 
-class Comparison(_Value):
+class Comparison(Frozen):
     """Everything that a comparison found out."""
 
     version: int = 1

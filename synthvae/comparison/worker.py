@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
+from synthvae._frozen import Frozen
 from synthvae.comparison.values import OURS
 from synthvae.errors import SynthvaeError
 
@@ -22,10 +21,8 @@ if TYPE_CHECKING:
     from synthvae.schema import Schema
 
 
-class Job(BaseModel):
+class Job(Frozen):
     """What a worker does; paths are absolute. `records` and `done` are what it writes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: str
     settings: dict[str, float]
@@ -39,10 +36,8 @@ class Job(BaseModel):
     done: Path
 
 
-class Done(BaseModel):
+class Done(Frozen):
     """What a finished worker leaves behind beside the records."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     spent: float
     fit_seconds: float
@@ -80,7 +75,7 @@ class _Fitted:
 
 
 def _fit_ours(job: Job, schema: "Schema", frame: "pd.DataFrame") -> _Fitted:
-    from synthvae._progress import silent
+    from synthvae._runtime import silent
     from synthvae.pipeline import override_settings
     from synthvae.synthesizer import Synthesizer
 

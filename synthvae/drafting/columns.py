@@ -200,7 +200,7 @@ def _identifier(name: str, seen: _Values) -> ColumnDraft | None:
 
 def _by_dictionary(name: str, seen: _Values, variable: Variable) -> ColumnDraft | None:
     """Return a field as in the dictionary; None where the values do not match it."""
-    known = f"dictionary: {variable.name}; {variable.source}"
+    known = f"dictionary: {variable.name}; {variable.basis}"
     field: dict[str, Any] = {"name": name}
     if variable.ranges:
         return _by_range(field, seen, variable, known) if seen.kind == "number" else None
@@ -263,7 +263,7 @@ def _unreadable(seen: _Values) -> list[str]:
 def _by_values(name: str, seen: _Values, variable: Variable | None) -> ColumnDraft:
     """Return a field whose bounds or categories are read off the data, all for review."""
     field: dict[str, Any] = {"name": name}
-    notes = [f"not as in the dictionary: {variable.name}; {variable.source}"] if variable else []
+    notes = [f"not as in the dictionary: {variable.name}; {variable.basis}"] if variable else []
     if seen.kind == "boolean" or seen.spelling:
         field |= _boolean(seen)
         sure = seen.kind == "boolean"

@@ -2,25 +2,21 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Setting
 
-from synthvae._yaml import read_mapping
+from synthvae._frozen import Frozen, read_mapping
 from synthvae.errors import ConfigError
 
 DICTIONARY = Path(__file__).with_name("clinical.yaml")
 MOST_WORDS = 20  # of a name that may stand for a variable
 
 
-class Range(BaseModel):
+class Range(Frozen):
     """Plausible values of a variable in one unit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     unit: str | None = None
     decimals: int = 0
@@ -28,38 +24,40 @@ class Range(BaseModel):
     maximum: float
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Variable(Frozen):
+    """What is publicly known about one clinical variable.
+
+    A number has `ranges`, the usual unit first; a category has `enums`, its usual spellings; a
+    flag is true or false. `source` names one of the dictionary's sources.
+    """
 
     name: str
     aliases: tuple[str, ...] = ()
     unit: str | None = None
-    decimals: int | None = None
+    decimals: int = 0
     minimum: float | None = None
     maximum: float | None = None
     others: tuple[Range, ...] = Setting(default=(), alias="or")
-    enums: tuple[tuple[str, ...], ...] | None = None
+    enums: tuple[tuple[str, ...], ...] = ()
     flag: bool = False
     role: str | None = None
     source: str
     note: str | None = None
 
+    @cached_property
+    def ranges(self) -> tuple[Range, ...]:
+        """Plausible values of a number in each unit in use; empty for what is no number."""
+        if self.minimum is None or self.maximum is None:
+            return ()
+        least, most = self.minimum, self.maximum
+        usual = Range(unit=self.unit, decimals=self.decimals, minimum=least, maximum=most)
+        return (usual, *self.others)
 
-@dataclass(frozen=True)
-class Variable:
-    """What is publicly known about one clinical variable.
-
-    A number has `ranges`, the usual unit first; a category has `enums`, its usual spellings; a
-    flag is true or false.
-    """
-
-    name: str
-    aliases: tuple[str, ...]
-    ranges: tuple[Range, ...]
-    enums: tuple[tuple[str, ...], ...]
-    flag: bool
-    role: str | None
-    source: str
+    @property
+    def basis(self) -> str:
+        """What its facts rest on, in words."""
+        source = str(_contents()["sources"][self.source])
+        return f"{source}; {self.note}" if self.note else source
 
 
 @cache
@@ -76,31 +74,14 @@ def _contents() -> dict[str, Any]:
 @cache
 def load_dictionary() -> dict[str, Variable]:
     """Return every variable of the dictionary under each of its names, written plainly."""
-    value = _contents()
     found: dict[str, Variable] = {}
-    for raw in value["variables"]:
-        variable = _variable(_Entry.model_validate(raw), value["sources"])
+    for entry in _contents()["variables"]:
+        variable = Variable.model_validate(entry)
         for name in {_plain(name) for name in (variable.name, *variable.aliases)}:
             if name in found:
                 raise ConfigError(f"The dictionary {DICTIONARY.name} has {name!r} twice.")
             found[name] = variable
     return found
-
-
-def _variable(entry: _Entry, sources: dict[str, Any]) -> Variable:
-    ranges: tuple[Range, ...] = ()
-    if entry.minimum is not None and entry.maximum is not None:
-        usual = Range(
-            unit=entry.unit,
-            decimals=entry.decimals or 0,
-            minimum=entry.minimum,
-            maximum=entry.maximum,
-        )
-        ranges = (usual, *entry.others)
-    source = str(sources[entry.source]) + (f"; {entry.note}" if entry.note else "")
-    return Variable(
-        entry.name, entry.aliases, ranges, entry.enums or (), entry.flag, entry.role, source
-    )
 
 
 def look_up(name: str) -> Variable | None:

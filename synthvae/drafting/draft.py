@@ -4,9 +4,10 @@ from typing import Any
 
 import pandas as pd
 
-from synthvae._yaml import write_yaml
+from synthvae._frozen import write_yaml
 from synthvae.drafting.columns import MISSING_SPELLINGS, ColumnDraft, draft_column
 from synthvae.errors import DataError
+from synthvae.field import first_repeated
 from synthvae.schema import Schema
 
 MAX_ROWS = 5  # a public default, not the largest number in the data
@@ -115,9 +116,9 @@ def _check(frame: pd.DataFrame) -> None:
     if frame.empty:
         raise DataError("The table has no rows or no columns; there is nothing to draft from.")
     names = [str(name) for name in frame.columns]
-    twice = frame.columns[frame.columns.map(str).duplicated()]
-    if len(twice):
-        raise DataError(f"The column '{twice[0]}' stands twice in the table; rename one of them.")
+    twice = first_repeated(names)
+    if twice is not None:
+        raise DataError(f"The column '{twice}' stands twice in the table; rename one of them.")
     if "" in names:
         raise DataError(f"Column {names.index('') + 1} of the table has no name; give it one.")
 

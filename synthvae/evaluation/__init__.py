@@ -2,6 +2,8 @@
 
     data frames -> `tables` -> `codes` -> one module per question -> `values`
 
+A module has the records of its metrics (`metric`) beside their computation; `catalogue` lists them for
+whoever meets a score by its key, as `levels` does, which judges it.
 The metric libraries are imported when `evaluate` is called, not when this package is.
 """
 

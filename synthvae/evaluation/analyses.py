@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
+from synthvae._text import counted
+from synthvae._types import Floats
 from synthvae.evaluation.asked import Wanted
 from synthvae.evaluation.intervals import (
     LEVEL,
@@ -14,11 +16,16 @@ from synthvae.evaluation.intervals import (
     jackknife_groups,
     rounded,
 )
-from synthvae.evaluation.questions import Question, counted
-from synthvae.evaluation.regression import Fit, NotFittedError, Terms, fit_model, why_no_cox
+from synthvae.evaluation.metric import Limits, Metric
+from synthvae.evaluation.regression import Fit, NotFittedError, Terms, fit_model
 from synthvae.evaluation.rules import slug
-from synthvae.evaluation.survival import concordance, followed, why_not_followed
-from synthvae.evaluation.survival_curves import compare_curves, formula
+from synthvae.evaluation.survival import (
+    compare_curves,
+    concordance,
+    followed,
+    formula,
+    why_not_followed,
+)
 from synthvae.evaluation.tables import Tables, at_most
 from synthvae.evaluation.values import Analysis, Coefficient, Interval, Score
 
@@ -27,7 +34,45 @@ MOST_RANKED = 4000
 DRAWS = 1000
 SIMULATED = f"simulation of the synthetic estimates, {DRAWS:,} draws"
 
-Floats = NDArray[np.float64]
+
+_metric = partial(Metric, family="analyses", topic="utility", disclosure="grid")
+OVERLAP = _metric(
+    "overlap.<analysis>",
+    "Overlap of confidence intervals: {name}",
+    "How far the confidence intervals of the synthetic rows' coefficients cover those of train's and "
+    "the other way round, on average: 1 is the same interval, 0 or less means that they do not "
+    "touch. More rows make narrower intervals, which are harder to meet.",
+    "higher",
+    goal=1.0,
+    threshold=Limits(
+        0.6,
+        0.3,
+        "two samples of one population and size overlap by 0.71 on average (1 - 2/(3.92 √π))",
+    ),
+    section="analyses",
+)
+SIGNS = _metric(
+    "signs.<analysis>",
+    "Agreement of signs: {name}",
+    "Of the coefficients that train's rows tell from 0, the share that have the same sign on "
+    "synthetic rows: how often a conclusion would keep its direction.",
+    "higher",
+    goal=1.0,
+    threshold=Limits(0.95, 0.80, "at most one conclusion in twenty turns round"),
+    section="analyses",
+    share_of="the terms that the real rows tell from 0",
+)
+C_INDEX = _metric(
+    "c_index.<analysis>",
+    "c-index on real patients: {name}",
+    "How well the Cox model fitted on synthetic rows ranks the survival of real patients whom it "
+    "never saw: 0.5 is a coin's toss, 1 the right order. The goal is what fitting on train's rows "
+    "reaches.",
+    "higher",
+    threshold=Limits(-0.02, -0.06, "0.02 below fitting on real rows", beside="real"),
+    charted=True,
+)
+METRICS = (OVERLAP, SIGNS, C_INDEX)
 
 
 @dataclass(frozen=True)
@@ -66,49 +111,17 @@ def compare_analyses(
     )
 
 
-def questions(wanted: Wanted) -> tuple[Question, Question, Question]:
-    """Return what is asked of a regression: the overlap, the signs and, of a Cox model, the ranks."""
-    tail, name = slug(wanted.name), wanted.name
-    return (
-        Question(
-            f"overlap.{tail}",
-            "utility",
-            f"Overlap of confidence intervals: {name}",
-            "How far the confidence intervals of the synthetic rows' coefficients cover those of "
-            "train's and the other way round, on average: 1 is the same interval, 0 or less means "
-            "that they do not touch. More rows make narrower intervals, which are harder to meet.",
-            "higher",
-            goal=1.0,
-        ),
-        Question(
-            f"signs.{tail}",
-            "utility",
-            f"Agreement of signs: {name}",
-            "Of the coefficients that train's rows tell from 0, the share that have the same sign "
-            "on synthetic rows: how often a conclusion would keep its direction.",
-            "higher",
-            goal=1.0,
-        ),
-        Question(
-            f"c_index.{tail}",
-            "utility",
-            f"c-index on real patients: {name}",
-            "How well the Cox model fitted on synthetic rows ranks the survival of real patients "
-            "whom it never saw: 0.5 is a coin's toss, 1 the right order. The goal is what fitting "
-            "on train's rows reaches.",
-            "higher",
-        ),
-    )
-
-
 def _compare_models(
     tables: Tables, wanted: Wanted, note: str, generator: np.random.Generator
 ) -> tuple[Analysis, tuple[Score, ...]]:
-    asked = questions(wanted)[: 3 if wanted.kind == "cox" else 2]
+    metrics = [
+        metric.of(analysis=slug(wanted.name), name=wanted.name)
+        for metric in METRICS[: 3 if wanted.kind == "cox" else 2]
+    ]
     if wanted.kind == "cox":
-        reason = why_not_followed(tables.schema) or why_no_cox()
+        reason = why_not_followed(tables.schema)
         if reason is not None:
-            return _not_run(tables, wanted, asked, note, reason)
+            return _not_run(tables, wanted, metrics, note, reason)
     assert wanted.kind != "kaplan-meier"
     terms = Terms(tables.schema, wanted.predictors, tables.train)
     fits: dict[str, Fit] = {}
@@ -121,18 +134,18 @@ def _compare_models(
             reasons[name] = f"cannot be fitted to the {name} rows: {cause}"
     for name in ("train", "synthetic"):
         if name in reasons:
-            return _not_run(tables, wanted, asked, note, reasons[name])
+            return _not_run(tables, wanted, metrics, note, reasons[name])
     shared = [term for term in fits["train"].terms if term in fits["synthetic"].terms]
     if not shared:
-        return _not_run(tables, wanted, asked, note, "no term varies in both tables")
+        return _not_run(tables, wanted, metrics, note, "no term varies in both tables")
     detail = note + _detail(terms, shared, fits, tables)
     real, made = fits["train"].only(shared), fits["synthetic"].only(shared)
     scores = [
-        _score(question, measure, fits, detail, generator)
-        for question, measure in zip(asked[:2], (mean_overlap, same_signs), strict=True)
+        _score(metric, measure, fits, detail, generator)
+        for metric, measure in zip(metrics[:2], (mean_overlap, same_signs), strict=True)
     ]
     if wanted.kind == "cox":
-        scores.append(_rank(asked[2], fits, terms, tables, generator))
+        scores.append(_rank(metrics[2], fits, terms, tables, generator))
     return (
         Analysis(
             name=wanted.name,
@@ -148,7 +161,7 @@ def _compare_models(
 
 
 def _not_run(
-    tables: Tables, wanted: Wanted, asked: Sequence[Question], note: str, reason: str
+    tables: Tables, wanted: Wanted, metrics: Sequence[Metric], note: str, reason: str
 ) -> tuple[Analysis, tuple[Score, ...]]:
     return (
         Analysis(
@@ -160,7 +173,7 @@ def _not_run(
             detail=note.strip(),
             not_run=reason,
         ),
-        tuple(question.unanswered(reason) for question in asked),
+        tuple(metric.unanswered(reason) for metric in metrics),
     )
 
 
@@ -203,7 +216,7 @@ def same_signs(real: Fit, made: Fit, estimates: Floats | None = None) -> Floats 
 
 
 def _score(
-    question: Question,
+    metric: Metric,
     measure: Callable[[Fit, Fit, Floats | None], Floats | None],
     fits: dict[str, Fit],
     detail: str,
@@ -212,13 +225,13 @@ def _score(
     found = {name: _against_train(measure, fits, name) for name in fits if name != "train"}
     value = found.pop("synthetic")
     if value is None:
-        return question.unanswered("train's rows tell no coefficient from 0")
+        return metric.unanswered("train's rows tell no coefficient from 0")
     shared = [term for term in fits["train"].terms if term in fits["synthetic"].terms]
     real, made = fits["train"].only(shared), fits["synthetic"].only(shared)
     drawn = _draws(made, generator)
     simulated = measure(real, made, drawn)
     assert simulated is not None
-    return question.answer(value, _around(value, simulated), found | {"ideal": 1.0}, detail)
+    return metric.answer(value, _around(value, simulated), found | {"ideal": 1.0}, detail)
 
 
 def _draws(fit: Fit, generator: np.random.Generator) -> Floats:
@@ -269,7 +282,7 @@ def _of(fit: Fit, j: int) -> Interval:
 
 
 def _rank(
-    question: Question,
+    metric: Metric,
     fits: dict[str, Fit],
     terms: Terms,
     tables: Tables,
@@ -280,7 +293,7 @@ def _rank(
     scaled = terms(test.rows)
     complete = np.isfinite(scaled).all(axis=1)
     if not complete.any() or not test.happened[complete].any():
-        return question.unanswered("no event happened in a complete row of the holdout")
+        return metric.unanswered("no event happened in a complete row of the holdout")
     whose = test.rows.take(np.asarray(complete))
     groups = jackknife_groups(whose.patients, generator)
     found = {}
@@ -293,9 +306,9 @@ def _rank(
             )
     value = float(found["synthetic"][0])
     if not np.isfinite(value):
-        return question.unanswered("no two rows of the holdout can be compared")
+        return metric.unanswered("no two rows of the holdout can be compared")
     independent = found.get("independent")
-    return question.with_goal(float(found["train"][0])).answer(
+    return metric.with_goal(float(found["train"][0])).answer(
         value,
         jackknife(value, found["synthetic"][1:], "holdout patients"),
         {

@@ -3,23 +3,16 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from synthvae._explain import explain
-from synthvae._yaml import read_mapping
+from synthvae._frozen import FrozenSettings, read_mapping
 from synthvae.errors import ConfigError
 from synthvae.evaluation.values import Depth
 
 Text = Annotated[str, Field(min_length=1, max_length=500)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
-    )
-
-
-class Rule(_Frozen):
+class Rule(FrozenSettings):
     """A clinical rule that every record should keep: where `if` holds, `then` must hold.
 
     Examples
@@ -29,12 +22,14 @@ class Rule(_Frozen):
     'births == 0 or births is missing'
     """
 
+    model_config = ConfigDict(populate_by_name=True)
+
     name: Text
     condition: Annotated[Text | None, Field(alias="if")] = None
     then: Text
 
 
-class Wanted(_Frozen):
+class Wanted(FrozenSettings):
     """An analysis that the synthetic records are meant for."""
 
     name: Text
@@ -57,7 +52,7 @@ class Wanted(_Frozen):
         return self
 
 
-class Limit(_Frozen):
+class Limit(FrozenSettings):
     """A steward's own threshold for one figure: see `synthvae.evaluation.values.Threshold`."""
 
     good: float
@@ -65,7 +60,7 @@ class Limit(_Frozen):
     reason: Text
 
 
-class Asked(_Frozen):
+class Asked(FrozenSettings):
     """What an evaluation does beyond what every table gets.
 
     Parameters
@@ -90,7 +85,7 @@ class Asked(_Frozen):
     limits: dict[str, Limit] = {}
 
     @classmethod
-    def load(cls, path: str | Path) -> "Asked":
+    def load(cls, path: str | Path) -> Self:
         """Read the `evaluation` section of a YAML or JSON file, such as a run's settings.
 
         Raises
@@ -105,7 +100,4 @@ class Asked(_Frozen):
                 f"The config file {path} has no `evaluation` section; write what is asked of the "
                 "evaluation under that name."
             )
-        try:
-            return cls.model_validate(value)
-        except ValidationError as cause:
-            raise ConfigError(f"In {path}, evaluation: {explain(cause, cls, value)}") from None
+        return cls.from_dict(value, f"{path}, evaluation")

@@ -5,34 +5,37 @@ from itertools import combinations
 from math import prod
 
 import numpy as np
-from numpy.typing import NDArray
 
+from synthvae._text import counted
+from synthvae._types import Floats, Ints
 from synthvae.evaluation.codes import Binning, tokenise
-from synthvae.evaluation.intervals import jackknife, jackknife_groups, rounded
-from synthvae.evaluation.questions import Question, counted
-from synthvae.evaluation.tables import Ints, Tables
+from synthvae.evaluation.intervals import jackknife, jackknife_groups, rounded, rounded_rows
+from synthvae.evaluation.metric import NOISE, Limits, Metric
+from synthvae.evaluation.tables import Tables
 from synthvae.evaluation.values import Associations, Score
 
 MOST_COLUMNS = 60
 MOST_LEVELS = 50
 MEASURE = "bias-corrected Cramér's V of the binned columns"
-ASSOCIATIONS = Question(
+ASSOCIATIONS = Metric(
     "associations",
-    "fidelity",
     "Association difference",
     "How far the strength of association of a pair of columns (0: independent, 1: one follows from "
     "the other) is from train's, on average. Shuffled columns lose all of it.",
     "lower",
+    family="associations",
+    topic="fidelity",
+    threshold=Limits(0.02, 0.06, f"0.02 {NOISE}", beside="bootstrap"),
+    disclosure="grid",
 )
-
-Floats = NDArray[np.float64]
+METRICS = (ASSOCIATIONS,)
 
 
 @dataclass(frozen=True)
 class AssociationFindings:
-    """The score, and the matrices that the figure shows."""
+    """The scores, and the matrices that the figure shows."""
 
-    score: Score
+    scores: tuple[Score, ...]
     associations: Associations
 
 
@@ -116,7 +119,7 @@ def compare_associations(
     columns = tuple(cuts[j].field.name for j in chosen)
     if len(chosen) < 2:
         return AssociationFindings(
-            ASSOCIATIONS.unanswered("needs 2 columns; there is 1"),
+            (ASSOCIATIONS.unanswered("needs 2 columns; there is 1"),),
             Associations(columns=columns, measure=MEASURE, train=((1.0,),), synthetic=((1.0,),)),
         )
     made = pair_strengths(tokens["synthetic"], groups)
@@ -130,13 +133,14 @@ def compare_associations(
     detail = f"Mean over {pairs}; measure: {MEASURE}, missing as a level."
     if len(chosen) < len(cuts):
         detail += f" {len(chosen)} of {len(cuts)} columns, drawn at random."
+    score = ASSOCIATIONS.with_goal(references["bootstrap"]).answer(
+        gaps[0],
+        jackknife(float(gaps[0]), gaps[1:], "synthetic rows"),
+        references | {"ideal": 0.0},
+        detail,
+    )
     return AssociationFindings(
-        ASSOCIATIONS.with_goal(references["bootstrap"]).answer(
-            gaps[0],
-            jackknife(float(gaps[0]), gaps[1:], "synthetic rows"),
-            references | {"ideal": 0.0},
-            detail,
-        ),
+        (score,),
         Associations(
             columns=columns,
             measure=MEASURE,
@@ -166,5 +170,4 @@ def _columns_to_show(columns: int, generator: np.random.Generator) -> list[int]:
 def _square(pairs: Floats, columns: int) -> tuple[tuple[float, ...], ...]:
     matrix = np.eye(columns)
     matrix[np.triu_indices(columns, 1)] = pairs
-    matrix = np.maximum(matrix, matrix.T)
-    return tuple(tuple(rounded(value) for value in row) for row in matrix)
+    return rounded_rows(np.maximum(matrix, matrix.T))

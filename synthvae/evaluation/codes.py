@@ -7,16 +7,14 @@ bins of a number or date. Edges come from train, so every table is cut in the sa
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from synthvae.evaluation.tables import Ints, Table
+from synthvae._types import Floats, Ints
+from synthvae.evaluation.tables import Table
 from synthvae.field import Field
 from synthvae.schema import Schema
 from synthvae.table.codes import FIRST_SPECIAL, MISSING
 
 BINS = 10
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

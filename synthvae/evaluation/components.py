@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from synthvae.evaluation.intervals import rounded
-from synthvae.evaluation.tables import Ints, Table, Tables, at_most
+from synthvae._types import Floats, Ints
+from synthvae.evaluation.intervals import rounded, rounded_rows
+from synthvae.evaluation.tables import Table, Tables, at_most
 from synthvae.evaluation.values import Components
 from synthvae.field import Field
 
@@ -18,8 +18,6 @@ NEARLY = 0.999  # as large as the largest part: both categories of two have the 
 BLOCK = 2_000  # rows that are projected at a time
 CELLS = 24
 TAIL = 0.005  # of each table, at each end, may lie beyond the grid
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -137,4 +135,4 @@ def _edges(points: list[Floats]) -> Floats:
 def _histogram(points: Floats, edges: list[Floats]) -> tuple[tuple[float, ...], ...]:
     inside = [np.clip(points[:, k], edges[k][0], edges[k][-1]) for k in (0, 1)]
     counts = np.histogram2d(inside[0], inside[1], bins=(edges[0], edges[1]))[0]
-    return tuple(tuple(rounded(share) for share in row) for row in counts / len(points))
+    return rounded_rows(counts / len(points))

@@ -1,12 +1,12 @@
 """Can a classifier tell synthetic rows from real ones? The classifier two-sample test."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from synthvae._types import Floats, Ints
 from synthvae.evaluation.intervals import percentile, resample_weights, weighted_auc
 from synthvae.evaluation.learners import boosted_classes, tree_features
-from synthvae.evaluation.questions import Question
-from synthvae.evaluation.tables import Ints, Table, Tables, at_most
+from synthvae.evaluation.metric import Limits, Metric
+from synthvae.evaluation.tables import Table, Tables, at_most
 from synthvae.evaluation.values import Score
 from synthvae.schema import Schema
 
@@ -15,21 +15,30 @@ ROUNDS = 60
 MOST_ROWS = 4000
 LEAST_PATIENTS = 30
 
-C2ST = Question(
+C2ST = Metric(
     "c2st",
-    "fidelity",
     "Telling synthetic from real (C2ST AUC)",
     "How well a classifier that saw both kinds tells a synthetic row from a real one: 0.5 is a "
     "coin's toss, 1 means that every row gives itself away. It finds any difference, small ones "
     "too; how much a difference matters, the other scores say.",
     "towards",
+    family="detection",
+    topic="fidelity",
     goal=0.5,
+    threshold=Limits(
+        0.1,
+        0.2,
+        "Hosmer, Lemeshow & Sturdivant 2013, Applied Logistic Regression, section 5.2.4: from an AUC "
+        "of 0.7 on, discrimination counts as acceptable, here poor; that 0.6 is good is our own line",
+        "literature",
+    ),
+    disclosure="grid",
+    headline=True,
 )
+METRICS = (C2ST,)
 
-Floats = NDArray[np.float64]
 
-
-def tell_apart(tables: Tables, generator: np.random.Generator) -> Score:
+def tell_apart(tables: Tables, generator: np.random.Generator) -> tuple[Score, ...]:
     """Return the AUC with which boosted trees tell synthetic rows from holdout rows.
 
     References
@@ -39,9 +48,10 @@ def tell_apart(tables: Tables, generator: np.random.Generator) -> Score:
     everything = (tables.holdout, tables.synthetic, tables.train)
     fewest = min(table.patient_count for table in everything)
     if fewest < LEAST_PATIENTS:
-        return C2ST.unanswered(
+        reason = (
             f"needs {LEAST_PATIENTS} patients (or rows) in each table; the smallest has {fewest}"
         )
+        return (C2ST.unanswered(reason),)
     rows = min(*(len(table) for table in everything), MOST_ROWS)
     real, synthetic, train, independent = (
         at_most(table, rows, generator)
@@ -49,7 +59,7 @@ def tell_apart(tables: Tables, generator: np.random.Generator) -> Score:
     )
     schema = tables.schema
     figures = separation(real, synthetic, schema, generator)
-    return C2ST.answer(
+    score = C2ST.answer(
         figures[0],
         percentile(figures[1:], "patients and synthetic rows"),
         {
@@ -60,6 +70,7 @@ def tell_apart(tables: Tables, generator: np.random.Generator) -> Score:
         f"Boosted trees, {FOLDS}-fold cross-validation, {rows:,} holdout rows against as many "
         "others; 'holdout' is the holdout against train, both real.",
     )
+    return (score,)
 
 
 def separation(real: Table, other: Table, schema: Schema, generator: np.random.Generator) -> Floats:

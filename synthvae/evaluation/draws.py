@@ -6,16 +6,21 @@ from dataclasses import replace
 import numpy as np
 
 from synthvae.evaluation.analyses import compare_analyses
-from synthvae.evaluation.associations import AssociationFindings, association_distance
+from synthvae.evaluation.associations import (
+    ASSOCIATIONS,
+    AssociationFindings,
+    association_distance,
+)
 from synthvae.evaluation.checking import Ready
 from synthvae.evaluation.codes import Binning, tokenise
 from synthvae.evaluation.intervals import rounded
-from synthvae.evaluation.margins import MarginFindings, variation
+from synthvae.evaluation.judging import TSTR
+from synthvae.evaluation.margins import DISTANCES, MarginFindings, variation
 from synthvae.evaluation.prediction import DRAWN, drawn_skill
 from synthvae.evaluation.rules import check_rules
 from synthvae.evaluation.tables import Table, Tables
 from synthvae.evaluation.tails import compare_tails
-from synthvae.evaluation.validity import check_validity, count_copies
+from synthvae.evaluation.validity import check_validity
 from synthvae.evaluation.values import Score
 
 Streams = Callable[[str], np.random.Generator]
@@ -64,7 +69,7 @@ def _figures(
     """Yield the key and the value of each cheap figure of one draw."""
     margins, associations = found
     whole = [*check_validity(tables), *check_rules(tables, ready.rules)]
-    whole += [count_copies(tables), compare_tails(tables)]
+    whole.append(compare_tails(tables))
     whole += compare_analyses(tables, ready.analyses, ready.declared, streams("analyses")).scores
     for score in whole:
         if score.value is not None:
@@ -72,11 +77,12 @@ def _figures(
     levels = [cut.levels for cut in cuts]
     train, made = (tokenise(table, cuts) for table in (tables.train, tables.synthetic))
     for size, compared in margins.compared.items():
-        apart = [variation(train, made, levels, columns) for columns in compared]
-        yield f"tvd{size}", rounded(float(np.mean(apart)))
+        distances = [variation(train, made, levels, columns) for columns in compared]
+        yield DISTANCES[size].key, rounded(float(np.mean(distances)))
     if len(associations.associations.columns) > 1:
-        yield "associations", association_distance(tables, cuts, associations.associations)
+        distance = association_distance(tables, cuts, associations.associations)
+        yield ASSOCIATIONS.key, distance
     for target in tables.schema.target:
         skill = drawn_skill(tables, target, streams("utility"))
         if skill is not None:
-            yield f"tstr.{target.column}.{DRAWN}", rounded(skill)
+            yield TSTR.key_of(target=target.column, learner=DRAWN), rounded(skill)

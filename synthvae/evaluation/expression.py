@@ -16,13 +16,13 @@ from functools import reduce
 from typing import Any, NoReturn
 
 import numpy as np
+import pyarrow.compute as pc
 
-from synthvae._checks import nearest
+from synthvae._text import nearest
 from synthvae.errors import ConfigError
 from synthvae.evaluation.tables import Bools, Ints
 from synthvae.evaluation.terms import (
     ORDERS,
-    Cells,
     Term,
     as_number,
     both,
@@ -31,6 +31,7 @@ from synthvae.evaluation.terms import (
     compared,
     either,
     fixed,
+    missing,
     opposite,
 )
 from synthvae.field import LARGEST, Field
@@ -42,10 +43,10 @@ KINDS = {"number": "a number", "text": "text", "date": "a date", "truth": "true 
 
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`([^`]+)`")
 _SUMS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: np.add,
-    ast.Sub: np.subtract,
-    ast.Mult: np.multiply,
-    ast.Div: np.divide,
+    ast.Add: pc.add,
+    ast.Sub: pc.subtract,
+    ast.Mult: pc.multiply,
+    ast.Div: pc.divide,
 }
 _UNKNOWN = {
     ast.Attribute: "a dot is not understood; write a column's name that has one in backquotes",
@@ -70,9 +71,9 @@ class Statement:
         codes
             Shape (rows, columns), the columns of `schema.modelled`.
         """
-        with np.errstate(all="ignore"):
-            values, known = self.term.of(codes)
-        return np.asarray(values & known), known
+        values = self.term.of(codes)
+        known = pc.is_valid(values)
+        return np.asarray(pc.and_kleene(values, known)), np.asarray(known)
 
 
 def read_statement(text: str, schema: Schema, where: str) -> Statement:
@@ -151,7 +152,7 @@ class _Reader:
             case ast.Name():
                 found = self._name(node)
             case ast.Call(func=ast.Name(id="missing"), args=[inside], keywords=[]):
-                found = self._missing(inside)
+                found = missing(self.term(inside))
             case ast.BoolOp():
                 join = either if isinstance(node.op, ast.Or) else both
                 found = reduce(join, [self._truth(value) for value in node.values])
@@ -198,15 +199,6 @@ class _Reader:
         self.named.add(name)
         return column_of(self.schema[name], self.places[name])
 
-    def _missing(self, node: ast.expr) -> Term:
-        inside = self.term(node)
-
-        def absent(codes: Ints) -> Cells:
-            known = inside.of(codes)[1]
-            return ~known, np.ones_like(known)
-
-        return Term("truth", absent)
-
     def _truth(self, node: ast.expr) -> Term:
         found = self.term(node)
         if found.kind != "truth":
@@ -226,16 +218,16 @@ class _Reader:
         sign = -1.0 if isinstance(node.op, ast.USub) else 1.0
         if found.constant is not None:
             return fixed("number", sign * found.constant)
-        return combined(np.multiply, fixed("number", sign), found)
+        return combined(pc.multiply, fixed("number", sign), found)
 
     def _sum(self, node: ast.BinOp) -> Term:
         left, right = self.term(node.left), self.term(node.right)
         function = _SUMS[type(node.op)]
         if left.kind == "date" and isinstance(node.op, ast.Sub) and right.kind == "date":
-            return combined(lambda a, b: (a - b) / DAY, left, right)
+            return combined(lambda a, b: pc.divide(pc.subtract(a, b), DAY), left, right)
         if left.kind == "date" and isinstance(node.op, ast.Add | ast.Sub):
-            days = self._number(node.right)
-            return replace(combined(lambda a, b: function(a, b * DAY), left, days), kind="date")
+            seconds = combined(pc.multiply, self._number(node.right), fixed("number", DAY))
+            return replace(combined(function, left, seconds), kind="date")
         return combined(function, self._number(node.left), self._number(node.right))
 
     def _comparison(self, node: ast.Compare) -> Term:
@@ -247,7 +239,7 @@ class _Reader:
         if isinstance(op, ast.Is | ast.IsNot):
             if not (isinstance(right, ast.Name) and right.id == "missing"):
                 self.refuse("`is` goes with `missing` or `not missing` only; use ==", right)
-            absent = self._missing(left)
+            absent = missing(self.term(left))
             return absent if isinstance(op, ast.Is) else opposite(absent)
         if isinstance(op, ast.In | ast.NotIn):
             if not isinstance(right, ast.List | ast.Tuple | ast.Set) or not right.elts:

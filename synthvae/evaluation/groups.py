@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
+from synthvae._text import counted
+from synthvae._types import Bools, Floats, Ints
 from synthvae.evaluation.codes import Binning, binnings, tokenise
 from synthvae.evaluation.intervals import (
     jackknife,
@@ -15,9 +17,9 @@ from synthvae.evaluation.intervals import (
     rounded,
 )
 from synthvae.evaluation.margins import draw_margins, variation, variations
+from synthvae.evaluation.metric import NOISE, Limits, Metric
 from synthvae.evaluation.prediction import Predictions
-from synthvae.evaluation.questions import Question, counted
-from synthvae.evaluation.tables import Bools, Ints, Tables, resampled
+from synthvae.evaluation.tables import Tables, resampled
 from synthvae.evaluation.utility import skill
 from synthvae.evaluation.values import GroupFigure, Interval, Score
 
@@ -27,32 +29,46 @@ MOST_MARGINS = 150
 NOBODY = "No group was looked at: the schema marks no column with `role: protected`."
 PARTS = 3  # into which a protected number is cut
 
-Floats = NDArray[np.float64]
-
-SHARE = Question(
+_metric = partial(Metric, family="groups", topic="fidelity")
+_FEW = "few patients stand behind the figures of a group"
+SHARE = _metric(
     "group_share",
-    "fidelity",
     "Shares of protected groups: the worst group",
     "By how much a protected group's share of the rows differs from its share of train, in the "
     "group where that is largest.",
     "lower",
     goal=0.0,
-)
-_DISTANCE = (
-    "How far {what} are from train's within a protected group, beyond the noise of train's patients "
-    "of that group drawn again, in the group where that is largest."
+    threshold=Limits(0.02, 0.05, "a group's share off by 2 in 100 rows"),
+    disclosure="withheld, of groups",
+    withheld_as=_FEW,
 )
 DISTANCES = {
-    size: Question(
+    size: _metric(
         f"group_tvd{size}",
-        "fidelity",
         f"Total variation of {what} within protected groups: the worst group",
-        _DISTANCE.format(what=what),
+        f"How far {what} are from train's within a protected group, beyond the noise of train's "
+        "patients of that group drawn again, in the group where that is largest.",
         "lower",
         goal=0.0,
+        threshold=Limits(good, poor, f"{100 * good:.0f} in 100 rows {NOISE}, in the worst group"),
+        disclosure="withheld, of groups",
+        withheld_as=_FEW,
     )
-    for size, what in ((1, "columns"), (2, "pairs of columns"))
+    for size, what, good, poor in ((1, "columns", 0.03, 0.10), (2, "pairs of columns", 0.05, 0.15))
 }
+LOSS = _metric(
+    "group_tstr.<target>",
+    "Loss in {metric} of '{target}' within protected groups: the worst group",
+    "How much {metric} boosted trees lose on real patients of a protected group by training on "
+    "synthetic instead of real rows, in the group where that is most.",
+    "lower",
+    topic="utility",
+    goal=0.0,
+    threshold=Limits(0.05, 0.15, "the loss that the worst group may have"),
+    disclosure="left out",
+    withheld_as=_FEW,
+)
+METRICS = (SHARE, *DISTANCES.values(), LOSS)
 
 
 @dataclass(frozen=True)
@@ -92,8 +108,10 @@ def compare_groups(
 
     A group with fewer than 30 patients in a table that a figure needs is not scored.
     """
-    losses = {name: _loss_question(name, seen) for name, seen in predictions.items()}
-    questions = (SHARE, *DISTANCES.values(), *losses.values())
+    losses = {
+        name: LOSS.of(target=name, metric=seen.task.metric) for name, seen in predictions.items()
+    }
+    metrics = (SHARE, *DISTANCES.values(), *losses.values())
     columns = [j for j, cut in enumerate(cuts) if cut.field.role == "protected"]
     if not columns:
         return GroupFindings((), (), (NOBODY,))
@@ -115,7 +133,7 @@ def compare_groups(
                 _loss(losses[name], group, seen, weights[name], tables)
                 for name, seen in predictions.items()
             ]
-    return GroupFindings(tuple(figures), tuple(_worst(ask, figures) for ask in questions))
+    return GroupFindings(tuple(figures), tuple(_worst(metric, figures) for metric in metrics))
 
 
 def _groups_of(tables: Tables, cuts: tuple[Binning, ...], place: int) -> Sequence[_Group]:
@@ -138,7 +156,7 @@ def _groups_of(tables: Tables, cuts: tuple[Binning, ...], place: int) -> Sequenc
 
 
 def _figure(
-    ask: Question,
+    metric: Metric,
     group: _Group,
     found: tuple[float, Interval | None, float | None] | str,
     table: str = "train",
@@ -147,7 +165,7 @@ def _figure(
     asked = {
         "column": group.column,
         "group": group.name,
-        "key": ask.key,
+        "key": metric.key,
         "patients": group.patients[table],
     }
     if isinstance(found, str):
@@ -179,10 +197,10 @@ def _distance(
     others: Sequence[int],
     generator: np.random.Generator,
 ) -> GroupFigure:
-    ask = DISTANCES[size]
+    metric = DISTANCES[size]
     reason = group.why_not("train", "synthetic")
     if reason is not None:
-        return _figure(ask, group, reason)
+        return _figure(metric, group, reason)
     levels = [cut.levels for cut in cuts]
     margins = draw_margins(len(others), size, generator)[:MOST_MARGINS]
     chosen = [tuple(others[j] for j in margin) for margin in margins]
@@ -205,23 +223,11 @@ def _distance(
         apart = _mean(lambda m: variation(inside["train"], inside["holdout"], levels, m), chosen)
         held = apart - noise(inside["holdout"].shape[1])
     interval = jackknife(value, found[1:] - expected, "synthetic rows", (-1.0, 1.0))
-    return _figure(ask, group, (value, interval, held))
+    return _figure(metric, group, (value, interval, held))
 
 
 def _mean(measure: Callable[[tuple[int, ...]], float], chosen: Sequence[tuple[int, ...]]) -> float:
     return float(np.mean([measure(margin) for margin in chosen]))
-
-
-def _loss_question(name: str, seen: Predictions) -> Question:
-    return Question(
-        f"group_tstr.{name}",
-        "utility",
-        f"Loss in {seen.task.metric} of '{name}' within protected groups: the worst group",
-        f"How much {seen.task.metric} boosted trees lose on real patients of a protected group by "
-        "training on synthetic instead of real rows, in the group where that is most.",
-        "lower",
-        goal=0.0,
-    )
 
 
 def _bootstrap(
@@ -235,7 +241,7 @@ def _bootstrap(
 
 
 def _loss(
-    ask: Question, group: _Group, seen: Predictions, weights: Floats, tables: Tables
+    metric: Metric, group: _Group, seen: Predictions, weights: Floats, tables: Tables
 ) -> GroupFigure:
     test, truth = seen.task.rows_of(seen.task.test)
     # The rows that were tested may be a sample of the holdout: found again by whose they are.
@@ -244,10 +250,10 @@ def _loss(
     inside = np.isin(test.codes[:, place], values)
     if test.take(inside).patient_count < LEAST_PATIENTS:
         reason = group.why_not("holdout") or f"fewer than {LEAST_PATIENTS} patients were tested"
-        return _figure(ask, group, reason, "holdout")
+        return _figure(metric, group, reason, "holdout")
     if len(np.unique(truth[inside])) < 2:
         reason = "the target has one value only in the group"
-        return _figure(ask, group, reason, "holdout")
+        return _figure(metric, group, reason, "holdout")
     skills = {
         name: skill(truth[inside], predicted[inside], weights[:, inside])
         for name, predicted in seen.fitted.items()
@@ -255,16 +261,18 @@ def _loss(
     loss = skills["real"] - skills["synthetic"]
     value = float(loss[0])
     if not np.isfinite(value):
-        return _figure(ask, group, "the group's rows allow no such figure", "holdout")
-    return _figure(ask, group, (value, percentile(loss[1:], "holdout patients"), None), "holdout")
+        return _figure(metric, group, "the group's rows allow no such figure", "holdout")
+    return _figure(
+        metric, group, (value, percentile(loss[1:], "holdout patients"), None), "holdout"
+    )
 
 
-def _worst(ask: Question, figures: Sequence[GroupFigure]) -> Score:
-    mine = [figure for figure in figures if figure.key == ask.key]
+def _worst(metric: Metric, figures: Sequence[GroupFigure]) -> Score:
+    mine = [figure for figure in figures if figure.key == metric.key]
     scored = [figure for figure in mine if figure.value is not None]
     if not scored:
         reasons = dict.fromkeys(figure.not_run or "" for figure in mine)
-        return ask.unanswered("; ".join(reasons) or "there is nothing to compare within groups")
+        return metric.unanswered("; ".join(reasons) or "there is nothing to compare within groups")
     worst = max(scored, key=lambda figure: figure.value or 0.0)
     missed = len(mine) - len(scored)
     text = (
@@ -274,4 +282,4 @@ def _worst(ask: Question, figures: Sequence[GroupFigure]) -> Score:
     if missed:
         text += f" {counted(missed, 'group')} not scored: too small."
     reference = {} if worst.reference is None else {"holdout": worst.reference}
-    return ask.answer(worst.value or 0.0, worst.interval, {**reference, "ideal": 0.0}, text)
+    return metric.answer(worst.value or 0.0, worst.interval, {**reference, "ideal": 0.0}, text)

@@ -1,10 +1,9 @@
 """Confidence intervals: exact for shares, DeLong for ranks, else jackknife or bootstrap."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special, stats
 
-from synthvae.evaluation.tables import Ints
+from synthvae._types import Bools, Floats, Ints
 from synthvae.evaluation.values import Interval
 
 LEVEL = 0.95
@@ -12,12 +11,15 @@ GROUPS = 20
 RESAMPLES = 300
 DIGITS = 6
 
-Floats = NDArray[np.float64]
-
 
 def rounded(value: float) -> float:
     """Return a figure to the digits that are reported, so that machines agree on its bytes."""
     return round(float(value), DIGITS) + 0.0
+
+
+def rounded_rows(matrix: Floats) -> tuple[tuple[float, ...], ...]:
+    """Return a matrix by row, each figure to the digits that are reported."""
+    return tuple(tuple(map(rounded, row)) for row in matrix)
 
 
 def interval(low: float, high: float, method: str) -> Interval:
@@ -46,7 +48,7 @@ def exact_limits(successes: int, trials: int, level: float = LEVEL) -> tuple[flo
     return float(low), float(high)
 
 
-def clustered_share(chosen: NDArray[np.bool_], patients: Ints) -> Interval:
+def clustered_share(chosen: Bools, patients: Ints) -> Interval:
     """Return the interval of a share of rows, of which some are the same patient's.
 
     With a row a patient it is Clopper and Pearson's. Else the rows count as the number of independent
@@ -180,7 +182,7 @@ def percentile(figures: Floats, what: str) -> Interval | None:
     return interval(low, high, f"bootstrap of {what}, {len(usable)} resamples")
 
 
-def weighted_auc(scores: Floats, positive: NDArray[np.bool_], weights: Floats) -> Floats:
+def weighted_auc(scores: Floats, positive: Bools, weights: Floats) -> Floats:
     """Return the AUC under each set of row weights, shape (sets,); NaN where a class has none.
 
     Parameters

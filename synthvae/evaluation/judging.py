@@ -1,11 +1,13 @@
 """What is said of one learner's predictions of a target: ranks, probabilities and errors."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from synthvae._text import counted
 from synthvae.evaluation.calibration import (
     Measure,
     average_precision,
@@ -22,109 +24,115 @@ from synthvae.evaluation.intervals import (
     resample_weights,
 )
 from synthvae.evaluation.learners import Learner
-from synthvae.evaluation.questions import Question, counted
+from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.tables import Table, Tables
 from synthvae.evaluation.utility import MOST_CLASSES, MOST_ROWS, Task, skill
-from synthvae.evaluation.values import Direction, Interval, Score
+from synthvae.evaluation.values import Interval, Score
 from synthvae.field import Field
 
 Floats = NDArray[np.float64]
 
-MEASURES: dict[str, tuple[Measure, str, str, Direction]] = {
-    "auprc": (
-        average_precision,
-        "AUPRC",
-        "Area under the precision-recall curve: how well the model finds the rarer outcome. Guessing "
-        "reaches the outcome's share.",
-        "higher",
+_metric = partial(Metric, family="predictions", topic="utility", disclosure="grid")
+_SKILL = "an analyst should lose at most 0.03 against training on real rows; 0.10 is poor"
+TSTR = _metric(
+    "tstr.<target>.<learner>",
+    "{skill} of '{target}' ({model})",
+    "How well {model} trained on synthetic rows predicts '{target}' of real patients whom it never "
+    "saw (TSTR). The goal is what training on real rows reaches (TRTR).",
+    "higher",
+    threshold=Limits(-0.03, -0.10, _SKILL, beside="real"),
+    headline=True,
+    charted=True,
+)
+TSTR_LOSS = _metric(
+    "tstr_loss.<target>.<learner>",
+    "Loss in {skill} of '{target}' ({model})",
+    "How much {skill} an analyst loses on real patients by training {model} on synthetic instead of "
+    "real rows (TRTR minus TSTR); 0 or less: nothing is lost.",
+    "lower",
+    goal=0.0,
+    threshold=Limits(0.03, 0.10, _SKILL),
+    charted=True,
+)
+RMSE = _metric(
+    "rmse.<target>.<learner>",
+    "Error (RMSE) of '{target}' ({model})",
+    "Root mean squared error{unit} on real patients after training on synthetic rows. The goal is "
+    "that of training on real rows.",
+    "lower",
+    threshold=Limits(
+        1.05, 1.20, "at most 5 % worse than after real rows", beside="real", times=True
     ),
-    "brier": (
-        brier,
-        "Brier score",
-        "Mean squared error of the predicted probabilities: 0 is perfect. It judges ranks and "
-        "probabilities at once.",
-        "lower",
-    ),
-    "calibration_slope": (
-        calibration_slope,
-        "Calibration slope",
-        "Slope of the true log odds on the predicted ones: 1 is right, below 1 the predictions are "
-        "too extreme, above 1 too timid.",
-        "towards",
-    ),
-    "calibration_intercept": (
-        calibration_intercept,
-        "Calibration in the large",
-        "By how much the true log odds exceed the predicted ones on average: 0 is right, above 0 the "
-        "risk is underestimated.",
-        "towards",
-    ),
+    charted=True,
+)
+_TESTED = "Trained on synthetic rows, tested on real patients."
+AUPRC = _metric(
+    "auprc.<target>.<learner>",
+    "AUPRC of '{target}' ({model})",
+    "Area under the precision-recall curve: how well the model finds the rarer outcome. Guessing "
+    f"reaches the outcome's share. {_TESTED}",
+    "higher",
+    threshold=Limits(-0.03, -0.10, _SKILL, beside="real"),
+    charted=True,
+)
+BRIER = _metric(
+    "brier.<target>.<learner>",
+    "Brier score of '{target}' ({model})",
+    "Mean squared error of the predicted probabilities: 0 is perfect. It judges ranks and "
+    f"probabilities at once. {_TESTED}",
+    "lower",
+    threshold=Limits(0.01, 0.04, "at most 0.01 worse than after real rows", beside="real"),
+    charted=True,
+)
+SLOPE = _metric(
+    "calibration_slope.<target>.<learner>",
+    "Calibration slope of '{target}' ({model})",
+    "Slope of the true log odds on the predicted ones: 1 is right, below 1 the predictions are too "
+    f"extreme, above 1 too timid. {_TESTED}",
+    "towards",
+    goal=1.0,
+    threshold=Limits(0.1, 0.3, "a tenth further from 1 than after real rows", beside="real"),
+)
+INTERCEPT = _metric(
+    "calibration_intercept.<target>.<learner>",
+    "Calibration in the large of '{target}' ({model})",
+    "By how much the true log odds exceed the predicted ones on average: 0 is right, above 0 the "
+    f"risk is underestimated. {_TESTED}",
+    "towards",
+    goal=0.0,
+    threshold=Limits(0.1, 0.3, "a tenth further from 0 than after real rows", beside="real"),
+)
+MEASURES: dict[Metric, Measure] = {
+    AUPRC: average_precision,
+    BRIER: brier,
+    SLOPE: calibration_slope,
+    INTERCEPT: calibration_intercept,
 }
-GOALS = {"calibration_slope": 1.0, "calibration_intercept": 0.0}
+METRICS = (TSTR, TSTR_LOSS, RMSE, *MEASURES)
 
 
-def _learnt(field: Field, learner: Learner) -> str:
+def _named(metric: Metric, field: Field, learner: Learner) -> Metric:
+    """Return the record of a metric for one target and learner."""
     linear = "linear regression" if field.is_lattice else "logistic regression"
-    return {"linear": linear, "forest": "random forest"}.get(learner, "boosted trees")
-
-
-def questions(field: Field, learner: Learner) -> tuple[Question, Question]:
-    """Return what is asked of a target and learner: the skill (TSTR), and the loss against TRTR."""
-    metric = "R²" if field.is_lattice else "AUROC"
-    learnt, tail = _learnt(field, learner), f"{field.name}.{learner}"
-    return (
-        Question(
-            f"tstr.{tail}",
-            "utility",
-            f"{metric} of '{field.name}' ({learnt})",
-            f"How well {learnt} trained on synthetic rows predicts '{field.name}' of real patients "
-            "whom it never saw (TSTR). The goal is what training on real rows reaches (TRTR).",
-            "higher",
-        ),
-        Question(
-            f"tstr_loss.{tail}",
-            "utility",
-            f"Loss in {metric} of '{field.name}' ({learnt})",
-            f"How much {metric} an analyst loses on real patients by training {learnt} on "
-            "synthetic instead of real rows (TRTR minus TSTR); 0 or less: nothing is lost.",
-            "lower",
-            goal=0.0,
-        ),
+    models = {"linear": linear, "forest": "random forest"}
+    return metric.of(
+        target=field.name,
+        learner=learner,
+        model=models.get(learner, "boosted trees"),
+        skill="R²" if field.is_lattice else "AUROC",
+        unit=f" in {field.unit}" if field.unit else "",
     )
 
 
-def more_questions(field: Field, learner: Learner) -> tuple[Question, ...]:
-    """Return what else is asked: of probabilities, or of predicted numbers."""
-    learnt, tail = _learnt(field, learner), f"{field.name}.{learner}"
-    if field.is_lattice:
-        unit = f" in {field.unit}" if field.unit else ""
-        return (
-            Question(
-                f"rmse.{tail}",
-                "utility",
-                f"Error (RMSE) of '{field.name}' ({learnt})",
-                f"Root mean squared error{unit} on real patients after training on synthetic rows. "
-                "The goal is that of training on real rows.",
-                "lower",
-            ),
-        )
-    return tuple(
-        Question(
-            f"{stem}.{tail}",
-            "utility",
-            f"{title} of '{field.name}' ({learnt})",
-            f"{meaning} Trained on synthetic rows, tested on real patients.",
-            direction,
-            goal=GOALS.get(stem),
-        )
-        for stem, (_, title, meaning, direction) in MEASURES.items()
-    )
+def _measured(field: Field) -> tuple[Metric, ...]:
+    """Return what is measured besides skill: of predicted numbers, or of probabilities."""
+    return (RMSE,) if field.is_lattice else tuple(MEASURES)
 
 
 def unanswered(field: Field, learner: Learner, reason: str) -> list[Score]:
     """Return the scores of a target that cannot be predicted."""
-    asked = (*questions(field, learner), *more_questions(field, learner))
-    return [question.unanswered(reason) for question in asked]
+    metrics = (TSTR, TSTR_LOSS, *_measured(field))
+    return [_named(metric, field, learner).unanswered(reason) for metric in metrics]
 
 
 class Judge:
@@ -143,13 +151,11 @@ class Judge:
         """Return every score of one learner: fitted on synthetic, real and independent rows."""
         field = self._task.field
         return [
-            *self._skills(questions(field, learner), fitted),
-            *(self._measure(ask, fitted) for ask in more_questions(field, learner)),
+            *self._skills(learner, fitted),
+            *(self._measure(metric, learner, fitted) for metric in _measured(field)),
         ]
 
-    def _skills(
-        self, asked: tuple[Question, Question], fitted: dict[str, Floats]
-    ) -> Sequence[Score]:
+    def _skills(self, learner: Learner, fitted: dict[str, Floats]) -> Sequence[Score]:
         figures = {
             name: skill(self._truth, predicted, self._resamples)
             for name, predicted in fitted.items()
@@ -163,7 +169,7 @@ class Judge:
             "chance": 0.0 if self._task.is_number else 0.5,
         }
         return (
-            asked[0]
+            _named(TSTR, self._task.field, learner)
             .with_goal(at_start["real"])
             .answer(
                 synthetic[0],
@@ -171,7 +177,7 @@ class Judge:
                 references,
                 detail,
             ),
-            asked[1].answer(
+            _named(TSTR_LOSS, self._task.field, learner).answer(
                 real[0] - synthetic[0],
                 percentile(real[1:] - synthetic[1:], "holdout patients"),
                 {"independent": at_start["real"] - at_start["independent"], "ideal": 0.0},
@@ -179,15 +185,15 @@ class Judge:
             ),
         )
 
-    def _measure(self, asked: Question, fitted: dict[str, Floats]) -> Score:
-        stem = asked.key.partition(".")[0]
+    def _measure(self, metric: Metric, learner: Learner, fitted: dict[str, Floats]) -> Score:
+        asked = _named(metric, self._task.field, learner)
         if self._task.is_number:
             measure: Measure = root_mean_squared_error
             scale, truth = 10.0**self._task.field.places, self._truth
         else:
             if fitted["real"].shape[1] != 2:
                 return asked.unanswered(f"'{self._task.field.name}' has more than two classes")
-            measure, scale, truth = MEASURES[stem][0], 1.0, (self._truth == 1).astype(float)
+            measure, scale, truth = MEASURES[metric], 1.0, (self._truth == 1).astype(float)
         figures = {
             name: measure(truth, of if of.ndim == 1 else of[:, 1], self._without) / scale
             for name, of in fitted.items()
@@ -196,25 +202,19 @@ class Judge:
         if not np.isfinite(value):
             return asked.unanswered("the holdout's rows allow no such figure")
         asked = asked if asked.goal is not None else asked.with_goal(float(figures["real"][0]))
-        bounds = (0.0, 1.0) if stem in ("auprc", "brier") else (-np.inf, np.inf)
+        bounds = (0.0, 1.0) if metric in (AUPRC, BRIER) else (-np.inf, np.inf)
+        share = float(truth.mean())
+        # What predicting the same for everybody gives.
+        chance = {RMSE: float(truth.std()) / scale, AUPRC: share, BRIER: share * (1 - share)}
         references: dict[str, float | None] = {
             name: float(figures[name][0]) for name in ("real", "independent")
         }
+        references |= {"chance": chance[metric]} if metric in chance else {"ideal": metric.goal}
         return asked.answer(
             value,
             jackknife(value, figures["synthetic"][1:], "holdout patients", bounds),
-            references | self._chance(stem, truth, scale),
+            references,
         )
-
-    def _chance(self, stem: str, truth: Floats, scale: float) -> dict[str, float | None]:
-        """Return what predicting the same for everybody gives."""
-        share = float(truth.mean())
-        guessed = {
-            "rmse": float(truth.std()) / scale,
-            "auprc": share,
-            "brier": share * (1 - share),
-        }
-        return {"chance": guessed[stem]} if stem in guessed else {"ideal": GOALS[stem]}
 
 
 def _detail(task: Task, test: Table, tables: Tables) -> str:

@@ -1,4 +1,7 @@
-"""Learners on tables of codes: a linear one, a random forest, boosted trees and a single tree."""
+"""Learners on tables of codes: a linear one, a random forest, boosted trees and a single tree.
+
+scikit-learn is imported when something is fitted: reading a report imports this module.
+"""
 
 import warnings
 from collections.abc import Sequence
@@ -6,16 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import (
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
-    RandomForestClassifier,
-    RandomForestRegressor,
-)
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-from threadpoolctl import threadpool_limits
 
 from synthvae.evaluation.tables import Ints
 from synthvae.field import Field
@@ -107,6 +100,11 @@ def predict_classes(
     A class that the learner never saw has probability zero. `rounds` is how often boosting adds a
     tree for each of up to five classes.
     """
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.tree import DecisionTreeClassifier
+
     seen_codes, labels = fit
     seen = np.unique(labels)
     rounds = rounds if classes <= 5 else max(10, 5 * rounds // classes)
@@ -142,6 +140,10 @@ def predict_numbers(
     rounds: int = ROUNDS,
 ) -> Floats:
     """Return predicted numbers, shape (rows,), learnt from (codes, numbers)."""
+    from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+    from sklearn.linear_model import Ridge
+    from sklearn.tree import DecisionTreeRegressor
+
     seen_codes, numbers = fit
     if learner == "linear":
         prepare = LinearFeatures(seen_codes, fields)
@@ -171,6 +173,8 @@ def _fitted(model: Any, fields: Sequence[Field], fit: tuple[Ints, NDArray[Any]])
 
 def boosted_classes(features: Floats, labels: NDArray[Any], asked: Floats, rounds: int) -> Floats:
     """Return the probability of each class that is in `labels`, shape (rows asked, classes)."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     known = _known(features)
     model = HistGradientBoostingClassifier(max_iter=rounds, **TREES)
     with _one_thread():
@@ -179,6 +183,8 @@ def boosted_classes(features: Floats, labels: NDArray[Any], asked: Floats, round
 
 def _one_thread() -> Any:
     """Keep a fit to one thread: on a busy machine, more of them wait for each other."""
+    from threadpoolctl import threadpool_limits
+
     return threadpool_limits(limits=1)
 
 

@@ -6,12 +6,13 @@ from math import comb, prod
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from synthvae._text import counted
+from synthvae._types import Floats, Ints
 from synthvae.evaluation.codes import Binning, tokenise
 from synthvae.evaluation.intervals import jackknife, jackknife_groups, rounded
-from synthvae.evaluation.questions import Question, counted
-from synthvae.evaluation.tables import Ints, Tables, at_most
+from synthvae.evaluation.metric import NOISE, Disclosure, Limits, Metric
+from synthvae.evaluation.tables import Tables, at_most
 from synthvae.evaluation.tails import compare_tails, is_number, summary
 from synthvae.evaluation.values import Margin, PairDistance, Score
 from synthvae.field import Field
@@ -22,8 +23,35 @@ WORST = 20
 SHOWN_CATEGORIES = 20
 DENSE_CELLS = 1 << 16
 
-Floats = NDArray[np.float64]
 Columns = tuple[int, ...]
+_MANY = {1: "columns", 2: "pairs of columns", 3: "triples of columns"}
+
+
+def _distance(
+    size: int, what: str, good: float, poor: float, disclosure: Disclosure, headline: bool = False
+) -> Metric:
+    """Return the record of the mean distance of margins of `size` columns."""
+    return Metric(
+        f"tvd{size}",
+        f"Total variation of {_MANY[size]}",
+        f"How far the distribution of a {what} is from train's, on average: the share of "
+        "rows that would have to change for the two to agree (0: the same, 1: nothing in common). "
+        "The goal is the noise of real rows of the same number.",
+        "lower",
+        family="margins",
+        topic="fidelity",
+        threshold=Limits(good, poor, f"{100 * good:.0f} in 100 rows {NOISE}", beside="bootstrap"),
+        disclosure=disclosure,
+        headline=headline,
+    )
+
+
+DISTANCES = {
+    1: _distance(1, "column", 0.02, 0.08, "margins"),
+    2: _distance(2, "pair of columns", 0.04, 0.12, "grid", headline=True),
+    3: _distance(3, "triple of columns", 0.06, 0.20, "grid"),
+}
+METRICS = tuple(DISTANCES.values())
 
 
 @dataclass(frozen=True)
@@ -59,10 +87,10 @@ def compare_margins(
     scores: list[Score] = []
     compared: dict[int, list[Columns]] = {}
     found: dict[int, tuple[Floats, Floats]] = {}
-    for size in (1, 2, 3):
+    for size, metric in DISTANCES.items():
         margins = draw_margins(len(cuts), size, generator)
         if not margins:
-            scores.append(question(size).unanswered(f"needs {size} columns; there are {len(cuts)}"))
+            scores.append(metric.unanswered(f"needs {size} columns; there are {len(cuts)}"))
             continue
         figures = np.array(
             [variations(train, synthetic, levels, margin, groups) for margin in margins]
@@ -136,23 +164,6 @@ def variations(
     return np.asarray(np.abs(shares - expected[:, None]).sum(axis=0) / 2)
 
 
-_WHAT = {1: "column", 2: "pair of columns", 3: "triple of columns"}
-_MANY = {1: "columns", 2: "pairs of columns", 3: "triples of columns"}
-
-
-def question(size: int) -> Question:
-    """Return what is asked of margins of so many columns."""
-    return Question(
-        f"tvd{size}",
-        "fidelity",
-        f"Total variation of {_MANY[size]}",
-        f"How far the distribution of a {_WHAT[size]} is from train's, on average: the share of "
-        "rows that would have to change for the two to agree (0: the same, 1: nothing in common). "
-        "The goal is the noise of real rows of the same number.",
-        "lower",
-    )
-
-
 def _answer(
     size: int, means: Floats, references: dict[str, Floats], alike: int, tables: Tables
 ) -> Score:
@@ -164,7 +175,7 @@ def _answer(
     }
     like_for_like = known.pop("alike")
     return (
-        question(size)
+        DISTANCES[size]
         .with_goal(known["bootstrap"])
         .answer(
             means[0],

@@ -3,18 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from synthvae._types import Floats, Ints
 from synthvae.evaluation.codes import Binning
-from synthvae.evaluation.intervals import rounded
-from synthvae.evaluation.tables import Ints, Tables
+from synthvae.evaluation.intervals import rounded, rounded_rows
+from synthvae.evaluation.tables import Tables
 from synthvae.evaluation.values import PairDistance, PairTable
 
 PICTURED = 6
 MOST_LEVELS = 10
 FEWEST_BINS = 2  # of a number with many special values
-
-Floats = NDArray[np.float64]
 
 
 def pair_tables(
@@ -51,8 +49,8 @@ def _joint(tables: Tables, cuts: Sequence[Binning], places: list[int]) -> PairTa
         columns=(cuts[places[0]].field.name, cuts[places[1]].field.name),
         row_labels=rows[0],
         column_labels=columns[0],
-        train=_by_row(train),
-        synthetic=_by_row(synthetic),
+        train=rounded_rows(train),
+        synthetic=rounded_rows(synthetic),
         distance=rounded(np.abs(train - synthetic).sum() / 2),
     )
 
@@ -60,10 +58,6 @@ def _joint(tables: Tables, cuts: Sequence[Binning], places: list[int]) -> PairTa
 def _shares(rows: Ints, columns: Ints, shape: tuple[int, int]) -> Floats:
     cells = np.bincount(np.ravel_multi_index((rows, columns), shape), minlength=shape[0] * shape[1])
     return cells.reshape(shape) / len(rows)
-
-
-def _by_row(shares: Floats) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(rounded(share) for share in row) for row in shares)
 
 
 def _levels(cut: Binning, train: Ints, synthetic: Ints) -> tuple[tuple[str, ...], Ints, Ints]:

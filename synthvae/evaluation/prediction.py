@@ -1,6 +1,7 @@
 """Would an analyst's models, trained on synthetic rows, work on real ones? TSTR beside TRTR."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,7 @@ from scipy import stats
 from synthvae.evaluation.intervals import percentile, resample_weights
 from synthvae.evaluation.judging import Judge, unanswered
 from synthvae.evaluation.learners import Learner
-from synthvae.evaluation.questions import Question
+from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.tables import Tables, at_most
 from synthvae.evaluation.utility import MOST_ROWS, Task, make_task, predict, skill, why_not
 from synthvae.evaluation.values import Score
@@ -20,6 +21,28 @@ RANKED: tuple[Learner, ...] = (*LEARNERS, "tree")
 DRAWN: Learner = "linear"  # the learner that is fitted to further draws, too
 
 Floats = NDArray[np.float64]
+
+
+_metric = partial(Metric, family="predictions", topic="utility")
+NO_TARGET = _metric(
+    "tstr",
+    "Prediction of a target",
+    "How well a model trained on synthetic rows predicts a target of real patients.",
+    "higher",
+    withheld_as="it never has a value",
+)
+RANK_AGREEMENT = _metric(
+    "rank_agreement.<target>",
+    "Agreement in the ranking of models of '{target}'",
+    "Whether models that are compared on synthetic rows come out in the order in which real rows "
+    "put them (Kendall's tau: 1 the same order, 0 none, -1 the reverse), so that an analyst may "
+    "choose a model on synthetic rows.",
+    "higher",
+    goal=1.0,
+    threshold=Limits(0.6, 0.0, "at most one pair of four models out of order"),
+    disclosure="grid",
+)
+METRICS = (NO_TARGET, RANK_AGREEMENT)
 
 
 @dataclass(frozen=True)
@@ -51,14 +74,8 @@ def compare_utility(tables: Tables, generator: np.random.Generator) -> UtilityFi
     each class against the rest, weighted by its frequency).
     """
     if not tables.schema.target:
-        nothing = Question(
-            "tstr",
-            "utility",
-            "Prediction of a target",
-            "How well a model trained on synthetic rows predicts a target of real patients.",
-            "higher",
-        ).unanswered("the schema declares no target; name one under `target`")
-        return UtilityFindings((nothing,), {})
+        reason = "the schema declares no target; name one under `target`"
+        return UtilityFindings((NO_TARGET.unanswered(reason),), {})
     scores: list[Score] = []
     predictions = {}
     for target in tables.schema.target:
@@ -72,13 +89,13 @@ def compare_utility(tables: Tables, generator: np.random.Generator) -> UtilityFi
 def _compare(
     tables: Tables, target: Target, generator: np.random.Generator
 ) -> tuple[list[Score], Predictions | None]:
-    asked = _rank_question(target.column)
+    ranking = RANK_AGREEMENT.of(target=target.column)
     task, reason = possible_task(tables, target, generator)
     if task is None or reason is not None:
         reason = reason or ""
         field = tables.schema[target.column]
         missed = [score for learner in LEARNERS for score in unanswered(field, learner, reason)]
-        return [*missed, asked.unanswered(reason)], None
+        return [*missed, ranking.unanswered(reason)], None
     sources = {
         "synthetic": tables.synthetic,
         "real": tables.train,
@@ -91,7 +108,7 @@ def _compare(
     }
     judge = Judge(task, tables, generator)
     scores = [score for learner in LEARNERS for score in judge.scores(learner, fitted[learner])]
-    scores.append(_ranks(asked, task, fitted, generator))
+    scores.append(_ranks(ranking, task, fitted, generator))
     return scores, Predictions(task, fitted["boosting"])
 
 
@@ -116,21 +133,8 @@ def drawn_skill(tables: Tables, target: Target, generator: np.random.Generator) 
     return found if np.isfinite(found) else None
 
 
-def _rank_question(column: str) -> Question:
-    return Question(
-        f"rank_agreement.{column}",
-        "utility",
-        f"Agreement in the ranking of models of '{column}'",
-        "Whether models that are compared on synthetic rows come out in the order in which real rows "
-        "put them (Kendall's tau: 1 the same order, 0 none, -1 the reverse), so that an analyst may "
-        "choose a model on synthetic rows.",
-        "higher",
-        goal=1.0,
-    )
-
-
 def _ranks(
-    asked: Question,
+    ranking: Metric,
     task: Task,
     fitted: dict[Learner, dict[str, Floats]],
     generator: np.random.Generator,
@@ -155,7 +159,7 @@ def _ranks(
         name: list(fitted)[int(np.nanargmax(skills[name][:, 0]))] for name in taus | {"real": 0}
     }
     same = "the same" if best["synthetic"] == best["real"] else "another"
-    return asked.answer(
+    return ranking.answer(
         taus["synthetic"][0],
         percentile(taus["synthetic"][1:], "holdout patients"),
         {"independent": float(taus["independent"][0]), "ideal": 1.0},

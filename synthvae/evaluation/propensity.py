@@ -3,11 +3,12 @@
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from synthvae._text import counted
+from synthvae._types import Bools, Floats
 from synthvae.evaluation.intervals import jackknife, jackknife_groups
 from synthvae.evaluation.learners import LinearFeatures
-from synthvae.evaluation.questions import Question, counted
+from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.tables import Table, Tables, at_most
 from synthvae.evaluation.values import Score
 from synthvae.schema import Schema
@@ -18,21 +19,23 @@ LEAST_ROWS = 50
 RIDGE = 1e-6  # a row, so that separated rows have an answer
 STEPS = 25
 
-PMSE = Question(
+PMSE = Metric(
     "pmse_ratio",
-    "fidelity",
     "Propensity error (pMSE ratio)",
     "How much better a logistic regression of single columns and of products of pairs tells "
     "synthetic rows from train's than chance alone would: 1 is what new real rows of independent "
     "patients give. Where tables differ, it grows with the number of rows.",
     "lower",
+    family="detection",
+    topic="fidelity",
     goal=1.0,
+    threshold=Limits(3.0, 10.0, "3 and 10 times what new real rows give on average"),
+    disclosure="grid",
 )
+METRICS = (PMSE,)
 
-Floats = NDArray[np.float64]
 
-
-def compare_propensity(tables: Tables, generator: np.random.Generator) -> Score:
+def compare_propensity(tables: Tables, generator: np.random.Generator) -> tuple[Score, ...]:
     """Return the pMSE ratio of the synthetic table against train, with those of other tables.
 
     The expectation is that of two independent samples, as when labels are permuted. Snoke et al. give
@@ -47,7 +50,8 @@ def compare_propensity(tables: Tables, generator: np.random.Generator) -> Score:
     tables_of = {name: getattr(tables, name) for name in ("synthetic", "train", *names)}
     rows = min(MOST_ROWS, *(len(table) for table in tables_of.values()))
     if rows < LEAST_ROWS:
-        return PMSE.unanswered(f"needs {LEAST_ROWS} rows in each table; the smallest has {rows}")
+        reason = f"needs {LEAST_ROWS} rows in each table; the smallest has {rows}"
+        return (PMSE.unanswered(reason),)
     sampled = {name: at_most(table, rows, generator) for name, table in tables_of.items()}
     design = Design(tables.schema, generator)
     ratios: dict[str, float | None] = {
@@ -62,7 +66,7 @@ def compare_propensity(tables: Tables, generator: np.random.Generator) -> Score:
             for group in range(int(groups.max()) + 1)
         ]
     )
-    return PMSE.answer(
+    score = PMSE.answer(
         value,
         jackknife(value, without, "synthetic rows", (0.0, np.inf)),
         ratios | {"ideal": 1.0},
@@ -72,6 +76,7 @@ def compare_propensity(tables: Tables, generator: np.random.Generator) -> Score:
         "rows independent of each other; where patients have several rows, read it beside the "
         "holdout's.",
     )
+    return (score,)
 
 
 class Design:
@@ -83,7 +88,7 @@ class Design:
         chosen = generator.permutation(len(pairs))[:MOST_PRODUCTS]
         self._pairs = [pairs[i] for i in sorted(chosen.tolist())]
 
-    def __call__(self, real: Table, made: Table) -> tuple[Floats, NDArray[np.bool_]]:
+    def __call__(self, real: Table, made: Table) -> tuple[Floats, Bools]:
         """Return independent terms of the rows of both, and which rows are the second one's."""
         codes = np.concatenate([real.codes, made.codes])
         single = [
@@ -113,9 +118,7 @@ def _independent(terms: Floats) -> Floats:
     return np.column_stack([np.ones(len(terms)), scores])
 
 
-def fit_logistic(
-    features: Floats, labels: NDArray[np.bool_], start: Floats | None = None
-) -> Floats:
+def fit_logistic(features: Floats, labels: Bools, start: Floats | None = None) -> Floats:
     """Return a logistic regression's coefficients, by Newton's method."""
     weights = np.zeros(features.shape[1]) if start is None else start
     ridge = RIDGE * len(features)
@@ -130,9 +133,7 @@ def fit_logistic(
     return weights
 
 
-def propensity_ratio(
-    features: Floats, synthetic: NDArray[np.bool_], start: Floats | None = None
-) -> float:
+def propensity_ratio(features: Floats, synthetic: Bools, start: Floats | None = None) -> float:
     """Return the mean squared error of the propensity scores over its expectation under the null.
 
     With N rows, of which a share c is synthetic, and k terms, the intercept among them, the error is

@@ -3,13 +3,11 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, stats
 
 from synthvae.evaluation.codes import number_of
 from synthvae.evaluation.intervals import LEVEL
@@ -20,6 +18,7 @@ from synthvae.schema import Schema
 
 DEPENDENT = 1e-7  # a term that differs from the earlier ones by less is no term of its own
 TOO_LARGE = 20.0  # a log odds per standard deviation that nothing but separation gives
+LEAST_SPREAD = 1e-3  # of a feature that counts as varied
 
 Model = Literal["linear", "logistic", "cox"]
 Floats = NDArray[np.float64]
@@ -176,37 +175,61 @@ def _statsmodels(
 
 
 def _cox(scaled: Floats, truth: Floats, whose: Ints | None) -> tuple[Floats, Floats, Floats]:
-    if why_no_cox() is not None:
-        raise NotFittedError(why_no_cox())
-    from lifelines import CoxPHFitter
-    from lifelines.exceptions import ConvergenceError
+    from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
-    frame = pd.DataFrame(scaled).add_prefix("x").assign(lasted=truth[:, 0], happened=truth[:, 1])
     if not truth[:, 1].any():
         raise NotFittedError("no event happened")
-    if whose is not None:
-        frame["whose"] = whose
     try:
-        model = CoxPHFitter(alpha=1 - LEVEL).fit(
-            frame, "lasted", "happened", cluster_col=None if whose is None else "whose"
-        )
-    except (ConvergenceError, ZeroDivisionError, np.linalg.LinAlgError, ValueError):
+        warnings.simplefilter("error", ConvergenceWarning)
+        model = _cox_model(scaled, truth[:, 0], truth[:, 1]).fit(groups=whose)
+    except (ConvergenceWarning, ZeroDivisionError, np.linalg.LinAlgError, ValueError):
         raise NotFittedError("the Cox model does not converge") from None
-    errors = model.standard_errors_.to_numpy()
-    naive = model.variance_matrix_.to_numpy()
-    scale = errors / np.sqrt(np.diag(naive))  # robust errors, where patients have several rows
-    estimates = model.params_.to_numpy()
-    if np.abs(estimates).max() > TOO_LARGE or not np.isfinite(errors).all():
+    estimates, covariance = np.asarray(model.params), np.asarray(model.cov_params())
+    errors = np.sqrt(np.diag(covariance))  # robust, where patients have several rows
+    if not np.abs(estimates).max() <= TOO_LARGE or not np.isfinite(errors).all():
         raise NotFittedError("the terms all but determine the event, so there is no estimate")
-    half = stats.norm.ppf((1 + LEVEL) / 2) * errors
-    return estimates, naive * np.outer(scale, scale), half
+    return estimates, covariance, stats.norm.ppf((1 + LEVEL) / 2) * errors
 
 
-def why_no_cox() -> str | None:
-    """Return why Cox models cannot be fitted here, None where they can."""
-    if find_spec("lifelines") is None:
-        return "lifelines is not installed: pip install 'synthvae[survival]'"
-    return None
+def _cox_model(terms: Floats, durations: Floats, happened: NDArray[Any]) -> Any:
+    from statsmodels.duration.hazard_regression import PHReg
+
+    return PHReg(durations, terms, happened.astype(float), ties="efron")
+
+
+def ridge_cox(
+    features: Floats, durations: Floats, happened: NDArray[np.bool_], penalty: float
+) -> Floats | None:
+    """Return the coefficients of a Cox model with a ridge penalty, None where it has none.
+
+    The penalty is on squared coefficients of standardised features, and added to minus the mean
+    log partial likelihood.
+
+    Parameters
+    ----------
+    features
+        Shape (rows, features); a constant one has the coefficient 0.
+
+    References
+    ----------
+    Verweij & van Houwelingen 1994, Statistics in Medicine 13(23-24).
+    """
+    found, spread = np.zeros(features.shape[1]), features.std(axis=0)
+    varied = spread > LEAST_SPREAD
+    if not varied.any() or not happened.any():
+        return None
+    scaled = (features[:, varied] - features[:, varied].mean(axis=0)) / spread[varied]
+    model, rows = _cox_model(scaled, durations, happened), len(scaled)
+    # statsmodels' own penalised fit descends along one coefficient at a time, which takes minutes.
+    result = optimize.minimize(
+        lambda beta: penalty * beta @ beta / 2 - model.loglike(beta) / rows,
+        np.zeros(varied.sum()),
+        jac=lambda beta: penalty * beta - model.score(beta) / rows,
+        hess=lambda beta: penalty * np.eye(len(beta)) - model.hessian(beta) / rows,
+        method="trust-exact",
+    )
+    found[varied] = result.x / spread[varied]
+    return found if result.success else None
 
 
 def _in_units(

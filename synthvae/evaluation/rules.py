@@ -4,21 +4,38 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from synthvae._text import counted
+from synthvae._types import Bools
 from synthvae.errors import ConfigError
 from synthvae.evaluation.asked import Rule
 from synthvae.evaluation.expression import Statement, read_statement
 from synthvae.evaluation.intervals import clustered_share
-from synthvae.evaluation.questions import Question, counted
-from synthvae.evaluation.tables import Bools, Table, Tables
+from synthvae.evaluation.metric import Limits, Metric
+from synthvae.evaluation.tables import Table, Tables
 from synthvae.evaluation.values import Score
 from synthvae.schema import Schema
+
+BROKEN = Metric(
+    "rule.<slug>",
+    "Rows that break '{name}'",
+    "Share of synthetic rows that break the declared rule: {statement}. The goal is what train rows "
+    "do, which may break it too.",
+    "lower",
+    family="rules",
+    topic="validity",
+    threshold=Limits(
+        0.005, 0.02, "broken by at most 5 in 1,000 rows more than in train", beside="train"
+    ),
+    disclosure="synthetic rows",
+)
+METRICS = (BROKEN,)
 
 
 @dataclass(frozen=True)
 class ReadRule:
     """A rule that fits the schema: in each record where `condition` holds, `then` must hold."""
 
-    key: str
+    metric: Metric
     rule: Rule
     condition: Statement | None
     then: Statement
@@ -72,7 +89,9 @@ def read_rules(rules: Sequence[Rule], schema: Schema) -> tuple[ReadRule, ...]:
         }
         then = parts["`then`"]
         assert then is not None
-        read.append(ReadRule(f"rule.{key}", rule, parts["`if`"], then))
+        when = "" if rule.condition is None else f"where {rule.condition}, "
+        metric = BROKEN.of(slug=key, name=rule.name, statement=f"{when}{rule.then}")
+        read.append(ReadRule(metric, rule, parts["`if`"], then))
     return tuple(read)
 
 
@@ -105,25 +124,6 @@ def _check(tables: Tables, rule: ReadRule) -> Score:
             f" {counted(undecided, 'row')} cannot be judged, because a value is missing or invalid,"
             " and count as keeping it."
         )
-    return (
-        _question(rule)
-        .with_goal(references["train"])
-        .answer(
-            float(broken.mean()),
-            clustered_share(broken, tables.synthetic.patients),
-            references,
-            text,
-        )
-    )
-
-
-def _question(rule: ReadRule) -> Question:
-    when = "" if rule.rule.condition is None else f"where {rule.rule.condition}, "
-    return Question(
-        rule.key,
-        "validity",
-        f"Rows that break '{rule.rule.name}'",
-        f"Share of synthetic rows that break the declared rule: {when}{rule.rule.then}. The goal "
-        "is what train rows do, which may break it too.",
-        "lower",
+    return rule.metric.with_goal(references["train"]).answer(
+        float(broken.mean()), clustered_share(broken, tables.synthetic.patients), references, text
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from synthvae._progress import Progress
+from synthvae._runtime import Progress
 from synthvae.attacks import AttackFindings, Retrain, run_attacks
 from synthvae.errors import ConfigError
 from synthvae.evaluation.analyses import AnalysisFindings, compare_analyses
@@ -19,15 +19,15 @@ from synthvae.evaluation.detection import tell_apart
 from synthvae.evaluation.draws import with_draws
 from synthvae.evaluation.every_column import predict_every_column
 from synthvae.evaluation.groups import GroupFindings, compare_groups
+from synthvae.evaluation.levels import with_threshold
 from synthvae.evaluation.margins import MarginFindings, compare_margins
 from synthvae.evaluation.pair_tables import pair_tables
-from synthvae.evaluation.prediction import UtilityFindings, compare_utility
+from synthvae.evaluation.prediction import compare_utility
 from synthvae.evaluation.propensity import compare_propensity
 from synthvae.evaluation.quality import report_quality
 from synthvae.evaluation.rules import check_rules
 from synthvae.evaluation.tables import Tables, prepare, read_synthetic
-from synthvae.evaluation.thresholds import with_threshold
-from synthvae.evaluation.validity import check_validity, count_copies
+from synthvae.evaluation.validity import check_validity
 from synthvae.evaluation.values import Evaluation, Score, TableFacts
 from synthvae.schema import Schema
 
@@ -51,33 +51,14 @@ PARTS = (
 
 @dataclass(frozen=True)
 class _Findings:
-    """What each part found, before it is put in order."""
+    """What the parts found: their scores by topic, and what else a report shows."""
 
-    validity: tuple[Score, ...]
+    scores: tuple[Score, ...]
     margins: MarginFindings
     associations: AssociationFindings
-    quality: tuple[Score, ...]
-    detection: tuple[Score, ...]
-    utility: UtilityFindings
-    every_column: Score
     analyses: AnalysisFindings
     groups: GroupFindings
     attacks: AttackFindings
-    copies: Score
-
-    @property
-    def scores(self) -> tuple[Score, ...]:
-        """Every score, by topic."""
-        *fidelity, diagnostic = self.quality
-        cells, rows, *rules = self.validity
-        found = (
-            *(cells, rows, diagnostic, *rules),
-            *(*fidelity, *self.margins.scores, self.associations.score, *self.detection),
-            *(*self.analyses.scores, *self.utility.scores, self.every_column),
-            *self.groups.scores,
-            *(self.copies, *self.attacks.scores),
-        )
-        return tuple(sorted(found, key=lambda score: TOPICS.index(score.topic)))
 
 
 def score_tables(
@@ -148,8 +129,7 @@ def _find(
     streams: Callable[[str], np.random.Generator],
     tell: Progress,
 ) -> _Findings:
-    validity = (*check_validity(tables), *check_rules(tables, ready.rules))
-    copies = count_copies(tables)
+    validity, rules = check_validity(tables), check_rules(tables, ready.rules)
     tell("comparing margins", 0.02)
     margins = compare_margins(tables, cuts, streams("margins"))
     tell("comparing associations", 0.08)
@@ -158,8 +138,8 @@ def _find(
     quality = report_quality(tables, streams("quality"))
     tell("telling synthetic rows from real ones", 0.3)
     detection = (
-        tell_apart(tables, streams("detection")),
-        compare_propensity(tables, streams("propensity")),
+        *tell_apart(tables, streams("detection")),
+        *compare_propensity(tables, streams("propensity")),
     )
     tell("training models on synthetic and on real rows", 0.4)
     utility = compare_utility(tables, streams("utility"))
@@ -177,19 +157,12 @@ def _find(
         retrain,
         lambda what, share: tell(what, 0.65 + 0.3 * share),
     )
-    return _Findings(
-        validity,
-        margins,
-        associations,
-        quality,
-        detection,
-        utility,
-        every_column,
-        analyses,
-        groups,
-        attacks,
-        copies,
+    scores = (
+        *(*validity, *quality, *rules, *margins.scores, *associations.scores, *detection),
+        *(*analyses.scores, *utility.scores, *every_column, *groups.scores, *attacks.scores),
     )
+    by_topic = tuple(sorted(scores, key=lambda score: TOPICS.index(score.topic)))
+    return _Findings(by_topic, margins, associations, analyses, groups, attacks)
 
 
 def _facts(tables: Tables) -> TableFacts:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthvae._checks import nearest
+from synthvae._text import nearest
 from synthvae.errors import EvaluationError
 from synthvae.schema import Schema
 from synthvae.table import MISSING, encode, identities, inspect

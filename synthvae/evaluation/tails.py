@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from synthvae._text import counted
+from synthvae._types import Ints
 from synthvae.evaluation.intervals import LEVEL, exact_limits, interval, rounded
-from synthvae.evaluation.questions import Question, counted
+from synthvae.evaluation.metric import NOISE, Limits, Metric
 from synthvae.evaluation.tables import Table, Tables
 from synthvae.evaluation.values import Interval, NumberSummary, Score
 from synthvae.field import Field
@@ -15,16 +16,21 @@ ENDS = (0.01, 0.99)
 LEAST_STEPS = 10  # of the grid between both ends: on fewer, an end moves in leaps
 NAMED = 5
 
-Floats = NDArray[np.float64]
 
-QUESTION = Question(
+TAILS = Metric(
     "tails",
-    "fidelity",
     "Tails of number columns",
     "How far the 1 % and 99 % points of a column lie from train's, in ranges between train's own two "
     "points: the worst column's. Outliers that a last bin hides show here.",
     "lower",
+    family="margins",
+    topic="fidelity",
+    threshold=Limits(
+        0.1, 0.5, f"a tenth of the real range {NOISE}; half of it is poor", beside="bootstrap"
+    ),
+    withheld_as="a few patients stand at the ends of a distribution",
 )
+METRICS = (TAILS,)
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class _Shift:
     high: float
 
 
-def summary(field: Field, codes: NDArray[np.int64]) -> NumberSummary | None:
+def summary(field: Field, codes: Ints) -> NumberSummary | None:
     """Return what describes a number's column in its unit; None without any number in it.
 
     Missing cells and special values are left out.
@@ -65,13 +71,13 @@ def compare_tails(tables: Tables) -> Score:
         if is_number(field) and _range(tables.train.codes[:, j]) >= LEAST_STEPS
     ]
     if not chosen:
-        return QUESTION.unanswered(
+        return TAILS.unanswered(
             f"no number column spans {LEAST_STEPS} steps between its 1 % and 99 % points"
         )
     level = 1 - (1 - LEVEL) / (len(ENDS) * len(chosen))
     found = _shifts(tables, tables.synthetic, chosen, level)
     if not found:
-        return QUESTION.unanswered("the synthetic number columns have no values")
+        return TAILS.unanswered("the synthetic number columns have no values")
     worst = sorted(found, key=lambda shift: -shift.size)[:NAMED]
     told = ", ".join(
         f"'{shift.name}' ({100 * shift.end:.0f} % point: {shift.size:.2f})" for shift in worst
@@ -80,7 +86,7 @@ def compare_tails(tables: Tables) -> Score:
         name: _largest(_shifts(tables, getattr(tables, name), chosen, level))
         for name in ("holdout", "independent", "bootstrap")
     }
-    return QUESTION.with_goal(references["bootstrap"]).answer(
+    return TAILS.with_goal(references["bootstrap"]).answer(
         worst[0].size,
         _simultaneous(found),
         references | {"ideal": 0.0},
@@ -114,7 +120,7 @@ def _shifts(tables: Tables, other: Table, columns: list[int], level: float) -> l
     return found
 
 
-def _range(codes: NDArray[np.int64]) -> float:
+def _range(codes: Ints) -> float:
     present = codes[codes >= 0]
     return float(np.diff(np.quantile(present, ENDS))[0]) if len(present) else 0.0
 

@@ -1,7 +1,7 @@
 """The parts of a statement about one record, as functions of codes, with missing values in mind.
 
-Truth has three values (Kleene 1952, Introduction to Metamathematics, section 64): what depends on a
-missing value is undecided, unless the rest decides it.
+A value that is missing is null. Truth has three values (Kleene 1952, Introduction to Metamathematics,
+section 64): what depends on a missing value is undecided, unless the rest decides it.
 """
 
 import ast
@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from synthvae.evaluation.codes import number_of
-from synthvae.evaluation.tables import Bools, Ints
+from synthvae.evaluation.tables import Ints
 from synthvae.field import Field
 
 TOLERANCE = 1e-9  # relative, of numbers: 0.1 + 0.2 equals 0.3
 MOMENT = 1e-3  # seconds, of dates
-ORDERS = {ast.Lt: np.less, ast.LtE: np.less_equal, ast.Gt: np.greater, ast.GtE: np.greater_equal}
+ORDERS = {ast.Lt: pc.less, ast.LtE: pc.less, ast.Gt: pc.greater, ast.GtE: pc.greater}
 
 Kind = Literal["number", "text", "date", "truth"]
-Cells = tuple[NDArray[Any], Bools]  # the value of each row, and whether it is known
+Values = Any  # an Arrow array of one value for each row, or a scalar for all
 
 
 @dataclass(frozen=True)
@@ -32,101 +33,101 @@ class Term:
     """
 
     kind: Kind
-    of: Callable[[Ints], Cells]
+    of: Callable[[Ints], Values]
     field: Field | None = None
     constant: Any = None
 
 
 def fixed(kind: Kind, value: Any) -> Term:
     """Return the same value for every row."""
-
-    def of(codes: Ints) -> Cells:
-        return np.full(len(codes), value), np.ones(len(codes), bool)
-
-    return Term(kind, of, constant=value)
+    return Term(kind, lambda _: pa.scalar(value), constant=value)
 
 
 def column_of(field: Field, place: int) -> Term:
     """Return a column's values: dates in seconds since 1970, special values as numbers."""
-    if field.type == "boolean":
-        return Term("truth", lambda codes: (codes[:, place] == 1, codes[:, place] >= 0), field)
-    if not field.is_lattice:
-        kind: Kind = "number" if field.type in ("integer", "number") else "text"
-        blank = np.nan if kind == "number" else ""
-        labels = [float(x) if kind == "number" else x for x in field.categories]
-        values = np.array([*labels, blank])
-        return Term(kind, lambda codes: (values[codes[:, place]], codes[:, place] >= 0), field)
     is_date = field.type in ("date", "datetime")
+    is_number = field.type in ("integer", "number")
+    kind: Kind = "date" if is_date else "number" if is_number else "text"
 
-    def of(codes: Ints) -> Cells:
+    def on_lattice(codes: Ints) -> Values:
         units = number_of(field, codes[:, place]) + field.first_unit
         values = units * field.step_seconds if is_date else units / 10.0**field.places
-        return values, np.isfinite(values)
+        return pa.array(values, mask=np.isnan(values))
 
-    return Term("date" if is_date else "number", of, field)
+    if field.is_lattice:
+        return Term(kind, on_lattice, field)
+    if field.type == "boolean":
+        kind, labels = "truth", np.array([False, True])
+    else:
+        labels = np.array([float(x) if is_number else x for x in field.categories])
+    texts = pa.array(labels)
+
+    def of_category(codes: Ints) -> Values:
+        column, absent = codes[:, place], codes[:, place] < 0
+        if kind == "text":
+            return texts.take(pa.array(column, mask=absent))
+        return pa.array(labels[column], mask=absent)
+
+    return Term(kind, of_category, field)
+
+
+def applied(kind: Kind, function: Callable[..., Values], *terms: Term) -> Term:
+    """Return a function of the values of other terms."""
+    return Term(kind, lambda codes: function(*(term.of(codes) for term in terms)))
 
 
 def as_number(term: Term) -> Term:
     """Return a truth as 0 or 1."""
-
-    def of(codes: Ints) -> Cells:
-        values, known = term.of(codes)
-        return values.astype(float), known
-
-    return Term("number", of)
+    return applied("number", lambda values: pc.cast(values, pa.float64()), term)
 
 
-def combined(function: Callable[[Any, Any], Any], left: Term, right: Term) -> Term:
+def combined(function: Callable[[Values, Values], Values], left: Term, right: Term) -> Term:
     """Return a number made of two; what is not finite, as after dividing by 0, is unknown."""
 
-    def of(codes: Ints) -> Cells:
-        (a, first), (b, second) = left.of(codes), right.of(codes)
-        values = np.asarray(function(a, b))
-        return values, first & second & np.isfinite(values)
+    def finite(a: Values, b: Values) -> Values:
+        values = function(a, b)
+        return pc.if_else(pc.is_finite(values), values, None)
 
-    return Term("number", of)
+    return applied("number", finite, left, right)
 
 
 def compared(op: ast.cmpop, left: Term, right: Term) -> Term:
     """Return how two values of the same kind compare, unknown where either is."""
 
-    def of(codes: Ints) -> Cells:
-        (a, first), (b, second) = left.of(codes), right.of(codes)
-        known = first & second
+    def same(a: Values, b: Values) -> Values:
         if left.kind in ("text", "truth"):
-            same = np.asarray(a == b)
-        else:
-            scale = np.maximum(1, np.maximum(np.abs(a), np.abs(b))) * TOLERANCE
-            same = np.abs(a - b) <= (MOMENT if left.kind == "date" else scale)
-        if isinstance(op, ast.Eq | ast.NotEq):
-            return (same if isinstance(op, ast.Eq) else ~same), known
-        loosely = isinstance(op, ast.LtE | ast.GtE)
-        return np.where(same, loosely, ORDERS[type(op)](a, b)), known
+            return pc.equal(a, b)
+        largest = pc.max_element_wise(1.0, pc.abs(a), pc.abs(b))
+        slack = MOMENT if left.kind == "date" else pc.multiply(largest, TOLERANCE)
+        return pc.less_equal(pc.abs(pc.subtract(a, b)), slack)
 
-    return Term("truth", of)
+    def ordered(a: Values, b: Values) -> Values:
+        alike, strictly = same(a, b), ORDERS[type(op)](a, b)
+        if isinstance(op, ast.LtE | ast.GtE):
+            return pc.or_(strictly, alike)
+        return pc.and_(strictly, pc.invert(alike))
+
+    if isinstance(op, ast.Eq | ast.NotEq):
+        equal = applied("truth", same, left, right)
+        return equal if isinstance(op, ast.Eq) else opposite(equal)
+    return applied("truth", ordered, left, right)
 
 
 def both(left: Term, right: Term) -> Term:
     """Return whether both hold: decided where one is known to fail, too."""
+    return applied("truth", pc.and_kleene, left, right)
 
-    def of(codes: Ints) -> Cells:
-        (a, first), (b, second) = left.of(codes), right.of(codes)
-        false = (first & ~a) | (second & ~b)
-        return ~false, (first & second) | false
 
-    return Term("truth", of)
+def either(left: Term, right: Term) -> Term:
+    """Return whether one of the two holds, or both: decided where one is known to hold, too."""
+    return applied("truth", pc.or_kleene, left, right)
 
 
 def opposite(term: Term) -> Term:
     """Return whether it does not hold."""
-
-    def of(codes: Ints) -> Cells:
-        values, known = term.of(codes)
-        return ~values, known
-
-    return Term("truth", of)
+    return applied("truth", pc.invert, term)
 
 
-def either(left: Term, right: Term) -> Term:
-    """Return whether one of the two holds, or both."""
-    return opposite(both(opposite(left), opposite(right)))
+def missing(term: Term) -> Term:
+    """Return whether there is no value."""
+    return applied("truth", pc.is_null, term)

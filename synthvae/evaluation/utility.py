@@ -108,6 +108,42 @@ def predict(learner: Learner, task: Task, table: Table, rounds: int = ROUNDS) ->
     return predict_classes(learner, task.fields, (codes, truth), asked, classes, rounds)
 
 
+def holdout_skill(
+    tables: Tables,
+    target: Target,
+    learn: Table,
+    rounds: int,
+    weights: Floats | None = None,
+) -> Floats | None:
+    """Return the AUROC or R² on holdout rows of boosted trees fitted on a table.
+
+    A table of one class teaches nothing, so that its skill is chance, rather than none.
+
+    Parameters
+    ----------
+    weights
+        Sets of weights of the holdout's rows, shape (sets, rows); each row once by default.
+
+    Returns
+    -------
+    ndarray or None
+        Shape (sets,); None where nothing can be learnt or tested.
+    """
+    if target.column in tables.schema.identifiers:
+        return None
+    generator = np.random.default_rng(0)
+    task = make_task(tables, target, generator)
+    (rows, truth), known = task.rows_of(task.test), task.known(task.test)
+    classes = len(np.unique(task.rows_of(learn)[1]))
+    if not task.columns or not classes or len(np.unique(truth)) < 2:
+        return None
+    weights = np.ones((1, len(rows))) if weights is None else weights[:, known]
+    if classes == 1 and not task.is_number:
+        return np.full(len(weights), 0.5)
+    some = at_most(learn, MOST_ROWS, generator)
+    return skill(truth, predict("boosting", task, some, rounds), weights)
+
+
 def skill(truth: NDArray[Any], predicted: Floats, weights: Floats) -> Floats:
     """Return the AUROC or R² under each set of row weights, shape (sets,); NaN where there is none.
 

@@ -1,45 +1,69 @@
 """Whether cells are what the schema allows, and whether rows are copies of real ones."""
 
-import numpy as np
-from numpy.typing import NDArray
+from functools import partial
 
+import numpy as np
+
+from synthvae._text import counted
+from synthvae._types import Bools, Floats
 from synthvae.evaluation.intervals import clopper_pearson, clustered_share, interval
-from synthvae.evaluation.questions import Question, counted
-from synthvae.evaluation.tables import Bools, Table, Tables
+from synthvae.evaluation.metric import Limits, Metric
+from synthvae.evaluation.tables import Table, Tables
 from synthvae.evaluation.values import Interval, Score
 
 NAMED = 5
 
-CELLS = Question(
+_metric = partial(Metric, family="schema", topic="validity")
+_SCHEMA = Limits(
+    1.0,
+    0.99,
+    "Frictionless Table Schema v1: a table is valid where every cell keeps its constraints; that 1 "
+    "in 100 is poor is our own line",
+    "standard",
+)
+CELLS = _metric(
     "valid_cells",
-    "validity",
     "Cells inside the schema",
     "Share of the synthetic table's cells that the schema allows: readable, of the right type, "
     "within the bounds or categories, missing only where that is allowed.",
     "higher",
     goal=1.0,
+    threshold=_SCHEMA,
+    disclosure="synthetic rows",
 )
-ROWS = Question(
+ROWS = _metric(
     "valid_rows",
-    "validity",
     "Rows inside the schema",
     "Share of synthetic rows in which every cell is allowed by the schema.",
     "higher",
     goal=1.0,
+    threshold=_SCHEMA,
+    disclosure="synthetic rows",
 )
-COPIES = Question(
+COPIES = _metric(
     "copies",
-    "privacy",
     "Exact copies of train rows",
     "Share of synthetic rows that equal a train row in every modelled column. Where columns are "
     "few and coarse, new patients equal old ones by chance: the holdout's rate says how often, up "
     "to the upper end of its interval. More than that points at copying; less proves nothing.",
     "lower",
+    family="copies",
+    topic="privacy",
+    threshold=Limits(
+        0.0,
+        0.05,
+        "what real rows of others may reach, the upper 95 % end of the holdout's share; 5 in 100 rows "
+        "above that is poor",
+        beside="holdout, upper end",
+    ),
+    disclosure="rounded down",
+    tripwire=True,
 )
+METRICS = (CELLS, ROWS, COPIES)
 
 
-def check_validity(tables: Tables) -> tuple[Score, Score]:
-    """Return the shares of valid cells and of valid rows."""
+def check_validity(tables: Tables) -> tuple[Score, ...]:
+    """Return the shares of valid cells and of valid rows, and that of copied rows."""
     invalid, held = tables.synthetic.invalid, tables.holdout.invalid
     cells = CELLS.answer(
         1 - float(invalid.mean()),
@@ -55,7 +79,7 @@ def check_validity(tables: Tables) -> tuple[Score, Score]:
         {"holdout": float((~held.any(axis=1)).mean()), "ideal": 1.0},
         f"{len(broken) - valid:,} of {counted(len(broken), 'row')} with an invalid cell.",
     )
-    return cells, rows
+    return cells, rows, count_copies(tables)
 
 
 def _worst_columns(tables: Tables) -> str:
@@ -67,7 +91,7 @@ def _worst_columns(tables: Tables) -> str:
     return f"Columns with most invalid cells: {', '.join(names)}."
 
 
-def _mean_interval(shares: NDArray[np.float64]) -> Interval:
+def _mean_interval(shares: Floats) -> Interval:
     """Return the interval of the mean of one share a row; exact where all rows are the same."""
     rows, mean = len(shares), float(shares.mean())
     error = float(shares.std()) / rows**0.5

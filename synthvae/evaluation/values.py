@@ -8,9 +8,11 @@ stays with the custodian.
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
-from synthvae._files import whole_file
+from synthvae._files import write_whole
+from synthvae._frozen import Frozen
+from synthvae.errors import ConfigError
 
 Topic = Literal["validity", "fidelity", "utility", "privacy"]
 Direction = Literal["higher", "lower", "towards"]
@@ -18,11 +20,7 @@ Depth = Literal["screen", "standard", "deep"]
 Basis = Literal["standard", "literature", "project default", "steward-set"]
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Interval(_Value):
+class Interval(Frozen):
     """A confidence interval."""
 
     low: float
@@ -31,7 +29,7 @@ class Interval(_Value):
     method: str
 
 
-class Threshold(_Value):
+class Threshold(Frozen):
     """From where on a figure is called good, and from where on poor, and on whose authority.
 
     Good is at `good` or better, poor is worse than `poor`; between them a person should look. For a
@@ -45,7 +43,7 @@ class Threshold(_Value):
     source: str
 
 
-class Score(_Value):
+class Score(Frozen):
     """One figure with its interval, its direction and what to compare it with.
 
     `references` names what the same figure is for other tables: "holdout" (real rows that the
@@ -70,7 +68,7 @@ class Score(_Value):
     not_run: str | None = None
 
 
-class GroupFigure(_Value):
+class GroupFigure(Frozen):
     """One figure within one group of a protected column: `key` is that of the score it belongs to."""
 
     column: str
@@ -83,7 +81,7 @@ class GroupFigure(_Value):
     not_run: str | None = None
 
 
-class Coefficient(_Value):
+class Coefficient(Frozen):
     """One term of a declared analysis, estimated on real and on synthetic rows.
 
     `overlap` is the mean share of each confidence interval that the other one covers (Karr et al.
@@ -99,7 +97,7 @@ class Coefficient(_Value):
     same_sign: bool
 
 
-class Curve(_Value):
+class Curve(Frozen):
     """Shares over time of one group, on real and on synthetic rows: a Kaplan-Meier estimate."""
 
     group: str
@@ -108,7 +106,7 @@ class Curve(_Value):
     synthetic: tuple[float, ...]
 
 
-class Analysis(_Value):
+class Analysis(Frozen):
     """One analysis that the user declared, done on real rows and on synthetic ones."""
 
     name: str
@@ -122,7 +120,7 @@ class Analysis(_Value):
     not_run: str | None = None
 
 
-class NumberSummary(_Value):
+class NumberSummary(Frozen):
     """A number column in its own unit, without missing cells and special values.
 
     `p1`, `p50` and `p99` are the points below which 1, 50 and 99 % of the values lie.
@@ -135,7 +133,7 @@ class NumberSummary(_Value):
     p99: float
 
 
-class Margin(_Value):
+class Margin(Frozen):
     """The distribution of one column in bins: shares of train, holdout and synthetic rows.
 
     Numbers have summaries, too, which say what an outer bin hides.
@@ -160,7 +158,7 @@ class Margin(_Value):
         return self
 
 
-class PairDistance(_Value):
+class PairDistance(Frozen):
     """Total variation distance of one pair of columns, with the holdout's beside it."""
 
     columns: tuple[str, str]
@@ -168,7 +166,7 @@ class PairDistance(_Value):
     holdout_distance: float
 
 
-class PairTable(_Value):
+class PairTable(Frozen):
     """The joint distribution of one pair of columns: shares of rows by cell, as rows of a table.
 
     `distance` is that of the cells as they stand here, at most that of the pair.
@@ -191,7 +189,7 @@ class PairTable(_Value):
         return self
 
 
-class Components(_Value):
+class Components(Frozen):
     """Rows on the first two principal components of train: shares of rows by cell of one grid.
 
     `explained` is the share of train's variance along each component; `edges` are the grid's, of the
@@ -219,7 +217,7 @@ def _require_shape(shares: tuple[tuple[float, ...], ...], rows: int, columns: in
         raise ValueError(f"shares must be in {rows} rows of {columns}")
 
 
-class Associations(_Value):
+class Associations(Frozen):
     """Strength of association of every pair of columns, 0 to 1, as square matrices by row."""
 
     columns: tuple[str, ...]
@@ -238,7 +236,7 @@ class Associations(_Value):
         return self
 
 
-class Attack(_Value):
+class Attack(Frozen):
     """One membership-inference attack: its ROC curve, and how well it told members from others."""
 
     key: str
@@ -261,7 +259,7 @@ class Attack(_Value):
         return self
 
 
-class Risk(_Value):
+class Risk(Frozen):
     """An attack that guesses facts about patients: how often it is right, on members and on others.
 
     The same guesses about patients of the holdout (`control`) show what can be learned from the
@@ -285,7 +283,7 @@ class Risk(_Value):
     detail: str = ""
 
 
-class TableFacts(_Value):
+class TableFacts(Frozen):
     """How large the tables were; `most_rows` is the most rows of one patient in the real ones."""
 
     train_rows: int
@@ -297,7 +295,7 @@ class TableFacts(_Value):
     most_rows: int | None = None
 
 
-class Evaluation(_Value):
+class Evaluation(Frozen):
     """Everything that was found out about one synthetic table."""
 
     version: int = 2
@@ -326,20 +324,12 @@ class Evaluation(_Value):
         """Return the evaluation as JSON, the same text for the same values."""
         return self.model_dump_json(indent=1) + "\n"
 
-    def _repr_html_(self) -> str:
-        """Return the scores as a table, which is what a notebook shows."""
-        from synthvae.report.notebook import evaluation_html
-
-        return evaluation_html(self)
-
     def save(self, path: str | Path) -> None:
-        """Write the evaluation: a web page where the name ends in `.html`, JSON otherwise."""
+        """Write the evaluation as JSON; a web page of it is `synthvae.report.render`'s."""
         path = Path(path)
-        if path.suffix == ".html":
-            from synthvae.report import render
-
-            text = render(self)
-        else:
-            text = self.to_json()
-        with whole_file(path) as draft:
-            draft.write_text(text, encoding="utf-8")
+        if path.suffix.lower() == ".html":
+            raise ConfigError(
+                f"{path} would be a web page, but an evaluation is saved as JSON; write what "
+                "synthvae.report.render(evaluation) returns."
+            )
+        write_whole(path, self.to_json())

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthvae._checks import nearest
-from synthvae.anchors import ColumnAnchor
+from synthvae._text import nearest
+from synthvae.anchors import ColumnMarginal
 from synthvae.errors import ConfigError
 from synthvae.field import Field
 from synthvae.schema import Schema
@@ -33,7 +33,7 @@ class Condition:
 
 
 def parse_conditions(
-    where: Mapping[str, Any], schema: Schema, anchors: tuple[ColumnAnchor, ...]
+    where: Mapping[str, Any], schema: Schema, marginals: tuple[ColumnMarginal, ...]
 ) -> dict[int, Condition]:
     """Return the conditions by column index.
 
@@ -62,40 +62,42 @@ def parse_conditions(
                 f"where names {name!r}, which is no modelled column{nearest(str(name), names)}."
             )
         j = names.index(name)
-        found[j] = _condition(schema.modelled[j], anchors[j], value, schema)
+        found[j] = _condition(schema.modelled[j], marginals[j], value, schema)
     return found
 
 
-def _condition(field: Field, anchor: ColumnAnchor, value: Any, schema: Schema) -> Condition:
+def _condition(field: Field, marginal: ColumnMarginal, value: Any, schema: Schema) -> Condition:
     if field.is_lattice and isinstance(value, tuple):
-        return _range(field, anchor, value, schema)
+        return _range(field, marginal, value, schema)
     values = list(value) if isinstance(value, list | set | frozenset | tuple) else [value]
     if not values:
         raise ConfigError(f"where {field.name!r} lists no value; name at least one.")
     codes = [_code(field, item, schema) for item in values]
     if field.is_lattice and len(codes) == 1 and codes[0] >= 0:
-        return _points(anchor, codes[0], codes[0])
+        return _points(marginal, codes[0], codes[0])
     if field.is_lattice and any(code >= 0 for code in codes):
         raise ConfigError(
             f"where {field.name!r} lists several values; for a {field.type} give a range (low, high)."
         )
-    shares = np.zeros(anchor.tokens)
-    shares[anchor.encode(np.array(codes, np.int64))] = 1.0
+    shares = np.zeros(marginal.tokens)
+    shares[marginal.encode(np.array(codes, np.int64))] = 1.0
     return Condition(shares, None)
 
 
-def _range(field: Field, anchor: ColumnAnchor, value: tuple[Any, ...], schema: Schema) -> Condition:
+def _range(
+    field: Field, marginal: ColumnMarginal, value: tuple[Any, ...], schema: Schema
+) -> Condition:
     """Return the condition of lying in a range: its lattice points, and special values in it."""
     if len(value) != 2:
         raise ConfigError(f"where {field.name!r} is {value!r}; a range is a pair (low, high).")
     low, high = (None if end is None or end is pd.NA else end for end in value)
-    first, last = 0, anchor.size - 1
+    first, last = 0, marginal.size - 1
     if low is not None:
         first = _end(field, low, math.ceil, schema)
     if high is not None:
         last = _end(field, high, math.floor, schema)
     specials = [
-        anchor.bins + i
+        marginal.bins + i
         for i, special in enumerate(field.special)
         if _holds(field, low, high, special)
     ]
@@ -104,7 +106,7 @@ def _range(field: Field, anchor: ColumnAnchor, value: tuple[Any, ...], schema: S
             f"where {field.name!r} is from {low} to {high}, which holds no value of the column; give "
             "the lower end first."
         )
-    condition = _points(anchor, first, last)
+    condition = _points(marginal, first, last)
     condition.shares[specials] = 1.0
     return condition
 
@@ -129,11 +131,11 @@ def _holds(field: Field, low: Any, high: Any, special: float) -> bool:
     return float(bottom or 0) <= special <= float(top or 0)
 
 
-def _points(anchor: ColumnAnchor, low: int, high: int) -> Condition:
+def _points(marginal: ColumnMarginal, low: int, high: int) -> Condition:
     """Return the condition of lying on one of the lattice points from `low` to `high`."""
-    shares = np.zeros(anchor.tokens)
-    mass = np.bincount(anchor.cell_bin, anchor.mass_within(low, high), minlength=anchor.bins)
-    shares[: anchor.bins] = mass / anchor.mass[: anchor.bins]
+    shares = np.zeros(marginal.tokens)
+    mass = np.bincount(marginal.cell_bin, marginal.mass_within(low, high), minlength=marginal.bins)
+    shares[: marginal.bins] = mass / marginal.mass[: marginal.bins]
     return Condition(shares, (low, high))
 
 
@@ -161,5 +163,4 @@ def _choices(field: Field) -> str:
     rules = field.constraints
     if field.is_lattice:
         return f"the schema declares {rules.minimum} to {rules.maximum}"
-    listed = ", ".join(field.categories[:6]) + (", ..." if len(field.categories) > 6 else "")
-    return f"the schema declares {listed}"
+    return f"the schema declares {field.first_categories}"

@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from synthvae._types import Floats
 from synthvae.anchors.pairs import PairMoments, PairQuery
 from synthvae.model.balance import ROUGH_STEPS
 from synthvae.model.layout import Layout
@@ -35,8 +35,6 @@ BOUND_BLOCKS = 4  # of patients that show what bounding takes
 BOUND_ROUNDS = 3  # a model has what bounding took from its moments only as far as it has them
 SMALLEST_VARIANCE = 1e-8
 UNCOUPLED = np.inf
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def _pair_factor(excess: Floats, variance: Floats, by_order: Floats) -> float:
 
 
 def untrained(layout: Layout) -> dict[str, Floats]:
-    """Return weights of a model whose columns are independent: its anchors."""
+    """Return weights of a model whose columns are independent: its marginals."""
     size, settings = layout.features, layout.settings
     weights = {
         "decoder.weight": np.zeros((settings.hidden, settings.latent)),
@@ -149,7 +147,7 @@ def couple(
         fitted["earlier.weight"][own, :before] = found[:, :-1]
         fitted["earlier.bias"][own] = found[:, -1]
         c = nonlinear + draft.features[:, :before] @ found[:, :-1].T + found[:, -1]
-        draft.draw(j, to_mass(c @ layout.bases[j].T + np.log(layout.anchors[j].mass)))
+        draft.draw(j, to_mass(c @ layout.bases[j].T + np.log(layout.marginals[j].mass)))
         if progress is not None:
             progress((j + 1) / layout.columns)
     return fitted
@@ -209,7 +207,7 @@ def undo_bound(
     Patients drawn from the model show it; it looks at the model alone. What their number leaves
     uncertain counts as noise.
     """
-    unraked = [np.zeros(anchor.tokens) for anchor in layout.anchors]
+    unraked = [np.zeros(marginal.tokens) for marginal in layout.marginals]
     sampler = Sampler(layout, weights, unraked)
     blocks = range(1, BOUND_BLOCKS + 1)
     taken = np.stack([_taken(layout, sampler, bounding, block) for block in blocks])

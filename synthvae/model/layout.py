@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from synthvae.anchors import ColumnAnchor, basis
+from synthvae.anchors import ColumnMarginal, basis
 from synthvae.field import Field
 from synthvae.settings import Settings
 
@@ -22,33 +22,33 @@ class Layout:
 
     Attributes
     ----------
-    anchors
-        One anchor a column, in the schema's order.
+    marginals
+        One marginal a column, in the schema's order.
     bases
         One basis a column, each of shape (tokens, functions).
     settings
         The public settings of the fit.
     """
 
-    anchors: tuple[ColumnAnchor, ...]
+    marginals: tuple[ColumnMarginal, ...]
     bases: tuple[Floats, ...]
     settings: Settings
 
     @classmethod
     def build(
-        cls, anchors: list[ColumnAnchor], fields: tuple[Field, ...], settings: Settings
+        cls, marginals: list[ColumnMarginal], fields: tuple[Field, ...], settings: Settings
     ) -> "Layout":
-        """Return the layout for a table's anchors."""
+        """Return the layout for a table's marginals."""
         bases = tuple(
-            basis(anchor, field.is_lattice, settings.rank)
-            for anchor, field in zip(anchors, fields, strict=True)
+            basis(marginal, field.is_lattice, settings.rank)
+            for marginal, field in zip(marginals, fields, strict=True)
         )
-        return cls(tuple(anchors), bases, settings)
+        return cls(tuple(marginals), bases, settings)
 
     @property
     def columns(self) -> int:
         """Number of columns."""
-        return len(self.anchors)
+        return len(self.marginals)
 
     @cached_property
     def ends(self) -> Ints:
@@ -88,7 +88,7 @@ class Layout:
 
     def tokens(self, codes: Ints) -> Ints:
         """Return tokens, shape (rows, columns), of codes of the same shape."""
-        parts = [anchor.encode(codes[:, j]) for j, anchor in enumerate(self.anchors)]
+        parts = [marginal.encode(codes[:, j]) for j, marginal in enumerate(self.marginals)]
         return np.stack(parts, axis=1)
 
     def record_features(self, tokens: Ints) -> Floats:
@@ -103,9 +103,9 @@ class Layout:
         likelihood.
         """
         found = []
-        for anchor, part in zip(self.anchors, self.bases, strict=True):
+        for marginal, part in zip(self.marginals, self.bases, strict=True):
             rows, of_token = np.unique(part, axis=0, return_inverse=True)
-            mass = np.bincount(of_token.reshape(-1), anchor.mass, minlength=len(rows))
+            mass = np.bincount(of_token.reshape(-1), marginal.mass, minlength=len(rows))
             found.append((rows, np.log(mass)))
         return tuple(found)
 

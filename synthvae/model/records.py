@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from synthvae._progress import Progress
+from synthvae._runtime import Progress
 from synthvae.model.conditions import Condition
 from synthvae.model.sampling import Sampler, block_generator
 
@@ -48,7 +48,7 @@ def draw_records(
     blocks: list[Ints] = []
     patients: list[Ints] = []
     made = people = 0
-    widest = max(anchor.tokens for anchor in sampler.layout.anchors)
+    widest = max(marginal.tokens for marginal in sampler.layout.marginals)
     block = max(OVERSAMPLING, MOST_CELLS // widest)
     while made < rows:
         generator = block_generator(seed, len(blocks))
@@ -90,11 +90,11 @@ def _draw_block(sampler: Sampler, whose: Ints, shared: int, generator: np.random
         to_margins=settings.calibration_rounds > 0,
     )
     columns = []
-    for j, anchor in enumerate(sampler.layout.anchors):
+    for j, marginal in enumerate(sampler.layout.marginals):
         own = np.unique(firsts) if j < shared else np.arange(len(firsts))
         places = np.zeros(len(firsts))
         places[own] = _places(tokens[own, j], generator, spread=settings.balance_steps > 0)
-        codes = anchor.decode(tokens[:, j], places)
+        codes = marginal.decode(tokens[:, j], places)
         columns.append(codes[firsts] if j < shared else codes)
     return np.stack(columns, axis=1)
 
@@ -127,9 +127,9 @@ def _draw_under_conditions(
     tokens, log_weights = sampler.draw(size, generator, shares)
     tokens = tokens[_resample(log_weights, size // OVERSAMPLING, generator)]
     columns = []
-    for j, anchor in enumerate(sampler.layout.anchors):
+    for j, marginal in enumerate(sampler.layout.marginals):
         limits = conditions[j].limits if j in conditions else None
-        columns.append(anchor.decode(tokens[:, j], generator.random(len(tokens)), limits))
+        columns.append(marginal.decode(tokens[:, j], generator.random(len(tokens)), limits))
     return np.stack(columns, axis=1)
 
 

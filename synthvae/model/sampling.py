@@ -27,7 +27,7 @@ class Sampler:
     Parameters
     ----------
     layout
-        Shape and anchors of the model.
+        Shape and marginals of the model.
     weights
         The decoder's weights by name; the encoder's are not needed.
     offsets
@@ -40,8 +40,8 @@ class Sampler:
         self.layout = layout
         self._weights = weights
         self.logits = [
-            np.log(anchor.mass) + offset
-            for anchor, offset in zip(layout.anchors, offsets, strict=True)
+            np.log(marginal.mass) + offset
+            for marginal, offset in zip(layout.marginals, offsets, strict=True)
         ]
         couplings = weights["earlier.weight"]
         # Columns that are not coupled have weights of exactly zero: leave them out of the products.
@@ -75,8 +75,8 @@ class Sampler:
         steps
             How finely the rows are balanced, in place of the settings' `balance_steps`.
         to_margins
-            Whether balanced rows are raked to the anchors: the latents and the earlier columns of these
-            very rows then move no margin. For a model whose own margins are the anchors'.
+            Whether balanced rows are raked to the marginals: the latents and earlier columns of these
+            very rows then move no margin. For a model whose own margins are the marginals'.
 
         Returns
         -------
@@ -96,7 +96,7 @@ class Sampler:
                 evidence = mass.sum(axis=1, keepdims=True)
                 log_weights += np.log(np.maximum(evidence[:, 0], 1e-300))
                 mass /= np.maximum(evidence, 1e-300)
-            goal = self.layout.anchors[j].mass if to_margins else None
+            goal = self.layout.marginals[j].mass if to_margins else None
             draft.draw(j, mass, shared=j < shared, goal=goal)
         return draft.tokens, log_weights
 
@@ -138,7 +138,7 @@ class Draft:
         return added
 
     def logits(self, j: int, coupled: Ints) -> Floats:
-        """Return a column's logits relative to its anchor, shape (rows, tokens)."""
+        """Return a column's logits relative to its marginal, shape (rows, tokens)."""
         own = self._layout.span(j)
         c = self.nonlinear(j) + self._weights["earlier.bias"][own]
         if len(coupled):

@@ -2,17 +2,13 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from synthvae._types import Floats
 from synthvae.model.layout import Layout
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class FittedState:
-    """What a fit leaves behind: noisy anchors and weights, no real row.
+    """What a fit leaves behind: noisy marginals and weights, no real row.
 
     Attributes
     ----------

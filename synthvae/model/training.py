@@ -26,7 +26,7 @@ from synthvae.model.ghost import GhostClippedModule
 from synthvae.model.layout import Layout
 from synthvae.model.vae import AnchoredVAE, MaskedLinear
 from synthvae.privacy.guarantee import TrainingStage
-from synthvae.privacy.stream import RandomStream
+from synthvae.privacy.mechanisms import Mechanisms
 
 CELLS_PER_CHUNK = 8_000_000  # floats of the widest intermediate, to bound memory
 ACTIVE_VARIANCE = 0.01
@@ -50,11 +50,11 @@ class TrainingCurve:
     active_units: int | None = None
 
 
-class StreamNoiseOptimizer(DPOptimizerFastGradientClipping):
-    """Opacus's optimiser with noise from the cryptographic stream and a declared normaliser."""
+class GaussianOptimizer(DPOptimizerFastGradientClipping):
+    """Opacus's optimiser with the Gaussian mechanism's noise and a declared normaliser."""
 
     def __init__(
-        self, optimizer: torch.optim.Optimizer, stage: TrainingStage, stream: RandomStream
+        self, optimizer: torch.optim.Optimizer, stage: TrainingStage, mechanisms: Mechanisms
     ) -> None:
         super().__init__(
             optimizer,
@@ -63,7 +63,7 @@ class StreamNoiseOptimizer(DPOptimizerFastGradientClipping):
             expected_batch_size=None,
             loss_reduction="sum",
         )
-        self._stage, self._stream = stage, stream
+        self._stage, self._mechanisms = stage, mechanisms
 
     def accumulate(self) -> None:
         """Leave the clipped sums as the module has added them up; there are none without patients."""
@@ -73,12 +73,12 @@ class StreamNoiseOptimizer(DPOptimizerFastGradientClipping):
 
     def add_noise(self) -> None:
         """Add the noise of one step to the summed clipped gradients and normalise them."""
-        scale = self.noise_multiplier * self.max_grad_norm
-        sizes = [weight.numel() for weight in self.params]
-        noise = torch.from_numpy(self._stream.normal(sum(sizes)) * scale).split(sizes)
-        for weight, part in zip(self.params, noise, strict=True):
-            noisy = weight.summed_grad + part.view_as(weight)
-            weight.grad = (noisy / self._stage.expected_batch).to(weight.dtype)
+        sums = torch.cat([weight.summed_grad.flatten() for weight in self.params]).numpy()
+        noisy = torch.from_numpy(self._mechanisms.gaussian(sums, self._stage))
+        parts = noisy.split([weight.numel() for weight in self.params])
+        for weight, part in zip(self.params, parts, strict=True):
+            mean = part.view_as(weight) / self._stage.expected_batch
+            weight.grad = mean.to(weight.dtype)
 
 
 class Losses(Protocol):
@@ -96,8 +96,8 @@ class PrivateTraining:
     ----------
     stage
         Steps, rate, noise, clip norm and normaliser: public.
-    stream
-        Draws patients, latents and noise, each from a part of its own.
+    mechanisms
+        Draw patients, latents and noise, each from a part of the stream of its own.
     learning_rate
         Of Adam in the first step; it falls linearly to zero.
     chunk
@@ -105,7 +105,7 @@ class PrivateTraining:
     """
 
     stage: TrainingStage
-    stream: RandomStream
+    mechanisms: Mechanisms
     learning_rate: float
     chunk: int
 
@@ -139,10 +139,12 @@ class PrivateTraining:
         `stage` does not depend on the patients; nobody can predict the stream.
         """
         stage = self.stage
-        drawing, latents = self.stream.part("patients"), self.stream.part("latents")
+        stream = self.mechanisms.stream
+        drawing, latents = stream.part("patients"), stream.part("latents")
         clipped = GhostClippedModule(model, stage.clip_norm)
         adam = torch.optim.Adam(trained(model), lr=self.learning_rate)
-        optimizer = StreamNoiseOptimizer(adam, stage, self.stream.part("noise"))
+        optimizer = GaussianOptimizer(adam, stage, self.mechanisms.part("noise"))
+        self.mechanisms.observe_training(stage, model, adam)
         for step in range(stage.steps):
             adam.param_groups[0]["lr"] = self.learning_rate * (1 - step / stage.steps)
             takes_part = drawing.bernoulli(patients, stage.sampling_rate)
@@ -155,7 +157,7 @@ class PrivateTraining:
     def _take_step(
         self,
         clipped: GhostClippedModule,
-        optimizer: StreamNoiseOptimizer,
+        optimizer: GaussianOptimizer,
         drawn: Tensor,
         losses: Callable[[Tensor], Tensor],
     ) -> float:
@@ -195,7 +197,7 @@ def train_privately(
     layout: Layout,
     data: PatientTensor,
     stage: TrainingStage,
-    stream: RandomStream,
+    mechanisms: Mechanisms,
     couplings: Weights,
     progress: Progress | None = None,
 ) -> tuple[Weights, TrainingCurve]:
@@ -211,7 +213,7 @@ def train_privately(
     `data` holds at most the declared rows of each patient; `stage` does not depend on `data`.
     """
     settings = layout.settings
-    model = start_model(layout, stream.part("first weights").normal, couplings)
+    model = start_model(layout, mechanisms.stream.part("first weights").normal, couplings)
     average = WeightAverage(model, settings.averaging)
     steps, means = [], []
 
@@ -227,7 +229,7 @@ def train_privately(
         if progress is not None:
             progress(step + 1, stage.steps)
 
-    training = PrivateTraining(stage, stream, settings.learning_rate, chunk_size(layout, data))
+    training = PrivateTraining(stage, mechanisms, settings.learning_rate, chunk_size(layout, data))
     training.run(model, len(data), losses, after_step)
     weights = average.weights()
     active = active_units(layout, weights, data)

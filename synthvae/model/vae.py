@@ -5,7 +5,7 @@ c = A f + a + g(z) + h(f), where A and h are masked so that column j sees earlie
 
     p(x_j | x_<j, z) = softmax(log p_j + Phi_j c_j)
 
-With c = 0 the model is the product of its anchors.
+With c = 0 the model is the product of its marginals.
 """
 
 from collections.abc import Callable

@@ -2,8 +2,10 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
+
+from synthvae._frozen import Frozen
 
 VERSION: Final = 2
 AssumptionId = Literal[
@@ -25,11 +27,7 @@ Normaliser = Literal["declared patients", "noisily counted patients"]
 GroupSize = Annotated[int, Field(ge=2, le=5)]
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class GaussianStage(_Value):
+class GaussianStage(Frozen, allow_inf_nan=False):
     """Whole numbers released once with discrete Gaussian noise.
 
     `noise_multipliers` holds, for each query, its noise in units of one patient's largest effect on
@@ -51,7 +49,7 @@ class GaussianStage(_Value):
     clipping: Clipping | None = None
 
 
-class TrainingStage(_Value):
+class TrainingStage(Frozen, allow_inf_nan=False):
     """DP-SGD with Poisson sampling of patients: what the accountant needs, and nothing private.
 
     `sensitivity` is the L2 norm of what one patient adds at most to the sum of a step's gradients;
@@ -71,14 +69,47 @@ class TrainingStage(_Value):
     normaliser: Normaliser | None = None
 
 
-class Assumption(_Value):
+class SelectionStage(Frozen, allow_inf_nan=False):
+    """Choices by the exponential mechanism: candidates weigh exp(epsilon score / 2 sensitivity).
+
+    `epsilons` holds, for each choice, the range of its privacy loss; `sensitivities` how much one
+    patient changes a score at most.
+    """
+
+    stage: Literal["selection"] = "selection"
+    mechanism: str = "exponential"
+    queries: int
+    epsilons: tuple[float, ...]
+    sensitivities: tuple[float, ...] | None = None
+
+
+Stage = GaussianStage | SelectionStage | TrainingStage
+
+
+class Account(Frozen, allow_inf_nan=False):
+    """What a fit spent, for adding or removing one patient, and the log to recompute it from.
+
+    `epsilon` is that of all `stages` together at `delta`. `valid` is False for a test seed, whose noise
+    is predictable.
+    """
+
+    method: str
+    valid: bool
+    epsilon: float
+    epsilon_budget: float
+    delta: float
+    rows_per_patient: int
+    stages: tuple[Stage, ...]
+
+
+class Assumption(Frozen, allow_inf_nan=False):
     """Something that the guarantee rests on: `id` for programs, `text` for people."""
 
     id: AssumptionId
     text: str
 
 
-class SecondOpinion(_Value):
+class SecondOpinion(Frozen, allow_inf_nan=False):
     """What another accountant finds for the same log: epsilon within plus or minus `error`.
 
     Both are None where that accountant cannot tell, and `unavailable` says why.
@@ -90,7 +121,7 @@ class SecondOpinion(_Value):
     unavailable: str | None = None
 
 
-class Guarantee(_Value):
+class Guarantee(Frozen, allow_inf_nan=False):
     """What is promised, about whom, and the log from which anybody can recompute it.
 
     `epsilon` is the epsilon spent at `delta`, recomputed from the stages; None where the model was
@@ -101,7 +132,7 @@ class Guarantee(_Value):
     in so many, and `replace_epsilon` that for one patient's record in place of another's. None where
     no finite figure is within the accountant's range: the guarantee says nothing there.
 
-    `code_sha256` is the digest of the package's own code that made the fit (`synthvae._code`).
+    `code_sha256` is the digest of the package's own code that made the fit (`synthvae._runtime`).
     """
 
     version: Literal[2] = VERSION

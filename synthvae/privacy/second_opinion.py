@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from synthvae._explain import shortened
-from synthvae.privacy.accounting import Stage
-from synthvae.privacy.guarantee import GaussianStage, SecondOpinion
+from synthvae._text import one_line
+from synthvae.privacy.guarantee import GaussianStage, SecondOpinion, TrainingStage
 
 ACCOUNTANT = "privacy random variables (Opacus)"
 ERROR = 0.01  # of epsilon, where the grid allows it
@@ -26,7 +25,9 @@ PLACES = 6  # decimals that are stated
 Release = tuple[float, float, int]  # noise multiplier, sampling rate, times
 
 
-def second_opinion(stages: tuple[Stage, ...], delta: float, epsilon: float) -> SecondOpinion:
+def second_opinion(
+    stages: tuple[GaussianStage | TrainingStage, ...], delta: float, epsilon: float
+) -> SecondOpinion:
     """Return epsilon at `delta` of all stages together, by Opacus's accountant.
 
     Parameters
@@ -51,7 +52,7 @@ def second_opinion(stages: tuple[Stage, ...], delta: float, epsilon: float) -> S
     trained = [
         (stage.noise_multiplier, stage.sampling_rate, stage.steps)
         for stage in stages
-        if not isinstance(stage, GaussianStage)
+        if isinstance(stage, TrainingStage)
     ]
     return _opinion((*joint, *trained), delta, epsilon)
 
@@ -70,8 +71,8 @@ def _opinion(releases: tuple[Release, ...], delta: float, epsilon: float) -> Sec
             found = _interval(releases, delta, epsilon)
     # What it raises where its arithmetic gives out: no figure is made up.
     except (RuntimeError, ValueError, ArithmeticError, IntegrationWarning) as cause:
-        reason = shortened(" ".join(str(cause).split()).rstrip("."), 300)
-        return _unavailable(f"that accountant gave out: {reason or type(cause).__name__}")
+        why = one_line(cause) or type(cause).__name__
+        return _unavailable(f"that accountant gave out: {why}")
     if found is None:
         return _unavailable("its grid would have to be too fine for an epsilon as small as this")
     low, estimate, high = found

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from synthvae.privacy.guarantee import Guarantee
     from synthvae.report.document import Report
 
-__all__ = ["FieldSummary", "RunContext", "TrainingCurve", "data_dictionary", "page_of", "render"]
+__all__ = [
+    "FieldSummary",
+    "RunContext",
+    "TrainingCurve",
+    "data_dictionary",
+    "notebook_html",
+    "page_of",
+    "render",
+]
 
 
 def page_of(report: "Report") -> str:
@@ -42,6 +50,13 @@ def page_of(report: "Report") -> str:
     from synthvae.report.page import compose
 
     return compose(report)
+
+
+def notebook_html(evaluation: "Evaluation") -> str:
+    """Return the scores of an evaluation as one table of HTML, for `IPython.display.HTML`."""
+    from synthvae.report.notebook import scores_html
+
+    return scores_html(evaluation)
 
 
 def render(

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
+from synthvae._text import counted
+from synthvae.evaluation.levels import judge_figure
 from synthvae.evaluation.values import Analysis, Curve, Evaluation, GroupFigure, Interval, Score
 from synthvae.report.claims import is_reversed
 from synthvae.report.drawing import Drawing, Table
 from synthvae.report.evidence import signs_in_words
-from synthvae.report.judging import judge_figure
 from synthvae.report.levels import WORDS
 from synthvae.report.rows import Mark, Row, row_chart
-from synthvae.report.words import count, counted, exact, number, plain, range_text, share, shorten
+from synthvae.report.words import count, exact, number, plain, range_text, share, shorten
 
 KINDS = {
     "linear": "Linear regression",

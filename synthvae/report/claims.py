@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from synthvae._text import counted
+from synthvae.evaluation.catalogue import metric_of
+from synthvae.evaluation.levels import Level, judge, judge_group, worst
 from synthvae.evaluation.values import (
     Coefficient,
     Evaluation,
@@ -14,35 +17,19 @@ from synthvae.privacy.guarantee import Guarantee
 from synthvae.report.ceiling import Budget, beaten, budget_of
 from synthvae.report.evidence import (
     analysis_words,
+    attack_titles,
     attack_words,
     figure_words,
+    group_list,
+    group_name,
     has_run,
     missing_words,
-    named,
-    of_which,
-    of_which_ones,
     risk_words,
     score_words,
     titled,
 )
-from synthvae.report.judging import (
-    Level,
-    is_of_groups,
-    is_tripwire,
-    is_withheld,
-    judge,
-    of_group,
-    worst,
-)
-from synthvae.report.words import (
-    bound,
-    counted,
-    exact,
-    listed,
-    number,
-    plain,
-    share,
-)
+from synthvae.report.judging import is_of_groups, is_tripwire, is_withheld
+from synthvae.report.words import bound, exact, listed, number, plain, share
 
 WEAK_EPSILON = 10.0
 ONE_SIDED = 0.975  # how often chance stays below the upper end of a 95 % interval
@@ -90,7 +77,7 @@ def attacks(evaluation: Evaluation, given: Guarantee | None) -> Finding:
     evidence = (*run, *map(score_words, _shown(evaluation, alarms)))
     above = [attack for attack in evaluation.attacks if budget and beaten(attack, budget)]
     if above:
-        why = f"{named(above)} went above the ceiling that the guarantee allows; find out why."
+        why = f"{attack_titles(above)} went above the ceiling that the guarantee allows; find out why."
         return Finding("red", why, evidence)
     none = None if run else Finding("open", "No attack was part of this evaluation.")
     found = [
@@ -133,7 +120,7 @@ def _above_chance(evaluation: Evaluation, budget: Budget | None) -> Finding | No
     gained = [risk for risk in evaluation.risks if risk.gain_interval.low > 0]
     if not seen and not gained:
         return None
-    told = f"{named([*seen, *gained])} did better than chance"
+    told = f"{attack_titles([*seen, *gained])} did better than chance"
     tried = sum(not attack.tripwire for attack in evaluation.attacks) + len(evaluation.risks)
     lucky = 1 - ONE_SIDED**tried
     if budget is None:
@@ -155,7 +142,8 @@ def _alarms(evaluation: Evaluation) -> list[Score]:
     between = [
         score
         for score in scores
-        if judge(score) == "amber" and (is_tripwire(score) or not told & {*score.key.split(".")})
+        if judge(score) == "amber"
+        and (is_tripwire(score) or metric_of(score.key).attack not in told)
     ]
     return poor + between
 
@@ -235,7 +223,7 @@ def groups(evaluation: Evaluation) -> Finding:
         return Finding("open", f"No protected group was looked at{why}.")
     by_level: dict[Level, list[GroupFigure]] = {}
     for figure in evaluation.groups:
-        by_level.setdefault(of_group(evaluation, figure), []).append(figure)
+        by_level.setdefault(judge_group(evaluation, figure), []).append(figure)
     words = {score.key: score for score in evaluation.scores}
 
     def said(figure: GroupFigure) -> str:
@@ -243,18 +231,18 @@ def groups(evaluation: Evaluation) -> Finding:
 
     bad_words: dict[Level, str] = {"red": "Poor", "amber": "Not clearly good"}
     judged = [f for level in (*bad_words, "green") for f in by_level.get(level, [])]
-    evidence = tuple(f"{of_which(figure)}: {said(figure)}" for figure in judged)
+    evidence = tuple(f"{group_name(figure)}: {said(figure)}" for figure in judged)
     for level, word in bad_words.items():
         bad = by_level.get(level, [])
         if bad:
-            why = f"{word} for {of_which_ones(bad)}. In {of_which(bad[0])}, {said(bad[0])}."
+            why = f"{word} for {group_list(bad)}. In {group_name(bad[0])}, {said(bad[0])}."
             return Finding(level, why, evidence)
     good, unknown = by_level.get("green", []), by_level.get("open", [])
     if not good:
         return Finding("open", "Groups were looked at, but no threshold says what is good.")
-    many = counted(len({of_which(figure) for figure in good}), "group")
+    many = counted(len({group_name(figure) for figure in good}), "group")
     if unknown:
-        why = f"Good in {many}, but not shown for {of_which_ones(unknown)}."
+        why = f"Good in {many}, but not shown for {group_list(unknown)}."
         return Finding("amber", why, evidence)
     return Finding("green", f"Good in each of {many} that were looked at.", evidence)
 

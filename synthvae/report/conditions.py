@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 
+from synthvae._text import counted
+from synthvae.evaluation.catalogue import metric_of
+from synthvae.evaluation.levels import Level
 from synthvae.evaluation.values import Evaluation, Margin, Topic
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.report.ceiling import budget_of
-from synthvae.report.judging import ClaimKey, Level, attack_title, is_of_groups
+from synthvae.report.judging import ClaimKey, attack_title, is_of_groups
 from synthvae.report.values import RunContext
-from synthvae.report.words import counted, exact, listed, plain, shorten
+from synthvae.report.words import exact, listed, plain, shorten
 
 TOPICS: dict[Topic, str] = {
     "validity": "Validity",
@@ -19,7 +22,7 @@ WORST_COLUMN = 0.1  # project default: a tenth of the rows would have to move
 _TIMES_HOLDOUT = 2.0
 
 
-def asked(evaluation: Evaluation, guarantee: Guarantee | None, context: RunContext) -> str:
+def request(evaluation: Evaluation, guarantee: Guarantee | None, context: RunContext) -> str:
     """Return what a committee is asked to decide, as one sentence."""
     facts = evaluation.tables
     budget = budget_of(guarantee)
@@ -109,7 +112,7 @@ def questions(
     ]
     if not context.purpose:
         found.append("What is the table for? No purpose was declared.")
-    if not any(score.key.startswith("rule") for score in evaluation.scores):
+    if not any(metric_of(score.key).family == "rules" for score in evaluation.scores):
         found.append("Which clinical rules must every record keep? None was declared.")
     if not evaluation.analyses:
         found.append("Which analyses is the table for? None was declared, so none was tried.")

@@ -4,12 +4,12 @@ import numpy as np
 
 from synthvae.evaluation.intervals import exact_limits
 from synthvae.evaluation.values import Analysis, Attack, Coefficient, Evaluation, Interval, Risk
-from synthvae.report import judging
 from synthvae.report.coarse import COARSEST, Grid, Scale, grid_of, two_digits
+from synthvae.report.judging import WITHHELD as WITHHELD_BECAUSE
 from synthvae.report.profiles import Profile
 
 # One reason for both: some figures do not run where there is no patient, and would run with one.
-WITHHELD = f"{judging.WITHHELD}small numbers, or not run"
+WITHHELD = f"{WITHHELD_BECAUSE}small numbers, or not run"
 _RATES = np.linspace(0, 1, 11)
 _HUNDREDTHS = Grid(100)
 

@@ -4,12 +4,12 @@ A claim is as good as its worst figure, and claims are never averaged: nothing o
 that does not hold.
 """
 
-from pydantic import BaseModel, ConfigDict
-
+from synthvae._frozen import Frozen
+from synthvae.evaluation.levels import Level
 from synthvae.evaluation.values import Evaluation
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.report import claims, conditions
-from synthvae.report.judging import ClaimKey, Level
+from synthvae.report.judging import ClaimKey
 from synthvae.report.values import RunContext
 
 CLAIMS: dict[ClaimKey, str] = {
@@ -22,11 +22,7 @@ CLAIMS: dict[ClaimKey, str] = {
 }
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Claim(_Value):
+class Claim(Frozen):
     """One claim about the table: its level, why, and what it rests on.
 
     `evidence` names the figures that decided, as text; `section` is where the page has them.
@@ -40,14 +36,14 @@ class Claim(_Value):
     section: str
 
 
-class Untested(_Value):
+class Untested(Frozen):
     """Something that the evidence leaves open, and why."""
 
     what: str
     why: str
 
 
-class Decision(_Value):
+class Decision(Frozen):
     """Everything that a committee is asked to decide on; the decision itself is theirs."""
 
     asked: str
@@ -104,7 +100,7 @@ def decide(
     )
     levels = {claim.key: claim.level for claim in made}
     return Decision(
-        asked=conditions.asked(evaluation, guarantee, context),
+        asked=conditions.request(evaluation, guarantee, context),
         claims=made,
         conditions=conditions.conditions(levels, evaluation, guarantee, context),
         questions=conditions.questions(evaluation, guarantee, context),

@@ -22,6 +22,8 @@ from collections.abc import Iterable, Iterator
 from math import comb
 from typing import TypeVar
 
+from synthvae._text import counted
+from synthvae.evaluation.catalogue import metric_of
 from synthvae.evaluation.values import (
     Associations,
     Evaluation,
@@ -35,7 +37,7 @@ from synthvae.report.coarse import Grid, Scale, scale_of
 from synthvae.report.controlled import public_analyses, public_attack, public_risk
 from synthvae.report.profiles import Profile
 from synthvae.report.rated import Shown, public_score
-from synthvae.report.words import counted, listed, plain
+from synthvae.report.words import listed, plain
 
 _T = TypeVar("_T")
 _ASSOCIATED = 20  # an association is no share: its grid has no more parts than this
@@ -84,7 +86,7 @@ def for_public(evaluation: Evaluation, profile: Profile, rows_per_patient: int =
         seed=evaluation.seed,
         depth=evaluation.depth,
         tables=_facts(facts, scale, profile),
-        scores=tuple(public_score(score, rated) for score in _always_asked(evaluation.scores)),
+        scores=tuple(public_score(score, rated) for score in _always_there(evaluation.scores)),
         margins=margins,
         worst_pairs=() if scale is None else _pairs(evaluation, scale, columns),
         associations=_associations(evaluation.associations, scale, whole),
@@ -98,12 +100,12 @@ def for_public(evaluation: Evaluation, profile: Profile, rows_per_patient: int =
     )
 
 
-def _always_asked(scores: Iterable[Score]) -> Iterator[Score]:
+def _always_there(scores: Iterable[Score]) -> Iterator[Score]:
     """Return the scores whose being there follows from what is declared alone.
 
     Others would tell by being withheld that there was something to withhold.
     """
-    return (score for score in scores if not score.key.startswith("group_tstr."))
+    return (score for score in scores if metric_of(score.key).disclosure != "left out")
 
 
 def _found(values: Iterable[_T | None]) -> Iterator[_T]:

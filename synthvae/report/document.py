@@ -2,8 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from synthvae._frozen import Frozen
 from synthvae.evaluation.values import Evaluation
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.report.decision import Decision, decide
@@ -12,14 +11,12 @@ from synthvae.report.profiles import Profile
 from synthvae.report.values import RunContext, TrainingCurve
 
 
-class Report(BaseModel):
+class Report(Frozen):
     """One report, ready to be drawn.
 
     `rendering` says for whom: the custodian's has everything; the public one went through the
     disclosure control of `profile`, and has no training curve. Both are computed from real records.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: int = 1
     rendering: Literal["custodian", "public"]

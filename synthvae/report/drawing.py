@@ -7,14 +7,17 @@ and whatever depends on the moment or the machine is left out.
 
 import contextlib
 import io
+import math
 import re
 import warnings
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
+import numpy as np
+import numpy.typing as npt
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -37,6 +40,7 @@ ROLES = (
     "line-6",
 )
 COLOUR = {role: f"#0102{index + 16:02x}" for index, role in enumerate(ROLES)}
+BLUE, ORANGE = (46, 134, 193), (214, 104, 20)  # of heat maps
 DASHES = ("solid", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), (0, (1, 1)), (0, (10, 3)))
 
 _STYLE: dict[Any, Any] = {
@@ -107,6 +111,48 @@ def axes(width: float, height: float, margins: tuple[float, float, float, float]
     left, bottom, right, top = margins
     inside = (width - left - right) / width, (height - bottom - top) / height
     return figure.add_axes((left / width, bottom / height, *inside))
+
+
+def heat_map(
+    plot: Axes,
+    strength: npt.NDArray[np.float64],
+    title: str,
+    colour: npt.ArrayLike = BLUE,
+    levels: int = 63,
+    **shown: Any,
+) -> None:
+    """Draw a matrix in one colour whose opacity is the strength, 0 to 1, so that it suits any page.
+
+    Parameters
+    ----------
+    colour
+        Red, green and blue: one, or one for each cell.
+    levels
+        Of opacity: fewer make smaller pages.
+    """
+    image = np.empty((*strength.shape, 4), dtype=np.uint8)
+    image[..., :3] = colour
+    image[..., 3] = np.round(np.round(levels * strength) * (255 / levels))
+    plot.imshow(image, interpolation="none", **shown)
+    plot.set_title(title, fontsize=12, color=COLOUR["ink"], loc="left", pad=8)
+    plot.tick_params(length=0, pad=4)
+    plot.spines[:].set_visible(True)
+    plot.spines[:].set_color(COLOUR["rule"])
+
+
+def finite(value: float | None) -> float:
+    """Return a figure, or 0 where there is none that can be drawn."""
+    return value if value is not None and math.isfinite(value) else 0.0
+
+
+def largest(values: Iterable[float]) -> float:
+    """Return the largest figure that can be drawn, 1 where none is above 0."""
+    return max(map(finite, values), default=0.0) or 1.0
+
+
+def px(value: float) -> str:
+    """Return a place in SVG, to a tenth."""
+    return f"{finite(value):.1f}".removesuffix(".0")
 
 
 def to_svg(plot: Axes, key: str, alt: str) -> Markup:

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+from synthvae._text import counted
+from synthvae.evaluation.catalogue import metric_of
+from synthvae.evaluation.levels import draws_worse
 from synthvae.evaluation.values import Analysis, Attack, Coefficient, GroupFigure, Risk, Score
-from synthvae.report.judging import attack_title, draws_worse, is_withheld, limits_in_words
-from synthvae.report.words import counted, listed, number, plain, range_text, shorten
+from synthvae.report.judging import attack_title, is_withheld, limits_in_words
+from synthvae.report.words import listed, number, plain, range_text, shorten
 
 
 def has_run(score: Score) -> bool:
@@ -17,7 +20,8 @@ def score_words(score: Score) -> str:
     said = [limits_in_words(score)] if score.threshold else []
     if draws_worse(score):
         said.append(f"other draws: {number(min(score.draws))} to {number(max(score.draws))}")
-    of = " of the terms that the real rows tell from 0" if score.key.startswith("signs.") else ""
+    share_of = metric_of(score.key).share_of
+    of = f" of {share_of}" if share_of else ""
     return f"{shorten(score.title, 80)} is {number(score.value)}{of}" + (
         f" ({'; '.join(said)})" if said else ""
     )
@@ -55,8 +59,8 @@ def signs_in_words(terms: Sequence[Coefficient]) -> str:
     )
 
 
-def named(found: Sequence[Attack | Risk | Score]) -> str:
-    """Return the titles of some figures as a list."""
+def attack_titles(found: Sequence[Attack | Risk]) -> str:
+    """Return the titles of some attacks as a list."""
     return listed([shorten(one.title, 80) for one in found], 3)
 
 
@@ -80,14 +84,14 @@ def missing_words(found: Sequence[Score | Analysis]) -> str:
     return f"{titled(found)} did not run: {reason}"
 
 
-def of_which(figure: GroupFigure) -> str:
+def group_name(figure: GroupFigure) -> str:
     """Return which group a figure is of."""
     return f"{plain(figure.column)} = {plain(figure.group)}"
 
 
-def of_which_ones(figures: Sequence[GroupFigure]) -> str:
+def group_list(figures: Sequence[GroupFigure]) -> str:
     """Return which groups some figures are of, each once."""
-    return listed(list(dict.fromkeys(map(of_which, figures))), 4)
+    return listed(list(dict.fromkeys(map(group_name, figures))), 4)
 
 
 def figure_words(figure: GroupFigure, score: Score | None) -> str:

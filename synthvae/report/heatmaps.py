@@ -5,13 +5,21 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from synthvae.evaluation.values import Associations
-from synthvae.report.drawing import COLOUR, Drawing, Table, axes, house_style, to_svg
+from synthvae.report.drawing import (
+    BLUE,
+    COLOUR,
+    ORANGE,
+    Drawing,
+    Table,
+    axes,
+    heat_map,
+    house_style,
+    to_svg,
+)
 from synthvae.report.words import fit, number, plain
 
 _NAMED_CELLS = 24  # a heat map of more columns has no room for their names
 _LISTED_PAIRS = 200
-_STRENGTH = (46, 134, 193)
-_STRONGER, _WEAKER = (46, 134, 193), (214, 104, 20)
 
 
 def association_maps(found: Associations) -> Drawing:
@@ -33,22 +41,10 @@ def association_maps(found: Associations) -> Drawing:
     names = [plain(name) for name in found.columns]
     with house_style():
         panels = (
-            _map(train, names, None, title="Real (train)", key="heat-train", alt=f"{alt}, real."),
+            _map(train, names, None, "Real (train)", "heat-train", f"{alt}, real."),
+            _map(synthetic, names, None, "Synthetic", "heat-synthetic", f"{alt}, synthetic."),
             _map(
-                synthetic,
-                names,
-                None,
-                title="Synthetic",
-                key="heat-synthetic",
-                alt=f"{alt}, synthetic.",
-            ),
-            _map(
-                change,
-                names,
-                limit,
-                title="Synthetic − real",
-                key="heat-change",
-                alt=f"{alt}: change. {worst}",
+                change, names, limit, "Synthetic − real", "heat-change", f"{alt}: change. {worst}"
             ),
         )
     note = ""
@@ -92,21 +88,18 @@ def _map(
     values: npt.NDArray[np.float64],
     names: list[str],
     limit: float | None,
-    *,
     title: str,
     key: str,
     alt: str,
 ) -> Markup:
-    """Draw one matrix in one colour whose opacity is the strength, so that it suits any page."""
+    """Draw one matrix: strengths, or with a limit changes, which are stronger or weaker."""
     size = len(names)
     named = size <= _NAMED_CELLS
     margin = (92, 92, 8, 26) if named else (10, 10, 10, 26)
     plot = axes(360, 360 + margin[1] - margin[0] + 18, margin)
-    plot.imshow(_tint(values, limit), interpolation="none", aspect="equal")
-    plot.set_title(title, fontsize=12, color=COLOUR["ink"], loc="left", pad=8)
-    plot.tick_params(length=0, pad=4)
-    plot.spines[:].set_visible(True)
-    plot.spines[:].set_color(COLOUR["rule"])
+    strength = np.nan_to_num(np.abs(values) / (limit or 1.0)).clip(0, 1)
+    colour = np.where((values > 0)[..., None], BLUE, ORANGE) if limit else BLUE
+    heat_map(plot, strength, title, colour, levels=255 if named else 31, aspect="equal")
     if named:
         text = 11.5 if size <= 16 else 8.5
         labels = [fit(name, 84, text) for name in names]
@@ -119,14 +112,3 @@ def _map(
         plot.set_xticks([])
         plot.set_yticks([])
     return to_svg(plot, key, alt)
-
-
-def _tint(values: npt.NDArray[np.float64], limit: float | None) -> npt.NDArray[np.uint8]:
-    size = np.nan_to_num(np.abs(values) / (limit or 1.0)).clip(0, 1)
-    image = np.empty((*values.shape, 4), dtype=np.uint8)
-    image[..., :3] = _STRENGTH
-    if limit:
-        image[..., :3] = np.where((values > 0)[..., None], _STRONGER, _WEAKER)
-    levels = 255 if len(values) <= _NAMED_CELLS else 31  # fewer levels, smaller pages
-    image[..., 3] = np.round(np.round(levels * size) * (255 / levels))
-    return image

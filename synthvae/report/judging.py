@@ -1,54 +1,13 @@
-"""Is one figure good, poor or between: by its threshold and its interval, never by taste."""
+"""How a figure stands, in words: its limits, on whose word, and what the public does not see."""
 
-import math
-from collections.abc import Sequence
 from typing import Literal
 
-from synthvae.evaluation.values import Analysis, Evaluation, GroupFigure, Interval, Score, Threshold
+from synthvae.evaluation.catalogue import metric_of
+from synthvae.evaluation.values import Analysis, Score, Threshold
 from synthvae.report.words import number, plain
 
 ClaimKey = Literal["guarantee", "attacks", "validity", "fidelity", "utility", "groups"]
-Level = Literal["green", "amber", "red", "open"]
 WITHHELD = "withheld: "  # how the reason begins for what the public rendering does not show
-TRIPWIRES = ("dcr", "copies", "membership_")  # beginnings of keys
-_ATTACKS = ("attack.", "membership_")
-SEVERITY: dict[Level, int] = {"green": 0, "open": 1, "amber": 2, "red": 3}
-
-
-def judge(score: Score) -> Level:
-    """Return how a score stands by its own threshold.
-
-    A score that did not run, or that nobody set a threshold for, is open: never a pass. Where there
-    is an interval, it is red only if all of it is poor, and green only if none of it is: in doubt, a
-    person should look. So it is where a further draw from the same model would be judged worse, and
-    where an attack's interval lies above chance, however little.
-
-    Examples
-    --------
-    >>> limit = Threshold(good=0.05, poor=0.1, basis="project default", source="a reason")
-    >>> asked = dict(key="d", topic="fidelity", title="d", meaning="d", direction="lower")
-    >>> [judge(Score(value=v, threshold=limit, **asked)) for v in (0.05, 0.07, 0.2)]
-    ['green', 'amber', 'red']
-    """
-    if score.not_run is not None:
-        return "open"
-    level = _judge(score.value, score.interval, score)
-    if level == "green" and (is_above_chance(score) or draws_worse(score)):
-        return "amber"
-    return level
-
-
-def is_above_chance(score: Score) -> bool:
-    """Tell whether an attack did better than chance: its whole interval lies above its goal."""
-    if not score.key.startswith(_ATTACKS) or score.interval is None or score.goal is None:
-        return False
-    return score.interval.low > score.goal
-
-
-def draws_worse(score: Score) -> bool:
-    """Tell whether some further draw would be judged worse than the first, by their values alone."""
-    first = SEVERITY[_judge_value(score.value, score)]
-    return any(SEVERITY[_judge_value(draw, score)] > first for draw in score.draws)
 
 
 def is_withheld(one: Score | Analysis) -> bool:
@@ -58,12 +17,12 @@ def is_withheld(one: Score | Analysis) -> bool:
 
 def is_of_groups(score: Score) -> bool:
     """Tell whether a score is the worst figure of protected groups."""
-    return score.key.startswith("group_")
+    return metric_of(score.key).family == "groups"
 
 
 def is_tripwire(score: Score) -> bool:
     """Tell whether a score can raise an alarm but is no evidence of privacy when it is quiet."""
-    return score.topic == "privacy" and score.key.startswith(TRIPWIRES)
+    return metric_of(score.key).tripwire
 
 
 def attack_title(score: Score) -> str:
@@ -75,56 +34,7 @@ def attack_title(score: Score) -> str:
     >>> attack_title(Score(key="attack.shadow.auc", title="Shadow models (AUC)", **asked))
     'Shadow models'
     """
-    if not score.key.startswith(_ATTACKS):
-        return score.title
-    return score.title.partition(" (")[0]
-
-
-def judge_figure(figure: GroupFigure, score: Score) -> Level:
-    """Return how one group's figure stands by the threshold of a score."""
-    return _judge(figure.value, figure.interval, score)
-
-
-def _judge(value: float | None, interval: Interval | None, score: Score) -> Level:
-    level = _judge_value(value, score)
-    if interval is None or level not in ("green", "red"):
-        return level
-    best, furthest = interval.low, interval.high
-    if score.direction == "higher":
-        best, furthest = furthest, best
-    elif score.direction == "towards":
-        goal = score.goal or 0.0
-        best = min(max(goal, interval.low), interval.high)
-        furthest = max(interval.low, interval.high, key=lambda end: abs(end - goal))
-    end = best if level == "red" else furthest
-    doubtful = (_judge_value(end, score) == "red") != (level == "red")
-    return "amber" if doubtful else level
-
-
-def _judge_value(value: float | None, score: Score) -> Level:
-    """Return how a value stands by the threshold, the direction and the goal of a score."""
-    limit = score.threshold
-    if value is None or limit is None or not math.isfinite(value):
-        return "open"
-    found, good, poor = value, limit.good, limit.poor
-    if score.direction == "higher":
-        found, good, poor = -found, -good, -poor
-    elif score.direction == "towards":
-        found = abs(value - (score.goal or 0.0))
-    if found <= good:
-        return "green"
-    return "red" if found > poor else "amber"
-
-
-def worst(levels: Sequence[Level]) -> Level:
-    """Return the worst of some levels; of none, open.
-
-    Examples
-    --------
-    >>> worst(["green", "amber", "green"]), worst([])
-    ('amber', 'open')
-    """
-    return max(levels, key=SEVERITY.__getitem__, default="open")
+    return score.title.partition(" (")[0] if metric_of(score.key).attack else score.title
 
 
 def limits_in_words(score: Score) -> str:
@@ -137,7 +47,7 @@ def limits_in_words(score: Score) -> str:
     if score.direction == "higher":
         return f"good from {good}, poor below {poor}"
     reached = ""
-    if score.key.startswith(_ATTACKS) and score.goal is not None:
+    if metric_of(score.key).attack and score.goal is not None:
         reached = f" where the interval reaches {goal}"
     if score.direction == "towards":
         return f"good within {good} of {goal}{reached}, poor beyond {poor}"
@@ -147,11 +57,3 @@ def limits_in_words(score: Score) -> str:
 def authority(limit: Threshold | None) -> str:
     """Return on whose word a threshold stands, and why."""
     return "" if limit is None else f"{limit.basis}: {plain(limit.source)}"
-
-
-def of_group(evaluation: Evaluation, figure: GroupFigure) -> Level:
-    """Return how one group's figure stands by the threshold of the score it belongs to."""
-    if figure.not_run is not None:
-        return "open"
-    score = next((score for score in evaluation.scores if score.key == figure.key), None)
-    return "open" if score is None else judge_figure(figure, score)

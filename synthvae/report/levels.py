@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-from synthvae.report.judging import Level
+from synthvae.evaluation.levels import Level
 
 WORDS: dict[Level, str] = {"green": "Green", "amber": "Amber", "red": "Red", "open": "Open"}
 SIGNS: dict[Level, str] = {"green": "●", "amber": "▲", "red": "■", "open": "○"}

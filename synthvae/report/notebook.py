@@ -2,17 +2,18 @@
 
 from markupsafe import Markup
 
+from synthvae._text import counted
+from synthvae.evaluation.levels import judge
 from synthvae.evaluation.values import Evaluation, Score
-from synthvae.report.judging import judge
 from synthvae.report.levels import SIGNS, WORDS
-from synthvae.report.words import counted, direction, number, plain, range_text
+from synthvae.report.words import direction, number, plain, range_text
 
 _CELL = "padding:3px 14px 3px 0;text-align:left;vertical-align:top"
 _NUMBER = "padding:3px 14px 3px 0;text-align:right;vertical-align:top"
 _HEAD = ("Score", "Synthetic", "Interval", "Real holdout", "Independent", "Better", "Level")
 
 
-def evaluation_html(evaluation: Evaluation) -> str:
+def scores_html(evaluation: Evaluation) -> str:
     """Return the scores of an evaluation as HTML for the output of a notebook's cell."""
     facts = evaluation.tables
     title = (
@@ -36,13 +37,11 @@ def evaluation_html(evaluation: Evaluation) -> str:
 def _row(score: Score) -> Markup:
     level = judge(score)
     ran = score.not_run is None and score.value is not None
+    references = [score.references.get(name) for name in ("holdout", "independent")]
     cells = (
         number(score.value) if ran else "not run",
         range_text(score.interval) if ran and score.interval else "",
-        number(score.references["holdout"]) if score.references.get("holdout") is not None else "",
-        number(score.references["independent"])
-        if score.references.get("independent") is not None
-        else "",
+        *("" if known is None else number(known) for known in references),
         direction(score.direction, score.goal),
         f"{SIGNS[level]} {WORDS[level]}" if level != "open" else "",
     )

@@ -9,6 +9,8 @@ from importlib import resources
 import jinja2
 from markupsafe import Markup
 
+from synthvae._text import counted
+from synthvae.evaluation.catalogue import metric_of
 from synthvae.evaluation.values import Evaluation
 from synthvae.report import attacking, panels, promised, safes, sections
 from synthvae.report.analyses import analysis_drawing, facts_of, group_drawings
@@ -23,12 +25,9 @@ from synthvae.report.levels import MEANINGS, WORDS, shape
 from synthvae.report.pictures import component_maps, pair_maps
 from synthvae.report.planted import planted_bugs
 from synthvae.report.roc import attack_roc
-from synthvae.report.words import count, counted, number, plain
+from synthvae.report.words import count, exact, number, plain
 
 _SHOWN_MARGINS = 24
-_OF_ANALYSES = ("overlap.", "signs.")
-# Scores of predictions that have no place on an axis with areas under curves.
-_OTHER_SCALES = (*_OF_ANALYSES, "calibration_", "rank_agreement.", "all_targets", "group_")
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def draw(report: Report) -> Drawings:
     utility = [
         score
         for score in evaluation.scores
-        if score.topic == "utility" and not score.key.startswith(_OTHER_SCALES)
+        if score.topic == "utility" and metric_of(score.key).charted
     ]
     return Drawings(
         roc=attack_roc(evaluation.attacks, budget) if evaluation.attacks else None,
@@ -78,7 +77,7 @@ def compose(report: Report) -> str:
     attack_rows = [attacking.attack_row(a, budget_of(guarantee)) for a in evaluation.attacks]
     script = script_text()
     return (
-        _templates()
+        environment("synthvae.report")
         .get_template("page.html")
         .render(
             report=report,
@@ -118,11 +117,11 @@ def score_tables(evaluation: Evaluation) -> dict[str, tuple[sections.ScoreRow, .
     tables: dict[str, tuple[sections.ScoreRow, ...]] = {
         topic: sections.rows_of(evaluation, topic) for topic in TOPICS
     }
-    # Words and pictures of attacks stand above: their scores need a line each.
-    tables["attacks"], tables["privacy"] = sections.apart(
-        tables["privacy"], "attack.", "membership_", ran=True
-    )
-    tables["analyses"], tables["utility"] = sections.apart(tables["utility"], *_OF_ANALYSES)
+    tables |= {"attacks": (), "analyses": ()}
+    for topic in TOPICS:
+        for section in ("attacks", "analyses"):
+            tables[section] += tuple(row for row in tables[topic] if row.section == section)
+        tables[topic] = tuple(row for row in tables[topic] if row.section == "topic")
     return tables
 
 
@@ -139,15 +138,18 @@ def fingerprint(script: str) -> str:
     return f"sha256-{base64.b64encode(digest).decode()}"
 
 
-def _templates() -> jinja2.Environment:
+def environment(*packages: str) -> jinja2.Environment:
+    """Return the templates of some packages, the first one's before those of the same name."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("synthvae.report"),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package) for package in packages]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(number=number, count=count, counted=counted, plain=plain)
+    environment.filters.update(
+        number=number, count=count, counted=counted, plain=plain, exact=exact
+    )
     environment.globals.update(shape=shape, level_words=WORDS)
     return environment

@@ -6,29 +6,24 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from synthvae.evaluation.values import Margin, NumberSummary, Score
-from synthvae.report.drawing import Drawing, Table
-from synthvae.report.words import NONE, REAL, exact, fit, number, share, shorten
+from synthvae.report.drawing import Drawing, Table, finite, largest, px
+from synthvae.report.words import NONE, REAL, bin_label, exact, fit, number, share, shorten
 
 _WIDTH, _HEIGHT = 232, 112
 _ROWS = 7  # categories that have room for their names
 _STRIP = 150
-_SIGNS = {"up to ": "≤ ", "above ": "> "}
 _LEAST_SPAN = 0.02  # a strip shows differences below this as small
 
 
 def margins(found: Sequence[Margin]) -> tuple[Drawing, ...]:
     """Draw each column's distribution in train, holdout and synthetic rows, the worst first."""
-    ordered = sorted(found, key=lambda margin: (-_finite(margin.distance), margin.column))
+    ordered = sorted(found, key=lambda margin: (-finite(margin.distance), margin.column))
     return tuple(_margin(margin, f"margin-{index + 1}") for index, margin in enumerate(ordered))
 
 
 def ends(summary: NumberSummary | None) -> str:
     """Return between which points 98 % of a column's numbers lie, as text."""
     return NONE if summary is None else f"{exact(summary.p1)} to {exact(summary.p99)}"
-
-
-def _finite(value: float | None) -> float:
-    return value if value is not None and math.isfinite(value) else 0.0
 
 
 def _margin(margin: Margin, key: str) -> Drawing:
@@ -42,7 +37,7 @@ def _margin(margin: Margin, key: str) -> Drawing:
     )
     svg = Markup('<svg class="bars" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>')
     rows = tuple(
-        (shorten(label, 80), *(f"{100 * _finite(part):.1f}" for part in parts))
+        (shorten(label, 80), *(f"{100 * finite(part):.1f}" for part in parts))
         for label, *parts in zip(
             margin.labels, margin.train, margin.holdout, margin.synthetic, strict=True
         )
@@ -73,16 +68,14 @@ def _described(margin: Margin) -> str:
 def _rows(margin: Margin) -> Markup:
     """Draw named categories as lying bars, one line each."""
     left, scale = 90, _WIDTH - 90 - 6
-    top = _top(margin)
+    top = largest((*margin.train, *margin.holdout, *margin.synthetic))
     train, holdout, synthetic, names = [], [], [], []
     for row, label in enumerate(margin.labels):
         y = 16 * row + 2
-        train.append(f"M{left} {y + 2}h{_px(margin.train[row] / top * scale)}v10H{left}z")
-        holdout.append(f"M{_px(left + _finite(margin.holdout[row]) / top * scale)} {y}v14")
-        x = left + _finite(margin.synthetic[row]) / top * scale
-        synthetic.append(
-            f"M{left} {y + 7}H{_px(x)}M{_px(x - 3)} {y + 7}a3 3 0 1 0 6 0a3 3 0 1 0-6 0"
-        )
+        train.append(f"M{left} {y + 2}h{px(margin.train[row] / top * scale)}v10H{left}z")
+        holdout.append(f"M{px(left + finite(margin.holdout[row]) / top * scale)} {y}v14")
+        x = left + finite(margin.synthetic[row]) / top * scale
+        synthetic.append(f"M{left} {y + 7}H{px(x)}M{px(x - 3)} {y + 7}a3 3 0 1 0 6 0a3 3 0 1 0-6 0")
         text = escape(fit(label, 82))
         names.append(f'<text x="{left - 6}" y="{y + 11}" class="e">{text}</text>')
     return Markup(
@@ -104,17 +97,17 @@ def _columns(margin: Margin) -> Markup:
     bar = min(width, max(step, 8.0))
     for i, bin_ in enumerate(special):
         places[bin_] = (end + 8 + i * width + (width - bar) / 2, bar)
-    top = _top(margin)
+    top = largest((*margin.train, *margin.holdout, *margin.synthetic))
     train, holdout, synthetic, last = [], [], [], -1.0
     for bin_, (x, wide) in places.items():
         gap = min(0.5, wide / 8)
-        y = base - _finite(margin.train[bin_]) / top * high
-        train.append(f"M{_px(x + gap)} {base}V{_px(y)}h{_px(wide - 2 * gap)}V{base}z")
-        y = base - _finite(margin.holdout[bin_]) / top * high
-        holdout.append(f"M{_px(x + wide * 0.22)} {_px(y)}h{_px(wide * 0.56)}")
-        y = base - _finite(margin.synthetic[bin_]) / top * high
-        move = f"V{_px(y)}" if abs(x - last) < 0.01 else f"M{_px(x)} {_px(y)}"
-        synthetic.append(f"{move}H{_px(x + wide)}")
+        y = base - finite(margin.train[bin_]) / top * high
+        train.append(f"M{px(x + gap)} {base}V{px(y)}h{px(wide - 2 * gap)}V{base}z")
+        y = base - finite(margin.holdout[bin_]) / top * high
+        holdout.append(f"M{px(x + wide * 0.22)} {px(y)}h{px(wide * 0.56)}")
+        y = base - finite(margin.synthetic[bin_]) / top * high
+        move = f"V{px(y)}" if abs(x - last) < 0.01 else f"M{px(x)} {px(y)}"
+        synthetic.append(f"{move}H{px(x + wide)}")
         last = x + wide
     room = (end - left) / 2 - 4
     names = [_text(left, "", margin.labels[regular[0]], room)] if regular else []
@@ -124,8 +117,8 @@ def _columns(margin: Margin) -> Markup:
         word = margin.labels[special[0]] if len(special) == 1 else "special"
         names.append(_text(end + 8 + (apart - 8) / 2, "m", word, apart))
     return Markup(
-        f'<path class="x" d="M{left} {base}H{_px(end)}'
-        f'{f"M{_px(end + 8)} {base}H{right}" if special else ""}"/>'
+        f'<path class="x" d="M{left} {base}H{px(end)}'
+        f'{f"M{px(end + 8)} {base}H{right}" if special else ""}"/>'
         f'<path class="t" d="{"".join(train)}"/><path class="h" d="{"".join(holdout)}"/>'
         f'<path class="s" d="{"".join(synthetic)}"/>'
         f'<text x="{left}" y="9">{share(top, 0)}</text>{"".join(names)}'
@@ -141,19 +134,8 @@ def _is_special(margin: Margin, label: str) -> bool:
 
 def _text(x: float, style: str, label: str, width: float) -> str:
     which = f' class="{style}"' if style else ""
-    for words, sign in _SIGNS.items():
-        label = label.replace(words, sign) if label.startswith(words) else label
-    label = label.removesuffix(" (special)").strip("()")
-    return f'<text x="{_px(x)}" y="{_HEIGHT - 5}"{which}>{escape(fit(label, width))}</text>'
-
-
-def _top(margin: Margin) -> float:
-    values = (*margin.train, *margin.holdout, *margin.synthetic)
-    return max((_finite(value) for value in values), default=0.0) or 1.0
-
-
-def _px(value: float) -> str:
-    return f"{_finite(value):.1f}".removesuffix(".0")
+    label = bin_label(label).strip("()")
+    return f'<text x="{px(x)}" y="{_HEIGHT - 5}"{which}>{escape(fit(label, width))}</text>'
 
 
 def strip(score: Score) -> Markup:
@@ -170,7 +152,7 @@ def strip(score: Score) -> Markup:
     middle, span = (max(known) + min(known)) / 2, max(max(known) - min(known), _LEAST_SPAN)
 
     def at(value: float) -> str:
-        return _px(_STRIP / 2 + (value - middle) / span * (_STRIP - 18))
+        return px(_STRIP / 2 + (value - middle) / span * (_STRIP - 18))
 
     parts = [f'<path class="x" d="M2 12H{_STRIP - 2}"/>']
     if score.interval is not None:

@@ -5,16 +5,23 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
-from matplotlib.axes import Axes
 
+from synthvae._text import counted
 from synthvae.evaluation.values import Components, PairTable
-from synthvae.report.drawing import COLOUR, Drawing, Table, axes, house_style, to_svg
-from synthvae.report.words import counted, fit, number, plain, share, shorten
+from synthvae.report.drawing import (
+    COLOUR,
+    Drawing,
+    Table,
+    axes,
+    heat_map,
+    house_style,
+    largest,
+    to_svg,
+)
+from synthvae.report.words import bin_label, fit, number, plain, share, shorten
 
 _LISTED = 30
 _LABEL = 10.5
-_COLOUR = (46, 134, 193)
-_LEVELS = 63  # of opacity: enough for the eye, and smaller than 255
 
 Shares = npt.NDArray[np.float64]
 
@@ -33,7 +40,7 @@ def component_maps(found: Components | None) -> Drawing | None:
         "Real (holdout)": np.array(found.holdout),
         "Synthetic": np.array(found.synthetic),
     }
-    top = _top(*named.values())
+    top = largest(np.concatenate([*named.values()], axis=None))
     with house_style():
         panels = tuple(
             _cloud(shares, top, found, title, f"components-{place + 1}")
@@ -59,17 +66,13 @@ def _legend(top: float) -> tuple[tuple[str, str], ...]:
     return (("ramp strength", f"0 … {share(top)} of rows in a cell, by square root"),)
 
 
-def _top(*shares: Shares) -> float:
-    return max((float(np.nan_to_num(each).max()) for each in shares), default=0.0) or 1.0
-
-
 def _distance(one: Shares, other: Shares) -> float:
     return float(np.abs(one - other).sum() / 2)
 
 
 def _pair(table: PairTable, key: str) -> Drawing:
     train, synthetic = np.array(table.train), np.array(table.synthetic)
-    top = _top(train, synthetic)
+    top = largest(np.r_[train, synthetic].ravel())
     first, second = (shorten(name, 60) for name in table.columns)
     with house_style():
         panels = tuple(
@@ -90,13 +93,12 @@ def _crossed(shares: Shares, top: float, table: PairTable, title: str, key: str)
     """Draw one table of a pair, its levels named."""
     rows, columns = shares.shape
     down, across = (
-        [fit(_brief(label), 84, _LABEL) for label in labels]
+        [fit(bin_label(label).replace(" to ", "–"), 84, _LABEL) for label in labels]
         for labels in (table.row_labels, table.column_labels)
     )
     left, bottom = (14 + 0.62 * _LABEL * max(map(len, names)) for names in (down, across))
     plot = axes(330, 22 * rows + 26 + bottom, (left, bottom, 6, 26))
-    plot.imshow(_tint(shares, top), interpolation="none", aspect="auto")
-    _frame(plot, title)
+    heat_map(plot, _root(shares, top), title, aspect="auto")
     plot.set_xticks(range(columns), across, rotation=90, fontsize=_LABEL)
     plot.set_yticks(range(rows), down, fontsize=_LABEL)
     plot.vlines(np.arange(columns + 1) - 0.5, -0.5, rows - 0.5, color=COLOUR["surface"], lw=1)
@@ -111,17 +113,10 @@ def _crossed(shares: Shares, top: float, table: PairTable, title: str, key: str)
     return to_svg(plot, key, alt)
 
 
-def _brief(label: str) -> str:
-    for words, sign in (("up to ", "≤ "), ("above ", "> ")):
-        label = label.replace(words, sign, 1) if label.startswith(words) else label
-    return label.replace(" to ", "–").removesuffix(" (special)")
-
-
 def _cloud(shares: Shares, top: float, found: Components, title: str, key: str) -> Markup:
     """Draw one table's cloud; the first component goes across."""
     plot = axes(308, 300, (52, 40, 14, 26))
-    plot.imshow(_tint(shares.T, top), interpolation="none", aspect="auto", origin="lower")
-    _frame(plot, title)
+    heat_map(plot, _root(shares.T, top), title, aspect="auto", origin="lower")
     for edges, ticks in zip(found.edges, (plot.set_xticks, plot.set_yticks), strict=True):
         ends = (0, len(edges) // 2, len(edges) - 1)
         ticks([end - 0.5 for end in ends], [number(edges[end], 1) for end in ends])
@@ -136,20 +131,9 @@ def _cloud(shares: Shares, top: float, found: Components, title: str, key: str) 
     return to_svg(plot, key, alt)
 
 
-def _frame(plot: Axes, title: str) -> None:
-    plot.set_title(title, fontsize=12, color=COLOUR["ink"], loc="left", pad=8)
-    plot.tick_params(length=0, pad=4)
-    plot.spines[:].set_visible(True)
-    plot.spines[:].set_color(COLOUR["rule"])
-
-
-def _tint(shares: Shares, top: float) -> npt.NDArray[np.uint8]:
-    """Return one colour whose opacity grows with the root of the share, so that few rows show."""
-    strength = np.sqrt(np.nan_to_num(shares / top).clip(0, 1))
-    image = np.empty((*shares.shape, 4), dtype=np.uint8)
-    image[..., :3] = _COLOUR
-    image[..., 3] = np.round(np.round(_LEVELS * strength) * (255 / _LEVELS))
-    return image
+def _root(shares: Shares, top: float) -> Shares:
+    """Return strengths that grow with the root of the share, so that few rows show."""
+    return np.asarray(np.sqrt(np.nan_to_num(shares / top).clip(0, 1)))
 
 
 def _largest(change: Shares) -> list[tuple[int, int]]:

@@ -1,21 +1,20 @@
 """A steward's policy: how large a budget may be, and how good each claim must be."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from synthvae._explain import explain
-from synthvae._yaml import read_mapping
-from synthvae.errors import ConfigError, PolicyError
+from synthvae._frozen import FrozenSettings
+from synthvae.errors import PolicyError
+from synthvae.evaluation.levels import Level
 from synthvae.report.decision import CLAIMS
 from synthvae.report.document import Report
-from synthvae.report.judging import ClaimKey, Level
+from synthvae.report.judging import ClaimKey
 from synthvae.report.levels import WORDS
 from synthvae.report.words import exact
 
 
-class Policy(BaseModel):
+class Policy(FrozenSettings):
     """What a report must show.
 
     Parameters
@@ -36,27 +35,12 @@ class Policy(BaseModel):
     'red'
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    _what = "policy"
 
     largest_epsilon: Annotated[float | None, Field(gt=0)] = None
     largest_delta: Annotated[float | None, Field(gt=0, lt=1)] = None
     claims: dict[ClaimKey, Literal["green", "amber", "any"]] = {}
     fail_on: Literal["red", "amber"] = "red"
-
-    @classmethod
-    def load(cls, path: str | Path) -> "Policy":
-        """Read a policy from a YAML or JSON file.
-
-        Raises
-        ------
-        ConfigError
-            The file does not exist, is not valid, or has unknown keys.
-        """
-        value = read_mapping(Path(path), ConfigError, "policy")
-        try:
-            return cls.model_validate(value)
-        except ValidationError as cause:
-            raise ConfigError(f"In {path}: {explain(cause, cls, value)}") from None
 
     def failures(self, report: Report) -> tuple[str, ...]:
         """Return what of a report fails this policy, each as a sentence."""

@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from synthvae._explain import explain
-from synthvae._yaml import read_mapping
+from synthvae._frozen import FrozenSettings
 from synthvae.errors import ConfigError
 
 
-class Profile(BaseModel):
+class Profile(FrozenSettings):
     """One set of rules for what may be published.
 
     Parameters
@@ -32,7 +31,7 @@ class Profile(BaseModel):
     (20, 20)
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    _what = "profile"
 
     name: Annotated[str, Field(min_length=1, max_length=60)]
     title: Annotated[str, Field(max_length=500)] = ""
@@ -87,12 +86,7 @@ def find_profile(name: str) -> Profile:
     """
     if name in PROFILES:
         return PROFILES[name]
-    path = Path(name)
-    if not path.exists():
+    if not Path(name).exists():
         known = " or ".join(PROFILES)
         raise ConfigError(f"profile is {name!r}; give {known}, or a file with a profile in it.")
-    value = read_mapping(path, ConfigError, "profile")
-    try:
-        return Profile.model_validate(value)
-    except ValidationError as cause:
-        raise ConfigError(f"In {path}: {explain(cause, Profile, value)}") from None
+    return Profile.load(name)

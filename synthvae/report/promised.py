@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from synthvae._text import counted
 from synthvae.privacy.guarantee import (
     GaussianStage,
     Guarantee,
@@ -10,18 +11,7 @@ from synthvae.privacy.guarantee import (
 )
 from synthvae.report.ceiling import Budget, best_guess, budget_of, ceiling, odds_factor
 from synthvae.report.drawing import Table
-from synthvae.report.words import (
-    NONE,
-    bound,
-    count,
-    counted,
-    exact,
-    number,
-    plain,
-    power,
-    raised,
-    share,
-)
+from synthvae.report.words import NONE, bound, count, exact, number, plain, power, raised, share
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,12 @@
-"""Scores of the public rendering: each by one rule, or withheld.
-
-A score whose key is on no list is withheld, as are figures of groups, of the ends of distributions,
-of survival curves and of members found at low false positive rates: few patients stand behind them. So
-is SDMetrics' diagnostic report, which counts the categories that train covers: one patient is one more.
-"""
+"""Scores of the public rendering: each by the rule that its metric's record has, or withheld."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
+from typing import Any
 
-from synthvae.evaluation.thresholds import with_threshold
+from synthvae.evaluation.catalogue import metric_of
+from synthvae.evaluation.levels import with_threshold
 from synthvae.evaluation.values import (
     Analysis,
     Attack,
@@ -20,20 +17,12 @@ from synthvae.evaluation.values import (
     TableFacts,
     Threshold,
 )
-from synthvae.report import judging
 from synthvae.report.coarse import OUTWARD, Grid, Scale
 from synthvae.report.controlled import WITHHELD
+from synthvae.report.judging import WITHHELD as WITHHELD_BECAUSE
 
-OF_GROUPS = f"{judging.WITHHELD}figures of groups of real patients"
-_OF_SYNTHETIC = ("valid_cells", "valid_rows", "rule.")  # beginnings: of the synthetic rows alone
+OF_GROUPS = f"{WITHHELD_BECAUSE}figures of groups of real patients"
 _CHANCE = (0.0, 0.5)  # that of other scores is the share of an outcome: a count
-_ON_GRID = (  # first parts of keys
-    *("sdmetrics_quality", "sdmetrics_shapes", "sdmetrics_pairs"),
-    *("tvd2", "tvd3", "associations", "c2st", "pmse_ratio"),
-    *("overlap", "signs", "c_index", "tstr", "tstr_loss", "auprc", "brier", "rmse"),
-    *("calibration_slope", "calibration_intercept", "rank_agreement", "all_targets"),
-)
-_OF_ANALYSES = ("overlap.", "signs.", "c_index.")
 _LEAST_COLUMNS = 3  # an average over fewer columns is nearly one column's own figure
 
 
@@ -58,7 +47,7 @@ def public_score(score: Score, shown: Shown) -> Score:
 
     Thresholds that are relative to a reference are computed anew from the published one.
     """
-    if judging.is_of_groups(score):
+    if metric_of(score.key).disclosure == "withheld, of groups":
         return _without(score, OF_GROUPS)
     if score.not_run is not None or score.value is None:
         return _without(score, WITHHELD)
@@ -67,42 +56,41 @@ def public_score(score: Score, shown: Shown) -> Score:
 
 
 def _by_rule(score: Score, value: float, shown: Shown) -> Score | None:
-    if score.key.startswith(_OF_SYNTHETIC):
+    rule, scale = metric_of(score.key).disclosure, shown.scale
+    if rule == "synthetic rows":
         return _of_synthetic(score, value, shown)
-    if score.key.startswith(("attack.", "membership_")):
+    if rule == "attack":
         return _of_attack(score, shown)
-    if shown.scale is None or _is_nearly_a_count(score, shown) or _is_of_thin(score, shown):
+    if scale is None or _is_nearly_a_count(score, shown) or _is_of_thin(score, shown):
         return None
-    return _of_real(score, value, shown.scale, shown.margins)
-
-
-def _of_real(score: Score, value: float, scale: Scale, margins: Sequence[Margin]) -> Score | None:
-    if score.key == "tvd1":
-        return _of_margins(score, scale, margins)
-    if score.key == "copies":
-        return _of_copies(score, value, scale)
-    return _on_grid(score, value, scale) if score.key.partition(".")[0] in _ON_GRID else None
+    if rule == "margins":
+        return _of_margins(score, scale, shown.margins)
+    if rule == "rounded down":
+        return _rounded_down(score, value, scale)
+    return _on_grid(score, value, scale) if rule == "grid" else None
 
 
 def _is_nearly_a_count(score: Score, shown: Shown) -> bool:
     """Tell whether a score averages so little that few patients could be read from it."""
-    if score.key.startswith(_OF_ANALYSES):
+    metric = metric_of(score.key)
+    if metric.family == "analyses":
         mine = [one for one in shown.analyses if score.title.endswith(f": {one.name}")]
         return not mine or any(one.not_run is not None for one in mine)
     few = shown.tables.columns < _LEAST_COLUMNS
-    return score.topic == "fidelity" and score.key != "tvd1" and few
+    return score.topic == "fidelity" and metric.disclosure != "margins" and few
 
 
 def _is_of_thin(score: Score, shown: Shown) -> bool:
     """Tell whether a score is of a target of which fewer than two values are published.
 
     Nothing can be predicted where only one value is there: that a score ran would tell that some
-    patient has another.
+    patient has another. A score of all targets is an average over every column that can be predicted.
     """
-    if score.key == "all_targets":  # an average over every column that can be predicted
-        return bool(shown.thin)
-    column = score.key.partition(".")[2]  # and then the learner, of most
-    return bool({column, column.rpartition(".")[0]} & shown.thin)
+    metric = metric_of(score.key)
+    if metric.family != "predictions":
+        return False
+    target = (metric.names(score.key) or {}).get("target")
+    return bool(shown.thin) if target is None else target in shown.thin
 
 
 def _of_synthetic(score: Score, value: float, shown: Shown) -> Score:
@@ -118,7 +106,9 @@ def _of_synthetic(score: Score, value: float, shown: Shown) -> Score:
             else:
                 references[name] = None if reference is None else scale.train.near(reference)
         goal = _share(score.goal, tables.train_rows, scale.step)
-    return _made(score, value, score.interval, goal=goal, references=references, draws=score.draws)
+    return _published(
+        score, value, score.interval, goal=goal, references=references, draws=score.draws
+    )
 
 
 def _share(value: float | None, rows: int, step: int) -> float | None:
@@ -130,16 +120,14 @@ def _share(value: float | None, rows: int, step: int) -> float | None:
 
 def _of_attack(score: Score, shown: Shown) -> Score | None:
     """Return what the public values of an attack say already, and nothing else of it."""
-    stem = "closest_record" if score.key.startswith("membership_") else score.key.split(".")[1]
+    key = metric_of(score.key).attack
     chance = {k: v for k, v in score.references.items() if k == "chance" and v in _CHANCE}
-    if score.key.endswith(".gain"):
-        for risk in shown.risks:
-            if risk.key == stem:
-                return _made(score, risk.gain, risk.gain_interval, goal=0.0, references=chance)
-    if score.key.endswith("auc"):
-        for attack in shown.attacks:
-            if attack.key == stem:
-                return _made(score, attack.auc, attack.auc_interval, goal=0.5, references=chance)
+    for risk in shown.risks:
+        if risk.key == key:
+            return _published(score, risk.gain, risk.gain_interval, goal=0.0, references=chance)
+    for attack in shown.attacks:
+        if attack.key == key:
+            return _published(score, attack.auc, attack.auc_interval, goal=0.5, references=chance)
     return None
 
 
@@ -162,16 +150,16 @@ def _of_margins(score: Score, scale: Scale, margins: Sequence[Margin]) -> Score 
     if "holdout" in references:
         references["holdout"] = round(mean(margin.holdout_distance for margin in margins), 3)
     goal = None if score.goal is None else scale.train.near(score.goal)
-    return _made(score, value, interval, goal=goal, references=references)
+    return _published(score, value, interval, goal=goal, references=references)
 
 
-def _of_copies(score: Score, value: float, scale: Scale) -> Score:
+def _rounded_down(score: Score, value: float, scale: Scale) -> Score:
     """Return a share that a single record may make, rounded down to twice the step of figures.
 
     Its interval is left out: where its ends cross a step would tell small counts apart.
     """
     grid = Grid(scale.both.parts // 2)
-    return _made(
+    return _published(
         score,
         grid.below(value),
         None,
@@ -183,7 +171,7 @@ def _of_copies(score: Score, value: float, scale: Scale) -> Score:
 
 def _on_grid(score: Score, value: float, scale: Scale) -> Score:
     grid = scale.train if score.topic == "fidelity" else scale.both
-    return _made(
+    return _published(
         score,
         grid.near(value),
         score.interval and grid.outward(score.interval),
@@ -204,7 +192,7 @@ def _near(
     }
 
 
-def _made(
+def _published(
     score: Score,
     value: float,
     interval: Interval | None,
@@ -214,13 +202,9 @@ def _made(
     draws: tuple[float, ...] = (),
 ) -> Score:
     return Score(
-        key=score.key,
-        topic=score.topic,
-        title=score.title,
-        meaning=score.meaning,
+        **_described(score),
         value=value,
         interval=interval,
-        direction=score.direction,
         goal=goal,
         references=dict(references),
         draws=draws,
@@ -228,16 +212,14 @@ def _made(
 
 
 def _without(score: Score, why: str) -> Score:
-    return Score(
-        key=score.key,
-        topic=score.topic,
-        title=score.title,
-        meaning=score.meaning,
-        value=None,
-        direction=score.direction,
-        threshold=_of_steward(score),
-        not_run=why,
-    )
+    return Score(**_described(score), value=None, threshold=_of_steward(score), not_run=why)
+
+
+def _described(score: Score) -> dict[str, Any]:
+    """Return what is public of every score."""
+    return {
+        name: getattr(score, name) for name in ("key", "topic", "title", "meaning", "direction")
+    }
 
 
 def _with_public_threshold(score: Score, found: Score) -> Score:

@@ -9,11 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from synthvae.evaluation.values import Attack
-from synthvae.report.ceiling import ceiling, corners
+from synthvae.report.ceiling import Budget, ceiling, corners
 from synthvae.report.drawing import COLOUR, DASHES, Drawing, Table, axes, house_style, to_svg
 from synthvae.report.words import number, plain, share
 
-Budget = tuple[float, float]
 _RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 _LINES = 6
 

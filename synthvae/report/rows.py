@@ -7,6 +7,7 @@ from typing import Literal
 
 from markupsafe import Markup, escape
 
+from synthvae.report.drawing import px
 from synthvae.report.words import exact, fit, plain
 
 _WIDTH, _ROW, _PAD = 340, 36, 10
@@ -46,14 +47,14 @@ def row_chart(rows: Sequence[Row], alt: str, line: float | None = None) -> Marku
     base = _ROW * len(rows) + 4
     parts = []
     if line is not None:  # beside each row's figures, so that it crosses no name
-        x = _px(at(line))
+        x = px(at(line))
         steps = "".join(f"M{x} {_ROW * place + 17}v16" for place in range(len(rows)))
         parts.append(f'<path class="goal" d="{steps}"/>')
     for place, row in enumerate(rows):
         parts += _row(row, _ROW * place, at)
     parts.append(f'<path class="x" d="M{_PAD} {base}H{_WIDTH - _PAD}"/>')
     for tick in _ticks(low, high):
-        x = _px(at(tick))
+        x = px(at(tick))
         parts.append(f'<path class="x" d="M{x} {base}v4"/>')
         parts.append(f'<text class="m" x="{x}" y="{base + 16}">{_tick_text(tick)}</text>')
     return Markup(
@@ -76,14 +77,12 @@ def _row(row: Row, top: int, at: Callable[[float], float]) -> list[str]:
         x = at(mark.value)
         style = "s" if mark.kind == "synthetic" else "h"
         if mark.low is not None and mark.high is not None:
-            ends = _px(at(mark.low)), _px(at(mark.high))
+            ends = px(at(mark.low)), px(at(mark.high))
             parts.append(f'<path class="{style}" d="M{ends[0]} {level}H{ends[1]}"/>')
         if mark.kind == "synthetic":
-            parts.append(f'<circle class="d" cx="{_px(x)}" cy="{level}" r="4"/>')
+            parts.append(f'<circle class="d" cx="{px(x)}" cy="{level}" r="4"/>')
         else:
-            parts.append(
-                f'<path class="k" d="M{_px(x)} {level - 4.5}l4.5 4.5l-4.5 4.5l-4.5-4.5z"/>'
-            )
+            parts.append(f'<path class="k" d="M{px(x)} {level - 4.5}l4.5 4.5l-4.5 4.5l-4.5-4.5z"/>')
     return parts
 
 
@@ -112,7 +111,3 @@ def _tick_text(value: float) -> str:
 
 def _finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
-
-
-def _px(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")

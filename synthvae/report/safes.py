@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+from synthvae._text import counted
 from synthvae.evaluation.values import Evaluation
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.report.ceiling import budget_of
 from synthvae.report.drawing import Table
 from synthvae.report.values import RunContext
-from synthvae.report.words import bound, counted, exact, plain
+from synthvae.report.words import bound, exact, plain
 
 SOURCE = "Desai, Ritchie and Welpton 2016, Five Safes: designing data access for research"
 

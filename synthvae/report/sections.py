@@ -5,21 +5,17 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from synthvae._text import counted
+from synthvae.evaluation.catalogue import metric_of
+from synthvae.evaluation.levels import SEVERITY, Level, judge
+from synthvae.evaluation.metric import Metric
 from synthvae.evaluation.values import Evaluation, Margin, PairDistance, Score, Topic
 from synthvae.report.conditions import TOPICS
 from synthvae.report.drawing import Table
-from synthvae.report.judging import (
-    SEVERITY,
-    Level,
-    authority,
-    is_tripwire,
-    judge,
-    limits_in_words,
-)
+from synthvae.report.judging import authority, is_tripwire, limits_in_words
 from synthvae.report.levels import WORDS, shape
 from synthvae.report.panels import ends, strip
 from synthvae.report.words import (
-    counted,
     direction,
     number,
     plain,
@@ -29,17 +25,15 @@ from synthvae.report.words import (
     shorten,
 )
 
-_HEADLINES: dict[Topic, tuple[str, ...]] = {
-    "fidelity": ("tvd2", "c2st"),
-    "utility": ("tstr.",),
-}
+_HEADED: tuple[Topic, ...] = ("fidelity", "utility")  # privacy has its strongest attack
 
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One score as the page shows it."""
+    """One score as the page shows it; `section`: which of its tables does."""
 
     key: str
+    section: str
     title: str
     topic: str
     meaning: str
@@ -70,8 +64,12 @@ def score_row(score: Score) -> ScoreRow:
     if score.interval is not None:
         note = f"{share(score.interval.level, 0)} interval, {plain(score.interval.method)}"
     level = judge(score)
+    section = metric_of(score.key).section
+    if section == "attacks" and not ran:  # words and pictures of those that ran stand above
+        section = "topic"
     return ScoreRow(
         key=score.key,
+        section=section,
         title=shorten(score.title, 160),
         topic=TOPICS[score.topic],
         meaning=plain(score.meaning),
@@ -106,30 +104,20 @@ def rows_of(evaluation: Evaluation, topic: Topic) -> tuple[ScoreRow, ...]:
     return tuple(sorted(rows, key=lambda row: (row.not_run is None, -SEVERITY[row.level])))
 
 
-def apart(
-    rows: Sequence[ScoreRow], *beginnings: str, ran: bool = False
-) -> tuple[tuple[ScoreRow, ...], tuple[ScoreRow, ...]]:
-    """Return the rows whose keys begin in one of some ways, and the others.
-
-    With `ran`, what did not run stays among the others.
-    """
-    taken = tuple(
-        row for row in rows if row.key.startswith(beginnings) and not (ran and row.not_run)
-    )
-    return taken, tuple(row for row in rows if row not in taken)
-
-
 def headlines(evaluation: Evaluation) -> tuple[ScoreRow, ...]:
-    """Return the scores to read first: for each topic the known ones that ran, or else any one."""
+    """Return the scores to read first: for each topic the headlines that ran, or else any one."""
     chosen: list[Score] = []
-    for topic, keys in _HEADLINES.items():
+    for topic in _HEADED:
         ran = [
             score
             for score in evaluation.scores
             if score.topic == topic and score.not_run is None and score.value is not None
         ]
-        known = [next((score for score in ran if score.key.startswith(key)), None) for key in keys]
-        chosen += [score for score in known if score is not None] or ran[:1]
+        first: dict[Metric, Score] = {}  # of each headline that several targets or learners share
+        for score in ran:
+            if metric_of(score.key).headline:
+                first.setdefault(metric_of(score.key), score)
+        chosen += list(first.values()) or ran[:1]
     return tuple(score_row(score) for score in chosen)
 
 

@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from synthvae._terminal import printable
+from synthvae._text import counted, printable
+from synthvae.evaluation.levels import SEVERITY, Level, judge
 from synthvae.evaluation.values import Evaluation, Score
 from synthvae.report.decision import Decision
-from synthvae.report.judging import SEVERITY, Level, judge
 from synthvae.report.levels import SIGNS, WORDS
 from synthvae.report.sections import headlines
-from synthvae.report.words import counted, number
+from synthvae.report.words import number
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -92,16 +92,11 @@ def _score_row(score: Score) -> tuple[str, ...]:
     if score.goal is not None and score.direction == "towards":
         better = f"to {score.goal:g}"
     interval = score.interval
+    references = [score.references.get(name) for name in ("holdout", "independent")]
     return (
         printable(score.title),
         better,
         "not run" if score.value is None else number(score.value),
         "" if interval is None else f"{number(interval.low)} to {number(interval.high)}",
-        _reference(score, "holdout"),
-        _reference(score, "independent"),
+        *("" if known is None else number(known) for known in references),
     )
-
-
-def _reference(score: Score, name: str) -> str:
-    value = score.references.get(name)
-    return "" if value is None else number(value)

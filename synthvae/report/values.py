@@ -2,18 +2,16 @@
 
 from typing import TYPE_CHECKING, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
+
+from synthvae._frozen import Frozen
 
 if TYPE_CHECKING:
     from synthvae.field import Field
     from synthvae.schema import Schema
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TrainingCurve(_Value):
+class TrainingCurve(Frozen):
     """The loss at some training steps.
 
     Losses are computed from real records without noise: private information, for the custodian
@@ -42,7 +40,7 @@ class TrainingCurve(_Value):
         return self
 
 
-class FieldSummary(_Value):
+class FieldSummary(Frozen):
     """One line of the data dictionary, as the schema declares it."""
 
     name: str
@@ -51,7 +49,7 @@ class FieldSummary(_Value):
     role: str = ""
 
 
-class RunContext(_Value):
+class RunContext(Frozen):
     """What surrounds an evaluation: whose it is, what for, what the table is, and what made it.
 
     `created` is a date as text; a report has no clock of its own. `synthetic_digest` is the SHA-256

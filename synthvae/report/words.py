@@ -97,17 +97,6 @@ def count(value: int | None) -> str:
     return NONE if value is None else f"{value:,}"
 
 
-def counted(value: int, one: str, many: str | None = None) -> str:
-    """Return a number with its noun.
-
-    Examples
-    --------
-    >>> counted(1, "row"), counted(2000, "row"), counted(2, "synthesis", "syntheses")
-    ('1 row', '2,000 rows', '2 syntheses')
-    """
-    return f"{value:,} {one if value == 1 else many or one + 's'}"
-
-
 def listed(names: Sequence[str], most: int) -> str:
     """Return names as a list in a sentence, at most so many of them.
 
@@ -168,6 +157,13 @@ def plain(text: str) -> str:
     text = re.sub(r"\s+", " ", text).strip()
     text = "".join("\ufffd" if unicodedata.category(char) == "Cc" else char for char in text)
     return _UNSAFE.sub("\ufffd", text)
+
+
+def bin_label(label: str) -> str:
+    """Return what a bin is called where there is little room: "≤ 3" for "up to 3"."""
+    for words, sign in (("up to ", "≤ "), ("above ", "> ")):
+        label = label.replace(words, sign, 1) if label.startswith(words) else label
+    return label.removesuffix(" (special)")
 
 
 def fit(text: str, width: float, size: float = 10.5) -> str:

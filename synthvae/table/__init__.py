@@ -10,7 +10,12 @@ from synthvae.table.cells import identities
 from synthvae.table.codes import MISSING, Problem, decode, encode, find_problems, inspect
 from synthvae.table.files import read_table, write_table
 from synthvae.table.formulas import formulas
-from synthvae.table.patients import PatientRows, group_by_patient, split_by_patient
+from synthvae.table.patients import (
+    PatientRows,
+    group_by_patient,
+    split_by_patient,
+    with_identifiers,
+)
 
 __all__ = [
     "MISSING",
@@ -25,5 +30,6 @@ __all__ = [
     "inspect",
     "read_table",
     "split_by_patient",
+    "with_identifiers",
     "write_table",
 ]

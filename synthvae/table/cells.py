@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from synthvae.field import DEFAULT_FORMATS, Field
 
 EPOCH = datetime(1970, 1, 1)
+LONGEST = timedelta(days=106_751)  # that pandas counts in nanoseconds
 EXACT = 2**53  # from here on, neighbouring whole numbers are the same float
 DATE_LIKE = re.compile(r"\s*-?\d+-\d\d-\d\d")
 
@@ -96,7 +97,12 @@ def _moment(item: Any) -> pd.Timestamp | str | None:
 def _duration(item: Any) -> str | None:
     with contextlib.suppress(ValueError, OverflowError):
         item = pd.Series([item], dtype="timedelta64[ns]").iloc[0]
-    return None if pd.isna(item) else str(item)
+    if pd.isna(item):
+        return None
+    if isinstance(item, np.timedelta64) or not -LONGEST <= item <= LONGEST:
+        with contextlib.suppress(ValueError, OverflowError):  # pandas 3 has them in columns, too
+            item = pd.Timedelta(item).to_pytimedelta()
+    return str(item)
 
 
 def _interval(item: pd.Interval) -> pd.Interval:

@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthvae._checks import nearest
-from synthvae._explain import brief
+from synthvae._text import brief, nearest
 from synthvae.errors import DataError
 from synthvae.field import OTHER, Field
 from synthvae.schema import Schema
@@ -317,8 +316,7 @@ def _place_in_categories(cells: _Cells, raw: RawColumn, present: Bools) -> None:
     found = np.where(present, raw.spread(known, -1, np.int64), -1)
     cells.codes[found >= 0] = found[found >= 0]
     outside = present & (found < 0)
-    listed = ", ".join(field.categories[:6]) + (", ..." if len(field.categories) > 6 else "")
-    rule = f"not one of {listed}"
+    rule = f"not one of {field.first_categories}"
     large = outside & raw.spread([*map(is_large, raw.distinct)], False, bool)
     cells.reject(large, rule, "give numbers of 2**53 and more as text, since floats round them")
     way_out = "declare `trueValues` and `falseValues`"
@@ -373,7 +371,7 @@ def _decode_column(field: Field, codes: Ints) -> Any:
     units = codes + field.first_unit
     if field.type in ("date", "datetime"):
         moments = (units * field.step_seconds).astype("datetime64[s]")
-        moments[missing] = np.datetime64("NaT")
+        moments[missing] = np.datetime64("NaT", "s")
         return moments
     specials = [(codes == FIRST_SPECIAL - i, value) for i, value in enumerate(field.special)]
     if field.type == "integer":

@@ -2,16 +2,16 @@
 
 import csv
 import stat
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from synthvae._explain import brief, shortened
 from synthvae._files import whole_file
-from synthvae._memory import machine_memory
+from synthvae._runtime import machine_memory
+from synthvae._text import brief, one_line
 from synthvae.errors import ConfigError, InputFileError
+from synthvae.field import first_repeated
 from synthvae.schema import Schema
 
 PARQUET = (".parquet", ".pq")
@@ -45,9 +45,8 @@ def read_table(path: str | Path, delimiter: str = ",") -> pd.DataFrame:
             f"The file {path} is not UTF-8 text (byte {cause.start}); save it as UTF-8."
         ) from cause
     except (OSError, *UNREADABLE) as cause:
-        said = " ".join((getattr(cause, "strerror", None) or str(cause)).split())
-        reason = shortened(said.rstrip(".") or type(cause).__name__, 300)
-        raise InputFileError(f"The file {path} cannot be read as a table: {reason}.") from cause
+        why = one_line(getattr(cause, "strerror", None) or cause) or type(cause).__name__
+        raise InputFileError(f"The file {path} cannot be read as a table: {why}.") from cause
     _refuse_twins([str(name) for name in frame.columns], path)
     if frame.empty:
         raise InputFileError(f"The file {path} has a header but no rows.")
@@ -91,7 +90,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 def _refuse_twins(names: list[str], path: Path) -> None:
-    twin = next((name for name, times in Counter(names).items() if times > 1), None)
+    twin = first_repeated(names)
     if twin is not None:
         raise InputFileError(
             f"The column {brief(twin)} stands twice in {path}; rename one of them."
@@ -164,7 +163,7 @@ def _read_header(path: Path, delimiter: str) -> list[str]:
         if other is not None:
             raise InputFileError(
                 f"The file {path} seems to be separated by {other!r}, not {delimiter!r}: "
-                f"its only column is named {header[0][:60]!r}; pass --delimiter {other!r}."
+                f"its only column is named {brief(header[0])}; pass --delimiter {other!r}."
             )
     return header
 

@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 
-from synthvae._explain import brief
+from synthvae._text import brief
 from synthvae.field import Field
 from synthvae.schema import Schema
 from synthvae.table.cells import as_float

@@ -106,3 +106,24 @@ def split_by_patient(
     }
     threshold = int(holdout * 2**64)
     return np.array([draws[name] < threshold for name in names], bool)
+
+
+def with_identifiers(frame: pd.DataFrame, schema: Schema, patients: Ints) -> pd.DataFrame:
+    """Return records with invented identifiers, in the schema's order of columns.
+
+    Parameters
+    ----------
+    patients
+        Whose rows they are, numbered from 0, shape (rows,).
+    """
+    columns = {}
+    for field in schema.fields:
+        if field.name not in schema.identifiers:
+            columns[field.name] = frame[field.name]
+            continue
+        number = (patients if field.name == schema.patientKey else np.arange(len(frame))) + 1
+        if field.type in ("integer", "number"):
+            columns[field.name] = pd.Series(number)
+        else:
+            columns[field.name] = pd.Series([f"synthetic-{i:07d}" for i in number])
+    return pd.DataFrame(columns)

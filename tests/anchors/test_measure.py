@@ -1,11 +1,12 @@
-"""Measuring anchors: exact without noise, right on average with it, and never off the schema."""
+"""Measuring marginals: exact without noise, right on average with it, and never off the schema."""
 
 import numpy as np
 import pytest
 
-from synthvae.anchors import ColumnAnchor, measure_anchors, query_weights
+from synthvae.anchors import ColumnMarginal, measure_marginals, query_weights
 from synthvae.anchors.measure import _first_cells, _to_simplex
 from synthvae.field import Field
+from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
 
 NUMBER = Field(
@@ -19,10 +20,15 @@ CATEGORY = Field(name="c", constraints={"enum": ["a", "b", "c"]})
 
 def measure(
     codes: list[int] | np.ndarray, field: Field, sigma: float, bins: int = 8
-) -> ColumnAnchor:
+) -> ColumnMarginal:
     noise = tuple(sigma for _ in query_weights(field, bins))
     table = np.asarray(codes, np.int64)[:, None]
-    return measure_anchors(table, (field,), (noise,), bins, RandomStream(test_seed=1))[0]
+    mechanisms = Mechanisms(RandomStream(test_seed=1), exact=True)
+    return measure_marginals(table, (field,), (noise,), bins, 1, mechanisms)[0]
+
+
+def seeded(seed: int) -> Mechanisms:
+    return Mechanisms(RandomStream(test_seed=seed))
 
 
 def test_categories_without_noise_are_their_shares() -> None:
@@ -30,41 +36,41 @@ def test_categories_without_noise_are_their_shares() -> None:
 
 
 def test_special_and_missing_have_tokens_of_their_own() -> None:
-    anchor = measure([-1] * 10 + [-2] * 20 + list(range(70)), NUMBER, 0.0)
-    assert anchor.mass[-2:] == pytest.approx([0.2, 0.1], abs=1e-6)
-    assert anchor.tokens == anchor.bins + 2
+    marginal = measure([-1] * 10 + [-2] * 20 + list(range(70)), NUMBER, 0.0)
+    assert marginal.mass[-2:] == pytest.approx([0.2, 0.1], abs=1e-6)
+    assert marginal.tokens == marginal.bins + 2
 
 
 def test_a_point_mass_stands_alone() -> None:
     spread = np.arange(0, 1000, 2)
     codes = np.concatenate((np.full(500, 137), spread))
-    anchor = measure(codes, NUMBER, 0.0)
-    token = anchor.encode(np.array([137]))[0]
-    assert anchor.mass[token] == pytest.approx(0.5, abs=0.01)
-    alone = anchor.decode(np.full(50, token), np.linspace(0, 1, 50, endpoint=False))
+    marginal = measure(codes, NUMBER, 0.0)
+    token = marginal.encode(np.array([137]))[0]
+    assert marginal.mass[token] == pytest.approx(0.5, abs=0.01)
+    alone = marginal.decode(np.full(50, token), np.linspace(0, 1, 50, endpoint=False))
     assert set(alone) <= {136, 137, 138}
 
 
 def test_bins_have_about_equal_mass_where_the_column_is_skewed() -> None:
     codes = np.minimum(np.random.default_rng(0).exponential(40, 20_000), 999).astype(int)
-    anchor = measure(codes, NUMBER, 0.0)
-    assert anchor.bins == pytest.approx(8, abs=2)
-    assert anchor.mass[: anchor.bins].max() < 2.2 / 8
+    marginal = measure(codes, NUMBER, 0.0)
+    assert marginal.bins == pytest.approx(8, abs=2)
+    assert marginal.mass[: marginal.bins].max() < 2.2 / 8
 
 
 @pytest.mark.parametrize("sigma", [5.0, 40.0])
 def test_noisy_margins_are_close_to_the_truth(sigma: float) -> None:
     codes = np.minimum(np.random.default_rng(0).exponential(90, 7000), 999).astype(int)
-    anchor = measure(codes, NUMBER, sigma, bins=12)
-    truth = np.bincount(anchor.encode(codes), minlength=anchor.tokens) / 7000
-    assert 0.5 * np.abs(anchor.mass - truth).sum() < 8 * sigma / 7000 + 0.002
+    marginal = measure(codes, NUMBER, sigma, bins=12)
+    truth = np.bincount(marginal.encode(codes), minlength=marginal.tokens) / 7000
+    assert 0.5 * np.abs(marginal.mass - truth).sum() < 8 * sigma / 7000 + 0.002
 
 
 def test_an_empty_column_still_gives_an_anchor() -> None:
-    anchor = measure([-1] * 30, NUMBER, 10.0)
-    assert anchor.mass.sum() == pytest.approx(1)
-    assert (anchor.mass > 0).all()
-    codes = anchor.decode(np.arange(anchor.tokens), np.full(anchor.tokens, 0.5))
+    marginal = measure([-1] * 30, NUMBER, 10.0)
+    assert marginal.mass.sum() == pytest.approx(1)
+    assert (marginal.mass > 0).all()
+    codes = marginal.decode(np.arange(marginal.tokens), np.full(marginal.tokens, 0.5))
     assert codes.max() < 1000
 
 
@@ -79,15 +85,13 @@ def test_one_patient_moves_each_count_by_their_rows_at_most(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Without noise, the exact counts that would have been noised differ by the patient's rows.
-    from synthvae.anchors import measure as module
-
     seen: list[np.ndarray] = []
 
     def record(counts: np.ndarray, sigma: float, stream: RandomStream) -> np.ndarray:
         seen.append(counts.copy())
         return counts
 
-    monkeypatch.setattr(module, "noisy_counts", record)
+    monkeypatch.setattr("synthvae.privacy.mechanisms.add_discrete_gaussian", record)
     base = np.random.default_rng(0).integers(0, 1000, 500)
     both = []
     for codes in (base, np.append(base, [999, 999, 999])):
@@ -112,10 +116,10 @@ def laboratory(rows: int = 8000) -> np.ndarray:
     return codes
 
 
-def shares_at_the_ends(anchor: ColumnAnchor, rows: int = 20_000) -> list[float]:
+def shares_at_the_ends(marginal: ColumnMarginal, rows: int = 20_000) -> list[float]:
     generator = np.random.default_rng(1)
-    drawn = anchor.decode(
-        generator.choice(anchor.tokens, rows, p=anchor.mass), generator.random(rows)
+    drawn = marginal.decode(
+        generator.choice(marginal.tokens, rows, p=marginal.mass), generator.random(rows)
     )
     return [float((drawn == code).mean()) for code in (0, 4995)]
 
@@ -157,10 +161,9 @@ def test_many_categories_are_told_from_noise_together() -> None:
     for seed in range(10):
         exact = np.random.default_rng(seed).multinomial(5000, truth)
         table = np.repeat(np.arange(200), exact)[:, None]
-        stream = RandomStream(test_seed=seed)
-        (anchor,) = measure_anchors(table, (field,), ((33.0,),), 8, stream)
+        (marginal,) = measure_marginals(table, (field,), ((33.0,),), 8, 1, seeded(seed))
         noisy = exact + np.random.default_rng(seed).normal(0, 33.0, 200)
-        found.append(0.5 * np.abs(anchor.mass - exact / 5000).sum())
+        found.append(0.5 * np.abs(marginal.mass - exact / 5000).sum())
         cut.append(0.5 * np.abs(_to_simplex(noisy) / 5000 - exact / 5000).sum())
     assert np.mean(found) < 0.8 * np.mean(cut)
 
@@ -171,10 +174,10 @@ def test_missing_is_not_one_of_many_categories() -> None:
     field = Field(name="code", constraints={"enum": codes, "required": False})
     table = np.concatenate((np.repeat(np.arange(100), 40), np.full(60, -1)))
     found = [
-        measure_anchors(table[:, None], (field,), ((40.0,),), 8, RandomStream(test_seed=seed))[0]
+        measure_marginals(table[:, None], (field,), ((40.0,),), 8, 1, seeded(seed))[0]
         for seed in range(20)
     ]
-    missing = np.array([anchor.mass[-1] for anchor in found])
+    missing = np.array([marginal.mass[-1] for marginal in found])
     assert missing.mean() == pytest.approx(60 / 4060, rel=0.4)
     assert missing.std() > 0.5 * 40 / 4060  # its own noise, not that of a hundred codes
 
@@ -189,15 +192,14 @@ def test_a_cap_that_nobody_reaches_stays_empty(kind: str) -> None:
         if kind == "middle":
             codes = np.clip(drawn.normal(1800, 300, 1000), 0, 3648).astype(np.int64)
         noise = (44.0, 44.0, 44.0, 31.0)
-        stream = RandomStream(test_seed=seed)
-        (anchor,) = measure_anchors(codes[:, None], (field,), (noise,), 13, stream)
-        ends += [anchor.mass_within(code, code).sum() for code in (0, 3649)]
+        (marginal,) = measure_marginals(codes[:, None], (field,), (noise,), 13, 1, seeded(seed))
+        ends += [marginal.mass_within(code, code).sum() for code in (0, 3649)]
     assert max(ends) < 0.004  # noise of 44 records alone would be up to a tenth
 
 
 def test_categories_that_nobody_has_still_give_an_anchor() -> None:
     nobody = Field(name="c", constraints={"enum": ["a", "b", "c"], "required": False})
-    anchor = measure([-1] * 400, nobody, 5.0)
-    assert anchor.mass[-1] > 0.9
-    assert anchor.mass.sum() == pytest.approx(1)
+    marginal = measure([-1] * 400, nobody, 5.0)
+    assert marginal.mass[-1] > 0.9
+    assert marginal.mass.sum() == pytest.approx(1)
     assert measure([], CATEGORY, 0.0).mass == pytest.approx([1 / 3] * 3)

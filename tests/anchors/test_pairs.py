@@ -13,6 +13,7 @@ from scipy.stats import chi2
 from synthvae.anchors import PairMoments, PairQuery
 from synthvae.anchors import pairs as module
 from synthvae.anchors.basis import LIMIT
+from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
 
 NEXT_TO_NOTHING = 1e-9  # a noise multiplier under which parts are bounded and noise rounds to zero
@@ -28,7 +29,8 @@ def query_of(sizes: list[int], taper: float = 0.0, rows: int = 1, share: float =
 def released(
     query: PairQuery, features: np.ndarray, rows: np.ndarray, multiplier: float = 0.0
 ) -> PairMoments:
-    return query.release(features, rows, multiplier, RandomStream(test_seed=1))
+    mechanisms = Mechanisms(RandomStream(test_seed=1), exact=True)
+    return query.release(features, rows, multiplier, mechanisms)
 
 
 def whole_sums(query: PairQuery, features: np.ndarray, rows: np.ndarray) -> list[int]:
@@ -41,7 +43,7 @@ def whole_sums(query: PairQuery, features: np.ndarray, rows: np.ndarray) -> list
         return counts
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "noisy_counts", record)
+        patch.setattr("synthvae.privacy.mechanisms.add_discrete_gaussian", record)
         released(query, features, rows, 1.0)
     return [int(value) for value in seen[0]]
 
@@ -150,7 +152,7 @@ def test_nobody_or_one_patient_gives_numbers(patients: int, multiplier: float) -
     features = np.ones((patients, 3))
     for moments in (
         released(query, features, rows, multiplier),
-        query.release(features, rows, multiplier, RandomStream()),
+        query.release(features, rows, multiplier, Mechanisms(RandomStream(), exact=True)),
     ):
         assert np.isfinite(moments.values).all()
         assert np.isfinite(moments.noise).all()
@@ -172,7 +174,7 @@ def noise_fits(moments: PairMoments, factor: float) -> bool:
 def test_the_noise_is_of_the_size_stated(stream: RandomStream) -> None:
     # All features are zero, so what comes out is noise; many patients, so that the count is sure.
     rows = np.arange(20_000)[:, None]
-    moments = NOISY.release(np.zeros((20_000, 80)), rows, 2.0, stream)
+    moments = NOISY.release(np.zeros((20_000, 80)), rows, 2.0, Mechanisms(stream))
     assert noise_fits(moments, 1.0)
     assert not noise_fits(moments, 2 / 3)
     assert not noise_fits(moments, 3 / 2)

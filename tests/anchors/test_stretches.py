@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
-from synthvae.anchors import measure_anchors, query_weights
+from synthvae.anchors import measure_marginals, query_weights
 from synthvae.anchors.stretches import free_masses
 from synthvae.field import Field
+from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
 
 LAB = Field(name="x", type="number", decimals=1, constraints={"minimum": 0, "maximum": 40})
@@ -51,20 +52,21 @@ def test_what_is_known_of_a_sum_counts() -> None:
     masses = np.array([90.0, *([12.0] * 8), 90.0])
     eight = np.array([0.0, *([1.0] * 8), 0.0])
     alone = 400.0 * np.eye(10)
-    together = np.linalg.inv(np.linalg.inv(alone) + np.outer(eight, eight) / 400)
+    known = np.linalg.inv(np.linalg.inv(alone) + np.outer(eight, eight) / 400)
+    together = known.astype(np.float64)
     sizes = np.ones(10, np.int64)
     assert free_masses(masses, alone, sizes).shape == (10, 3)
     assert free_masses(masses, together, sizes).shape == (10, 10)
 
 
 def drawn(codes: np.ndarray, sigma: float, seed: int) -> np.ndarray:
-    """Return values drawn from the noisy anchor of a column."""
+    """Return values drawn from the noisy marginal of a column."""
     noise = tuple(sigma for _ in query_weights(LAB, 20))
-    stream = RandomStream(test_seed=seed)
-    (anchor,) = measure_anchors(codes[:, None], (LAB,), (noise,), 20, stream)
+    mechanisms = Mechanisms(RandomStream(test_seed=seed))
+    (marginal,) = measure_marginals(codes[:, None], (LAB,), (noise,), 20, 1, mechanisms)
     generator = np.random.default_rng(seed)
-    tokens = generator.choice(anchor.tokens, 20_000, p=anchor.mass / anchor.mass.sum())
-    return anchor.decode(tokens, generator.random(20_000))
+    tokens = generator.choice(marginal.tokens, 20_000, p=marginal.mass / marginal.mass.sum())
+    return marginal.decode(tokens, generator.random(20_000))
 
 
 def test_a_skewed_lab_has_no_long_tail_of_noise() -> None:

@@ -1,17 +1,20 @@
 """Intervals by simulation: how often they cover a truth that is known."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from synthvae.attacks.gains import Guesses, difference, gain_limit, risk_question, worst_risk
+from synthvae.attacks.gains import Guesses, difference, gain_limit, worst_risk
+from synthvae.attacks.guessing import ATTRIBUTE
 from synthvae.attacks.roc import break_ties, true_positives
 from synthvae.evaluation.intervals import clopper_pearson, delong
 
 NOMINAL = 0.93
 
 
-def covered(truth: float, intervals: list) -> float:
+def covered(truth: float, intervals: list[Any]) -> float:
     return float(np.mean([found.low <= truth <= found.high for found in intervals]))
 
 
@@ -106,11 +109,10 @@ def test_gains(shares: tuple[float, float], sizes: tuple[int, int]) -> None:
 
 def test_the_worst_of_several_is_covered_after_the_choice() -> None:
     g = np.random.default_rng(6)
-    question = risk_question("attribute_inference", "Guessing", "A test.")
     corrected, naive = [], []
     for _ in range(300):
         tried = {str(k): Guesses(g.random(300) < 0.3, g.random(300) < 0.3) for k in range(10)}
-        risk = worst_risk("attribute_inference", question, "Guessing", tried, "").risks[0]
+        risk = worst_risk("attribute_inference", ATTRIBUTE, "Guessing", tried, "").risks[0]
         won = (round(risk.success * 300), 300), (round(risk.control * 300), 300)
         corrected.append(risk.gain_interval)
         naive.append(difference(won))

@@ -4,6 +4,7 @@ import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from synthvae.attacks import run_attacks
+from synthvae.attacks.findings import AttackFindings
 from synthvae.attacks.roc import detection_limit, roc, true_positives
 from synthvae.attacks.space import closest, distances
 from synthvae.evaluation import evaluate
@@ -13,12 +14,18 @@ from synthvae.schema import Schema
 from tests.evaluation.evaluation_example import SCHEMA, clinic, letters, table, yes_no
 
 
-def attack(train, holdout, synthetic, schema=SCHEMA, seed=0):
+def attack(
+    train: pd.DataFrame,
+    holdout: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    schema: Schema = SCHEMA,
+    seed: int = 0,
+) -> AttackFindings:
     tables = prepare(train, holdout, synthetic, schema, np.random.default_rng(seed))
     return run_attacks(tables, "screen", np.random.default_rng(seed))
 
 
-def test_distances_worked_out_by_hand():
+def test_distances_worked_out_by_hand() -> None:
     schema = Schema.from_dict(
         {
             "fields": [
@@ -37,19 +44,19 @@ def test_distances_worked_out_by_hand():
     assert found[2] == pytest.approx(np.sqrt(0.5 * 0.5**2 + 0.5 * 0.25**2))
 
 
-def test_a_patients_rows_count_once_by_their_mean():
+def test_a_patients_rows_count_once_by_their_mean() -> None:
     schema = yes_no(1)
     rows = table([0, 1, 1])
     rows.patients[:] = [5, 5, 2]
     assert distances(rows, table([0]), schema).tolist() == pytest.approx([1.0, 0.5])
 
 
-def test_the_second_neighbour_leaves_out_the_point_itself():
+def test_the_second_neighbour_leaves_out_the_point_itself() -> None:
     points = np.array([[0.0], [1.0], [5.0]])
     assert closest(points, points, neighbour=1).tolist() == [1.0, 1.0, 4.0]
 
 
-def test_the_scores_carry_references_and_a_warning():
+def test_the_scores_carry_references_and_a_warning() -> None:
     found = attack(clinic(400, 1), clinic(200, 2), clinic(400, 3))
     area, share = found.scores[:2]
     assert area.value == found.attacks[0].auc
@@ -62,7 +69,7 @@ def test_the_scores_carry_references_and_a_warning():
     assert share.interval.low <= share.value <= share.interval.high
 
 
-def test_members_and_others_are_disjoint_patients():
+def test_members_and_others_are_disjoint_patients() -> None:
     schema = SCHEMA.replace(
         patientKey="id",
         maxRows=2,
@@ -81,9 +88,12 @@ def test_members_and_others_are_disjoint_patients():
     assert "needs 5 patients" in nobody.scores[0].not_run
 
 
-def test_roc_agrees_with_sklearn():
+def test_roc_agrees_with_sklearn() -> None:
     g = np.random.default_rng(0)
-    members, others = g.integers(30, size=80) + 1.0, g.integers(30, size=90) + 0.0
+    members, others = (
+        g.integers(1, 31, size=80).astype(float),
+        g.integers(30, size=90).astype(float),
+    )
     fpr, tpr = roc(members, others)
     labels, scores = np.repeat([1, 0], [80, 90]), np.r_[members, others]
     expected = roc_curve(labels, scores, drop_intermediate=False)
@@ -95,7 +105,7 @@ def test_roc_agrees_with_sklearn():
     assert (long[0][0], long[1][-1]) == (0, 1)
 
 
-def test_true_positives_at_a_rate_worked_out_by_hand():
+def test_true_positives_at_a_rate_worked_out_by_hand() -> None:
     others = np.arange(10.0)
     # One false alarm in ten is allowed: above 8 are 8.5, 9.5 and 20 among members.
     assert true_positives(np.array([8.5, 9.5, 20, 1]), others, 0.1)[0] == 0.75
@@ -103,7 +113,7 @@ def test_true_positives_at_a_rate_worked_out_by_hand():
     assert true_positives(np.zeros(5), np.zeros(5), 0.1)[0] == 0
 
 
-def test_the_detection_limit_is_what_four_of_five_trials_find():
+def test_the_detection_limit_is_what_four_of_five_trials_find() -> None:
     limit = detection_limit(200, 200)
     g = np.random.default_rng(0)
     shift = 2**0.5 * float(np.sqrt(2) * _inverse_erf(2 * limit - 1))
@@ -115,13 +125,13 @@ def test_the_detection_limit_is_what_four_of_five_trials_find():
     assert 0.7 < found / 300 < 0.9
 
 
-def _inverse_erf(value):
+def _inverse_erf(value: float) -> float:
     from scipy.special import erfinv
 
     return erfinv(value)
 
 
-def test_copies_are_counted_beside_the_holdouts_rate():
+def test_copies_are_counted_beside_the_holdouts_rate() -> None:
     schema = yes_no(2)
     train, holdout = letters("aabb", "abab"), letters("aacc", "abab")
     tables = prepare(train, holdout, letters("abcc", "aacc"), schema, np.random.default_rng(0))
@@ -132,11 +142,11 @@ def test_copies_are_counted_beside_the_holdouts_rate():
     assert copied(table([0, 1], [2, 2]), table([0], [2])) == 1
 
 
-def test_invalid_rows_are_no_copies():
+def test_invalid_rows_are_no_copies() -> None:
     schema = Schema.from_dict(
         {"fields": [{"name": "c", "constraints": {"enum": ["a", "b"], "required": False}}]}
     )
-    frames = [pd.DataFrame({"c": values}) for values in (["", "a"], ["a"], ["z", ""])]
-    scores = evaluate(*frames, schema)
+    train, held, made = (pd.DataFrame({"c": values}) for values in (["", "a"], ["a"], ["z", ""]))
+    scores = evaluate(train, held, made, schema)
     assert scores.score("copies").value == 0.5
     assert scores.score("valid_cells").value == 0.5

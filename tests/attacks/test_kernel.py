@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from synthvae.attacks.kernel import BLUR, WIDTH, Kernel, blocks
@@ -58,6 +59,6 @@ def test_blocks_are_all_rows_once() -> None:
     assert found == list(range(7))
 
 
-def _rows(frame):
+def _rows(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     codes = encode(frame, PEOPLE)
     return codes, np.zeros(codes.shape, bool), np.arange(len(codes))

@@ -88,15 +88,17 @@ def test_a_patient_with_several_rows_counts_once() -> None:
 
 def test_one_column_and_few_patients_say_what_they_lack() -> None:
     schema = PEOPLE.replace(fields=PEOPLE.to_dict()["fields"][-1:], target=None)
-    frames = [people(60, seed)[["group 2"]] for seed in range(3)]
+    train, held, made = (people(60, seed)[["group 2"]] for seed in range(3))
     narrow = run_attacks(
-        prepare(*frames, schema, np.random.default_rng(0)), "screen", np.random.default_rng(0)
+        prepare(train, held, made, schema, np.random.default_rng(0)),
+        "screen",
+        np.random.default_rng(0),
     )
     reasons = {score.key: score.not_run for score in narrow.scores if score.not_run}
     assert "one to know and one to guess" in str(reasons["attack.attribute_inference.gain"])
     assert "one for each half" in str(reasons["attack.linkability.gain"])
     assert "descriptions" in str(reasons["attack.singling_out.gain"])
-    few = [people(rows, seed) for rows, seed in ((20, 1), (9, 2), (20, 3))]
+    few = people(20, 1), people(9, 2), people(20, 3)
     nobody = run_attacks(
         prepare(*few, PEOPLE, np.random.default_rng(0)), "screen", np.random.default_rng(0)
     )

@@ -4,8 +4,16 @@ import pytest
 
 from synthvae.attacks import run_attacks
 from synthvae.attacks.effort import EFFORTS
-from synthvae.attacks.shadow import as_frame, attack_by_shadow_models, shadow_count, vulnerable
+from synthvae.attacks.findings import AttackFindings
+from synthvae.attacks.shadow import (
+    Retrain,
+    as_frame,
+    attack_by_shadow_models,
+    shadow_count,
+    vulnerable,
+)
 from synthvae.evaluation.tables import Table, prepare
+from synthvae.evaluation.values import Attack
 from synthvae.table import encode
 from tests.attacks.generators import PEOPLE, fresh, people, tables_of
 from tests.simulated import VISITS, visits
@@ -27,13 +35,13 @@ def forgetful(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
     return fresh(rows, seed)
 
 
-def attacked(retrain, seed=0):
+def attacked(retrain: Retrain, seed: int = 0) -> tuple[Attack, AttackFindings]:
     tables = tables_of("fresh", 3, 400, 400)
     found = attack_by_shadow_models(tables, DEEP, retrain, np.random.default_rng(seed), silent)
     return found.attacks[0], found
 
 
-def test_a_procedure_that_copies_gives_its_vulnerable_records_away():
+def test_a_procedure_that_copies_gives_its_vulnerable_records_away() -> None:
     attack, found = attacked(copier)
     assert attack.auc_interval.low > 0.9
     assert attack.tpr_at[2][2].low > 0.5
@@ -42,14 +50,14 @@ def test_a_procedure_that_copies_gives_its_vulnerable_records_away():
     assert "10 targets in 40 models" in found.scores[0].detail
 
 
-def test_a_procedure_that_ignores_its_rows_gives_nothing_away():
+def test_a_procedure_that_ignores_its_rows_gives_nothing_away() -> None:
     attack, _ = attacked(forgetful)
     assert attack.auc_interval.low <= 0.5 <= attack.auc_interval.high
     assert all(at.low <= rate for rate, _, at in attack.tpr_at)
 
 
 @pytest.mark.slow
-def test_its_interval_covers_chance():
+def test_its_interval_covers_chance() -> None:
     covered = 0
     for seed in range(40):
         attack, _ = attacked(forgetful, seed)
@@ -57,7 +65,7 @@ def test_its_interval_covers_chance():
     assert covered >= 34
 
 
-def test_models_see_the_rows_that_they_are_said_to_see():
+def test_models_see_the_rows_that_they_are_said_to_see() -> None:
     seen: list[pd.DataFrame] = []
 
     def watched(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -79,7 +87,7 @@ def test_models_see_the_rows_that_they_are_said_to_see():
     assert sum(present) == 40 * 10 / 2
 
 
-def test_the_vulnerable_are_those_far_from_others():
+def test_the_vulnerable_are_those_far_from_others() -> None:
     rows = people(200, 1)
     rows.loc[17, [f"lab {k}" for k in range(7)]] = 99.9
     tables = prepare(people(50, 2), rows, people(50, 3), PEOPLE, np.random.default_rng(0))
@@ -88,7 +96,7 @@ def test_the_vulnerable_are_those_far_from_others():
     assert len(worst) == 3
 
 
-def test_frames_keep_patients_together():
+def test_frames_keep_patients_together() -> None:
     frame = visits(20, 1)
     codes = encode(frame, VISITS)
     whose = pd.factorize(frame["patient"])[0]
@@ -98,11 +106,11 @@ def test_frames_keep_patients_together():
     assert made["patient"].nunique() == 6
 
 
-def test_models_are_fewer_where_tables_are_large():
+def test_models_are_fewer_where_tables_are_large() -> None:
     assert [shadow_count(cells, 40) for cells in (100, 300_000, 10**9)] == [40, 20, 16]
 
 
-def test_it_says_why_it_did_not_run():
+def test_it_says_why_it_did_not_run() -> None:
     tables = tables_of("fresh", 3, 100, 100)
     deep = run_attacks(tables, "deep", np.random.default_rng(0))
     reason = next(score.not_run for score in deep.scores if score.key == "attack.shadow.auc")

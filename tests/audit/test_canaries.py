@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from synthvae._progress import silent
+from synthvae._runtime import silent
 from synthvae.audit import Case, running
 from synthvae.audit.canaries import audit_one_run, canary_case, draw_records, likely
 from synthvae.errors import ConfigError

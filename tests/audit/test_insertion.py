@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 import torch
 
-from synthvae._progress import silent
+from synthvae._runtime import silent
 from synthvae.audit.bounds import Errors, plain_epsilon
 from synthvae.audit.effects import Replay
 from synthvae.audit.tiny import features_of
-from synthvae.audit.watching import Batch, many_small_fits, watching
+from synthvae.audit.watching import AuditedSynthesizer, Batch, FitReleases, Training
+from synthvae.model.layout import Layout
 from synthvae.model.training import PrivateTraining
 from synthvae.privacy.stream import RandomStream
 from synthvae.schema import Schema
-from synthvae.synthesizer import Synthesizer
 from synthvae.table import encode
 from tests.checklist.fitted import PLACES, with_rows
 from tests.mutations.planted import planted
-from tests.simulated import CLINIC, clinic, quick
+from tests.simulated import CLINIC, clinic, quick, simulate_fewer
 
 FITS, PATIENTS = 40, 1500
 part = RandomStream.part  # as it is, whatever is planted
@@ -37,23 +37,25 @@ def would_be_seeds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     run = PrivateTraining.run
 
     def watch(self: PrivateTraining, *arguments: Any) -> None:
-        found.append(int(part(self.stream, "latents").words(1)[0]) >> 1)
+        found.append(int(part(self.mechanisms.stream, "latents").words(1)[0]) >> 1)
         run(self, *arguments)
 
     monkeypatch.setattr(PrivateTraining, "run", watch)
     return found
 
 
-def log_likelihood_ratio(training: Any, tables: tuple[np.ndarray, np.ndarray], seed: int) -> float:
+def log_likelihood_ratio(
+    layout: Layout, training: Training, tables: tuple[np.ndarray, np.ndarray], seed: int
+) -> float:
     """Return how much likelier the noisy gradients are with the patient, if the seed is right."""
-    replay, total, stage = Replay(training), 0.0, training.stage
+    replay, total, stage = Replay(layout, training), 0.0, training.stage
     generators = [torch.Generator().manual_seed(seed) for _ in tables]
     for number, step in enumerate(training.steps):
         replay.at(number)
         seen = torch.cat([gradient.flatten() for gradient in step.gradients]).double()
         distances = []
         for rows, generator in zip(tables, generators, strict=True):
-            latents = torch.randn((len(rows), training.layout.settings.latent), generator=generator)
+            latents = torch.randn((len(rows), layout.settings.latent), generator=generator)
             batch = Batch(torch.tensor(rows, dtype=torch.float32), latents, None)
             sums = [
                 torch.from_numpy(found).flatten() for found in replay.clipped_sum(batch, number)
@@ -70,22 +72,21 @@ def epsilon_shown(place: str, monkeypatch: pytest.MonkeyPatch) -> float:
     # Nearly all of the budget goes to training, which is what is looked at.
     shares = {"anchor_share": 0.02, "pair_share": 0.02}
     settings = quick(schema, 1.0, steps=2, sampling_rate=1.0, clip_norm=0.1, **shares)
-    monkeypatch.setattr(
-        "synthvae.model.coupling.POPULATION", 64
-    )  # what follows training is not seen
-    made = Synthesizer(schema, 1.0, settings=settings)
+    simulate_fewer(monkeypatch, 64)  # what follows training is not seen
+    made = AuditedSynthesizer(schema, 1.0, settings=settings)
     without = clinic(PATIENTS)
     worlds = (without, with_rows(without, clinic(1, seed=99), place))
     seeds, ratios = would_be_seeds(monkeypatch), []
     for frame in worlds:
         for _ in range(FITS):
-            with many_small_fits(), watching() as seen:
-                fitted = copy.copy(made).fit(frame, silent)
-            layout = fitted.state().layout
+            synthesizer = copy.copy(made)
+            synthesizer.observer = seen = FitReleases()
+            layout = synthesizer.fit(frame, silent).state().layout
             features = tuple(features_of(encode(world, schema), layout) for world in worlds)
-            ratios.append(log_likelihood_ratio(seen.trainings[0], features, seeds[-1]))  # type: ignore[arg-type]
+            ratios.append(log_likelihood_ratio(layout, seen.trainings[0], features, seeds[-1]))  # type: ignore[arg-type]
+    assert made._plan.delta is not None
     errors = Errors.at(0.0, np.array(ratios[:FITS]), np.array(ratios[FITS:]))
-    return max(0.0, plain_epsilon(errors, made._plan.delta, 0.05))  # type: ignore[union-attr, arg-type]
+    return max(0.0, plain_epsilon(errors, made._plan.delta, 0.05))
 
 
 @pytest.mark.slow

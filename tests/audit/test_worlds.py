@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 
-from synthvae._progress import silent
+from synthvae._runtime import silent
 from synthvae.audit import AuditResult, Case, audit_worlds, tiny_case
 from synthvae.audit import running as running_module
 from synthvae.audit import trials as trials_module
 from synthvae.audit.running import KINDS, run_audits
 from synthvae.audit.scores import choose_threshold
-from synthvae.audit.watching import replaced, watching
+from synthvae.audit.watching import AuditedSynthesizer, FitReleases
 from synthvae.errors import ConfigError
 from synthvae.model import training as training_module
 from synthvae.privacy.stream import RandomStream
 from synthvae.table import encode
+from tests.mutations.planted import planted
 from tests.seeding import fixed_noise
 from tests.simulated import CLINIC, VISITS, quick
 
@@ -34,19 +35,14 @@ def test_a_threshold_parts_what_can_be_parted_whichever_way_round() -> None:
     assert choose_threshold(high, low) == (-1.0, -14.5)
 
 
-def test_watching_a_fit_changes_nothing_and_sees_every_release() -> None:
+def test_an_observer_changes_nothing_and_sees_every_release() -> None:
     case = tiny_case(4.0, 12, steps=3)
     table = case.table(True)
-    from synthvae import Synthesizer
-
-    def fitted() -> Synthesizer:
-        made = Synthesizer(case.schema, 4.0, settings=case.settings, test_seed=1)
-        return made.fit(table)
-
-    plain = fitted().state().weights
-    with watching() as seen:
-        watched = fitted().state().weights
-    assert all((plain[name] == watched[name]).all() for name in plain)
+    made = AuditedSynthesizer(case.schema, 4.0, settings=case.settings, test_seed=1)
+    plain = made.fit(table).state().weights
+    made.observer = seen = FitReleases()
+    observed = made.fit(table).state().weights
+    assert all((plain[name] == observed[name]).all() for name in plain)
     assert (len(seen.columns), len(seen.pairs), len(seen.trainings)) == (2, 1, 1)
     assert len(seen.trainings[0].steps) == 3
     assert [len(step.batches[0].features) for step in seen.trainings[0].steps] == [13, 13, 13]
@@ -65,29 +61,29 @@ def test_a_small_audit_is_consistent_and_says_what_it_could_have_shown() -> None
     assert again == result
 
 
-def test_noise_that_misses_one_layer_is_seen() -> None:
-    original = training_module.StreamNoiseOptimizer.add_noise
+def test_noise_that_misses_one_layer_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = training_module.GaussianOptimizer.add_noise
 
-    def leaky(self: training_module.StreamNoiseOptimizer) -> None:
+    def leaky(self: training_module.GaussianOptimizer) -> None:
         original(self)
         weight = self.params[2]
         weight.grad = (weight.summed_grad / self._stage.expected_batch).float()
 
-    with replaced(training_module.StreamNoiseOptimizer, "add_noise", leaky):
-        result = audit_worlds(tiny_case(1.0), 20)
+    monkeypatch.setattr(training_module.GaussianOptimizer, "add_noise", leaky)
+    result = audit_worlds(tiny_case(1.0), 20)
     assert result.component("training: posterior.weight").violated
     assert any("draws of the noise of training: posterior.weight" in w for w in result.violations)
 
 
-def test_a_fixed_seed_is_seen() -> None:
+def test_a_fixed_seed_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     original = RandomStream.__init__
 
     def fixed(self: RandomStream, test_seed: int | None = None) -> None:
         original(self, 5)
         self.is_secure = True
 
-    with replaced(RandomStream, "__init__", fixed):
-        result = audit_worlds(tiny_case(4.0), 10)
+    monkeypatch.setattr(RandomStream, "__init__", fixed)
+    result = audit_worlds(tiny_case(4.0), 10)
     assert any("fresh noise" in words for words in result.violations)
 
 
@@ -150,15 +146,7 @@ def test_with_several_rows_a_patient_it_shows_no_more_than_is_claimed() -> None:
 
 @pytest.mark.slow
 def test_half_the_noise_is_seen() -> None:
-    original = training_module.StreamNoiseOptimizer.add_noise
-
-    def quiet(self: training_module.StreamNoiseOptimizer) -> None:
-        claimed = self.noise_multiplier
-        self.noise_multiplier = claimed / 2
-        original(self)
-        self.noise_multiplier = claimed
-
-    with fixed_noise(), replaced(training_module.StreamNoiseOptimizer, "add_noise", quiet):
+    with fixed_noise(), planted("half the noise"):
         result = audit_worlds(tiny_case(8.0, 50), 200)
     assert any(words.startswith("training:") for words in result.violations), result.violations
 

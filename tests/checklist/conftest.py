@@ -2,14 +2,12 @@
 
 import pytest
 
-from synthvae.model import calibration, coupling
 from tests.model.conftest import features, layout
+from tests.simulated import simulate_fewer
 
 __all__ = ["features", "layout"]
 
 
 @pytest.fixture(autouse=True)
 def few_simulated_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fit couplings and margins to fewer records of the model's own: post-processing, but slow."""
-    monkeypatch.setattr(coupling, "POPULATION", 256)
-    monkeypatch.setattr(calibration, "POPULATION", 256)
+    simulate_fewer(monkeypatch)

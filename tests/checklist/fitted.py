@@ -5,17 +5,17 @@ import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-import synthvae.synthesizer as synthesizer_module
-from synthvae.anchors import measure as measure_module
-from synthvae.anchors import pairs as pairs_module
-from synthvae.model.training import PatientTensor, StreamNoiseOptimizer
+import synthvae.privacy.mechanisms as mechanisms_module
+from synthvae.model.training import GaussianOptimizer, PatientTensor
 from synthvae.privacy.guarantee import TrainingStage
+from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
 from synthvae.schema import Schema
 from synthvae.settings import Settings
@@ -97,9 +97,9 @@ def training_of(synthesizer: Synthesizer) -> TrainingStage:
 
 @dataclass(frozen=True)
 class Release:
-    """Whole numbers on their way through the noise: where, exact, with which scale, noisy."""
+    """Whole numbers on their way through the noise: of which stage, exact, with which scale, noisy."""
 
-    place: str
+    stage: str
     exact: np.ndarray
     sigma: float
     noisy: np.ndarray
@@ -108,22 +108,20 @@ class Release:
 def watch_releases(monkeypatch: pytest.MonkeyPatch, *, noise: bool = True) -> list[Release]:
     """Record everything that is released with discrete noise; without `noise`, add none."""
     seen: list[Release] = []
-    places = {"anchors": measure_module, "pairs": pairs_module, "patients": synthesizer_module}
-    for place, module in places.items():
+    release, add = Mechanisms.discrete_gaussian, mechanisms_module.add_discrete_gaussian
+    stages: list[str] = []
 
-        def watch(
-            counts: np.ndarray,
-            sigma: float,
-            stream: RandomStream,
-            *,
-            place: str = place,
-            add: object = module.noisy_counts,
-        ) -> np.ndarray:
-            noisy = add(counts, sigma, stream) if noise else counts  # type: ignore[operator]
-            seen.append(Release(place, counts.copy(), sigma, noisy.copy()))
-            return noisy
+    def watch_stage(self: Mechanisms, exact: np.ndarray, **facts: Any) -> np.ndarray:
+        stages.append(facts["stage"])
+        return release(self, exact, **facts)
 
-        monkeypatch.setattr(module, "noisy_counts", watch)
+    def watch(exact: np.ndarray, sigma: float, stream: RandomStream) -> np.ndarray:
+        noisy = add(exact, sigma, stream) if noise else exact
+        seen.append(Release(stages[-1], exact.copy(), sigma, noisy.copy()))
+        return noisy
+
+    monkeypatch.setattr(Mechanisms, "discrete_gaussian", watch_stage)
+    monkeypatch.setattr(mechanisms_module, "add_discrete_gaussian", watch)
     return seen
 
 
@@ -162,7 +160,7 @@ def watch_training(monkeypatch: pytest.MonkeyPatch) -> Watched:
     seen, taken = Watched(), []
     take, add_noise, normal = (
         PatientTensor.take,
-        StreamNoiseOptimizer.add_noise,
+        GaussianOptimizer.add_noise,
         RandomStream.normal,
     )
 
@@ -170,7 +168,7 @@ def watch_training(monkeypatch: pytest.MonkeyPatch) -> Watched:
         taken.extend(patients.tolist())
         return take(self, patients)
 
-    def watch_noise(self: StreamNoiseOptimizer) -> None:
+    def watch_noise(self: GaussianOptimizer) -> None:
         clipped = tuple(weight.summed_grad.detach().clone() for weight in self.params)
         add_noise(self)
         noisy = tuple(weight.grad.detach().clone() for weight in self.params)
@@ -184,6 +182,6 @@ def watch_training(monkeypatch: pytest.MonkeyPatch) -> Watched:
         return drawn
 
     monkeypatch.setattr(PatientTensor, "take", watch_take)
-    monkeypatch.setattr(StreamNoiseOptimizer, "add_noise", watch_noise)
+    monkeypatch.setattr(GaussianOptimizer, "add_noise", watch_noise)
     monkeypatch.setattr(RandomStream, "normal", watch_normal)
     return seen

@@ -20,12 +20,12 @@ def public_shape(synthesizer: Synthesizer) -> dict[str, object]:
         "schema": synthesizer.schema,
         "guarantee": synthesizer.guarantee,
         "settings": synthesizer.settings,
-        "size": [anchor.size for anchor in state.layout.anchors],
-        "extras": [(anchor.specials, anchor.nullable) for anchor in state.layout.anchors],
-        "first": [int(anchor.starts[0]) for anchor in state.layout.anchors],
+        "size": [marginal.size for marginal in state.layout.marginals],
+        "extras": [(marginal.specials, marginal.nullable) for marginal in state.layout.marginals],
+        "first": [int(marginal.starts[0]) for marginal in state.layout.marginals],
         "categories": [
-            anchor.tokens
-            for anchor, field in zip(state.layout.anchors, CLINIC.modelled, strict=True)
+            marginal.tokens
+            for marginal, field in zip(state.layout.marginals, CLINIC.modelled, strict=True)
             if not field.is_lattice
         ],
         "rows": synthesizer.default_rows,

@@ -50,7 +50,7 @@ def test_line_3_without_a_declared_number_only_the_noisy_count_enters() -> None:
     synthesizer = fitted(clinic(300), schema, delta=1e-6, test_seed=seed(1))
     stage = training_of(synthesizer)
     assert stage.sampling_rate == plan.settings.sampling_rate
-    assert plan.count_noise in synthesizer.guarantee.stages[0].noise_multipliers  # type: ignore[union-attr]
+    assert plan.count_noise in synthesizer.guarantee.stages[0].noise_multipliers
     counted = synthesizer.default_rows
     assert counted != 300
     assert abs(counted - 300) < 6 * plan.count_noise

@@ -30,13 +30,13 @@ def test_line_4_an_independent_accountant_agrees_with_the_log() -> None:
     assert guarantee.epsilon == pytest.approx(compose(guarantee.stages, guarantee.delta), abs=5e-3)
     counts, pairs, stage = guarantee.stages
     assert [part.stage for part in guarantee.stages] == ["anchors", "pairs", "training"]
-    assert pairs.queries == 1  # type: ignore[union-attr]
-    gaussian = (*counts.noise_multipliers, *pairs.noise_multipliers)  # type: ignore[union-attr]
+    assert pairs.queries == 1
+    gaussian = (*counts.noise_multipliers, *pairs.noise_multipliers)
     joint = sum(noise**-2 for noise in gaussian) ** -0.5
     other = PRVAccountant()
     other.history = [
         (joint, 1 - 1e-9, 1),  # that accountant cannot take a rate of one
-        (stage.noise_multiplier, stage.sampling_rate, stage.steps),  # type: ignore[union-attr]
+        (stage.noise_multiplier, stage.sampling_rate, stage.steps),
     ]
     assert other.get_epsilon(guarantee.delta) == pytest.approx(guarantee.epsilon, abs=0.02)
     # The log carries such a figure itself: with the error that it states, and no other.
@@ -55,12 +55,12 @@ def test_line_4_the_measured_stages_cost_their_shares_by_a_closed_form(epsilon: 
     plan = make_plan(CLINIC, epsilon)
     budget = gaussian_mu(epsilon, plan.delta or 0.0) ** 2
     pairs = sum(noise**-2 for noise in plan.pairs.noise_multipliers)
-    counts = sum(noise**-2 for noise in plan.anchors.noise_multipliers)
+    counts = sum(noise**-2 for noise in plan.marginals.noise_multipliers)
     assert pairs == pytest.approx(plan.settings.pair_share * budget, rel=1e-9)
     # Counts never have less than a least noise, so they may cost less than their share.
     assert counts <= plan.settings.anchor_share * budget * (1 + 1e-9)
     mu = (pairs + counts) ** 0.5
-    exact = compose((plan.anchors, plan.pairs), plan.delta or 0.0)
+    exact = compose((plan.marginals, plan.pairs), plan.delta or 0.0)
     # Balle and Wang 2018, Theorem 8, at the epsilon that was found.
     delta = norm.cdf(mu / 2 - exact / mu) - np.exp(exact) * norm.cdf(-mu / 2 - exact / mu)
     assert delta == pytest.approx(plan.delta, rel=0.02)
@@ -84,15 +84,15 @@ def test_line_4_data_are_released_as_often_and_with_the_noise_that_the_log_says(
     counts, pairs, _ = made.guarantee.stages
     # One patient adds up to all their rows to a column's counts, and 1 to a count of patients.
     most = schema.rows_per_patient
-    multipliers = [part.sigma / most for part in seen if part.place == "anchors"]
-    multipliers += sorted(part.sigma for part in seen if part.place == "patients")
-    logged = list(counts.noise_multipliers)  # type: ignore[union-attr]
-    columns = sum(part.place == "anchors" for part in seen)
+    multipliers = [part.sigma / most for part in seen if part.stage == "columns"]
+    multipliers += sorted(part.sigma for part in seen if part.stage == "patients")
+    logged = list(counts.noise_multipliers)
+    columns = sum(part.stage == "columns" for part in seen)
     assert multipliers == pytest.approx([*logged[:columns], *sorted(logged[columns:])])
-    assert counts.queries == len(multipliers)  # type: ignore[union-attr]
-    moments = [part.sigma for part in seen if part.place == "pairs"]
-    assert moments == [pairs.noise_multipliers[0] * sensitivities[0]]  # type: ignore[union-attr]
-    assert len(sensitivities) == len(pairs.noise_multipliers) == pairs.queries == 1  # type: ignore[union-attr]
+    assert counts.queries == len(multipliers)
+    moments = [part.sigma for part in seen if part.stage == "pairs"]
+    assert moments == [pairs.noise_multipliers[0] * sensitivities[0]]
+    assert len(sensitivities) == len(pairs.noise_multipliers) == pairs.queries == 1
 
 
 def test_line_4_training_takes_the_steps_of_the_log_and_no_more(

@@ -20,6 +20,7 @@ from synthvae.model.layout import Layout
 from synthvae.model.training import PatientTensor, train_privately
 from synthvae.plan import make_plan
 from synthvae.privacy.guarantee import TrainingStage
+from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
 from synthvae.settings import settings_for
 from tests.checklist.fitted import fitted, seed, training_of, watch_releases, watch_training
@@ -95,7 +96,7 @@ def test_line_5_training_looks_at_the_drawn_patients_alone(
     monkeypatch.setattr(RandomStream, "bernoulli", watch)
     monkeypatch.setattr(training_module, "active_units", lambda *_: 0)  # looks, after training
     data = guarded(layout, features)
-    train_privately(layout, data, STAGE, RandomStream(seed(1)), untrained(layout))  # type: ignore[arg-type]
+    train_privately(layout, data, STAGE, Mechanisms(RandomStream(seed(1))), untrained(layout))  # type: ignore[arg-type]
     assert data.asked == drawn
     assert len(drawn) > 0
 
@@ -105,8 +106,8 @@ def test_line_5_what_the_steward_is_shown_changes_no_weight(
 ) -> None:
     def train() -> dict[str, np.ndarray]:
         data = PatientTensor(features, np.arange(60)[:, None], layout.settings.latent)
-        stream = RandomStream(seed(1))
-        return train_privately(layout, data, STAGE, stream, untrained(layout))[0]
+        mechanisms = Mechanisms(RandomStream(seed(1)))
+        return train_privately(layout, data, STAGE, mechanisms, untrained(layout))[0]
 
     before = train()
     clip = GhostClippedModule.add_clipped
@@ -136,7 +137,7 @@ def test_line_5_a_fit_trains_once_and_never_openly(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(training_module, "train_privately", watch)
     monkeypatch.setattr(open_module, "train_openly", never)
     made = fitted(clinic(50))
-    assert [stage.noise_multiplier for stage in trained] == [training_of(made).noise_multiplier]  # type: ignore[attr-defined]
+    assert [stage.noise_multiplier for stage in trained] == [training_of(made).noise_multiplier]
     assert made.training_curve is not None
     assert made.training_curve.validation is None
 

@@ -14,5 +14,5 @@ from synthvae.cli import app
 
 @pytest.mark.xfail(strict=True, reason="waits for the ledger: nothing counts fits of one data set")
 def test_line_6_every_fit_is_a_debit_in_a_ledger() -> None:
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = typer.main.get_command(app).commands
     assert "ledger" in commands or find_spec("synthvae.ledger") is not None

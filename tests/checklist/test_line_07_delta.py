@@ -7,8 +7,9 @@ import pytest
 
 from synthvae import Synthesizer
 from synthvae.errors import BudgetError
-from synthvae.plan import default_delta, make_plan
-from synthvae.promise import promise
+from synthvae.plan import make_plan
+from synthvae.privacy.budget import default_delta
+from synthvae.promise import guarantee_of
 from tests.simulated import CLINIC
 
 
@@ -23,8 +24,8 @@ def test_line_7_without_a_declared_number_delta_is_limited_and_checked_after_the
     with pytest.raises(BudgetError, match="without a declared number of patients"):
         Synthesizer(schema, 1.0, 0.5)
     plan = make_plan(schema, 1.0, 1e-5)
-    assert promise(plan, 60, test_mode=False).valid
-    void = promise(plan, 200_000, test_mode=False)
+    assert guarantee_of(plan, 60, test_mode=False).valid
+    void = guarantee_of(plan, 200_000, test_mode=False)
     assert not void.valid
     assert "not below 1/n" in str(void.why_void)
 

@@ -71,7 +71,7 @@ def test_line_9_what_is_no_number_is_an_error_before_anything_is_spent(value: st
 
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)
-def test_line_9_an_odd_cell_changes_no_other_row(value: object) -> None:
+def test_line_9_an_odd_cell_changes_no_other_row(value: Any) -> None:
     frame = clinic(60).astype(object)
     odd = frame.copy()
     odd.loc[7, "creatinine"] = value

@@ -60,12 +60,12 @@ def test_line_10_every_query_of_the_log_is_asked_and_none_besides(
     seen = watch_releases(monkeypatch)
     made = fitted(visits(60) if schema.patientKey else clinic(50), schema)
     counts, pairs, training = made.guarantee.stages
-    asked = [part.place for part in seen]
+    asked = [part.stage for part in seen]
     assert asked.count("patients") == patients + undeclared
-    assert len(asked) == counts.queries + pairs.queries  # type: ignore[union-attr]
+    assert len(asked) == counts.queries + pairs.queries
     assert all(part.sigma > 0 for part in seen)
     assert made.guarantee.epsilon is not None
-    assert made.guarantee.epsilon <= made.guarantee.epsilon_budget  # type: ignore[operator]
+    assert made.guarantee.epsilon <= made.guarantee.epsilon_budget
     assert {part.stage for part in (counts, pairs, training)} == {"anchors", "pairs", "training"}
 
 

@@ -5,6 +5,8 @@ where latents and first weights follow from a generator whose seed can be search
 bits): one patient more then changes everybody's gradients in a way that is known.
 """
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from synthvae.model.layout import Layout
 from synthvae.model.training import Normal, PatientTensor, train_privately
 from synthvae.model.vae import AnchoredVAE
 from synthvae.privacy.guarantee import TrainingStage
+from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import BYTES_PER_KEY, RandomStream
 from tests.checklist.fitted import (
     PLACES,
@@ -40,7 +43,7 @@ def test_line_11_two_fits_share_no_draw(monkeypatch: pytest.MonkeyPatch) -> None
             seen = watch_training(patch)
             taken: list[np.ndarray] = []
 
-            def watch(stream: RandomStream, count: int, taken: list = taken) -> np.ndarray:
+            def watch(stream: RandomStream, count: int, taken: list[Any] = taken) -> np.ndarray:
                 taken.append(draw(stream, count))
                 return taken[-1]
 
@@ -95,7 +98,9 @@ def test_line_11_two_fits_differ_whatever_the_seed_of_sampling(
 
 def train(layout: Layout, features: np.ndarray) -> dict[str, np.ndarray]:
     data = PatientTensor(features, np.arange(len(features))[:, None], layout.settings.latent)
-    return train_privately(layout, data, STAGE, RandomStream(seed(1)), untrained(layout))[0]
+    return train_privately(
+        layout, data, STAGE, Mechanisms(RandomStream(seed(1))), untrained(layout)
+    )[0]
 
 
 def watch_normals(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
@@ -111,7 +116,7 @@ def watch_normals(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
 
 
 def assert_from_the_stream(used: list[torch.Tensor], normals: list[np.ndarray]) -> None:
-    drawn = [np.float32(found) for found in normals]
+    drawn = [found.astype(np.float32) for found in normals]
     assert used
     for found in used:
         flat = found.detach().numpy().ravel()

@@ -4,12 +4,14 @@ Broken where a count gets a rounded float: the last bits of a float that was dra
 distribution can tell which value it was added to (Mironov 2012).
 """
 
+from typing import Any
+
 import numpy as np
 import opendp.prelude as dp
 import pytest
 from scipy.stats import chisquare
 
-from synthvae.privacy.counts import noisy_counts
+from synthvae.privacy.mechanisms import add_discrete_gaussian
 from synthvae.privacy.stream import RandomStream
 from tests.checklist.fitted import fitted, watch_releases
 from tests.simulated import VISITS, visits
@@ -29,7 +31,7 @@ def fits_the_discrete_gaussian(noise: np.ndarray) -> bool:
 
 def test_line_12_noise_of_counts_is_the_discrete_gaussian_and_no_rounded_one() -> None:
     zeros = np.zeros(DRAWS, np.int64)
-    assert fits_the_discrete_gaussian(noisy_counts(zeros, SIGMA, RandomStream()))
+    assert fits_the_discrete_gaussian(add_discrete_gaussian(zeros, SIGMA, RandomStream()))
     rounded = np.rint(np.random.default_rng(0).normal(0, SIGMA, DRAWS))
     assert not fits_the_discrete_gaussian(rounded)
 
@@ -40,7 +42,7 @@ def test_line_12_everything_released_before_training_is_whole_and_from_opendp(
     scales: list[float] = []
     make = dp.m.make_gaussian
 
-    def watch(domain: object, metric: object, scale: float) -> object:
+    def watch(domain: Any, metric: Any, scale: float) -> object:
         assert "i64" in str(domain)
         scales.append(scale)
         return make(domain, metric, scale=scale)

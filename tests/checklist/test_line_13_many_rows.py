@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from synthvae.anchors import PairQuery
-from synthvae.anchors import pairs as pairs_module
 from synthvae.anchors.basis import LIMIT
+from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
 from synthvae.table import encode
 from synthvae.table import patients as patients_module
@@ -43,13 +43,13 @@ def test_line_13_a_patient_with_many_rows_moves_counts_no_more_than_their_cap(
             fitted(frame, VISITS, test_seed=seed(1))
         found.append(seen)
     most = VISITS.rows_per_patient
-    columns = [[part.exact for part in seen if part.place == "anchors"] for seen in found]
+    columns = [[part.exact for part in seen if part.stage == "columns"] for seen in found]
     # Later grids follow the counts; the first of each column is on a public one.
     for before, after in list(zip(*columns, strict=True))[:2]:
         assert np.linalg.norm(after - before) == min(rows, most)
     # How many patients have 1, 2, 3 rows: one entry moves, by one.
     before, after = (
-        next(part.exact for part in seen if part.place == "patients") for seen in found
+        next(part.exact for part in seen if part.stage == "patients") for seen in found
     )
     assert np.abs(after - before).sum() == 1
 
@@ -70,10 +70,10 @@ def test_line_13_a_patient_with_many_rows_moves_the_pair_sums_no_more_than_they_
             seen.append(counts.copy())
             return counts
 
-        monkeypatch.setattr(pairs_module, "noisy_counts", record)
+        monkeypatch.setattr("synthvae.privacy.mechanisms.add_discrete_gaussian", record)
         patients = patients_module.group_by_patient(frame, VISITS, KEY)
         features = layout.record_features(layout.tokens(encode(frame, VISITS)))
-        query.release(features, patients.rows, 2.0, RandomStream(test_seed=0))
+        query.release(features, patients.rows, 2.0, Mechanisms(RandomStream(test_seed=0)))
         return seen[0]
 
     moved = exact_sums(with_new_patient(rows, place)) - exact_sums(visits(60))
@@ -115,6 +115,7 @@ def test_line_13_an_unusual_patient_moves_the_pair_sums_no_more_either(
         with monkeypatch.context() as patch:
             seen = watch_releases(patch, noise=False)
             features = np.full((3, layout.features), size)
-            query.release(features, np.array([[0, 1, 2]]), 2.0, RandomStream(test_seed=0))
+            mechanisms = Mechanisms(RandomStream(test_seed=0))
+            query.release(features, np.array([[0, 1, 2]]), 2.0, mechanisms)
         moved = seen[0].exact.astype(float)
         assert 0.9 * query.sensitivity < np.linalg.norm(moved) <= query.sensitivity

@@ -24,8 +24,8 @@ from tests.model.random_models import random_model
 from tests.simulated import clinic
 
 PRIVATE = ["anchors", "model", "privacy", "synthesizer.py", "plan.py"]
-FORBIDDEN = ("batchnorm", "batch_norm", "class_weight", "pos_weight", "sample_weight")
-FORBIDDEN += ("weightedrandomsampler", "oversampl", "smote", "dataloader", "running_mean")
+FORBIDDEN = ["batchnorm", "batch_norm", "class_weight", "pos_weight", "sample_weight"]
+FORBIDDEN += ["weightedrandomsampler", "oversampl", "smote", "dataloader", "running_mean"]
 ELSEWHERE = {("model/records.py", "OVERSAMPLING")}  # candidates while sampling, from the model
 
 

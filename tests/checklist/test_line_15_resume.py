@@ -33,7 +33,7 @@ from tests.resuming import (
 @pytest.mark.parametrize(
     "kills",
     [
-        (moment("after noisy_counts"),),
+        (moment("after discrete_gaussian"),),
         (moment("before _take_step", 2),),
         (moment("before replace", -1), 9),
     ],
@@ -54,8 +54,8 @@ def test_line_15_a_killed_fit_goes_on_with_the_same_account(
 def test_line_15_the_noise_after_a_stop_is_new(tmp_path: Path) -> None:
     kills = (moment("before _take_step", 2),)
     first, second = (through(kills, tmp_path / name)[0] for name in ("one", "two"))
-    weights = [made.state().weights["encoder.weight"] for made in (first, second)]
-    assert not np.array_equal(*weights)
+    one, two = (made.state().weights["encoder.weight"] for made in (first, second))
+    assert not np.array_equal(one, two)
 
 
 def test_line_15_a_fit_that_could_not_be_kept_is_not_handed_out(

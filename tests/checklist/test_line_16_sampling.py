@@ -27,8 +27,8 @@ def test_line_16_sampling_holds_no_real_rows() -> None:
     held = [value for value in vars(synthesizer).values() if isinstance(value, pd.DataFrame)]
     assert held == []
     arrays = [*state.weights.values(), *state.offsets]
-    for anchor in state.layout.anchors:
-        arrays += [v for v in dataclasses.asdict(anchor).values() if isinstance(v, np.ndarray)]
+    for marginal in state.layout.marginals:
+        arrays += [v for v in dataclasses.asdict(marginal).values() if isinstance(v, np.ndarray)]
     # No array is as long as the table, and none is aligned with its rows.
     assert max(len(array) for array in arrays) < 300
 

@@ -114,11 +114,11 @@ def test_line_17_rare_strings_and_identifiers_do_not_pass(
 
 def test_line_17_a_rare_date_is_no_more_likely_than_its_neighbours(model: Synthesizer) -> None:
     # The day is on the calendar, so it may be drawn: as seldom as other days of its years.
-    anchor = model.state().layout.anchors[-1]
+    marginal = model.state().layout.marginals[-1]
     code = (pd.Timestamp(RARE_DAY) - pd.Timestamp("1950-01-01")).days
-    assert anchor.size == DAYS
-    cell = int(np.searchsorted(anchor.starts, code, side="right")) - 1
-    assert anchor.cell_sizes[cell] > 100
+    assert marginal.size == DAYS
+    cell = int(np.searchsorted(marginal.starts, code, side="right")) - 1
+    assert marginal.cell_sizes[cell] > 100
     days = pd.to_datetime(model.sample(20_000, seed=1)["admitted"])
     assert (days == RARE_DAY).sum() < 20
     assert (days.dt.year == 2015).mean() > 0.5  # what many share does pass

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 import synthvae.evaluation
-from synthvae._progress import Progress
+from synthvae._frozen import write_yaml
+from synthvae._runtime import Progress
 from synthvae._split_key import derived_key
-from synthvae._yaml import write_yaml
 from synthvae.config import RunConfig
 from synthvae.evaluation.values import Evaluation
 from synthvae.pipeline import CUSTODIAN, read_split_key, run, split

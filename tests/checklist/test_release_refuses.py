@@ -19,7 +19,7 @@ from tests.simulated import clinic
 
 @pytest.mark.xfail(strict=True, reason="waits for `release`: nothing refuses a void guarantee")
 def test_release_refuses_a_void_guarantee() -> None:
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = typer.main.get_command(app).commands
     assert "release" in commands or find_spec("synthvae.release") is not None
 
 

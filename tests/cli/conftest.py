@@ -5,6 +5,7 @@ import pytest
 from synthvae.table import write_table
 from tests.cli.running import Run, runner
 from tests.hospital import SCHEMA, fitted, make_table, write_schema
+from tests.simulated import simulate_fewer
 
 
 @pytest.fixture
@@ -19,6 +20,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_table(make_table(), tmp_path / "train.csv", SCHEMA)
     write_schema(tmp_path)
     monkeypatch.chdir(tmp_path)
+    simulate_fewer(monkeypatch)
     return tmp_path
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from synthvae.cli import _run_app
+from synthvae.cli import app
+from synthvae.console import run_command
 
 Run = Callable[..., "Ended"]
 
@@ -32,7 +33,7 @@ def runner(capsys: pytest.CaptureFixture[str]) -> Run:
 
     def run(*words: str | Path) -> Ended:
         capsys.readouterr()
-        code = _run_app([str(word) for word in words], False)
+        code = run_command(app, [str(word) for word in words], False)
         return Ended(code, *capsys.readouterr())
 
     return run

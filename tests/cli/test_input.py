@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from synthvae.cli import _run_app
+from synthvae.cli import app
+from synthvae.console import run_command
 from tests.cli.running import Run, everything_in
 from tests.hospital import make_table
 
@@ -242,7 +243,7 @@ def test_debug_shows_where_an_error_came_from(
 ) -> None:
     small(tmp_path)
     words = ["fit", "nowhere.csv", "--schema", "small.yaml", "--epsilon", "1", "--out", "m"]
-    assert _run_app(words, True) == INPUT
+    assert run_command(app, words, True) == INPUT
     assert "Traceback" in capsys.readouterr().err
 
 
@@ -296,8 +297,16 @@ def test_names_that_outputs_cannot_have(run: Run, work: Path, model: Path) -> No
 
 def test_evaluate_with_wrong_tables(run: Run, work: Path) -> None:
     make_table(3).drop(columns="sex").to_csv(work / "less.csv", index=False)
-    words = ("--train", "train.csv", "--holdout", "train.csv", "--schema", "schema.yaml")
-    words = (*words, "--out", "scores.json")
+    words = (
+        "--train",
+        "train.csv",
+        "--holdout",
+        "train.csv",
+        "--schema",
+        "schema.yaml",
+        "--out",
+        "scores.json",
+    )
     fails(run, work, 11, "lacks 1 column of the schema: 'sex'", "evaluate", "less.csv", *words)
     fails(run, work, CONFIG, "seed is -1", "evaluate", "train.csv", *words, "--seed", "-1")
 

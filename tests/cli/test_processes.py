@@ -1,26 +1,23 @@
 """The program as a program: exit codes, signals, a full disk, and other machines."""
 
-import contextlib
 import hashlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from numpy._core._multiarray_umath import (  # type: ignore[attr-defined]
+from numpy._core._multiarray_umath import (  # type: ignore[import-not-found]
     __cpu_dispatch__,
     __cpu_features__,
 )
 
+from synthvae._frozen import write_yaml
 from synthvae._unfinished import place_of
-from synthvae._yaml import write_yaml
-from synthvae.table import write_table
 from tests.cli.running import everything_in
-from tests.hospital import SCHEMA, fitted, make_table
+from tests.hospital import fitted
 
 PROGRAM = [sys.executable, "-m", "synthvae.cli"]
 FIT = ("fit", "train.csv", "--schema", "schema.yaml", "--epsilon", "1", "--out", "model")
@@ -114,35 +111,6 @@ def test_a_stopped_run_leaves_what_was_there(work: Path) -> None:
     assert everything_in(work) == before
 
 
-@contextlib.contextmanager
-def tiny_disk(folder: Path, size: str) -> Iterator[None]:
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    try:
-        made = subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    except OSError:
-        made = False
-    if not made:
-        pytest.skip("this user cannot mount a small disk")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_a_disk_that_fills_up(model: Path) -> None:
-    with tiny_disk(model.parent / "disk", "64k"):
-        for ending in ("csv", "parquet"):
-            path = f"disk/made.{ending}"
-            Path(path).write_text("precious")
-            program = start("sample", model, "--rows", "20000", "--out", path, "--force")
-            _, err = program.communicate(timeout=60)
-            assert program.returncode == 10, err
-            assert f"There is no room left on the disk for {path}" in err
-            assert Path(path).read_text() == "precious"
-        assert sorted(everything_in(Path("disk"))) == ["made.csv", "made.parquet"]
-
-
 # BLAS kernels and vector units of other processors, and other numbers of threads.
 VECTOR_UNITS = [name for name in __cpu_dispatch__ if __cpu_features__.get(name)]
 MACHINES = [
@@ -190,15 +158,3 @@ def test_the_same_seed_gives_the_same_records_on_other_machines(
     }
     assert len(found) == 1
     assert len(found.pop().strip()) == 2 * hashlib.sha256().digest_size
-
-
-@pytest.mark.slow
-def test_two_fits_at_once_lose_nothing(work: Path) -> None:
-    write_table(make_table(30), work / "train.csv", SCHEMA)
-    programs = [start(*FIT) for _ in range(2)]
-    errors = [program.communicate(timeout=120)[1] for program in programs]
-    codes = sorted(program.returncode for program in programs)
-    assert codes in ([0, 8], [0, 0])
-    refused = ("exists already", "Another process is at work on model")
-    assert codes == [0, 0] or any(words in error for words in refused for error in errors)
-    assert not [name for name in everything_in(work) if "partial" in name]

@@ -15,20 +15,19 @@ from typing import Any
 import pandas as pd
 import pytest
 
-import synthvae.synthesizer
-from synthvae._locks import locked
+from synthvae._files import locked
+from synthvae._frozen import write_yaml
 from synthvae._unfinished import place_of
-from synthvae._yaml import write_yaml
 from synthvae.checkpoint import stage_in
 from synthvae.comparison.compare import FOLDER, compare
 from synthvae.config import RunConfig
-from synthvae.errors import DataError, OutputExistsError
+from synthvae.errors import DataError
 from synthvae.model.training import PrivateTraining
 from synthvae.synthesizer import Synthesizer
 from synthvae.table import write_table
 from tests.cli.running import Run, everything_in
 from tests.resuming import WARD, ward
-from tests.simulated import quick
+from tests.simulated import quick, simulate_fewer
 
 SCHEMA = WARD.replace(patients=200)
 FIT = ("fit", "ward.csv", "--schema", "ward.schema.yaml", "--epsilon", "1", "--out", "model")
@@ -51,10 +50,11 @@ main()
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with a table of two hundred patients; fits in this process take few steps."""
-    parts = [ward(i).assign(id=lambda t, i=i: t["id"] + f" {i}") for i in range(5)]
+    parts = [ward(i).assign(id=[f"{patient} {i}" for patient in ward(i)["id"]]) for i in range(5)]
     write_table(pd.concat(parts), tmp_path / "ward.csv", SCHEMA)
     (tmp_path / "ward.schema.yaml").write_text(SCHEMA.to_yaml(), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    simulate_fewer(monkeypatch)
     monkeypatch.setattr("synthvae.plan.settings_for", lambda s, e: quick(s, e, steps=STEPS))
     return tmp_path
 
@@ -103,7 +103,7 @@ def test_a_stopped_fit_goes_on_with_the_same_command(place: Path, run: Run) -> N
     )
     assert not (place / "model").exists()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(synthvae.synthesizer, "measure_anchors", lambda *_: 1 / 0)
+        patch.setattr("synthvae.fit.measure_marginals", lambda *_: 1 / 0)
         ended = run(*FIT)
     assert ended.code == 0, ended.err
     assert "going on after the moments, with its training" in ended.err
@@ -169,7 +169,7 @@ def test_force_says_what_the_release_that_it_replaces_has_spent(place: Path, run
 
 def test_a_failure_before_anything_is_spent_leaves_nothing(place: Path, run: Run) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(synthvae.synthesizer, "measure_anchors", lambda *_: 1 / 0)
+        patch.setattr("synthvae.fit.measure_marginals", lambda *_: 1 / 0)
         ended = run(*FIT)
     assert "(ZeroDivisionError: division by zero)" in ended.err
     assert not (place / "model.unfinished").exists()
@@ -215,15 +215,6 @@ def test_a_comparison_removes_what_a_killed_one_left_before_anything_else(place:
     with pytest.raises(DataError):
         compare(config)
     assert everything_in(folder) == {}
-
-
-def test_a_lock_whose_holder_removed_it_is_taken_anew(tmp_path: Path) -> None:
-    file = tmp_path / "work" / "lock"
-    with locked(file, tmp_path):
-        file.unlink()
-        with locked(file, tmp_path), pytest.raises(OutputExistsError), locked(file, tmp_path):
-            raise AssertionError("two at once")
-    assert not file.parent.exists()
 
 
 def start(*words: str | Path) -> subprocess.Popen[str]:
@@ -283,7 +274,7 @@ def test_a_run_killed_at_nine_moments_ends_with_the_guarantee_of_one_that_was_no
     assert {item.name for item in place.iterdir()} >= {"reports", "run.yaml"}
     assert [item.name for item in config.folder.parent.iterdir()] == ["trial"]
     found = guarantee(config.folder / "release")
-    settings = {"steps": 1500}
+    settings: dict[str, float] = {"steps": 1500}
     schema = SCHEMA.replace(patients=160)
     with pytest.MonkeyPatch.context() as patch:
         patch.undo()
@@ -349,10 +340,24 @@ def test_two_processes_at_once_one_works_and_one_is_told(place: Path) -> None:
     assert not (place / "model.unfinished").exists()
 
 
+@contextlib.contextmanager
+def tiny_disk(folder: Path, size: str) -> Iterator[None]:
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    try:
+        made = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    except OSError:
+        made = False
+    if not made:
+        pytest.skip("this user cannot mount a small disk")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
 @pytest.mark.slow
 def test_a_disk_that_fills_up_keeps_what_was_released(place: Path) -> None:
-    from tests.cli.test_processes import tiny_disk
-
     words = (*FIT[:-1], "disk/model")
     with tiny_disk(place / "disk", "256k"):
         program = start(*words)

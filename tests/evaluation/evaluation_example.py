@@ -1,5 +1,7 @@
 """Small tables and generators that the tests of the evaluation share."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -54,7 +56,7 @@ def yes_no(columns: int, **extra: object) -> Schema:
     return Schema.from_dict({"name": "letters", "fields": fields, **extra})
 
 
-def letters(*columns: str) -> pd.DataFrame:
+def letters(*columns: Iterable[str]) -> pd.DataFrame:
     """Return a table from the letters of each column."""
     return pd.DataFrame({f"c{j}": list(column) for j, column in enumerate(columns)})
 

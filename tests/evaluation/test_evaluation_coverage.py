@@ -1,5 +1,7 @@
 """Intervals contain the truth as often as they say, by simulation."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -31,7 +33,7 @@ def without(rows: int, g: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(
     "measure", [average_precision, brier, calibration_slope, calibration_intercept]
 )
-def test_figures_of_probabilities(measure) -> None:
+def test_figures_of_probabilities(measure: Any) -> None:
     def draw(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         g = np.random.default_rng(seed)
         odds = g.normal(-0.7, 1, rows)
@@ -82,7 +84,10 @@ def test_overlaps_over_synthetic_tables() -> None:
     for estimates in drawn[:1000]:
         one = made(estimates)
         simulated = mean_overlap(real, one, g.multivariate_normal(estimates, covariance, 1000))
-        found = _around(float(mean_overlap(real, one)), simulated)
+        at_once = mean_overlap(real, one)
+        assert at_once is not None
+        assert simulated is not None
+        found = _around(float(at_once), simulated)
         covered += found.low <= true <= found.high
     assert covered / 1000 >= LEAST
 

@@ -311,8 +311,8 @@ def slowly(text: str, row: dict[str, object]) -> bool | None:
         assert isinstance(node, ast.Compare)
         if isinstance(node.ops[0], ast.NotIn):
             wanted = [item.value for item in node.comparators[0].elts]
-            left = visit(node.left).value
-            return Maybe(None if left is None else left not in wanted)
+            sought = visit(node.left).value
+            return Maybe(None if sought is None else sought not in wanted)
         sides = [visit(side) for side in (node.left, *node.comparators)]
         links = zip(sides[:-1], node.ops, sides[1:], strict=True)
         return _conjunction([a.compare(signs[type(op)], b) for a, op, b in links])

@@ -5,18 +5,20 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from evaluation_example import SCHEMA, clinic, yes_no
 
 from synthvae.errors import EvaluationError
 from synthvae.evaluation import evaluate
 from synthvae.evaluation.asked import Asked, Rule
 from synthvae.evaluation.codes import binnings
 from synthvae.evaluation.every_column import predict_every_column
-from synthvae.evaluation.groups import compare_groups
+from synthvae.evaluation.groups import GroupFindings, compare_groups
 from synthvae.evaluation.prediction import compare_utility
 from synthvae.evaluation.tables import prepare
+from synthvae.evaluation.values import Evaluation
 from synthvae.schema import Schema
+from tests.evaluation.evaluation_example import SCHEMA, clinic, yes_no
 
+Drawn = tuple[Evaluation, tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], Asked]
 RARE = Schema.from_dict(
     {
         "fields": [
@@ -49,7 +51,7 @@ def people(rows: int, seed: int, worse: bool = False) -> pd.DataFrame:
     return pd.DataFrame({"origin": origin, "age": age, "ill": ill})
 
 
-def grouped(made: pd.DataFrame):
+def grouped(made: pd.DataFrame) -> GroupFindings:
     tables = prepare(people(900, 1), people(500, 2), made, RARE, np.random.default_rng(0))
     utility = compare_utility(tables, np.random.default_rng(0))
     cuts = binnings(tables.train, RARE)
@@ -95,14 +97,14 @@ def test_without_a_protected_column_groups_say_so() -> None:
 
 
 @pytest.fixture(scope="module")
-def drawn():
+def drawn() -> Drawn:
     asked = Asked(rules=(Rule(name="old", then="age >= 60"),))
     frames = clinic(300, 1), clinic(160, 2), clinic(300, 3)
     further = [clinic(300, 4), clinic(300, 5)]
     return evaluate(*frames, SCHEMA, asked=asked, draws=further), frames, asked
 
 
-def test_further_draws_show_the_spread(drawn) -> None:
+def test_further_draws_show_the_spread(drawn: Drawn) -> None:
     found, frames, asked = drawn
     spread = {
         "valid_rows",
@@ -149,15 +151,22 @@ def test_models_are_ranked_alike_by_equal_rows_and_not_by_noise() -> None:
 def test_every_column_is_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
     g = np.random.default_rng(0)
     tables = prepare(clinic(600, 1), clinic(300, 2), clinic(600, 3), SCHEMA, g)
-    good = predict_every_column(tables, np.random.default_rng(0))
-    useless = predict_every_column(
+    (good,) = predict_every_column(tables, np.random.default_rng(0))
+    (useless,) = predict_every_column(
         replace(tables, synthetic=tables.independent), np.random.default_rng(0)
     )
     assert good.value > 0.85
     assert useless.value < 0.3
     assert "'died'" in useless.detail
+    names = [field.name for field in SCHEMA.modelled]
+    place = names.index("died")
+    alive = replace(tables.synthetic, codes=tables.synthetic.codes.copy())
+    alive.codes[:, place] = 0  # one class, from which nothing is learnt
+    (without,) = predict_every_column(replace(tables, synthetic=alive), np.random.default_rng(0))
+    assert "'died' (0.00 of" in without.detail
+    assert without.value < good.value
     monkeypatch.setattr("synthvae.evaluation.every_column.LEAST_SKILL", 1.5)
-    nothing = predict_every_column(tables, np.random.default_rng(0))
+    (nothing,) = predict_every_column(tables, np.random.default_rng(0))
     assert nothing.not_run == "no column can be told from the others with a skill of 1.5 or more"
 
 

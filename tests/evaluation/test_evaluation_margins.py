@@ -1,9 +1,10 @@
 from collections import Counter
+from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
-from evaluation_example import SCHEMA, clinic, letters, table, yes_no
 
 from synthvae.evaluation import evaluate
 from synthvae.evaluation.associations import compare_associations, fold, pair_strengths, strength
@@ -11,6 +12,7 @@ from synthvae.evaluation.codes import Binning, binnings, number_of, tokenise
 from synthvae.evaluation.margins import draw_margins, variation, variations
 from synthvae.evaluation.tables import prepare
 from synthvae.schema import Schema
+from tests.evaluation.evaluation_example import SCHEMA, clinic, letters, table, yes_no
 
 FIELD = Schema.from_dict(
     {
@@ -27,7 +29,7 @@ FIELD = Schema.from_dict(
 )["x"]
 
 
-def by_hand(first, second, columns):
+def by_hand(first: np.ndarray, second: np.ndarray, columns: Sequence[int]) -> float:
     """Naive total variation: count tuples."""
     counts = [Counter(zip(*(t[j] for j in columns), strict=True)) for t in (first, second)]
     rows = [len(t[0]) for t in (first, second)]
@@ -35,7 +37,7 @@ def by_hand(first, second, columns):
     return sum(abs(counts[0][c] / rows[0] - counts[1][c] / rows[1]) for c in cells) / 2
 
 
-def test_tokens_of_a_number_are_missing_specials_then_bins():
+def test_tokens_of_a_number_are_missing_specials_then_bins() -> None:
     cut = Binning(FIELD, np.array([4, 9]))
     assert cut.levels == 6
     assert cut.tokens(np.array([-1, -2, -3, 0, 4, 5, 9, 10, 40])).tolist() == [
@@ -46,13 +48,13 @@ def test_tokens_of_a_number_are_missing_specials_then_bins():
     )  # fmt: skip
 
 
-def test_special_values_keep_their_place_among_numbers():
+def test_special_values_keep_their_place_among_numbers() -> None:
     numbers = number_of(FIELD, np.array([-1, -2, 0, 10]))
     assert np.isnan(numbers[0])
     assert numbers[1:].tolist() == [-100.0, 0.0, 10.0]
 
 
-def test_bins_are_tenths_of_train_and_point_masses_stand_alone():
+def test_bins_are_tenths_of_train_and_point_masses_stand_alone() -> None:
     schema = Schema.from_dict(
         {"fields": [{"name": "x", "type": "integer", "constraints": {"minimum": 0, "maximum": 99}}]}
     )
@@ -65,7 +67,7 @@ def test_bins_are_tenths_of_train_and_point_masses_stand_alone():
     assert empty.labels == ("(missing)", "any value")
 
 
-def test_dates_are_told_as_dates():
+def test_dates_are_told_as_dates() -> None:
     field = Schema.from_dict(
         {
             "fields": [
@@ -80,7 +82,7 @@ def test_dates_are_told_as_dates():
     assert Binning(field, np.array([30])).labels[1:] == ("up to 2000-01-31", "above 2000-01-31")
 
 
-def test_total_variation_of_a_table_worked_out_by_hand():
+def test_total_variation_of_a_table_worked_out_by_hand() -> None:
     # c0: a 3/4 and b 1/4 in train, a 1/4 and b 3/4 in synthetic: half of the rows would change.
     # Pairs: train aa aa ab ba; synthetic aa bb bb bb: they share one cell, in a quarter of rows.
     schema = yes_no(2)
@@ -98,7 +100,7 @@ def test_total_variation_of_a_table_worked_out_by_hand():
 
 
 @pytest.mark.parametrize("columns", [(1,), (0, 3), (0, 1, 2), (2, 4, 5)])
-def test_variation_agrees_with_counting_tuples(columns):
+def test_variation_agrees_with_counting_tuples(columns: Any) -> None:
     tables = prepare(
         clinic(400, 1), clinic(50, 2), clinic(300, 3), SCHEMA, np.random.default_rng(0)
     )
@@ -111,7 +113,7 @@ def test_variation_agrees_with_counting_tuples(columns):
     assert variation(first, second, [10_000] * 6, columns) == pytest.approx(expected)
 
 
-def test_leaving_out_groups_agrees_with_dropping_their_rows():
+def test_leaving_out_groups_agrees_with_dropping_their_rows() -> None:
     g = np.random.default_rng(0)
     first, second = g.integers(3, size=(2, 50)), g.integers(3, size=(2, 40))
     groups = np.arange(40) % 4
@@ -121,7 +123,7 @@ def test_leaving_out_groups_agrees_with_dropping_their_rows():
     assert found[0] == pytest.approx(variation(first, second, [3, 3], (0, 1)))
 
 
-def test_wide_tables_are_sampled_without_repeats():
+def test_wide_tables_are_sampled_without_repeats() -> None:
     g = np.random.default_rng(0)
     assert draw_margins(10, 2, g) == list(combinations(range(10), 2))
     pairs = draw_margins(300, 2, g)
@@ -130,7 +132,7 @@ def test_wide_tables_are_sampled_without_repeats():
     assert draw_margins(2, 3, g) == []
 
 
-def test_strength_is_one_for_copies_and_about_zero_for_independent_columns():
+def test_strength_is_one_for_copies_and_about_zero_for_independent_columns() -> None:
     assert strength(np.diag([50.0, 50.0])[:, :, None])[0] == pytest.approx(1)
     assert strength(np.full((2, 2, 1), 25.0))[0] == 0
     assert strength(np.array([[10.0, 0.0]])[:, :, None])[0] == 0
@@ -139,28 +141,28 @@ def test_strength_is_one_for_copies_and_about_zero_for_independent_columns():
     assert pair_strengths(noise)[0, 0] < 0.05
 
 
-def test_strength_follows_bergsmas_formula():
+def test_strength_follows_bergsmas_formula() -> None:
     # 2x2 with 30, 10, 10, 30: chi2/n = 0.25; the correction takes 1/79 off it, and off each side.
     counts = np.array([[30.0, 10.0], [10.0, 30.0]])[:, :, None]
     expected = np.sqrt((0.25 - 1 / 79) / (2 - 1 / 79 - 1))
     assert strength(counts)[0] == pytest.approx(expected)
 
 
-def test_rare_levels_are_folded_alike_in_all_tables():
+def test_rare_levels_are_folded_alike_in_all_tables() -> None:
     many = np.r_[np.repeat(np.arange(60), 2), np.zeros(5, int)][None]
     folded = fold({"train": many, "synthetic": np.array([[0, 59, 75]])})
     assert len(np.unique(folded["train"])) == 51
     assert folded["synthetic"][0].tolist() == [0, 60, 60]
 
 
-def test_shuffled_columns_lose_their_associations():
+def test_shuffled_columns_lose_their_associations() -> None:
     train, holdout = clinic(1500, 1), clinic(500, 2)
     g = np.random.default_rng(0)
     shuffled = train.apply(lambda column: column.to_numpy()[g.permutation(len(train))])
     tables = prepare(train, holdout, shuffled, SCHEMA, g)
-    score = compare_associations(tables, binnings(tables.train, SCHEMA), g).score
+    score = compare_associations(tables, binnings(tables.train, SCHEMA), g).scores[0]
     assert score.value == pytest.approx(score.references["independent"], abs=0.01)
     assert score.interval.low > 3 * score.references["bootstrap"]
     fresh = prepare(train, holdout, clinic(1500, 3), SCHEMA, g)
-    again = compare_associations(fresh, binnings(fresh.train, SCHEMA), g).score
+    again = compare_associations(fresh, binnings(fresh.train, SCHEMA), g).scores[0]
     assert again.value < 2 * again.goal

@@ -1,23 +1,25 @@
 """Clinical rules as scores, and what else is asked of an evaluation, checked before work begins."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from evaluation_example import SCHEMA, clinic, yes_no
 
 from synthvae.console import read_asked
 from synthvae.errors import ConfigError
 from synthvae.evaluation import evaluate
 from synthvae.evaluation.asked import Asked, Limit, Rule, Wanted
+from synthvae.evaluation.catalogue import METRICS
 from synthvae.evaluation.checking import check_asked, default_analyses
 from synthvae.evaluation.intervals import clopper_pearson, clustered_share
+from synthvae.evaluation.levels import check_limits, with_threshold
 from synthvae.evaluation.rules import check_rules, read_rules
 from synthvae.evaluation.tables import prepare
-from synthvae.evaluation.thresholds import TABLE, check_limits, default_of, with_threshold
 from synthvae.evaluation.values import Score
 from synthvae.schema import Schema
+from tests.evaluation.evaluation_example import SCHEMA, clinic, yes_no
 
 BIRTHS = Schema.from_dict(
     {
@@ -150,7 +152,7 @@ def test_rules_reach_the_evaluation_and_the_steward_may_set_limits() -> None:
         ),
     ],
 )
-def test_what_does_not_fit_the_schema_is_refused_first(asked: dict, reason: str) -> None:
+def test_what_does_not_fit_the_schema_is_refused_first(asked: dict[str, Any], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         check_asked(Asked.model_validate(asked), SCHEMA)
 
@@ -257,21 +259,17 @@ def test_a_figure_for_information_has_only_a_stewards_threshold(key: str) -> Non
         check_limits(wrong)
 
 
-@pytest.mark.parametrize("key", TABLE)
-def test_every_line_of_the_table_says_where_it_is_from(key: str) -> None:
-    line = TABLE[key]
-    assert default_of(key.replace("*", "any")) is line
-    assert len(line.source) > 10
-    better = line.good >= line.poor if line.direction == "higher" else line.good <= line.poor
-    assert better
-    assert (line.basis != "literature") or any(year in line.source for year in ("2013",))
+@pytest.mark.parametrize("key", ["tvd2.x", "tstr.died", "attack.unheard.auc", "group_tstr"])
+def test_a_limit_of_a_key_that_is_nearly_one_is_refused(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"limits names '{key}', which is no score"):
+        check_limits({key: Limit(good=0.1, poor=0.2, reason="x")})
 
 
 def test_the_page_names_every_figure_and_its_example_is_read(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
-    for key in TABLE:
-        if not key.startswith(("attack", "membership", "sdmetrics_")):
-            assert f"`{key}" in page, key
+    for metric in METRICS:
+        if metric.threshold and metric.family not in ("attacks", "sdmetrics"):
+            assert f"`{metric.key.partition('<')[0]}" in page, metric.key
     example = page.partition("```yaml\n")[2].partition("```")[0]
     (tmp_path / "asked.yaml").write_text(example, encoding="utf-8")
     asked = Asked.load(tmp_path / "asked.yaml")

@@ -1,12 +1,12 @@
 """Figures agree with a second implementation: scikit-learn, statsmodels, lifelines, SDMetrics."""
 
 import warnings
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from evaluation_example import clinic
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, root_mean_squared_error
 
@@ -16,10 +16,11 @@ from synthvae.evaluation.asked import Wanted
 from synthvae.evaluation.codes import binnings, tokenise
 from synthvae.evaluation.margins import variation
 from synthvae.evaluation.propensity import compare_propensity, fit_logistic, propensity_ratio
-from synthvae.evaluation.regression import Fit, NotFittedError, Terms, fit_model
-from synthvae.evaluation.survival import concordance, kaplan_meier, moments_until
-from synthvae.evaluation.tables import prepare
+from synthvae.evaluation.regression import Fit, NotFittedError, Terms, fit_model, ridge_cox
+from synthvae.evaluation.survival import concordance, followed, kaplan_meier, moments_until
+from synthvae.evaluation.tables import Tables, prepare
 from synthvae.schema import Schema
+from tests.evaluation.evaluation_example import clinic
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -84,11 +85,10 @@ def patients(rows: int, seed: int, first: int = 0, each: int = 2) -> pd.DataFram
     )
 
 
-def tables(schema: Schema = PATIENTS, rows: int = 600, each: int = 2):
+def tables(schema: Schema = PATIENTS, rows: int = 600, each: int = 2) -> Tables:
     frames = (patients(rows, 1, 0, each), patients(rows // 2, 2, 9000, each), patients(rows, 3))
-    return prepare(
-        *(frame[list(schema.names)] for frame in frames), schema, np.random.default_rng(0)
-    )
+    train, holdout, made = (frame[list(schema.names)] for frame in frames)
+    return prepare(train, holdout, made, schema, np.random.default_rng(0))
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,9 @@ def predictions() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return truth, predicted, weights
 
 
-def test_precision_brier_and_errors_are_scikit_learns(predictions) -> None:
+def test_precision_brier_and_errors_are_scikit_learns(
+    predictions: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
     truth, predicted, weights = predictions
     pairs = [
         (calibration.average_precision, average_precision_score),
@@ -113,7 +115,7 @@ def test_precision_brier_and_errors_are_scikit_learns(predictions) -> None:
         assert ours(truth, predicted, weights) == pytest.approx(expected, abs=1e-10)
 
 
-def test_calibration_is_statsmodels(predictions) -> None:
+def test_calibration_is_statsmodels(predictions: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     truth, predicted, weights = predictions
     odds = np.log(predicted / (1 - predicted))
     for row, weight in enumerate(weights):
@@ -180,7 +182,8 @@ def test_coefficients_and_intervals_are_statsmodels(each: int) -> None:
     }
     train = tables(each=each).train
     terms = Terms(PATIENTS, FORMULA, train)
-    for kind, outcome in (("linear", "days"), ("logistic", "treated")):
+    outcomes: dict[Literal["linear", "logistic"], str] = {"linear": "days", "logistic": "treated"}
+    for kind, outcome in outcomes.items():
         found = fit_model(kind, outcome, terms, train, PATIENTS)
         wanted = expected[kind]
         assert found.rows == len(known)
@@ -207,6 +210,26 @@ def test_cox_models_are_lifelines(each: int) -> None:
     assert found.estimates == pytest.approx(model.params_[order].to_numpy(), rel=1e-3)
     ends = model.confidence_intervals_.loc[order].to_numpy()
     assert found.estimates + found.half == pytest.approx(ends[:, 1], rel=1e-2, abs=1e-4)
+
+
+def test_a_ridge_cox_model_is_lifelines() -> None:
+    known = patients(500, 1, 0, 1).dropna()
+    features = known[["age", "crea"]].assign(male=known["sex"] == "male", same=7).astype(float)
+    frame = features.drop(columns="same").assign(days=known["days"], died=known["died"])
+    expected = CoxPHFitter(penalizer=0.1).fit(frame, "days", "died").params_
+    days, died = known["days"].to_numpy(float), known["died"].to_numpy(bool)
+    found = ridge_cox(features.to_numpy(), days, died, 0.1)
+    assert found == pytest.approx([*expected, 0], rel=2e-3)
+    assert ridge_cox(features.to_numpy(), days, died & False, 0.1) is None
+
+
+def test_a_separated_event_has_no_estimate() -> None:
+    frame = patients(200, 1, 0, 1).assign(sex="female", age=50)
+    frame["days"] = np.arange(200) + 1
+    frame["crea"], frame["died"] = (30 - frame["days"] / 10).clip(0.1, 30), True
+    train = prepare(frame, frame[:150], frame, PATIENTS, np.random.default_rng(0)).train
+    with pytest.raises(NotFittedError, match="all but determine the event"):
+        fit_model("cox", None, Terms(PATIENTS, FORMULA, train), train, PATIENTS)
 
 
 def test_terms_that_follow_from_others_are_left_out() -> None:
@@ -299,7 +322,7 @@ def test_the_pmse_ratio_finds_what_is_wrong() -> None:
     good, g = patients(500, 3).drop(columns="id"), np.random.default_rng(0)
     older = good.assign(age=(good["age"] + 10).clip(upper=100))
     values = [
-        compare_propensity(prepare(real, held, made, SINGLE, g), np.random.default_rng(0))
+        compare_propensity(prepare(real, held, made, SINGLE, g), np.random.default_rng(0))[0]
         for made in (good, older)
     ]
     assert values[0].value < 2
@@ -307,7 +330,9 @@ def test_the_pmse_ratio_finds_what_is_wrong() -> None:
     assert values[0].references["holdout"] == pytest.approx(1, abs=0.6)
     assert values[1].references["independent"] > 1.5
     few = prepare(real, held[:20], good, SINGLE, g)
-    assert compare_propensity(few, g).not_run == "needs 50 rows in each table; the smallest has 20"
+    assert (
+        compare_propensity(few, g)[0].not_run == "needs 50 rows in each table; the smallest has 20"
+    )
 
 
 def test_total_variation_of_a_column_is_sdmetrics() -> None:
@@ -317,26 +342,41 @@ def test_total_variation_of_a_column_is_sdmetrics() -> None:
     real, made = (clinic(300, seed)[["ward"]] for seed in (1, 2))
     both = prepare(real, real[:99], made, schema, np.random.default_rng(0))
     cuts = binnings(both.train, schema)
-    tokens = [tokenise(table, cuts) for table in (both.train, both.synthetic)]
-    ours = variation(*tokens, [cuts[0].levels], (0,))
+    first, second = tokenise(both.train, cuts), tokenise(both.synthetic, cuts)
+    ours = variation(first, second, [cuts[0].levels], (0,))
     theirs = TVComplement.compute(real["ward"], made["ward"])
     assert ours == pytest.approx(1 - theirs, abs=1e-12)
 
 
-def test_analyses_say_why_they_did_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("synthvae.evaluation.regression.find_spec", lambda name: None)
+def test_analyses_say_why_they_did_not_run() -> None:
     wanted = [
         Wanted(name="cox", kind="cox", predictors=FORMULA),
         Wanted(name="curves", kind="kaplan-meier", group="sex"),
     ]
-    found = compare_analyses(tables(), wanted, True, np.random.default_rng(0))
+    given = tables()
+    died = [field.name for field in PATIENTS.modelled].index("died")
+    given.synthetic.codes[:, died] = 0
+    found = compare_analyses(given, wanted, True, np.random.default_rng(0))
     assert found.analyses[0].not_run == (
-        "lifelines is not installed: pip install 'synthvae[survival]'"
+        "cannot be fitted to the synthetic rows: no event happened"
     )
     assert {score.not_run for score in found.scores[:3]} == {found.analyses[0].not_run}
     assert found.analyses[0].formula == "Surv(days, died) ~ age + sex + crea"
     assert [curve.group for curve in found.analyses[1].curves] == ["female", "male"]
-    assert found.scores[3].value < 0.1
+    assert found.scores[3].value > 0.3
+
+
+@pytest.mark.parametrize("each", [1, 2])
+def test_a_missing_event_leaves_the_row_out(each: int) -> None:
+    table = tables(each=each).train
+    died = [field.name for field in PATIENTS.modelled].index("died")
+    unknown = np.arange(len(table)) % 5 == 0
+    rest = followed(table.take(~unknown), PATIENTS)
+    table.codes[unknown, died] = -1
+    found = followed(table, PATIENTS)
+    assert np.array_equal(found.rows.codes, rest.rows.codes)
+    assert np.array_equal(found.durations, rest.durations)
+    assert np.array_equal(found.happened, rest.happened)
 
 
 def test_analyses_of_fresh_rows_agree_and_defaults_are_marked() -> None:

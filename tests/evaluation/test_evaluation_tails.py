@@ -1,23 +1,24 @@
 import numpy as np
+import pandas as pd
 import pytest
-from evaluation_example import SCHEMA, clinic, letters, table, yes_no
 
+from synthvae.evaluation.levels import judge, with_threshold
 from synthvae.evaluation.tables import Table, Tables, prepare
 from synthvae.evaluation.tails import compare_tails, summary
-from synthvae.evaluation.thresholds import with_threshold
 from synthvae.evaluation.validity import count_copies
-from synthvae.report.judging import judge
+from synthvae.evaluation.values import Score
 from synthvae.schema import Schema
+from tests.evaluation.evaluation_example import SCHEMA, clinic, letters, table, yes_no
 
 FIELD = SCHEMA["crea"]
 
 
-def prepared(synthetic, holdout=None):
+def prepared(synthetic: pd.DataFrame, holdout: pd.DataFrame | None = None) -> Tables:
     holdout = clinic(1500, 2) if holdout is None else holdout
     return prepare(clinic(3000, 1), holdout, synthetic, SCHEMA, np.random.default_rng(0))
 
 
-def test_a_summary_by_hand():
+def test_a_summary_by_hand() -> None:
     found = summary(FIELD, np.array([*range(101), -1, -2]))
     assert found is not None
     assert (found.mean, found.p1, found.p50, found.p99) == (5.0, 0.1, 5.0, 9.9)
@@ -25,7 +26,7 @@ def test_a_summary_by_hand():
     assert summary(FIELD, np.array([-1, -2])) is None
 
 
-def test_a_shift_by_hand():
+def test_a_shift_by_hand() -> None:
     schema = Schema.from_dict(
         {
             "fields": [
@@ -39,7 +40,7 @@ def test_a_shift_by_hand():
     assert score.references["holdout"] == 0
 
 
-def test_real_rows_of_others_are_good_and_outliers_that_a_bin_hides_are_poor():
+def test_real_rows_of_others_are_good_and_outliers_that_a_bin_hides_are_poor() -> None:
     alike = with_threshold(compare_tails(prepared(clinic(3000, 3))), {})
     assert judge(alike) == "green"
     assert alike.interval is not None
@@ -51,7 +52,7 @@ def test_real_rows_of_others_are_good_and_outliers_that_a_bin_hides_are_poor():
     assert "'crea' (99 % point" in far.detail
 
 
-def test_the_interval_covers_new_real_rows_and_not_a_near_miss():
+def test_the_interval_covers_new_real_rows_and_not_a_near_miss() -> None:
     covered = 0
     for seed in range(20):
         score = compare_tails(prepared(clinic(1000, 100 + seed)))
@@ -63,7 +64,7 @@ def test_the_interval_covers_new_real_rows_and_not_a_near_miss():
     assert compare_tails(prepared(wider)).interval.low > 0
 
 
-def test_tails_need_numbers_that_span_some_steps():
+def test_tails_need_numbers_that_span_some_steps() -> None:
     few = prepare(
         letters("abc", "abc"), letters("cba", "abc"), letters("aaa", "bbb"), yes_no(2),
         np.random.default_rng(0),
@@ -71,7 +72,7 @@ def test_tails_need_numbers_that_span_some_steps():
     assert "spans 10 steps" in compare_tails(few).not_run
 
 
-def copying(alike: int, holdout_alike: int):
+def copying(alike: int, holdout_alike: int) -> Score:
     """Return a score of copies among 500 synthetic rows, where so many real ones are alike, too."""
     schema = Schema.from_dict(
         {
@@ -89,7 +90,7 @@ def copying(alike: int, holdout_alike: int):
     return with_threshold(count_copies(tables), {})
 
 
-def test_copies_are_judged_against_what_the_holdout_may_reach():
+def test_copies_are_judged_against_what_the_holdout_may_reach() -> None:
     # 155 of 500 beside the holdout's 150 is noise; 152 more is not.
     assert judge(copying(155, 150)) == "green"
     assert judge(copying(190, 150)) == "amber"

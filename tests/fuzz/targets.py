@@ -198,7 +198,7 @@ def _plan() -> Plan:
 def _checkpoint_inputs() -> list[bytes]:
     model = replace(model_state(), patients=SCHEMA.patients or 1)
     layout = model.layout
-    released = Released(layout.anchors, np.array([0.6, 0.3, 0.1]), SCHEMA.patients or 1)
+    released = Released(layout.marginals, np.array([0.6, 0.3, 0.1]), SCHEMA.patients or 1)
     size = layout.features
     noise = (layout.owner[:, None] != layout.owner[None, :]).astype(float)
     moments = PairMoments(np.zeros((size, size)), noise)

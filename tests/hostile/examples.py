@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synthvae.anchors import measure_anchors
+from synthvae.anchors import measure_marginals
 from synthvae.artefact import weight_shapes
 from synthvae.errors import SynthvaeError
 from synthvae.evaluation.values import (
@@ -23,8 +23,9 @@ from synthvae.evaluation.values import (
 )
 from synthvae.model.layout import Layout
 from synthvae.plan import make_plan
+from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
-from synthvae.promise import promise
+from synthvae.promise import guarantee_of
 from synthvae.schema import Schema
 from synthvae.settings import settings_for
 from synthvae.synthesizer import FittedState, Synthesizer
@@ -43,16 +44,21 @@ def model_state() -> FittedState:
         update={"bins": 4, "rank": 3, "latent": 2, "hidden": 3, "mixture": 4, "balance_steps": 5}
     )
     plan = make_plan(SCHEMA, None, settings=settings)
-    anchors = measure_anchors(
-        codes, SCHEMA.modelled, plan.column_noise, settings.bins, RandomStream(1), lambda _: None
+    marginals = measure_marginals(
+        codes,
+        SCHEMA.modelled,
+        plan.column_noise,
+        settings.bins,
+        SCHEMA.rows_per_patient,
+        Mechanisms(RandomStream(1), exact=True),
     )
-    layout = Layout.build(anchors, SCHEMA.modelled, settings)
+    layout = Layout.build(marginals, SCHEMA.modelled, settings)
     draws = np.random.default_rng(0)
     weights = {
         name: 0.1 * draws.normal(size=shape) for name, shape in weight_shapes(layout).items()
     }
     weights["earlier.weight"] *= layout.owner[:, None] > layout.owner[None, :]
-    offsets = [np.zeros(anchor.tokens) for anchor in anchors]
+    offsets = [np.zeros(marginal.tokens) for marginal in marginals]
     return FittedState(layout, weights, offsets, np.array([0.6, 0.3, 0.1]), 60)
 
 
@@ -61,7 +67,7 @@ def model_files() -> dict[str, bytes]:
     """Return the files of that model."""
     state = model_state()
     plan = make_plan(SCHEMA, None, settings=state.layout.settings)
-    made = Synthesizer.from_state(SCHEMA, state, promise(plan, 60, test_mode=False))
+    made = Synthesizer.from_state(SCHEMA, state, guarantee_of(plan, 60, test_mode=False))
     with tempfile.TemporaryDirectory() as folder:
         made.save(Path(folder) / "model")
         return {file.name: file.read_bytes() for file in (Path(folder) / "model").iterdir()}

@@ -106,7 +106,7 @@ def test_nobody_else_may_enter_a_custodians_folder(tmp_path: Path) -> None:
 
 
 def test_a_draft_is_closed_to_others_while_it_is_written(tmp_path: Path) -> None:
-    seen = []
+    seen: list[int] = []
 
     class Watched(pd.DataFrame):
         pass
@@ -118,7 +118,8 @@ def test_a_draft_is_closed_to_others_while_it_is_written(tmp_path: Path) -> None
         seen.extend(stat.S_IMODE(item.stat().st_mode) for item in tmp_path.iterdir())
         usual(handle)
 
-    os.fsync, before = look, os.fsync
+    before = os.fsync
+    os.fsync = look  # type: ignore[assignment]
     try:
         write_table(frame, tmp_path / "t.csv", WARD)
     finally:

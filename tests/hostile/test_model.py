@@ -187,7 +187,7 @@ def test_rows_are_drawn_in_smaller_blocks_where_columns_have_many_tokens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Synthesizer.load(write_model(tmp_path / "model"))
-    widest = max(anchor.tokens for anchor in model.state().layout.anchors)
+    widest = max(marginal.tokens for marginal in model.state().layout.marginals)
     monkeypatch.setattr("synthvae.model.records.MOST_CELLS", 16 * widest)
     usual, sizes = Sampler.draw, []
 
@@ -196,7 +196,7 @@ def test_rows_are_drawn_in_smaller_blocks_where_columns_have_many_tokens(
         return usual(self, rows, *words, **more)
 
     monkeypatch.setattr(Sampler, "draw", watched)
-    quiet = {"seed": 1, "progress": lambda _what, _done: None}
+    quiet: dict[str, Any] = {"seed": 1, "progress": lambda _what, _done: None}
     assert len(model.sample(100, **quiet)) == 100
     assert len(model.sample(5, where={"sex": "female"}, **quiet)) == 5
     assert max(sizes) <= 16

@@ -38,8 +38,9 @@ def test_a_footer_of_an_impossible_length_is_refused(good: Path, length: int) ->
         read_table(good)
 
 
-def test_a_csv_called_parquet_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "t.parquet").write_text("a,b\n1,2\n" * 10)
+@pytest.mark.parametrize("text", ["PAR1 not really", "a,b\n1,2\n" * 10])
+def test_text_called_parquet_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.parquet").write_text(text)
     with pytest.raises(InputFileError, match="cannot be read as a table"):
         read_table(tmp_path / "t.parquet")
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthvae._progress import console_progress
-from synthvae._terminal import printable
+from synthvae._runtime import console_progress
+from synthvae._text import printable
 from synthvae.console import print_comparison, print_evaluation
 from tests.cli.running import Run, runner
 from tests.comparison.comparison_example import comparison

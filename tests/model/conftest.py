@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from synthvae.anchors import measure_anchors, query_weights
+from synthvae.anchors import measure_marginals, query_weights
 from synthvae.model.layout import Layout
+from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
 from synthvae.table import encode
 from tests.simulated import CLINIC, clinic, quick
@@ -15,10 +16,9 @@ def layout(request: pytest.FixtureRequest) -> Layout:
     settings = quick(CLINIC, 1.0, mixture=request.param)
     codes = encode(clinic(300), CLINIC)
     noise = tuple(tuple(0.0 for _ in query_weights(f, settings.bins)) for f in CLINIC.modelled)
-    anchors = measure_anchors(
-        codes, CLINIC.modelled, noise, settings.bins, RandomStream(test_seed=0)
-    )
-    return Layout.build(anchors, CLINIC.modelled, settings)
+    mechanisms = Mechanisms(RandomStream(test_seed=0), exact=True)
+    marginals = measure_marginals(codes, CLINIC.modelled, noise, settings.bins, 1, mechanisms)
+    return Layout.build(marginals, CLINIC.modelled, settings)
 
 
 @pytest.fixture(scope="session")

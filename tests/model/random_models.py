@@ -14,9 +14,9 @@ def random_model(layout: Layout, scale: float = 0.1, seed: int = 0) -> AnchoredV
     model.initialise(lambda count: torch.randn(count, generator=generator).double().numpy())
     with torch.no_grad():
         for weight in model.parameters():
-            weight += scale * torch.randn(weight.shape, generator=generator)
+            weight.add_(scale * torch.randn(weight.shape, generator=generator))
         # Couplings are fitted to earlier columns only; the mask is no part of the model.
-        model.earlier.weight *= torch.tensor(earlier_only(layout), dtype=torch.float32)
+        model.earlier.weight.mul_(torch.tensor(earlier_only(layout), dtype=torch.float32))
     return model
 
 

@@ -119,7 +119,7 @@ def test_tables_of_two_columns_are_closer_to_the_models_than_by_chance(
 ) -> None:
     layout, weights = source
     joint = joint_of(layout, weights)
-    sampler = Sampler(layout, weights, [np.zeros(a.tokens) for a in layout.anchors])
+    sampler = Sampler(layout, weights, [np.zeros(a.tokens) for a in layout.marginals])
 
     def mean_deviation(allowed: dict[int, np.ndarray] | None, steps: int) -> float:
         drawn = [
@@ -144,7 +144,7 @@ def test_balanced_records_are_the_models_records(
     # The whole joint table, of which no cell is balanced, against the listed probabilities.
     layout, weights = source
     joint = joint_of(layout, weights)
-    sampler = Sampler(layout, weights, [np.zeros(a.tokens) for a in layout.anchors])
+    sampler = Sampler(layout, weights, [np.zeros(a.tokens) for a in layout.marginals])
     found = np.mean(
         [shares_of(sampler.draw(2000, block_generator(s, 0))[0], layout) for s in range(20)], axis=0
     )
@@ -158,7 +158,7 @@ def test_the_order_of_rows_is_no_matter(source: tuple[Layout, dict[str, np.ndarr
     # Early rows and late ones are alike, and so is any other half.
     layout, weights = source
     joint = joint_of(layout, weights)
-    sampler = Sampler(layout, weights, [np.zeros(a.tokens) for a in layout.anchors])
+    sampler = Sampler(layout, weights, [np.zeros(a.tokens) for a in layout.marginals])
     tokens = [sampler.draw(4000, block_generator(seed, 0))[0] for seed in range(8)]
     shuffle = np.random.default_rng(0).permutation(4000)
     for half in (slice(0, 2000), slice(2000, 4000), shuffle[:2000]):
@@ -227,7 +227,9 @@ def test_a_column_that_rows_share_is_balanced_by_its_rows() -> None:
         assert not tokens[followers == 0].any()
         found.append(error(tokens))
         # Near misses: balanced as if each patient had one row, or as if all rows were drawn.
-        unweighted.append(error(Balance(len(firsts), STEPS).draw(mass, draws, followers > 0)))
+        unweighted.append(
+            error(Balance(len(firsts), STEPS).draw(mass, draws, np.minimum(followers, 1)))
+        )
         alone.append(error(Balance(len(firsts), STEPS).draw(mass, draws)))
     spread, near, far = (np.array(all_).std(axis=0).mean() for all_ in (found, unweighted, alone))
     assert spread < 0.6 * near
@@ -259,7 +261,7 @@ def test_tables_of_columns_that_rows_share_are_closer_to_the_models(
 ) -> None:
     layout, weights = source
     firsts, _ = households(patients=600)
-    sampler = Sampler(layout, weights, [np.zeros(a.tokens) for a in layout.anchors])
+    sampler = Sampler(layout, weights, [np.zeros(a.tokens) for a in layout.marginals])
     joint = joint_of(layout, weights)
     found, alone = (
         np.mean(

@@ -19,6 +19,7 @@ from synthvae.model.coupling import (
 )
 from synthvae.model.layout import Layout
 from synthvae.model.sampling import Sampler, block_generator
+from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
 from tests.model.random_models import earlier_only, random_model, weights_of
 from tests.model.tiny import (
@@ -34,13 +35,15 @@ from tests.model.tiny import (
 LEAST = np.array([[SMALLEST_RIDGE]])
 
 
-def fitted(layout: Layout, moments: PairMoments, start: dict[str, np.ndarray] | None = None):
+def fitted(
+    layout: Layout, moments: PairMoments, start: dict[str, np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
     ridge = Ridge.estimate(layout, moments)
     return couple(layout, moments, ridge, start or untrained(layout))
 
 
 def draw(layout: Layout, weights: dict[str, np.ndarray], rows: int = 40_000) -> np.ndarray:
-    offsets = [np.zeros(anchor.tokens) for anchor in layout.anchors]
+    offsets = [np.zeros(marginal.tokens) for marginal in layout.marginals]
     return Sampler(layout, weights, offsets).draw(rows, block_generator(5, 0))[0]
 
 
@@ -70,7 +73,7 @@ def test_unequal_groups_by_hand() -> None:
     assert chance == pytest.approx([0.9, 0.5 - 0.4 / 3], abs=1e-3)
 
 
-def tiny_problem() -> tuple[np.ndarray, ...]:
+def tiny_problem() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     generator = np.random.default_rng(4)
     spread = tiny_layout([[0.2, 0.5, 0.3]]).bases[0]
     base = np.log([0.2, 0.5, 0.3]) + 0.3 * generator.normal(size=(30, 3))
@@ -275,23 +278,23 @@ def test_hundreds_of_categories_collapse_without_changing_the_fit() -> None:
     spread, log_mass = layout.classes[0]
     assert len(spread) <= 6  # five functions tell five categories apart, and all the others are one
     assert np.exp(log_mass).sum() == pytest.approx(1.0)
-    anchor, phi = layout.anchors[0], layout.bases[0]
+    marginal, phi = layout.marginals[0], layout.bases[0]
     features, moments = generator.normal(size=(50, 2)), 0.2 * generator.normal(size=(5, 2))
     shift = 0.2 * generator.normal(size=(50, 5))
     ridge = np.full((5, 2), 0.1)
     rest = (features, moments, ridge, np.zeros((5, 3)))
     few = fit_column(spread, shift @ spread.T + log_mass, *rest)
-    all_of_them = fit_column(phi, shift @ phi.T + np.log(anchor.mass), *rest)
+    all_of_them = fit_column(phi, shift @ phi.T + np.log(marginal.mass), *rest)
     assert few == pytest.approx(all_of_them, abs=1e-3)
 
 
 def test_classes_have_the_tokens_masses_and_lose_none() -> None:
     layout = tiny_layout([[0.4, 0.3, 0.1, 0.1, 0.1], [0.5, 0.5], [1.0]], 2)
-    for anchor, phi, (rows, log_mass) in zip(
-        layout.anchors, layout.bases, layout.classes, strict=True
+    for marginal, phi, (rows, log_mass) in zip(
+        layout.marginals, layout.bases, layout.classes, strict=True
     ):
         for row, mass in zip(rows, np.exp(log_mass), strict=True):
-            assert mass == pytest.approx(anchor.mass[(phi == row).all(axis=1)].sum())
+            assert mass == pytest.approx(marginal.mass[(phi == row).all(axis=1)].sum())
         assert len(rows) == len({tuple(row) for row in phi})
     assert [len(mass) for _, mass in layout.classes] == [3, 2, 1]
 
@@ -303,7 +306,7 @@ def patients_of(
     generator = block_generator(11, 0)
     whose = np.repeat(np.arange(20_000), generator.integers(1, 4, 20_000))
     firsts, places = np.searchsorted(whose, whose), np.arange(len(whose))
-    sampler = Sampler(layout, weights, [np.zeros(anchor.tokens) for anchor in layout.anchors])
+    sampler = Sampler(layout, weights, [np.zeros(marginal.tokens) for marginal in layout.marginals])
     tokens, _ = sampler.draw(len(whose), generator, None, (firsts, shared), 100)
     rows = np.full((20_000, 3), -1)
     rows[whose, places - firsts] = places
@@ -318,12 +321,13 @@ def test_a_known_model_tells_what_bounding_took(several: bool) -> None:
     rows = rows if several else rows[:, :1]
     shares = np.full(3, 1 / 3) if several else None
     query = PairQuery.build(layout.owner, layout.order, 0.5, rows.shape[1], 0.4)
+    mechanisms = Mechanisms(RandomStream(test_seed=0), exact=True)
 
     def error(moments: PairMoments) -> float:
-        free = query.release(features, rows, 0.0, RandomStream(test_seed=0)).values
+        free = query.release(features, rows, 0.0, mechanisms).values
         return float(np.sqrt(((moments.values - free) ** 2).mean()))
 
-    bounded = query.release(features, rows, 1e-9, RandomStream(test_seed=0))
+    bounded = query.release(features, rows, 1e-9, mechanisms)
     given_back = undo_bound(layout, Bounding(query, shares, 2), bounded, weights)
     assert error(given_back) < 0.25 * error(bounded)
     # What is not known of the model's own patients is noise too, of about 1 / sqrt(patients).
@@ -338,9 +342,9 @@ def test_every_round_gives_back_more_of_what_bounding_took(seed: int) -> None:
     features = features[rows[:, 0]]
     rows = np.arange(len(features))[:, None]
     query = PairQuery.build(source.owner, source.order, 0.5, 1, 0.4)
-    stream = RandomStream(test_seed=0)
-    truth = query.release(features, rows, 0.0, stream).values
-    bounded = query.release(features, rows, 1e-9, stream)
+    mechanisms = Mechanisms(RandomStream(test_seed=0), exact=True)
+    truth = query.release(features, rows, 0.0, mechanisms).values
+    bounded = query.release(features, rows, 1e-9, mechanisms)
     bounding = Bounding(query)
     once = undo_bound(source, bounding, bounded, fitted(source, bounded))
     _, moments, ridge = couple_untrained(source, bounded, bounding)
@@ -378,7 +382,8 @@ def test_a_rare_category_stays_as_rare(rare: float) -> None:
 def test_a_fit_repeats_and_tells_its_progress() -> None:
     source = tiny_layout(MASSES)
     target = moments_of(source, joint_of(source, tiny_weights(source, 0.6)))
-    ridge, seen = Ridge.estimate(source, target), []
+    ridge = Ridge.estimate(source, target)
+    seen: list[float] = []
     first = couple(source, target, ridge, untrained(source), seen.append)
     again = couple(source, target, ridge, untrained(source))
     assert (first["earlier.weight"] == again["earlier.weight"]).all()

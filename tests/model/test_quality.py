@@ -40,7 +40,7 @@ def distance(first: pd.DataFrame, second: pd.DataFrame) -> float:
     """Return the mean total variation between tables of two columns."""
     found = []
     for a, b in combinations(first.columns, 2):
-        shares = [frame.value_counts([a, b], normalize=True) for frame in (first, second)]
+        shares = [frame[[a, b]].value_counts(normalize=True) for frame in (first, second)]
         found.append(0.5 * shares[0].sub(shares[1], fill_value=0.0).abs().sum())
     return float(np.mean(found))
 

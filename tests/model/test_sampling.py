@@ -19,7 +19,7 @@ def weights(layout: Layout) -> dict[str, np.ndarray]:
 
 
 def no_offsets(layout: Layout) -> list[np.ndarray]:
-    return [np.zeros(anchor.tokens) for anchor in layout.anchors]
+    return [np.zeros(marginal.tokens) for marginal in layout.marginals]
 
 
 def test_conditional_frequencies_are_the_models(
@@ -36,7 +36,7 @@ def test_conditional_frequencies_are_the_models(
     c = model.coefficients(features, torch.tensor(z, dtype=torch.float32)).detach().numpy()
     for j in (1, layout.columns - 1):
         own = slice(layout.ends[j], layout.ends[j + 1])
-        logits = c[:, own] @ layout.bases[j].T + np.log(layout.anchors[j].mass)
+        logits = c[:, own] @ layout.bases[j].T + np.log(layout.marginals[j].mass)
         p = np.exp(logits - logits.max(1, keepdims=True))
         p /= p.sum(1, keepdims=True)
         seen = np.bincount(tokens[:, j], minlength=p.shape[1]) / len(tokens)
@@ -73,9 +73,9 @@ def test_calibration_brings_margins_back_to_the_anchors(
         sampler = Sampler(layout, weights, offsets)
         tokens, _ = sampler.draw(32_768, block_generator(9, 0))
         distances = []
-        for j, anchor in enumerate(layout.anchors):
-            seen = np.bincount(tokens[:, j], minlength=anchor.tokens) / len(tokens)
-            distances.append(0.5 * np.abs(seen - anchor.mass).sum())
+        for j, marginal in enumerate(layout.marginals):
+            seen = np.bincount(tokens[:, j], minlength=marginal.tokens) / len(tokens)
+            distances.append(0.5 * np.abs(seen - marginal.mass).sum())
         return max(distances)
 
     before, after = worst(no_offsets(layout)), worst(calibrate_margins(layout, weights))
@@ -133,11 +133,11 @@ def test_rows_that_are_raked_have_the_anchors_margins(
         )
         seen = [
             np.bincount(t, minlength=a.tokens)
-            for t, a in zip(tokens.T, layout.anchors, strict=True)
+            for t, a in zip(tokens.T, layout.marginals, strict=True)
         ]
         return [
             0.5 * np.abs(s / len(whose) - a.mass).sum()
-            for s, a in zip(seen, layout.anchors, strict=True)
+            for s, a in zip(seen, layout.marginals, strict=True)
         ]
 
     raked, plain = (np.mean([error(seed, to) for seed in range(8)]) for to in (True, False))

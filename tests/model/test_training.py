@@ -20,6 +20,7 @@ from synthvae.model.training import (
 )
 from synthvae.model.vae import AnchoredVAE
 from synthvae.privacy.guarantee import TrainingStage
+from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
 from tests.model.gradients import no_latents
 from tests.model.random_models import random_model, weights_of
@@ -50,16 +51,20 @@ def test_gradient_noise_has_the_accounted_scale(
 ) -> None:
     # With nobody drawn, a step is pure noise: sigma * C / expected batch in every weight.
     seen: list[torch.Tensor] = []
-    add_noise = module.StreamNoiseOptimizer.add_noise
+    add_noise = module.GaussianOptimizer.add_noise
 
-    def watch(self: module.StreamNoiseOptimizer) -> None:
+    def watch(self: module.GaussianOptimizer) -> None:
         add_noise(self)
         seen.append(torch.cat([weight.grad.flatten() for weight in self.params]))
 
-    monkeypatch.setattr(module.StreamNoiseOptimizer, "add_noise", watch)
+    monkeypatch.setattr(module.GaussianOptimizer, "add_noise", watch)
     quiet = stage(sampling_rate=1e-12, steps=5)
     train_privately(
-        layout, data_of(features, layout), quiet, RandomStream(test_seed=1), untrained(layout)
+        layout,
+        data_of(features, layout),
+        quiet,
+        Mechanisms(RandomStream(test_seed=1)),
+        untrained(layout),
     )
     noise = torch.cat(seen).double().numpy()
     statistic = (noise**2).sum() / (factor * 2.0 * 1.5 / 30.0) ** 2
@@ -76,7 +81,11 @@ def test_chunks_change_nothing(
         # Latents are drawn chunk by chunk, so that other chunks give others; here they are all 0.
         monkeypatch.setattr(module, "draw_latents", no_latents)
         found, _ = train_privately(
-            layout, data_of(features, layout), stage(), RandomStream(test_seed=1), couplings
+            layout,
+            data_of(features, layout),
+            stage(),
+            Mechanisms(RandomStream(test_seed=1)),
+            couplings,
         )
         weights.append(found)
     for name, weight in weights[0].items():
@@ -89,7 +98,7 @@ def test_training_reports_each_step(layout: Layout, features: np.ndarray) -> Non
         layout,
         data_of(features, layout),
         stage(),
-        RandomStream(test_seed=1),
+        Mechanisms(RandomStream(test_seed=1)),
         untrained(layout),
         lambda step, steps: seen.append((step, steps)),
     )
@@ -117,7 +126,9 @@ def test_the_average_of_constant_weights_is_that_constant(layout: Layout) -> Non
 def test_training_leaves_the_couplings_as_they_were(layout: Layout, features: np.ndarray) -> None:
     couplings = weights_of(random_model(layout))
     data = data_of(features, layout)
-    private, _ = train_privately(layout, data, stage(), RandomStream(test_seed=1), couplings)
+    private, _ = train_privately(
+        layout, data, stage(), Mechanisms(RandomStream(test_seed=1)), couplings
+    )
     opened, _ = train_openly(layout, data, 1, couplings)
     for found in (private, opened):
         for name in ("earlier.weight", "earlier.bias"):

@@ -26,11 +26,11 @@ def test_the_loss_is_minus_log_likelihood_up_to_the_anchors(
     tokens = layout.tokens(encode(clinic(60), CLINIC))
     for row in range(0, 60, 11):
         expected = 0.0
-        for j, (anchor, phi) in enumerate(zip(layout.anchors, layout.bases, strict=True)):
+        for j, (marginal, phi) in enumerate(zip(layout.marginals, layout.bases, strict=True)):
             own = slice(layout.ends[j], layout.ends[j + 1])
-            logits = np.log(anchor.mass) + phi @ c[row, own]
+            logits = np.log(marginal.mass) + phi @ c[row, own]
             likelihood = logits[tokens[row, j]] - logsumexp(logits)
-            expected -= likelihood - np.log(anchor.mass[tokens[row, j]])
+            expected -= likelihood - np.log(marginal.mass[tokens[row, j]])
         assert float(loss[row]) == pytest.approx(expected, abs=1e-3)
 
 

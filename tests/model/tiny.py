@@ -4,24 +4,24 @@ from itertools import product
 
 import numpy as np
 
-from synthvae.anchors import ColumnAnchor, PairMoments, basis
+from synthvae.anchors import ColumnMarginal, PairMoments, basis
 from synthvae.model.coupling import untrained
 from synthvae.model.layout import Layout
 from tests.model.random_models import earlier_only
 from tests.simulated import CLINIC, quick
 
 
-def anchor_of(mass: list[float] | np.ndarray) -> ColumnAnchor:
+def marginal_of(mass: list[float] | np.ndarray) -> ColumnMarginal:
     shares = np.asarray(mass, float) / np.sum(mass)
     places = np.arange(len(shares))
-    return ColumnAnchor(places, shares, places, shares, len(shares), 0, False)
+    return ColumnMarginal(places, shares, places, shares, len(shares), 0, False)
 
 
 def tiny_layout(masses: list[list[float]], rank: int = 8, **settings: float) -> Layout:
     """Return the layout of columns with these shares of categories."""
-    anchors = tuple(anchor_of(mass) for mass in masses)
-    bases = tuple(basis(anchor, False, rank) for anchor in anchors)
-    return Layout(anchors, bases, quick(CLINIC, 1.0, **({"parents": len(masses)} | settings)))
+    marginals = tuple(marginal_of(mass) for mass in masses)
+    bases = tuple(basis(marginal, False, rank) for marginal in marginals)
+    return Layout(marginals, bases, quick(CLINIC, 1.0, **({"parents": len(masses)} | settings)))
 
 
 def tiny_weights(layout: Layout, size: float, seed: int = 0) -> dict[str, np.ndarray]:
@@ -35,15 +35,15 @@ def tiny_weights(layout: Layout, size: float, seed: int = 0) -> dict[str, np.nda
 
 def joint_of(layout: Layout, weights: dict[str, np.ndarray]) -> np.ndarray:
     """Return the probability of every record, by the definition, shape (tokens of each column)."""
-    sizes = [anchor.tokens for anchor in layout.anchors]
+    sizes = [marginal.tokens for marginal in layout.marginals]
     joint = np.ones(sizes)
     for record in product(*(range(size) for size in sizes)):
         features = layout.record_features(np.array([record]))[0]
-        for j, (anchor, phi) in enumerate(zip(layout.anchors, layout.bases, strict=True)):
+        for j, (marginal, phi) in enumerate(zip(layout.marginals, layout.bases, strict=True)):
             own = layout.span(j)
             before = np.where(layout.owner < j, features, 0.0)
             c = weights["earlier.weight"][own] @ before + weights["earlier.bias"][own]
-            mass = anchor.mass * np.exp(phi @ c)
+            mass = marginal.mass * np.exp(phi @ c)
             joint[record] *= (mass / mass.sum())[record[j]]
     return joint
 
@@ -75,6 +75,6 @@ def pair_distance(first: np.ndarray, second: np.ndarray) -> float:
 
 def shares_of(tokens: np.ndarray, layout: Layout) -> np.ndarray:
     """Return the share of every record among tokens, shape (tokens of each column)."""
-    found = np.zeros([anchor.tokens for anchor in layout.anchors])
+    found = np.zeros([marginal.tokens for marginal in layout.marginals])
     np.add.at(found, tuple(tokens.T), 1.0 / len(tokens))
     return found

@@ -6,6 +6,7 @@ that changes nothing for one record more, or too little for so few fits.
 """
 
 import warnings
+from typing import Any
 
 from synthvae.audit import AuditResult, audit_worlds, tiny_case
 from tests.mutations.planted import planted
@@ -13,7 +14,7 @@ from tests.seeding import fixed_noise
 
 EPSILON = 4.0
 # Nearly all of the budget goes to training, which most of these bugs break: what is shown is about that.
-SHARES = {"anchor_share": 0.02, "pair_share": 0.02}
+SHARES: dict[str, Any] = {"anchor_share": 0.02, "pair_share": 0.02}
 AUDITED = {  # and how many fits of each world it takes
     "no noise on one layer": 40,
     "half the noise": 80,

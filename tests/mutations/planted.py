@@ -16,7 +16,9 @@ import pytest
 import torch
 
 import synthvae.baselines.plain_vae as plain_vae_module
+import synthvae.fit as fit_module
 import synthvae.pipeline as pipeline_module
+import synthvae.privacy.mechanisms as mechanisms_module
 import synthvae.synthesizer as synthesizer_module
 from synthvae._split_key import SplitKey, derived_key
 from synthvae.anchors import PairQuery
@@ -25,8 +27,9 @@ from synthvae.checkpoint import Checkpoint
 from synthvae.errors import StorageError
 from synthvae.model import training as training_module
 from synthvae.model.ghost import ACTIVATION_STEP, GhostClippedModule
-from synthvae.model.training import PrivateTraining, StreamNoiseOptimizer
+from synthvae.model.training import GaussianOptimizer, PrivateTraining
 from synthvae.model.vae import MaskedLinear
+from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
 from synthvae.schema import Schema
 from synthvae.synthesizer import Synthesizer
@@ -73,25 +76,25 @@ def planted(name: str | None) -> Iterator[None]:
 
 @bug("one layer's gradients leave the training without noise")
 def no_noise_on_one_layer(patch: Patch) -> None:
-    add_noise = StreamNoiseOptimizer.add_noise
+    add_noise = GaussianOptimizer.add_noise
 
-    def without(self: StreamNoiseOptimizer) -> None:
+    def without(self: GaussianOptimizer) -> None:
         add_noise(self)
         for weight in self.params[DECODER]:
             weight.grad = (weight.summed_grad / self._stage.expected_batch).float()
 
-    patch.setattr(StreamNoiseOptimizer, "add_noise", without)
+    patch.setattr(GaussianOptimizer, "add_noise", without)
 
 
 @bug("gradients get half the noise that is accounted for")
 def half_the_noise(patch: Patch) -> None:
-    make = StreamNoiseOptimizer.__init__
+    release = Mechanisms.gaussian
 
-    def halved(self: StreamNoiseOptimizer, *arguments: Any) -> None:
-        make(self, *arguments)
-        self.noise_multiplier /= 2
+    def halved(self: Mechanisms, sums: np.ndarray, training: Any) -> np.ndarray:
+        half = {"noise_multiplier": training.noise_multiplier / 2}
+        return release(self, sums, training.model_copy(update=half))
 
-    patch.setattr(StreamNoiseOptimizer, "__init__", halved)
+    patch.setattr(Mechanisms, "gaussian", halved)
 
 
 @bug("a patient moves one parameter without limit")
@@ -116,7 +119,9 @@ def bounds_from_data(patch: Patch) -> None:
     fit = Synthesizer.fit
 
     def fit_within(self: Synthesizer, frame: pd.DataFrame, *more: Any, **named: Any) -> Synthesizer:
+        assert self._plan is not None
         self.schema = _tightened(self.schema, frame)
+        self._plan = replace(self._plan, schema=self.schema)
         return fit(self, frame, *more, **named)
 
     patch.setattr(Synthesizer, "fit", fit_within)
@@ -190,11 +195,11 @@ def an_anchor_released_twice(patch: Patch) -> None:
     count = measure_module._Counter.count
 
     def twice(self: Any, starts: np.ndarray) -> Any:
-        sigmas = list(self._sigmas)
+        noises = list(self._noise_multipliers)
         first = count(self, starts)
-        if self._sigmas:
+        if self._noise_multipliers:
             return first  # the last count of a column alone
-        self._sigmas[:] = sigmas
+        self._noise_multipliers[:] = noises
         second = count(self, starts)
         return replace(first, values=np.mean([one.values for one in (first, second)], axis=0))  # noqa: PD011
 
@@ -250,20 +255,12 @@ def a_learning_rate_that_follows_the_loss(patch: Patch) -> None:
 
 @bug("counts get the noise for one row where a patient has several")
 def counts_for_one_row_a_patient(patch: Patch) -> None:
-    fit, measured = Synthesizer.fit, synthesizer_module.measure_anchors
+    measured = fit_module.measure_marginals
 
-    def fit_with_less(self: Synthesizer, *arguments: Any, **named: Any) -> Synthesizer:
-        most = self.schema.rows_per_patient
+    def for_one(codes: Any, fields: Any, noises: Any, bins: int, _: int, *more: Any) -> Any:
+        return measured(codes, fields, noises, bins, 1, *more)
 
-        def measure(codes: Any, fields: Any, sigmas: Any, *more: Any) -> Any:
-            less = tuple(tuple(sigma / most for sigma in column) for column in sigmas)
-            return measured(codes, fields, less, *more)
-
-        with Patch.context() as inner:
-            inner.setattr(synthesizer_module, "measure_anchors", measure)
-            return fit(self, *arguments, **named)
-
-    patch.setattr(Synthesizer, "fit", fit_with_less)
+    patch.setattr(fit_module, "measure_marginals", for_one)
 
 
 @bug("a patient with many rows counts with all of them")
@@ -289,19 +286,16 @@ def moments_without_a_bound(patch: Patch) -> None:
 
 @bug("a count gets a rounded float for noise, with a floating-point side channel")
 def rounded_noise_for_counts(patch: Patch) -> None:
-    from synthvae.privacy import counts
-
     def rounded(exact: np.ndarray, sigma: float, stream: RandomStream) -> np.ndarray:
         noise = np.rint(stream.normal(exact.size) * sigma).astype(np.int64)
         return exact + noise.reshape(exact.shape)
 
-    for module in (counts, measure_module, synthesizer_module):
-        patch.setattr(module, "noisy_counts", rounded)
+    patch.setattr(mechanisms_module, "add_discrete_gaussian", rounded)
 
 
 @bug("the log that is released holds a figure of the data")
 def a_private_figure_in_the_log(patch: Patch) -> None:
-    promise = synthesizer_module.promise
+    promise = synthesizer_module.guarantee_of
     size = training_module.PatientTensor.__len__
     found: list[int] = []
 
@@ -314,7 +308,7 @@ def a_private_figure_in_the_log(patch: Patch) -> None:
         return made.model_copy(update={"software": made.software | {"rows": str(found[-1])}})
 
     patch.setattr(training_module.PatientTensor, "__len__", note)
-    patch.setattr(synthesizer_module, "promise", with_figure)
+    patch.setattr(synthesizer_module, "guarantee_of", with_figure)
 
 
 class _Torch:
@@ -401,7 +395,7 @@ def kept_rows_that_hang_on_others(patch: Patch) -> None:
         rows = np.full((whose.max() + 1, schema.rows_per_patient), -1, np.int64)
         for patient, mine in pd.Series(order).groupby(whose[order]):
             kept = mine.to_numpy()[: schema.rows_per_patient]
-            rows[patient, : len(kept)] = kept
+            rows[patient, : len(kept)] = kept  # type: ignore[index]
         return PatientRows(rows)
 
     for module in (patients_module, synthesizer_module):

@@ -23,7 +23,7 @@ from tests.simulated import CLINIC
 DELTA = 1e-5
 
 
-def anchors(*noises: float) -> GaussianStage:
+def marginals(*noises: float) -> GaussianStage:
     return GaussianStage(queries=len(noises), noise_multipliers=noises, rows_per_patient=1)
 
 
@@ -49,7 +49,7 @@ def test_mu_meets_the_budget_exactly(epsilon: float) -> None:
 
 def test_gaussian_releases_compose_to_one() -> None:
     mu = gaussian_mu(1.0, DELTA)
-    spent = compose((anchors(math.sqrt(2) / mu, math.sqrt(2) / mu),), DELTA)
+    spent = compose((marginals(math.sqrt(2) / mu, math.sqrt(2) / mu),), DELTA)
     assert spent == pytest.approx(1.0, abs=2e-3)
     assert spent >= 1.0 - 1e-6  # the estimate is an upper bound
 
@@ -75,7 +75,7 @@ def test_training_agrees_with_the_accountants_of_opacus(
 
 @pytest.mark.parametrize("epsilon", [0.5, 1.0, 10.0])
 def test_calibration_meets_the_budget_and_wastes_little(epsilon: float) -> None:
-    counts = anchors(1 / (gaussian_mu(epsilon, DELTA) * math.sqrt(0.4)))
+    counts = marginals(1 / (gaussian_mu(epsilon, DELTA) * math.sqrt(0.4)))
     stage = calibrate_training((counts,), training(1 / 3, 1.0, 400), epsilon, DELTA)
     spent = compose((counts, stage), DELTA, default_interval(epsilon))
     assert 0.99 * epsilon < spent <= epsilon
@@ -85,7 +85,7 @@ def test_calibration_meets_the_budget_and_wastes_little(epsilon: float) -> None:
 
 def test_a_share_that_takes_it_all_is_refused() -> None:
     with pytest.raises(BudgetError, match="measurements alone"):
-        calibrate_training((anchors(0.1),), training(0.1, 1.0, 10), 1.0, DELTA)
+        calibrate_training((marginals(0.1),), training(0.1, 1.0, 10), 1.0, DELTA)
 
 
 @pytest.mark.parametrize(("sigma", "queries"), [(4.0, 1), (4.0, 2), (8.0, 16)])
@@ -96,13 +96,13 @@ def test_discrete_counts_cost_what_continuous_ones_do(sigma: float, queries: int
     discrete = pld.from_discrete_gaussian_mechanism(
         sigma, value_discretization_interval=1e-4
     ).self_compose(queries)
-    ours = compose((anchors(*(sigma for _ in range(queries))),), DELTA)
+    ours = compose((marginals(*(sigma for _ in range(queries))),), DELTA)
     assert discrete.get_epsilon_for_delta(DELTA) == pytest.approx(ours, rel=5e-3)
 
 
 @pytest.mark.parametrize("epsilon", [0.1, 1.0, 100.0])
 def test_counts_never_have_less_noise_than_that_holds_for(epsilon: float) -> None:
-    assert min(make_plan(CLINIC, epsilon).anchors.noise_multipliers) >= 4.0
+    assert min(make_plan(CLINIC, epsilon).marginals.noise_multipliers) >= 4.0
 
 
 def least_group_epsilon(mu: float, size: int) -> float:
@@ -115,7 +115,7 @@ def least_group_epsilon(mu: float, size: int) -> float:
 )
 def test_groups_are_bounded_from_above_and_not_by_much(epsilon: float, most: float) -> None:
     mu = gaussian_mu(epsilon, DELTA)
-    found = group_epsilons((anchors(1 / mu),), DELTA, 10 * default_interval(epsilon))
+    found = group_epsilons((marginals(1 / mu),), DELTA, 10 * default_interval(epsilon))
     assert sorted(found) == [2, 3, 4, 5]
     for size, bound in found.items():
         least = least_group_epsilon(mu, size)
@@ -130,7 +130,7 @@ def test_groups_are_bounded_from_above_and_not_by_much(epsilon: float, most: flo
 def test_what_is_said_of_a_group_follows_from_the_curve(
     rate: float, noise: float, steps: int
 ) -> None:
-    stages = (anchors(10.0), training(rate, noise, steps))
+    stages = (marginals(10.0), training(rate, noise, steps))
     curve = losses(stages, 1e-3)
 
     def remainder(epsilon: float, size: int) -> float:
@@ -145,10 +145,10 @@ def test_what_is_said_of_a_group_follows_from_the_curve(
 
 
 def test_groups_have_no_figure_beyond_the_accountants_range() -> None:
-    found = group_epsilons((anchors(1 / gaussian_mu(8.0, DELTA)),), DELTA, 1e-3)
+    found = group_epsilons((marginals(1 / gaussian_mu(8.0, DELTA)),), DELTA, 1e-3)
     assert found[2] == pytest.approx(23.2, abs=0.2)
     assert (found[3], found[4], found[5]) == (None, None, None)
-    tiny = group_epsilons((anchors(1 / gaussian_mu(1.0, 1e-12)),), 1e-12, 1e-3)
+    tiny = group_epsilons((marginals(1 / gaussian_mu(1.0, 1e-12)),), 1e-12, 1e-3)
     assert set(tiny.values()) == {None}
     assert set(group_epsilons((), DELTA, 1e-3).values()) == {0.0}
 

@@ -8,18 +8,18 @@ from typing import Any, get_args
 import pytest
 
 import synthvae
-from synthvae._code import code_digest
-from synthvae._values import read_value
+from synthvae._frozen import read_value
+from synthvae._runtime import code_digest
 from synthvae.errors import InputFileError
 from synthvae.plan import Plan, make_plan
-from synthvae.privacy.guarantee import AssumptionId, Guarantee
-from synthvae.promise import promise
+from synthvae.privacy.guarantee import AssumptionId, GaussianStage, Guarantee
+from synthvae.promise import guarantee_of
 from synthvae.schema import Schema
 from tests.simulated import CLINIC, VISITS
 
 
 def promised(schema: Schema = CLINIC, epsilon: float | None = 1.0) -> Guarantee:
-    return promise(plan_of(schema, epsilon), 400, test_mode=False)
+    return guarantee_of(plan_of(schema, epsilon), 400, test_mode=False)
 
 
 def plan_of(schema: Schema, epsilon: float | None) -> Plan:
@@ -47,6 +47,8 @@ def test_what_it_rests_on_is_stated_once_each_for_programs_and_people() -> None:
 def test_every_stage_says_what_bounds_a_patient(schema: Schema, normaliser: str) -> None:
     counts, pairs, training = promised(schema).stages
     most = schema.rows_per_patient
+    assert isinstance(counts, GaussianStage)
+    assert counts.sensitivities is not None
     assert len(counts.sensitivities) == counts.queries == len(counts.noise_multipliers)
     of_patients = (schema.patientKey is not None) + (schema.patients is None)
     assert set(counts.sensitivities[: counts.queries - of_patients]) == {most}
@@ -57,8 +59,8 @@ def test_every_stage_says_what_bounds_a_patient(schema: Schema, normaliser: str)
         "moments scaled per patient to a norm",
     )
     assert training.clipping == "gradients scaled per patient to clip_norm"
-    assert training.sensitivity == training.clip_norm  # type: ignore[union-attr]
-    assert training.normaliser == normaliser  # type: ignore[union-attr]
+    assert training.sensitivity == training.clip_norm
+    assert training.normaliser == normaliser
 
 
 def test_a_record_replaced_is_a_group_of_two() -> None:

@@ -1,5 +1,7 @@
 """A made-up evaluation and guarantee of any width, the same for the same arguments."""
 
+from typing import Any
+
 import numpy as np
 
 from synthvae.evaluation.values import (
@@ -9,6 +11,7 @@ from synthvae.evaluation.values import (
     Coefficient,
     Components,
     Curve,
+    Direction,
     Evaluation,
     GroupFigure,
     Interval,
@@ -19,6 +22,7 @@ from synthvae.evaluation.values import (
     Score,
     TableFacts,
     Threshold,
+    Topic,
 )
 from synthvae.privacy.guarantee import (
     Assumption,
@@ -49,7 +53,16 @@ def interval(low: float, high: float, method: str = "bootstrap of patients") -> 
     return Interval(low=low, high=high, method=method)
 
 
-def score(key, topic, title, value, spread=0.01, *, direction="lower", **more) -> Score:
+def score(
+    key: str,
+    topic: Topic,
+    title: str,
+    value: float | None,
+    spread: float = 0.01,
+    *,
+    direction: Direction = "lower",
+    **more: Any,
+) -> Score:
     return Score(
         key=key,
         topic=topic,
@@ -133,7 +146,7 @@ def scores() -> tuple[Score, ...]:
         score("attribute", "privacy", "Attribute inference, gain", 0.004, 0.011,
               meaning="How much better a sensitive column is guessed for members than for others.",
               references={"chance": 0.0}),
-        score("dcr", "privacy", "Closest records, share nearer to train", 0.503, 0.014,
+        score("membership_auc", "privacy", "Closest records, share nearer to train", 0.503, 0.014,
               direction="towards", goal=0.5,
               meaning="Share of synthetic rows nearer to a train than to a holdout row.",
               references={"holdout": 0.498}),
@@ -323,7 +336,7 @@ def attack(key: str, title: str, power: float, rng: np.random.Generator) -> Atta
     )  # fmt: skip
 
 
-def evaluation(columns: int = 16, power: float = 0.06, seed: int = 7, **changes) -> Evaluation:
+def evaluation(columns: int = 16, power: float = 0.06, seed: int = 7, **changes: Any) -> Evaluation:
     rng = np.random.default_rng(seed)
     names = tuple(NAMES[i] if i < len(NAMES) else f"lab_value_{i}" for i in range(columns))
     pairs = sorted(
@@ -365,7 +378,7 @@ def evaluation(columns: int = 16, power: float = 0.06, seed: int = 7, **changes)
     return Evaluation(**(values | changes))
 
 
-def guarantee(**changes) -> Guarantee:
+def guarantee(**changes: Any) -> Guarantee:
     values = {
         "valid": True,
         "epsilon": 0.998,

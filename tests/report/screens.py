@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -55,7 +56,7 @@ def pages() -> dict[str, str]:
     }
 
 
-def picture(page, width: int) -> Image.Image:
+def picture(page: Any, width: int) -> Image.Image:
     """Return the head of a page as a picture."""
     taken = page.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": width, "height": HEIGHT})
     return Image.open(io.BytesIO(taken)).convert("RGB")
@@ -66,7 +67,7 @@ def blocks(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert("L").resize(GRID, Image.Resampling.BOX), dtype=float)
 
 
-def layout(page) -> dict[str, float]:
+def layout(page: Any) -> dict[str, float]:
     """Return each section's share of the page's height."""
     return page.evaluate(
         """() => {

@@ -3,6 +3,9 @@
 import json
 import os
 import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +15,11 @@ from tests.report import screens
 
 pytestmark = pytest.mark.browser
 
+Visit = Callable[..., Any]  # opens a page; it also holds what the browser complained of
+
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     for name, text in screens.pages().items():
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
@@ -22,7 +27,7 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser() -> Iterator[Any]:
     if screens.CHROMIUM is None:
         assert os.environ.get("CI") != "true", "no chromium is installed"
         pytest.skip("no chromium is installed: apt-get install chromium")
@@ -34,11 +39,11 @@ def browser():
 
 
 @pytest.fixture
-def visit(browser, files):
+def visit(browser: Any, files: Path) -> Iterator[Visit]:
     """Return a function that opens a page from disk, offline, and remembers what it complains of."""
     contexts = []
 
-    def opened(name, width=1400, **more):
+    def opened(name: str, width: int = 1400, **more: Any) -> Any:
         context = browser.new_context(
             viewport={"width": width, "height": 900}, offline=True, **more
         )
@@ -56,12 +61,14 @@ def visit(browser, files):
         context.close()
 
 
-def everything_open(page):
+def everything_open(page: Any) -> None:
     page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
 
 
 @pytest.mark.parametrize("name", ["custodian", "public", "void", "bare", "ten", "fifty", "wide"])
-def test_it_opens_from_disk_with_the_network_off_and_complains_of_nothing(visit, name):
+def test_it_opens_from_disk_with_the_network_off_and_complains_of_nothing(
+    visit: Visit, name: str
+) -> None:
     page = visit(name)
     page.wait_for_load_state("networkidle")
     assert page.complaints == []
@@ -69,7 +76,7 @@ def test_it_opens_from_disk_with_the_network_off_and_complains_of_nothing(visit,
     assert page.locator("main h1").count() == 1
 
 
-def test_every_link_of_the_contents_leads_to_its_part(visit):
+def test_every_link_of_the_contents_leads_to_its_part(visit: Visit) -> None:
     page = visit("custodian", reduced_motion="reduce")
     links = page.locator("nav a")
     assert links.count() >= 20
@@ -85,7 +92,7 @@ def test_every_link_of_the_contents_leads_to_its_part(visit):
         assert page.locator(goal).inner_text().strip()
 
 
-def test_it_can_be_used_by_keyboard_alone(visit):
+def test_it_can_be_used_by_keyboard_alone(visit: Visit) -> None:
     page = visit("custodian")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the decision"
@@ -127,7 +134,7 @@ def test_it_can_be_used_by_keyboard_alone(visit):
     assert shown == sorted(shown, reverse=True)
 
 
-def test_columns_are_found_by_name_among_three_hundred(visit):
+def test_columns_are_found_by_name_among_three_hundred(visit: Visit) -> None:
     page = visit("wide")
     assert page.locator("details.more").first.get_attribute("open") is None
     page.locator("#filter").focus()
@@ -140,7 +147,7 @@ def test_columns_are_found_by_name_among_three_hundred(visit):
     assert page.locator(".margin:not([hidden])").count() == 300
 
 
-def test_without_scripts_everything_can_be_read(visit):
+def test_without_scripts_everything_can_be_read(visit: Visit) -> None:
     page = visit("custodian", java_script_enabled=False)
     assert page.locator(".tools").is_visible() is False
     assert page.locator("main > section").count() == 9
@@ -149,7 +156,7 @@ def test_without_scripts_everything_can_be_read(visit):
     assert page.locator(".claim details li").first.is_visible()
 
 
-def violations(page):
+def violations(page: Any) -> dict[str, list[str]]:
     """Return what axe-core finds wrong, with the first places of each."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     found = axe.Axe().run(page).response["violations"]
@@ -161,13 +168,13 @@ def violations(page):
     [("custodian", "light"), ("custodian", "dark"), ("public", "light"), ("void", "dark"),
      ("bare", "light")],
 )  # fmt: skip
-def test_axe_finds_no_violation(visit, name, scheme):
+def test_axe_finds_no_violation(visit: Visit, name: str, scheme: str) -> None:
     page = visit(name, color_scheme=scheme)
     everything_open(page)
     assert violations(page) == {}
 
 
-def test_faults_planted_on_purpose_are_found(visit):
+def test_faults_planted_on_purpose_are_found(visit: Visit) -> None:
     page = visit("bare")
     page.evaluate(
         """() => {
@@ -184,7 +191,7 @@ def test_faults_planted_on_purpose_are_found(visit):
 
 @pytest.mark.parametrize("name", ["custodian", "public", "void", "bare", "ten", "fifty", "wide"])
 @pytest.mark.parametrize("width", [*screens.WIDTHS, 2200])
-def test_nothing_sticks_out_at_any_width(visit, name, width):
+def test_nothing_sticks_out_at_any_width(visit: Visit, name: str, width: Any) -> None:
     page = visit(name, width)
     everything_open(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -201,7 +208,7 @@ def test_nothing_sticks_out_at_any_width(visit, name, width):
 @pytest.mark.parametrize(
     ("name", "most"), [("custodian", 22), ("public", 22), ("ten", 22), ("fifty", 26), ("wide", 30)]
 )
-def test_it_prints_on_a4_in_sensible_pages(visit, name, most):
+def test_it_prints_on_a4_in_sensible_pages(visit: Visit, name: str, most: int) -> None:
     page = visit(name)
     printed = page.pdf(prefer_css_page_size=True)
     boxes = re.findall(rb"/MediaBox \[\s*0 0 ([\d.]+) ([\d.]+)\s*\]", printed)
@@ -214,7 +221,7 @@ def test_it_prints_on_a4_in_sensible_pages(visit, name, most):
 
 
 @pytest.mark.parametrize("width", screens.WIDTHS)
-def test_it_looks_as_it_did(visit, width):
+def test_it_looks_as_it_did(visit: Visit, width: Any) -> None:
     page = visit("custodian", width)
     kept = json.loads(screens.LAYOUT.read_text(encoding="utf-8"))[str(width)]
     found = screens.layout(page)
@@ -226,5 +233,5 @@ def test_it_looks_as_it_did(visit, width):
     assert np.abs(before - now).mean() < 8, "look at it; then `python -m tests.report.screens`"
 
 
-def test_kept_pictures_stay_small():
+def test_kept_pictures_stay_small() -> None:
     assert sum(file.stat().st_size for file in screens.FOLDER.iterdir()) < 600_000

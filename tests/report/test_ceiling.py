@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,11 +24,11 @@ from synthvae.report.ceiling import best_guess, ceiling, corners, largest_auc, o
         (1e-3, 1000.0, 0.0, 1.0),
     ],
 )
-def test_ceiling_by_hand(fpr, epsilon, delta, expected):
+def test_ceiling_by_hand(fpr: float, epsilon: Any, delta: float, expected: float) -> None:
     assert float(ceiling(fpr, epsilon, delta)) == pytest.approx(expected)
 
 
-def test_ceiling_is_concave_above_guessing_and_symmetric():
+def test_ceiling_is_concave_above_guessing_and_symmetric() -> None:
     rates = np.linspace(0, 1, 501)
     found = ceiling(rates, 1.3, 0.02)
     assert (found >= rates).all(), "guessing is always possible"
@@ -36,7 +37,7 @@ def test_ceiling_is_concave_above_guessing_and_symmetric():
     assert (ceiling(1 - found, 1.3, 0.02) >= 1 - rates - 1e-12).all()
 
 
-def test_largest_auc_is_the_area_under_the_ceiling():
+def test_largest_auc_is_the_area_under_the_ceiling() -> None:
     rates = np.linspace(0, 1, 200_001)
     found = ceiling(rates, 0.7, 0.03)
     area = float(np.mean((found[1:] + found[:-1]) / 2))
@@ -44,7 +45,7 @@ def test_largest_auc_is_the_area_under_the_ceiling():
     assert largest_auc(0.0, 0.0) == pytest.approx(0.5)
 
 
-def test_best_guess_is_where_the_ceiling_bends():
+def test_best_guess_is_where_the_ceiling_bends() -> None:
     bend = corners(1.0, 1e-5)[1]
     accuracy = (float(ceiling(bend, 1.0, 1e-5)) + 1 - bend) / 2
     assert best_guess(1.0, 1e-5) == pytest.approx(accuracy)

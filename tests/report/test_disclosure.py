@@ -1,11 +1,16 @@
 """The public rendering: what is on its list, and what the report makes of it."""
 
+import re
+from pathlib import Path
+from typing import Any
+
 import pytest
 from pydantic import BaseModel
 
 from synthvae.errors import ConfigError
 from synthvae.evaluation import values
-from synthvae.evaluation.thresholds import TABLE
+from synthvae.evaluation.catalogue import METRICS
+from synthvae.evaluation.metric import Metric
 from synthvae.evaluation.values import (
     NumberSummary,
     Threshold,
@@ -84,17 +89,23 @@ FIELDS = {
     values.Curve: {"free": "", "coded": "", "left out": "group times real synthetic"},
     values.NumberSummary: {"free": "", "coded": "", "left out": "mean sd p1 p50 p99"},
 }
-SCORES = {  # the first part of each key, as `thresholds` has them
-    "free": "valid_cells valid_rows rule",
-    "coded": "sdmetrics_shapes tvd1 tvd2 tvd3 associations c2st pmse_ratio tstr "
-    "tstr_loss auprc brier calibration_slope calibration_intercept rmse rank_agreement all_targets "
-    "overlap signs c_index copies membership_auc attack.*.auc attack.*.gain",
-    "left out": "sdmetrics_diagnostic tails km_distance group_share group_tvd1 group_tvd2 group_tstr "
-    "membership_tpr attack.*.tpr",
+# Whatever is not withheld of a score: who adds to this list says what real rows it could tell of.
+PUBLISHED = {
+    "synthetic rows": "valid_cells valid_rows rule.<slug>",
+    "margins": "tvd1",
+    "rounded down": "copies",
+    "grid": "sdmetrics_quality sdmetrics_shapes sdmetrics_pairs tvd2 tvd3 associations c2st pmse_ratio "
+    "overlap.<analysis> signs.<analysis> c_index.<analysis> tstr.<target>.<learner> "
+    "tstr_loss.<target>.<learner> auprc.<target>.<learner> brier.<target>.<learner> "
+    "calibration_slope.<target>.<learner> calibration_intercept.<target>.<learner> "
+    "rmse.<target>.<learner> rank_agreement.<target> all_targets",
+    "attack": "membership_auc attack.calibrated_neighbour.auc attack.domias.auc attack.classifier.auc "
+    "attack.shadow.auc attack.attribute_inference.gain attack.linkability.gain "
+    "attack.singling_out.gain attack.near_copies.gain",
 }
 
 
-def test_every_field_of_an_evaluation_is_on_the_list():
+def test_every_field_of_an_evaluation_is_on_the_list() -> None:
     models = {
         model for model in vars(values).values()
         if isinstance(model, type) and issubclass(model, BaseModel) and model.__module__
@@ -106,27 +117,39 @@ def test_every_field_of_an_evaluation_is_on_the_list():
         assert sorted(named) == sorted(model.model_fields), f"classify the fields of {model}"
 
 
-def test_every_kind_of_score_is_on_the_list():
-    assert sorted(" ".join(SCORES.values()).split()) == sorted(TABLE)
+def test_only_these_scores_are_published() -> None:
+    found: dict[str, set[str]] = {}
+    for metric in METRICS:
+        found.setdefault(metric.disclosure, set()).add(metric.key)
+        assert (metric.disclosure in PUBLISHED) != bool(metric.withheld_as), metric.key
+    assert {rule: set(keys.split()) for rule, keys in PUBLISHED.items()} == {
+        rule: keys for rule, keys in found.items() if rule in PUBLISHED
+    }
+    assert set(found) <= {*PUBLISHED, "withheld", "withheld, of groups", "left out"}
 
 
-def test_scores_come_out_as_the_list_says():
-    tables = facts(4000, 1000, columns=9)
-    keys = [(kind, key) for kind, names in SCORES.items() for key in names.split()]
-    names = {"rule": "rule.x"}
-    given = [score(names.get(k, k).replace("*", "domias"), 0.1234567) for _, k in keys]
-    wards = margin((2000, 2000), (500, 500), (9, 9))
-    for (kind, key), shown in zip(
-        keys, for_public(evaluation(wards, tables=tables, scores=given), ACRO).scores, strict=True
-    ):
-        if kind == "left out" or key.startswith(("attack.", "membership_")):
-            assert shown.value is None
-            assert shown.not_run.startswith("withheld")
-        else:
-            assert (shown.value == 0.1234567) == (kind == "free"), key
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.key)
+def test_a_score_comes_out_as_its_record_says(metric: Metric) -> None:
+    key = metric.key_of(**dict.fromkeys(re.findall(r"<(\w+)>", metric.key), "x"))
+    analysis = example.analyses()[0].model_copy(update={"name": "x"})
+    base = evaluation(
+        margin((2000, 2000), (500, 500), (9, 9)),
+        tables=facts(4000, 1000, columns=9),
+        analyses=(analysis,),
+        scores=(score(key, 0.1234567, title="a score: x"),),
+    )
+    shown = for_public(base, ACRO).scores
+    if metric.disclosure == "left out":
+        assert shown == ()
+    elif metric.disclosure in ("withheld", "withheld, of groups", "attack"):  # no attack is there
+        assert shown[0].value is None
+        assert str(shown[0].not_run).startswith("withheld")
+    else:
+        assert shown[0].value is not None
+        assert (shown[0].value == 0.1234567) == (metric.disclosure == "synthetic rows")
 
 
-def test_a_score_that_nobody_listed_is_withheld():
+def test_a_score_that_nobody_listed_is_withheld() -> None:
     found = for_public(
         evaluation(tables=facts(4000, 1000, 9), scores=(score("new", 0.1),)), ACRO
     ).scores[0]
@@ -134,7 +157,7 @@ def test_a_score_that_nobody_listed_is_withheld():
 
 
 @pytest.mark.parametrize("profile", [ACRO, HES], ids=lambda profile: profile.name)
-def test_what_is_left_out_is_left_out(profile):
+def test_what_is_left_out_is_left_out(profile: Any) -> None:
     base = example.evaluation(16)
     described = NumberSummary(mean=1.0, sd=2.0, p1=0.1, p50=1.0, p99=9.9)
     base = base.model_copy(
@@ -147,7 +170,7 @@ def test_what_is_left_out_is_left_out(profile):
     )
     found = for_public(base, profile)
 
-    def check(value):
+    def check(value: Any) -> None:
         if isinstance(value, tuple):
             for one in value:
                 check(one)
@@ -165,14 +188,14 @@ def test_what_is_left_out_is_left_out(profile):
     assert not any("reconstructed" in note for note in found.notes)
 
 
-def test_the_same_values_give_the_same_public_bytes():
+def test_the_same_values_give_the_same_public_bytes() -> None:
     report = custodian_report(example.evaluation(16), example.guarantee())
     first, second = (public_report(report, HES) for _ in range(2))
     assert first.to_json() == second.to_json()
     assert page_of(first) == page_of(second)
 
 
-def test_the_public_report_has_no_curve_and_is_made_of_the_public_evaluation():
+def test_the_public_report_has_no_curve_and_is_made_of_the_public_evaluation() -> None:
     report = custodian_report(
         example.evaluation(16), example.guarantee(), example.training(), example.context(16)
     )
@@ -184,7 +207,7 @@ def test_the_public_report_has_no_curve_and_is_made_of_the_public_evaluation():
     assert "Figures of groups of real patients are withheld" in page
 
 
-def test_without_a_guarantee_rows_a_patient_are_as_seen():
+def test_without_a_guarantee_rows_a_patient_are_as_seen() -> None:
     base = example.evaluation(3)
     tables = base.tables.model_copy(update={"train_patients": 1000})
     unknown = custodian_report(base.model_copy(update={"tables": tables}))
@@ -192,7 +215,7 @@ def test_without_a_guarantee_rows_a_patient_are_as_seen():
     assert public_report(custodian_report(base), ACRO).evaluation.margins != ()
 
 
-def test_a_level_is_that_of_the_figure_shown():
+def test_a_level_is_that_of_the_figure_shown() -> None:
     limit = Threshold(good=0.05, poor=0.1, basis="steward-set", source="s")
     found = []
     for value in (0.0496, 0.0504):
@@ -203,7 +226,7 @@ def test_a_level_is_that_of_the_figure_shown():
     assert found == [["green", "green"], ["amber", "green"]]
 
 
-def test_profiles_are_found_by_name_or_file(tmp_path):
+def test_profiles_are_found_by_name_or_file(tmp_path: Path) -> None:
     assert find_profile("acro") is ACRO
     file = tmp_path / "house.yaml"
     file.write_text("name: house\nsmallest_cell: 20\nround_to: 15\n")

@@ -5,14 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthvae.attacks.gains import Guesses, risk_question, worst_risk
-from synthvae.attacks.roc import area_question, found_question, membership_attack
+from synthvae.attacks.gains import Guesses, worst_risk
+from synthvae.attacks.likelihood import DOMIAS
+from synthvae.attacks.nearest import NEAR
+from synthvae.attacks.roc import membership_attack
 from synthvae.evaluation import values
 from synthvae.evaluation.intervals import clopper_pearson
 from synthvae.evaluation.values import (
     Analysis,
     Associations,
+    Evaluation,
     GroupFigure,
+    Score,
     Threshold,
 )
 from synthvae.report.controlled import WITHHELD
@@ -22,7 +26,7 @@ from tests.report import report_example as example
 from tests.report.disclosure_example import counted, evaluation, facts, score
 
 
-def test_groups_give_no_second_figure_to_subtract():
+def test_groups_give_no_second_figure_to_subtract() -> None:
     train, held = (500, 30, 3, 40), (100, 20, 2, 12)
     groups = tuple(
         GroupFigure(column="ward", group=g, key="group_share", patients=p, value=0.01)
@@ -38,15 +42,14 @@ def test_groups_give_no_second_figure_to_subtract():
     )
 
 
-def guessed(won, of, won_others, others):
-    question = risk_question("near_copies", "Near copies", "m")
+def guessed(won: int, of: int, won_others: int, others: int) -> Evaluation:
     guesses = {"a": Guesses(np.arange(of) < won, np.arange(others) < won_others)}
-    found = worst_risk("near_copies", question, "Near copies", guesses, "d")
+    found = worst_risk("near_copies", NEAR, "Near copies", guesses, "d")
     tables = facts(2000, 2000)
     return for_public(evaluation(tables=tables, risks=found.risks, scores=found.scores), ACRO)
 
 
-def test_a_coded_rate_stays_coded_in_gain_intervals_and_scores():
+def test_a_coded_rate_stays_coded_in_gain_intervals_and_scores() -> None:
     found = guessed(1, 410, 0, 410)
     for right, others in ((0, 0), (9, 0), (0, 9), (10, 10), (7, 5)):
         assert guessed(right, 410, others, 410).to_json() == found.to_json()
@@ -57,21 +60,20 @@ def test_a_coded_rate_stays_coded_in_gain_intervals_and_scores():
     assert (found.scores[0].value, found.scores[0].interval) == (risk.gain, risk.gain_interval)
 
 
-def test_a_profile_of_huge_steps_shows_no_rates():
-    question = risk_question("near_copies", "Near copies", "m")
+def test_a_profile_of_huge_steps_shows_no_rates() -> None:
     guesses = {"a": Guesses(np.arange(410) < 1, np.arange(410) < 0)}
-    risks = worst_risk("near_copies", question, "Near copies", guesses, "d").risks
+    risks = worst_risk("near_copies", NEAR, "Near copies", guesses, "d").risks
     huge = Profile(name="huge", smallest_cell=2, round_to=300)
     assert for_public(evaluation(tables=facts(2000, 2000), risks=risks), huge).risks == ()
 
 
-def test_nor_can_all_but_a_few_right_guesses_be_counted():
+def test_nor_can_all_but_a_few_right_guesses_be_counted() -> None:
     assert guessed(399, 410, 391, 410).to_json() == guessed(395, 410, 393, 410).to_json()
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 700), st.integers(0, 700))
-def test_public_intervals_of_rates_hold_the_custodians(won, control_won):
+def test_public_intervals_of_rates_hold_the_custodians(won: int, control_won: int) -> None:
     found = guessed(won, 700, control_won, 700).risks[0]
     for right, interval in (
         (won, found.success_interval),
@@ -83,18 +85,15 @@ def test_public_intervals_of_rates_hold_the_custodians(won, control_won):
     assert found.gain_interval.low <= (won - control_won) / 700 <= found.gain_interval.high
 
 
-def attacked(side, found=0, seed=0):
+def attacked(side: int, found: int = 0, seed: int = 0) -> tuple[Evaluation, Evaluation]:
     gen = np.random.default_rng(seed)
     members = np.r_[np.full(found, 10.0), gen.random(side - found)]
-    asked = (
-        area_question("attack.domias.auc", "D", "m"), found_question("attack.domias.tpr", "D", "m")
-    )  # fmt: skip
-    made = membership_attack(asked, "D", (members, gen.random(side)), gen)
+    made = membership_attack(DOMIAS, "D", (members, gen.random(side)), gen)
     base = evaluation(tables=facts(2000, 2000), attacks=made.attacks, scores=made.scores)
     return base, for_public(base, ACRO)
 
 
-def test_no_curve_of_few_patients_and_no_point_of_few():
+def test_no_curve_of_few_patients_and_no_point_of_few() -> None:
     _, few = attacked(40, 2)
     assert few.attacks == ()
     assert [one.not_run for one in few.scores] == [WITHHELD] * 2
@@ -108,7 +107,7 @@ def test_no_curve_of_few_patients_and_no_point_of_few():
     assert found.scores[1].value is None
 
 
-def test_copies_of_a_single_patient_are_none():
+def test_copies_of_a_single_patient_are_none() -> None:
     scores = [
         score("copies", k / 500, "privacy", interval=clopper_pearson(k, 500)) for k in range(20)
     ]
@@ -119,7 +118,7 @@ def test_copies_of_a_single_patient_are_none():
     assert len(set(found)) == 1
 
 
-def test_the_distance_of_one_column_is_that_of_what_is_shown():
+def test_the_distance_of_one_column_is_that_of_what_is_shown() -> None:
     exact = score("tvd1", 0.012345, references={"holdout": 0.01})
     found = [
         for_public(counted((560, 40, c, 60), holdout=(300, 100, 20, 80), synthetic=(9, 9, 9, 9),
@@ -131,7 +130,7 @@ def test_the_distance_of_one_column_is_that_of_what_is_shown():
     assert found[0].scores[0].references["holdout"] == found[0].margins[0].holdout_distance
 
 
-def test_distances_of_hardly_any_columns_are_withheld():
+def test_distances_of_hardly_any_columns_are_withheld() -> None:
     given_ = (score("tvd2", 0.05), score("sdmetrics_shapes", 0.9))
     for columns, shown in ((2, False), (3, True)):
         tables = facts(4000, 1000, columns)
@@ -139,8 +138,8 @@ def test_distances_of_hardly_any_columns_are_withheld():
         assert [one.value is not None for one in found.scores] == [shown, shown]
 
 
-def test_a_rule_that_one_real_row_breaks_says_no_row():
-    def rule(rows):
+def test_a_rule_that_one_real_row_breaks_says_no_row() -> None:
+    def rule(rows: int) -> Score:
         references = {"train": rows / 608, "holdout": rows / 544, "independent": 0.02}
         one = score("rule.x", 0.01, "validity", references=references, goal=rows / 608)
         return for_public(evaluation(tables=facts(608, 544), scores=(one,)), ACRO).scores[0]
@@ -149,8 +148,8 @@ def test_a_rule_that_one_real_row_breaks_says_no_row():
     assert (rule(1).value, rule(1).goal, rule(1).references["train"]) == (0.01, 0.0, 0.0)
 
 
-def test_thresholds_beside_a_reference_follow_the_published_one():
-    def skill(real):
+def test_thresholds_beside_a_reference_follow_the_published_one() -> None:
+    def skill(real: float) -> Score:
         limit = Threshold(good=real - 0.03, poor=real - 0.1, basis="project default", source="s")
         one = score("tstr.event.linear", 0.7, "utility", references={"real": real}, threshold=limit)
         return for_public(evaluation(tables=facts(2000, 1000, 5), scores=(one,)), ACRO).scores[0]
@@ -159,13 +158,13 @@ def test_thresholds_beside_a_reference_follow_the_published_one():
     assert skill(0.7011).threshold.good == pytest.approx(0.67)
 
 
-def test_the_share_of_an_outcome_is_no_reference():
+def test_the_share_of_an_outcome_is_no_reference() -> None:
     one = score("auprc.event.linear", 0.7, "utility", references={"chance": 0.1234, "real": 0.71})
     found = for_public(evaluation(tables=facts(2000, 1000, 5), scores=(one,)), ACRO).scores[0]
     assert found.references == {"real": 0.71}
 
 
-def test_no_two_analyses_differ_by_a_row():
+def test_no_two_analyses_differ_by_a_row() -> None:
     base = example.analyses()[0]
     analyses = [
         base.model_copy(update={"name": str(rows), "real_rows": rows}) for rows in (573, 572, 7)
@@ -181,7 +180,7 @@ def test_no_two_analyses_differ_by_a_row():
     assert found.analyses[3].curves == ()
 
 
-def test_a_term_of_a_small_category_is_left_out_and_others_have_two_digits():
+def test_a_term_of_a_small_category_is_left_out_and_others_have_two_digits() -> None:
     one = example.analyses()[0]
     terms = (
         example.coefficient("column 0 = c", 5.123, 1.0),
@@ -192,7 +191,7 @@ def test_a_term_of_a_small_category_is_left_out_and_others_have_two_digits():
     assert [(term.term, term.real) for term in found.coefficients] == [("age", 0.12)]
 
 
-def test_associations_of_columns_with_a_small_cell_are_left_out():
+def test_associations_of_columns_with_a_small_cell_are_left_out() -> None:
     names = ("column 0", "column 1", "column 2")
     square = tuple(tuple(1.0 if i == j else 0.333 for j in range(3)) for i in range(3))
     found = Associations(columns=names, measure="m", train=square, synthetic=square)
@@ -202,14 +201,14 @@ def test_associations_of_columns_with_a_small_cell_are_left_out():
     assert shown.train == ((1.0, 0.35), (0.35, 1.0))
 
 
-def test_a_table_of_too_few_patients_shows_nothing_real():
+def test_a_table_of_too_few_patients_shows_nothing_real() -> None:
     found = for_public(counted((50, 40), holdout=(40, 45), scores=(score("c2st", 0.6),)), ACRO)
     assert found.margins == ()
     assert found.scores[0].value is None
     assert (found.tables.train_rows, found.tables.train_patients) == (0, 80)
 
 
-def test_an_analysis_of_an_outcome_with_a_small_cell_is_left_out():
+def test_an_analysis_of_an_outcome_with_a_small_cell_is_left_out() -> None:
     """Its intervals follow the number of patients with the outcome: 3 are told from 4."""
     one = example.analyses()[0].model_copy(
         update={"name": "rare", "formula": "column 0 ~ column 1", "real_rows": 603}
@@ -225,7 +224,7 @@ def test_an_analysis_of_an_outcome_with_a_small_cell_is_left_out():
     assert cases == {3: (0, True), 60: (600, False)}
 
 
-def test_a_target_with_a_small_cell_is_not_scored():
+def test_a_target_with_a_small_cell_is_not_scored() -> None:
     """Whether a model of it could be fitted tells whether there is a patient with the outcome."""
     given_ = (
         score("tstr.column 0.linear", 0.7, "utility"),
@@ -242,7 +241,7 @@ def test_a_target_with_a_small_cell_is_not_scored():
     assert len(texts) == 1
 
 
-def test_the_worst_pairs_are_further_off_than_the_cut_by_what_is_published():
+def test_the_worst_pairs_are_further_off_than_the_cut_by_what_is_published() -> None:
     names = ("column 0", "column 1", "column 2", "column 3")
     exact = {(0, 1): 0.301, (0, 2): 0.204, (0, 3): 0.1999}
     pairs = tuple(

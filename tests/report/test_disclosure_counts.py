@@ -1,5 +1,6 @@
 """Nobody can tell from the public rendering which counts of real rows are small."""
 
+from collections.abc import Sequence
 from itertools import pairwise, product
 
 import numpy as np
@@ -13,6 +14,7 @@ from synthvae.evaluation.codes import binnings
 from synthvae.evaluation.margins import compare_margins
 from synthvae.evaluation.scoring import _facts
 from synthvae.evaluation.tables import prepare
+from synthvae.evaluation.values import Evaluation
 from synthvae.report.cells import ELSE, control
 from synthvae.report.coarse import scale_of
 from synthvae.report.disclosure import for_public
@@ -21,7 +23,7 @@ from synthvae.schema import Schema
 from tests.report.disclosure_example import KNOWN, counted, evaluation, facts, margin, score
 
 
-def attacker(columns, step):
+def attacker(columns: Sequence[Sequence[int]], step: int) -> list[tuple[int, int, int]]:
     """Return for every cell of every column the least and the most that it may be.
 
     The attacker knows each cell's whole steps, and those of the table, which all columns share: as
@@ -50,7 +52,7 @@ def attacker(columns, step):
     st.lists(st.integers(0, 600), min_size=0, max_size=5),
     st.integers(2, 15),
 )
-def test_no_small_cell_is_pinned(cells, cuts, smallest):
+def test_no_small_cell_is_pinned(cells: tuple[int, ...], cuts: list[int], smallest: int) -> None:
     # Two columns of one table: the cells, and the same rows cut in other places.
     total = sum(cells)
     ends = [0, *sorted(min(cut, total) for cut in cuts), total]
@@ -64,7 +66,7 @@ def test_no_small_cell_is_pinned(cells, cuts, smallest):
 
 @settings(max_examples=500, deadline=None)
 @given(st.lists(st.integers(0, 90), min_size=1, max_size=7), st.integers(2, 15))
-def test_nobody_can_tell_that_a_cell_is_small(cells, smallest):
+def test_nobody_can_tell_that_a_cell_is_small(cells: tuple[int, ...], smallest: int) -> None:
     step = Profile(name="p", smallest_cell=smallest).step
     for count, _, high in attacker([cells], step):
         if count < smallest:
@@ -77,7 +79,9 @@ def test_nobody_can_tell_that_a_cell_is_small(cells, smallest):
     st.integers(0, 19),
     st.sampled_from([ACRO, HES]),
 )
-def test_the_rendering_is_a_function_of_whole_steps_alone(cells, other, profile):
+def test_the_rendering_is_a_function_of_whole_steps_alone(
+    cells: tuple[int, ...], other: int, profile: Profile
+) -> None:
     # Any other number in the same step gives the same bytes, where the table stays in its step.
     first = counted(cells, holdout=(300, 200, 100), synthetic=(60, 30, 10))
     changed = (*cells[:2], other)
@@ -89,11 +93,11 @@ def test_the_rendering_is_a_function_of_whole_steps_alone(cells, other, profile)
 @settings(max_examples=25, deadline=None)
 @case((30, 13, 1))
 @given(st.tuples(st.integers(28, 50), st.integers(0, 20), st.integers(0, 3)))
-def test_a_brute_force_attacker_finds_no_small_cell(cells):
+def test_a_brute_force_attacker_finds_no_small_cell(cells: tuple[int, ...]) -> None:
     """Whoever tries all tables on the renderer itself cannot tell that a cell is small."""
     tiny = Profile(name="tiny", smallest_cell=2, digits=1)
 
-    def rendered(counts):
+    def rendered(counts: Sequence[int]) -> Evaluation:
         shares = [count / sum(counts) for count in counts]
         exact = score("tvd1", abs(shares[2] - 0.2), references={"holdout": shares[1]})
         rule = score("rule.x", 0.1, "validity", references={"train": shares[2]}, goal=shares[2])
@@ -110,7 +114,7 @@ def test_a_brute_force_attacker_finds_no_small_cell(cells):
             assert len({counts[place] for counts in same}) >= tiny.smallest_cell
 
 
-def test_most_neighbours_render_the_same():
+def test_most_neighbours_render_the_same() -> None:
     gen = np.random.default_rng(5)
     same = 0
     for _ in range(100):
@@ -122,7 +126,7 @@ def test_most_neighbours_render_the_same():
     assert same >= 85  # a step of 20, met by the cell or by the table
 
 
-def test_a_table_worked_out_by_hand():
+def test_a_table_worked_out_by_hand() -> None:
     one = margin((100, 65, 20, 19), (85, 10, 60, 45), (90, 70, 20, 20))
     tables = facts(204, 200)
     found = control(one, tables, scale_of(tables, ACRO, 1))
@@ -134,13 +138,13 @@ def test_a_table_worked_out_by_hand():
     assert found.holdout_distance == pytest.approx(0.19, abs=0.001)
 
 
-def test_all_else_is_there_even_where_nothing_is_in_it():
+def test_all_else_is_there_even_where_nothing_is_in_it() -> None:
     one = margin((400, 400), (400, 400), (1, 1))
     tables = facts(800, 800)
     assert control(one, tables, scale_of(tables, ACRO, 1)).labels == ("a", "b", ELSE)
 
 
-def test_ranges_have_ranks_for_edges_and_coarse_synthetic_shares():
+def test_ranges_have_ranks_for_edges_and_coarse_synthetic_shares() -> None:
     one = margin((300, 300, 400), (300, 300, 400), (1013, 1987, 2000), kind="number")
     one = one.model_copy(update={"labels": ("up to 41.7", "above 41.7", "(missing)")})
     tables = facts(1000, 1000)
@@ -150,7 +154,7 @@ def test_ranges_have_ranks_for_edges_and_coarse_synthetic_shares():
     assert "41.7" not in found.model_dump_json()
 
 
-def test_rows_are_not_patients():
+def test_rows_are_not_patients() -> None:
     one = margin((400, 45, 555), (400, 60, 540), (4, 1, 5))
     tables = facts(1000, 1000)
     assert control(one, tables, scale_of(tables, ACRO, 1)).labels == ("a", "b", "c", ELSE)
@@ -161,14 +165,14 @@ def test_rows_are_not_patients():
     assert for_public(evaluation(one, tables=seen), ACRO).tables.most_rows is None
 
 
-def test_an_evaluation_counts_the_most_rows_of_one_patient():
+def test_an_evaluation_counts_the_most_rows_of_one_patient() -> None:
     schema = Schema.from_dict({
         "name": "t", "patients": 200, "patientKey": "id", "maxRows": 2,
         "fields": [{"name": "id", "type": "string"},
                    {"name": "x", "constraints": {"enum": ["a", "rare"]}}],
     })  # fmt: skip
 
-    def table(letter, usual, rare):
+    def table(letter: str, usual: int, rare: int) -> pd.DataFrame:
         names = [*(f"{letter}{n}" for n in range(usual)), *[f"{letter} of many"] * rare]
         return pd.DataFrame({"id": names, "x": ["a"] * usual + ["rare"] * rare})
 
@@ -182,7 +186,7 @@ def test_an_evaluation_counts_the_most_rows_of_one_patient():
     assert "rare" not in for_public(one, ACRO, schema.rows_per_patient).to_json()
 
 
-def test_where_nobody_counted_a_patient_may_have_all_rows_but_one_each():
+def test_where_nobody_counted_a_patient_may_have_all_rows_but_one_each() -> None:
     tables = facts(4000, 2000, most_rows=None, train_patients=3000)
     assert scale_of(tables, ACRO, 1).step == 20 * 2000
     one = margin((2000, 2000), (1000, 1000), (1, 1))

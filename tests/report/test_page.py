@@ -2,11 +2,13 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from synthvae.evaluation.values import Associations, NumberSummary, PairTable
+from synthvae.evaluation.values import Associations, Evaluation, NumberSummary, PairTable
 from synthvae.report import RunContext, TrainingCurve, render
 from synthvae.report.attacking import attack_row
 from synthvae.report.page import fingerprint
@@ -29,58 +31,63 @@ HOSTILE = (
 class Page(HTMLParser):
     """What a browser would find: elements with their attributes, ids, links, and nesting."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
-        self.elements, self.ids, self.open, self.figures = [], [], [], []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.ids: list[str | None] = []
+        self.open: list[str] = []
+        self.figures: list[dict[str, Any]] = []
         self.text = ""
         self.feed(text)
 
-    def handle_starttag(self, tag, attrs):
-        attrs = dict(attrs)
-        self.elements.append((tag, attrs))
-        if "id" in attrs:
-            self.ids.append(attrs["id"])
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.elements.append((tag, found))
+        if "id" in found:
+            self.ids.append(found["id"])
         if tag == "figure":
-            self.figures.append({"id": attrs.get("id"), "svg": [], "tables": 0, "details": 0})
+            self.figures.append({"id": found.get("id"), "svg": [], "tables": 0, "details": 0})
         elif self.figures and "figure" in self.open:
             figure = self.figures[-1]
             if tag == "svg":
-                figure["svg"].append(attrs)
+                figure["svg"].append(found)
             figure["details"] += tag == "details"
             figure["tables"] += tag == "table" and "details" in self.open
         if tag not in VOID:
             self.open.append(tag)
 
-    def handle_startendtag(self, tag, attrs):
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
         if tag not in VOID:
             self.open.pop()
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         while self.open and self.open.pop() != tag:
             pass
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] not in ("style", "title"):
             self.text += data
 
-    def attributes(self, name):
+    def attributes(self, name: str) -> list[Any]:
         return [attrs[name] for _, attrs in self.elements if name in attrs]
 
 
 @pytest.fixture(scope="module")
-def full():
+def full() -> str:
     return render(example.evaluation(), example.guarantee(), example.training(), example.context())
 
 
 @pytest.fixture(scope="module")
-def wide():
+def wide() -> str:
     return render(
         example.evaluation(300), example.guarantee(), example.training(), example.context(300)
     )
 
 
-def test_the_same_values_give_the_same_bytes_in_any_process_and_style(full, tmp_path):
+def test_the_same_values_give_the_same_bytes_in_any_process_and_style(
+    full: str, tmp_path: Path
+) -> None:
     (tmp_path / "matplotlibrc").write_text("font.size: 20\nsvg.fonttype: path\naxes.grid: True\n")
     code = (
         "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import report_example as e;"
@@ -95,7 +102,7 @@ def test_the_same_values_give_the_same_bytes_in_any_process_and_style(full, tmp_
     assert done.stdout.decode() == full
 
 
-def test_every_link_leads_somewhere_and_every_id_is_one(full):
+def test_every_link_leads_somewhere_and_every_id_is_one(full: str) -> None:
     page = Page(full)
     links = page.attributes("href")
     assert len([link for link in links if link.startswith("#")]) >= 15
@@ -105,7 +112,7 @@ def test_every_link_leads_somewhere_and_every_id_is_one(full):
 
 
 @pytest.mark.parametrize("which", ["full", "wide"])
-def test_every_figure_has_words_and_numbers(which, request):
+def test_every_figure_has_words_and_numbers(which: str, request: pytest.FixtureRequest) -> None:
     page = Page(request.getfixturevalue(which))
     keys = {figure["id"] for figure in page.figures}
     assert {"figure-roc", "figure-utility-scores", "figure-associations"} <= keys
@@ -120,14 +127,16 @@ def test_every_figure_has_words_and_numbers(which, request):
         assert figure["tables"] >= 1, figure["id"]
 
 
-def test_every_other_drawing_is_passed_over_by_screen_readers(full):
+def test_every_other_drawing_is_passed_over_by_screen_readers(full: str) -> None:
     for tag, attrs in Page(full).elements:
         if tag == "svg":
             assert attrs.get("role") == "img" or attrs.get("aria-hidden") == "true"
 
 
 @pytest.mark.parametrize("which", ["full", "wide"])
-def test_nothing_is_loaded_and_one_known_script_runs(which, request):
+def test_nothing_is_loaded_and_one_known_script_runs(
+    which: str, request: pytest.FixtureRequest
+) -> None:
     text = request.getfixturevalue(which)
     page = Page(text)
     assert "http:" not in text
@@ -145,11 +154,11 @@ def test_nothing_is_loaded_and_one_known_script_runs(which, request):
     assert "@import" not in text
 
 
-def test_three_hundred_columns_stay_small(wide):
+def test_three_hundred_columns_stay_small(wide: str) -> None:
     assert len(wide.encode()) < 2_000_000
 
 
-def hostile_page():
+def hostile_page() -> str:
     columns = len(HOSTILE)
     base = example.evaluation(columns)
     margins = tuple(
@@ -213,7 +222,7 @@ def hostile_page():
     )  # fmt: skip
 
 
-def test_text_from_data_is_text_everywhere():
+def test_text_from_data_is_text_everywhere() -> None:
     text = hostile_page()
     page = Page(text)
     assert not {tag for tag, _ in page.elements} & {"img", "raw"}
@@ -231,7 +240,7 @@ def test_text_from_data_is_text_everywhere():
     assert any("\"quoted\" & 'single'" in name for name in names)
 
 
-def test_the_custodian_is_warned_always_and_of_no_privacy_loudly(full):
+def test_the_custodian_is_warned_always_and_of_no_privacy_loudly(full: str) -> None:
     custodian = "CUSTODIAN COPY: NOT FOR RELEASE"
     assert custodian in Page(full).text
     assert "NOT PRIVATE" not in full
@@ -246,7 +255,7 @@ def test_the_custodian_is_warned_always_and_of_no_privacy_loudly(full):
     assert "No ceiling is drawn" in void.text
 
 
-def test_an_epsilon_that_is_void_draws_no_ceiling():
+def test_an_epsilon_that_is_void_draws_no_ceiling() -> None:
     guarantee = example.guarantee(valid=False, why_void="The seed of the noise is fixed.")
     text = render(example.evaluation(3), guarantee)
     assert "NOT PRIVATE" in text
@@ -255,7 +264,7 @@ def test_an_epsilon_that_is_void_draws_no_ceiling():
     assert "out of any attack" not in text
 
 
-def test_what_did_not_run_is_never_a_pass(full):
+def test_what_did_not_run_is_never_a_pass(full: str) -> None:
     page = Page(full)
     assert "not run: the extra 'survival' is not installed" in page.text
     assert "not run: no rules were given" in page.text
@@ -268,13 +277,13 @@ def test_what_did_not_run_is_never_a_pass(full):
     assert "not run: no reason was given" in text
 
 
-def test_tripwires_are_labelled(full):
+def test_tripwires_are_labelled(full: str) -> None:
     section = full[full.index('id="attacks"') : full.index('id="utility"')]
     assert section.count('class="tag">tripwire') == 2  # the score, and the note on it
     assert "no evidence of privacy" in section
 
 
-def test_an_attack_above_the_ceiling_raises_an_alarm():
+def test_an_attack_above_the_ceiling_raises_an_alarm() -> None:
     rng = np.random.default_rng(1)
     strong = example.attack("copy", "Copies", 3.0, rng)
     weak = example.attack("none", "Nothing", 0.0, rng)
@@ -286,8 +295,10 @@ def test_an_attack_above_the_ceiling_raises_an_alarm():
     assert "ALARM" in Page(text).text
 
 
-def test_every_score_shows_value_interval_references_and_direction(full):
-    row = re.search(r"<tr><th[^>]*><span class=\"name\">Real or synthetic.*?</tr>", full, re.S)[0]
+def test_every_score_shows_value_interval_references_and_direction(full: str) -> None:
+    row = re.search(
+        r"<tr><th[^>]*><span class=\"name\">Real or synthetic.*?</tr>", full, re.S
+    ).group()
     for part in (
         "0.752",
         "0.740 to 0.764",
@@ -301,7 +312,7 @@ def test_every_score_shows_value_interval_references_and_direction(full):
     assert "How well a classifier tells" in row
 
 
-def test_little_is_enough_for_a_page():
+def test_little_is_enough_for_a_page() -> None:
     nothing = Associations(columns=(), measure="none", train=(), synthetic=())
     bare = example.evaluation(
         1,
@@ -324,14 +335,14 @@ def test_little_is_enough_for_a_page():
 
 
 @pytest.mark.parametrize("columns", [1, 10, 25, 50])
-def test_any_number_of_columns(columns):
+def test_any_number_of_columns(columns: int) -> None:
     text = render(example.evaluation(columns), example.guarantee())
     page = Page(text)
     assert len([key for key in page.ids if key.startswith("figure-margin-")]) == columns
     assert len(text.encode()) < 1_000_000
 
 
-def test_the_worst_pairs_and_the_components_are_drawn(full):
+def test_the_worst_pairs_and_the_components_are_drawn(full: str) -> None:
     svg = {figure["id"]: figure["svg"] for figure in Page(full).figures}
     for place in range(1, 7):
         real, made = (one["aria-label"] for one in svg[f"figure-pair-{place}"])
@@ -347,14 +358,14 @@ def test_the_worst_pairs_and_the_components_are_drawn(full):
     assert "The 30 largest changes of 576 cells." in full
 
 
-def test_without_their_values_no_pair_and_no_component_is_drawn():
+def test_without_their_values_no_pair_and_no_component_is_drawn() -> None:
     text = render(example.evaluation(4, pair_tables=(), components=None), example.guarantee())
     assert 'id="figure-pair-1"' not in text
     assert "Principal components" not in text
     assert "Worst pairs of columns" in text
 
 
-def test_a_cell_has_the_colour_of_its_share():
+def test_a_cell_has_the_colour_of_its_share() -> None:
     found = PairTable(
         columns=("a", "b"), row_labels=("x",), column_labels=("y", "z"), train=((0.8, 0.2),),
         synthetic=((0.2, 0.8),), distance=0.6,
@@ -366,7 +377,7 @@ def test_a_cell_has_the_colour_of_its_share():
     assert "has 80.0 %, a x with b z." in drawing.panels[1]
 
 
-def test_undefined_figures_are_dashes():
+def test_undefined_figures_are_dashes() -> None:
     hollow = np.full((3, 3), np.nan)
     base = example.evaluation(3)
     matrix = tuple(map(tuple, hollow.tolist()))
@@ -381,7 +392,7 @@ def test_undefined_figures_are_dashes():
     assert not re.search(r'd="[^"]*nan', page)
 
 
-def test_the_package_stays_light_until_a_report_is_made():
+def test_the_package_stays_light_until_a_report_is_made() -> None:
     code = (
         "import sys; import synthvae.report; from synthvae.report import render, RunContext;"
         "print(sorted({'torch', 'matplotlib', 'jinja2', 'pandas'} & set(sys.modules)))"
@@ -390,7 +401,7 @@ def test_the_package_stays_light_until_a_report_is_made():
     assert done.stdout.strip() == "[]"
 
 
-def test_drawing_leaves_matplotlib_as_it_was_and_needs_no_torch():
+def test_drawing_leaves_matplotlib_as_it_was_and_needs_no_torch() -> None:
     code = (
         "import sys, matplotlib; sys.path.insert(0, sys.argv[1]); import report_example as e;"
         "now = lambda: {k: matplotlib.rcParams[k] for k in matplotlib.rcParams if k != 'backend'};"
@@ -406,10 +417,10 @@ def test_drawing_leaves_matplotlib_as_it_was_and_needs_no_torch():
     assert done.stdout.split() == ["False", "False"]
 
 
-def contrast(one, other):
+def contrast(one: str, other: str) -> float:
     """Return the contrast ratio of two colours (WCAG 2.2, relative luminance)."""
 
-    def luminance(colour):
+    def luminance(colour: str) -> float:
         parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
@@ -419,7 +430,7 @@ def contrast(one, other):
 
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
-def test_contrast_is_enough_to_read(full, theme):
+def test_contrast_is_enough_to_read(full: str, theme: int) -> None:
     block = re.findall(r":root \{(.*?)\}", full, re.S)[theme]
     colour = {
         name: value if len(value) == 7 else "#" + "".join(2 * c for c in value[1:])
@@ -434,7 +445,7 @@ def test_contrast_is_enough_to_read(full, theme):
         assert contrast(colour[front], colour["surface"]) >= 3.0, front
 
 
-def with_summaries():
+def with_summaries() -> Evaluation:
     real = NumberSummary(mean=1.44, sd=0.71, p1=0.2, p50=1.1, p99=2.7)
     made = real.model_copy(update={"p99": 30.0})
     found = example.evaluation(4)
@@ -447,7 +458,7 @@ def with_summaries():
     return found.model_copy(update={"margins": margins})
 
 
-def test_the_ends_of_numbers_stand_under_their_picture_and_in_the_table_of_columns():
+def test_the_ends_of_numbers_stand_under_their_picture_and_in_the_table_of_columns() -> None:
     page = render(with_summaries(), example.guarantee())
     told = (
         "1 to 99 % points: train 0.2 to 2.7, mean 1.44, SD 0.71; "
@@ -459,7 +470,7 @@ def test_the_ends_of_numbers_stand_under_their_picture_and_in_the_table_of_colum
     assert "1 to 99 % points" not in render(example.evaluation(4), example.guarantee())
 
 
-def test_narrow_screens_stack_tables_whose_cells_say_what_they_are(full):
+def test_narrow_screens_stack_tables_whose_cells_say_what_they_are(full: str) -> None:
     for caption in ("Attacks by their thresholds", "Worst pairs of columns"):
         table = full[full.index(f'aria-label="{caption}"') :]
         table = table[: table.index("</table>")]
@@ -470,11 +481,11 @@ def test_narrow_screens_stack_tables_whose_cells_say_what_they_are(full):
     assert ".stacked td::before { content: attr(data-name)" in full
 
 
-def test_in_print_no_head_of_a_table_stands_alone(full):
+def test_in_print_no_head_of_a_table_stands_alone(full: str) -> None:
     printed = full[full.index("@media print") :]
     assert "tbody:first-of-type tr:first-child { break-before: avoid; }" in printed
 
 
-def test_the_curve_says_why_a_loss_can_rise():
+def test_the_curve_says_why_a_loss_can_rise() -> None:
     curve = TrainingCurve(steps=(0, 1, 2), loss=(0.03, 0.2, 0.3))
     assert "whose weight rises from 0" in render(example.evaluation(2), training=curve)

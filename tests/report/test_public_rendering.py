@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from synthvae.evaluation.values import Evaluation, Margin, PairDistance, Score, Threshold
+from synthvae.evaluation.values import Evaluation, Margin, PairDistance, Score, Threshold, Topic
 from synthvae.report import page_of
 from synthvae.report.disclosure import for_public
 from synthvae.report.document import Report, custodian_report, public_report
@@ -31,7 +31,7 @@ def margin(column: str, train: tuple[int, ...], holdout: tuple[int, ...]) -> Mar
     )  # fmt: skip
 
 
-def figure(key: str, topic: str, value: float) -> Score:
+def figure(key: str, topic: Topic, value: float) -> Score:
     found = example.score(key, topic, f"Figure {key}", value, threshold=LIMIT)
     return found.model_copy(update={"interval": None})
 

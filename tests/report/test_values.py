@@ -5,19 +5,19 @@ from synthvae.report import RunContext, TrainingCurve, data_dictionary
 from synthvae.schema import Schema
 
 
-def test_a_curve_has_one_loss_a_step():
+def test_a_curve_has_one_loss_a_step() -> None:
     with pytest.raises(ValidationError, match="validation has 1 values for 2 steps"):
         TrainingCurve(steps=(1, 2), loss=(0.5, 0.4), validation=(0.5,))
 
 
-def test_values_are_frozen_and_closed():
+def test_values_are_frozen_and_closed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        RunContext(title="a").title = "b"
+        RunContext(title="a").title = "b"  # type: ignore[misc]
     with pytest.raises(ValidationError, match="Extra inputs"):
-        RunContext(titel="a")
+        RunContext(titel="a")  # type: ignore[call-arg]
 
 
-def test_the_data_dictionary_says_every_rule():
+def test_the_data_dictionary_says_every_rule() -> None:
     schema = Schema.from_dict(
         {
             "name": "demo",

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from synthvae.report.words import direction, exact, fit, number, plain, power, share, shorten
@@ -18,11 +20,11 @@ from synthvae.report.words import direction, exact, fit, number, plain, power, s
         (float("inf"), "–"),
     ],
 )
-def test_number(value, text):
+def test_number(value: Any, text: str) -> None:
     assert number(value) == text
 
 
-def test_settings_keep_their_digits():
+def test_settings_keep_their_digits() -> None:
     assert [exact(value) for value in (1.0, 0.0471, 1e-6, 12000.0, None)] == [
         "1", "0.0471", "10⁻⁶", "12,000", "–",
     ]  # fmt: skip
@@ -30,19 +32,19 @@ def test_settings_keep_their_digits():
     assert share(0.1234) == "12.3 %"
 
 
-def test_directions_are_said_in_words():
+def test_directions_are_said_in_words() -> None:
     assert direction("higher", None) == "higher is better"
     assert direction("towards", 0.5) == "best at 0.50"
 
 
 @pytest.mark.parametrize("text", ["a\u202egpj.exe", "a\x00b", "a\x1b[31m", "a\u2066b", "\ud800"])
-def test_plain_text_hides_nothing(text):
+def test_plain_text_hides_nothing(text: str) -> None:
     shown = plain(text)
     assert shown.encode("utf-8")
     assert not set(shown) & {"\u202e", "\x00", "\x1b", "\u2066"}
 
 
-def test_long_names_keep_both_ends():
+def test_long_names_keep_both_ends() -> None:
     assert shorten("x" * 50 + "_day_1", 12) == "xxxxxxx…ay_1"
     assert len(shorten("é" * 500, 20)) == 20
     assert fit("W" * 40, 84).count("W") < fit("i" * 40, 84).count("i")

@@ -16,7 +16,10 @@ PARIS = pd.Timestamp("2012-12-31", tz="Europe/Paris")
     ("item", "value", "texts"),
     [
         *((item, None, [""]) for item in (None, np.nan, pd.NaT, pd.NA, Decimal("sNaN"))),
-        *((item, None, [""]) for item in (np.datetime64("NaT"), complex(0, np.nan), np.ma.masked)),
+        *(
+            (item, None, [""])
+            for item in (np.datetime64("NaT", "s"), complex(0, np.nan), np.ma.masked)
+        ),
         *(
             (item, 7, ["7"])
             for item in (7, 7.0, np.int8(7), np.float32(7), Decimal("7.00"), 7 + 0j)
@@ -40,6 +43,7 @@ PARIS = pd.Timestamp("2012-12-31", tz="Europe/Paris")
         (date(2012, 12, 31), date(2012, 12, 31), ["2012-12-31"]),
         (np.timedelta64(1, "D"), "1 days 00:00:00", ["1 days 00:00:00"]),
         (timedelta(days=10**6), "1000000 days, 0:00:00", ["1000000 days, 0:00:00"]),
+        (np.timedelta64(10**6, "D"), "1000000 days, 0:00:00", ["1000000 days, 0:00:00"]),
         (pd.Period("2012-12"), "2012-12", ["2012-12"]),
         (pd.Interval(0, 1), pd.Interval(0.0, 1.0), ["(0, 1]", "(0.0, 1.0]"]),
         (np.array([1.0, np.nan]), "[1, ]", ["[1, ]"]),
@@ -67,7 +71,7 @@ def test_identities_are_the_same_text_in_every_type() -> None:
     for cells in forms:
         assert identities(pd.Series(cells), text).tolist() == ["7", "8"]
     holes = pd.Series([7, None, "x"], index=[2, 0, 1], name="id")
-    expected = pd.Series(["7", "", "x"], index=[2, 0, 1], name="id")
+    expected = pd.Series(["7", "", "x"], index=[2, 0, 1], name="id", dtype=object)
     pd.testing.assert_series_equal(identities(holes, text), expected)
     days = pd.Series(pd.to_datetime(["2012-12-31", "2012-12-30"]))
     assert identities(days, text).tolist() == ["2012-12-31 00:00:00", "2012-12-30 00:00:00"]

@@ -81,7 +81,14 @@ def test_a_table_by_hand() -> None:
     typed = decode(encode(frame, schema), schema)[list(frame)]
     assert typed["lab"].tolist()[:2] == [1.3, 0.0]
     assert list(map(str, typed.dtypes)) == [
-        *("float64", "Int64", "object", "boolean", "datetime64[s]", "datetime64[s]")
+        *(
+            "float64",
+            "Int64",
+            pd.Series(["male"]).dtype.name,
+            "boolean",
+            "datetime64[s]",
+            "datetime64[s]",
+        )
     ]
 
 
@@ -121,7 +128,7 @@ DATES = {
         ([1, 1], LABELS, [0, 0]),
         ([1.0, None], LABELS, [0, -1]),
         (["1.0", "b"], LABELS, [0, 1]),
-        (pd.to_datetime(["2020-01-02 18:00", None]), DATES, [1, -1]),
+        (pd.to_datetime(["2020-01-02 18:00", "NaT"]), DATES, [1, -1]),
         (pd.to_datetime(["2020-01-02 23:00"]).tz_localize("Asia/Tokyo"), DATES, [1]),
         ([date(2020, 1, 2), datetime(2020, 1, 3, 18), None], DATES, [1, 2, -1]),
         (pd.Series([date(2020, 1, 2), None], dtype="date32[pyarrow]"), DATES, [1, -1]),
@@ -129,7 +136,7 @@ DATES = {
         ([20200102, None], DATES | {"format": "%Y%m%d"}, [1, -1]),
         ([np.datetime64("2020-01-02"), "2020-01-03"], DATES, [1, 2]),
         (
-            pd.Series(pd.to_datetime(["2020-01-02", None]), dtype="timestamp[s][pyarrow]"),
+            pd.Series(pd.to_datetime(["2020-01-02", "NaT"]), dtype="timestamp[s][pyarrow]"),
             DATES,
             [1, -1],
         ),

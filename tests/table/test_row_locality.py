@@ -20,8 +20,16 @@ from synthvae.table import identities, inspect, read_table
 
 PARIS = ZoneInfo("Europe/Paris")
 EAST = timezone(timedelta(hours=2))
-ABSENT = [None, float("nan"), np.float32("nan"), pd.NaT, pd.NA, Decimal("NaN"), Decimal("sNaN")]
-ABSENT += [np.datetime64("NaT"), np.timedelta64("NaT", "D")]
+ABSENT: list[Any] = [
+    None,
+    float("nan"),
+    np.float32("nan"),
+    pd.NaT,
+    pd.NA,
+    Decimal("NaN"),
+    Decimal("sNaN"),
+]
+ABSENT += [np.datetime64("NaT", "s"), np.timedelta64("NaT", "D")]
 FAMILIES: dict[str, list[Any]] = {
     "absent": ABSENT,
     "booleans": [True, False, np.True_, np.False_],
@@ -40,7 +48,10 @@ FAMILIES: dict[str, list[Any]] = {
         datetime(2012, 12, 31),
         datetime(2012, 12, 31, 23, 59, 59, 999_999),
         pd.Timestamp("2012-12-31T23:59:59.999999999"),
-        *map(np.datetime64, ("2012", "2012-12", "2012-12-31", "2012-12-31T23", "1969-12-31")),
+        *(
+            np.datetime64(text)
+            for text in ("2012", "2012-12", "2012-12-31", "2012-12-31T23", "1969-12-31")
+        ),
         np.datetime64("2012-12-31T10:00:00.123", "ns"),
         pd.Timestamp("1969-12-31T23:59:59.5"),
     ],
@@ -67,7 +78,7 @@ FAMILIES: dict[str, list[Any]] = {
     "dates": [date(2012, 12, 31), date(1, 1, 1), date(9999, 12, 31), date(2012, 1, 2)],
     "durations": [
         timedelta(days=1),
-        pd.Timedelta("1D"),
+        pd.Timedelta(1, "D"),
         np.timedelta64(1, "D"),
         np.timedelta64(3, "Y"),
         timedelta(days=10**6),
@@ -306,7 +317,17 @@ def in_parquet(path: Path) -> Build:
 
 
 TEXTS = ["texts", "more texts", "odd texts"]
-STORED = [INTEGERS, REALS, FLAGS, WORDS, STAMPS, ZONED, EXACT, DAYS, [[1, 2], [1, None], None]]
+STORED: list[list[Any]] = [
+    INTEGERS,
+    REALS,
+    FLAGS,
+    WORDS,
+    STAMPS,
+    ZONED,
+    EXACT,
+    DAYS,
+    [[1, 2], [1, None], None],
+]
 
 
 def test_a_row_more_changes_no_other_cell_of_a_file(tmp_path: Path) -> None:

@@ -1,25 +1,27 @@
+"""Budgets: what is refused, what a release costs, and a filter that is never overspent."""
+
 import math
 
 import numpy as np
 import pytest
 from scipy.stats import norm
 
-from synthvae.baselines.budget import (
-    Budget,
+from synthvae.errors import BudgetError
+from synthvae.privacy.accounting import compose, gaussian_epsilon, gaussian_mu, selection_mu
+from synthvae.privacy.budget import (
+    BudgetFilter,
+    check_budget,
     checked_delta,
-    epsilon_of,
     noise_for,
     selection_for,
-    selection_mu,
 )
-from synthvae.errors import BudgetError
-from synthvae.privacy.accounting import gaussian_mu
+from synthvae.privacy.guarantee import GaussianStage, SelectionStage
 
 
 @pytest.mark.parametrize(("epsilon", "delta"), [(0.1, 1e-6), (1.0, 1e-5), (10.0, 1e-5)])
 def test_epsilon_is_the_inverse_of_mu(epsilon: float, delta: float) -> None:
-    assert epsilon_of(gaussian_mu(epsilon, delta), delta) == pytest.approx(epsilon, rel=1e-6)
-    assert epsilon_of(0.0, delta) == 0.0
+    assert gaussian_epsilon(gaussian_mu(epsilon, delta), delta) == pytest.approx(epsilon, rel=1e-6)
+    assert gaussian_epsilon(0.0, delta) == 0.0
 
 
 def corners(epsilon: float) -> tuple[np.ndarray, np.ndarray]:
@@ -50,21 +52,22 @@ def test_a_real_exponential_mechanism_stays_above_the_gaussian_curve() -> None:
     assert (norm.cdf(norm.ppf(1 - errors[0]) - selection_mu(epsilon)) <= errors[1]).all()
 
 
-def test_the_budget_adds_up_and_refuses_more() -> None:
-    budget = Budget(1.0, 1e-5, rows=3)
-    assert budget.counts(20.0, "counts") == 60.0
-    budget.selection(selection_for(budget.left / 2), "a choice")
-    budget.counts(noise_for(budget.left), "the rest")
-    record = budget.record("any", valid=True)
-    assert record.epsilon == pytest.approx(1.0, abs=1e-6)
-    assert record.epsilon <= 1.0
-    assert [release.mechanism for release in record.releases] == [
-        "gaussian",
-        "exponential",
-        "gaussian",
-    ]
+def test_a_filter_and_the_accountant_agree_and_more_is_refused() -> None:
+    budget = BudgetFilter(1.0, 1e-5)
+    chosen = selection_for((budget.whole - 20.0**-2) / 2)
+    budget.spend(20.0**-2, "counts")
+    budget.spend(selection_mu(chosen) ** 2, "a choice")
+    rest = noise_for(budget.left)
+    budget.spend(rest**-2, "the rest")
+    stages = (
+        GaussianStage(queries=2, noise_multipliers=(20.0, rest), rows_per_patient=1),
+        SelectionStage(queries=1, epsilons=(chosen,)),
+    )
+    spent = compose(stages, 1e-5)
+    assert spent == pytest.approx(1.0, abs=1e-6)
+    assert spent <= 1.0
     with pytest.raises(BudgetError, match="one more would spend more than epsilon 1"):
-        budget.counts(100.0, "one more")
+        budget.spend(1e-4, "one more")
 
 
 def test_noise_has_a_floor_and_a_choice_a_ceiling() -> None:
@@ -78,15 +81,17 @@ def test_budgets_that_promise_nothing_are_refused() -> None:
     assert checked_delta(1.0, None, 1000) == 1e-5
     assert checked_delta(1.0, None, 10**6) == pytest.approx(1e-7)
     assert checked_delta(1.0, None, None) == 1e-6
-    for epsilon in (0.0, -1.0, math.inf, math.nan, 101.0):
-        with pytest.raises(BudgetError, match=r"epsilon is .*; it must be above 0"):
-            checked_delta(epsilon, None, 1000)
-    with pytest.raises(BudgetError, match=r"delta is 0\.001; it must be .* below 1/n"):
-        checked_delta(1.0, 0.001, 1000)
-    with pytest.raises(BudgetError, match=r"delta is 0\.0001"):
-        checked_delta(1.0, 1e-4, None)
     assert checked_delta(1e-3, 1e-12, 1000) == 1e-12
-    with pytest.raises(BudgetError, match=r"delta is 1e-13; below 1e-12 it cannot be accounted"):
-        checked_delta(1.0, 1e-13, 1000)
+    for epsilon in (0.0, -1.0, math.inf, math.nan, True):
+        with pytest.raises(BudgetError, match=r"epsilon is .*; it must be a finite number above 0"):
+            check_budget(epsilon, None, 1000)
+    with pytest.raises(BudgetError, match="epsilon is 101; above 100 it protects nobody"):
+        check_budget(101.0, None, 1000)
     with pytest.raises(BudgetError, match=r"epsilon is 0\.0009; below 0\.001 nothing but noise"):
-        checked_delta(9e-4, None, 1000)
+        check_budget(9e-4, None, 1000)
+    with pytest.raises(BudgetError, match=r"delta is 0\.001, not below 1/n for 1000 declared"):
+        check_budget(1.0, 0.001, 1000)
+    with pytest.raises(BudgetError, match=r"delta is 0\.0001; without a declared number"):
+        check_budget(1.0, 1e-4, None)
+    with pytest.raises(BudgetError, match=r"delta is 1e-13; below 1e-12 it cannot be accounted"):
+        check_budget(1.0, 1e-13, 1000)

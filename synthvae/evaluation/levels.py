@@ -1,0 +1,132 @@
+"""Is one figure good, poor or between: by its threshold and its interval, never by taste."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from synthvae._text import nearest
+from synthvae.errors import ConfigError
+from synthvae.evaluation.asked import Limit
+from synthvae.evaluation.catalogue import METRICS, UNKNOWN, metric_of
+from synthvae.evaluation.values import Evaluation, GroupFigure, Interval, Score, Threshold
+
+Level = Literal["green", "amber", "red", "open"]
+SEVERITY: dict[Level, int] = {"green": 0, "open": 1, "amber": 2, "red": 3}
+
+
+def check_limits(limits: Mapping[str, Limit]) -> None:
+    """Raise `ConfigError` for a limit of no known figure, or one whose ends are the wrong way round."""
+    for key, limit in limits.items():
+        metric = metric_of(key)
+        if metric is UNKNOWN:
+            known = nearest(key, [each.stem for each in METRICS])
+            raise ConfigError(f"evaluation: limits names '{key}', which is no score{known}.")
+        upwards = metric.direction == "higher"
+        if limit.good < limit.poor if upwards else limit.good > limit.poor:
+            better = "higher" if upwards else "lower"
+            raise ConfigError(
+                f"evaluation: the limit of '{key}' has good {limit.good:g} and poor {limit.poor:g}, "
+                f"but {better} is better; exchange them."
+            )
+
+
+def with_threshold(score: Score, limits: Mapping[str, Limit]) -> Score:
+    """Return a score with the steward's threshold, else its metric's; None where it has none."""
+    limit = limits.get(score.key)
+    threshold = metric_of(score.key).threshold_of(score)
+    if limit is not None:
+        threshold = Threshold(
+            good=limit.good, poor=limit.poor, basis="steward-set", source=limit.reason
+        )
+    return score if threshold is None else score.model_copy(update={"threshold": threshold})
+
+
+def judge(score: Score) -> Level:
+    """Return how a score stands by its own threshold.
+
+    A score that did not run, or that nobody set a threshold for, is open: never a pass. Where there
+    is an interval, it is red only if all of it is poor, and green only if none of it is: in doubt, a
+    person should look. So it is where a further draw from the same model would be judged worse, and
+    where an attack's interval lies above chance, however little.
+
+    Examples
+    --------
+    >>> limit = Threshold(good=0.05, poor=0.1, basis="project default", source="a reason")
+    >>> asked = dict(key="d", topic="fidelity", title="d", meaning="d", direction="lower")
+    >>> [judge(Score(value=v, threshold=limit, **asked)) for v in (0.05, 0.07, 0.2)]
+    ['green', 'amber', 'red']
+    """
+    if score.not_run is not None:
+        return "open"
+    level = _level(score.value, score.interval, score)
+    if level == "green" and (is_above_chance(score) or draws_worse(score)):
+        return "amber"
+    return level
+
+
+def is_above_chance(score: Score) -> bool:
+    """Tell whether an attack did better than chance: its whole interval lies above its goal."""
+    if not metric_of(score.key).attack or score.interval is None or score.goal is None:
+        return False
+    return score.interval.low > score.goal
+
+
+def draws_worse(score: Score) -> bool:
+    """Tell whether some further draw would be judged worse than the first, by their values alone."""
+    first = SEVERITY[_level_of_value(score.value, score)]
+    return any(SEVERITY[_level_of_value(draw, score)] > first for draw in score.draws)
+
+
+def judge_figure(figure: GroupFigure, score: Score) -> Level:
+    """Return how one group's figure stands by the threshold of a score."""
+    return _level(figure.value, figure.interval, score)
+
+
+def judge_group(evaluation: Evaluation, figure: GroupFigure) -> Level:
+    """Return how one group's figure stands by the threshold of the score it belongs to."""
+    if figure.not_run is not None:
+        return "open"
+    score = next((score for score in evaluation.scores if score.key == figure.key), None)
+    return "open" if score is None else judge_figure(figure, score)
+
+
+def worst(levels: Sequence[Level]) -> Level:
+    """Return the worst of some levels; of none, open.
+
+    Examples
+    --------
+    >>> worst(["green", "amber", "green"]), worst([])
+    ('amber', 'open')
+    """
+    return max(levels, key=SEVERITY.__getitem__, default="open")
+
+
+def _level(value: float | None, interval: Interval | None, score: Score) -> Level:
+    level = _level_of_value(value, score)
+    if interval is None or level not in ("green", "red"):
+        return level
+    best, furthest = interval.low, interval.high
+    if score.direction == "higher":
+        best, furthest = furthest, best
+    elif score.direction == "towards":
+        goal = score.goal or 0.0
+        best = min(max(goal, interval.low), interval.high)
+        furthest = max(interval.low, interval.high, key=lambda end: abs(end - goal))
+    end = best if level == "red" else furthest
+    doubtful = (_level_of_value(end, score) == "red") != (level == "red")
+    return "amber" if doubtful else level
+
+
+def _level_of_value(value: float | None, score: Score) -> Level:
+    """Return how a value stands by the threshold, the direction and the goal of a score."""
+    limit = score.threshold
+    if value is None or limit is None or not math.isfinite(value):
+        return "open"
+    found, good, poor = value, limit.good, limit.poor
+    if score.direction == "higher":
+        found, good, poor = -found, -good, -poor
+    elif score.direction == "towards":
+        found = abs(value - (score.goal or 0.0))
+    if found <= good:
+        return "green"
+    return "red" if found > poor else "amber"

@@ -1,0 +1,10 @@
+"""Audits fit thousands of times; what they observe does not hang on what is simulated within a fit."""
+
+import pytest
+
+from tests.simulated import simulate_fewer
+
+
+@pytest.fixture(autouse=True)
+def few_simulated_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulate_fewer(monkeypatch)
