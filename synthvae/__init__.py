@@ -4,8 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from synthvae.evaluation import evaluate
     from synthvae.schema import Schema
+    from synthvae.scoring import evaluate
     from synthvae.synthesizer import Synthesizer
 
 __version__ = "0.2.0"
@@ -14,7 +14,7 @@ __all__ = ["Schema", "Synthesizer", "__version__", "evaluate"]
 _HOMES = {
     "Schema": "synthvae.schema",
     "Synthesizer": "synthvae.synthesizer",
-    "evaluate": "synthvae.evaluation",
+    "evaluate": "synthvae.scoring",
 }
 
 

@@ -139,9 +139,9 @@ def fit(
     start_over: StartOver = False,
 ) -> None:
     """Train a model on a table under a privacy budget."""
-    from synthvae._unfinished import unfinished
-    from synthvae.artefact import FILES
     from synthvae.schema import Schema
+    from synthvae.storage.checkpoint import unfinished
+    from synthvae.storage.model_folder import FILES
     from synthvae.synthesizer import Synthesizer
     from synthvae.table import read_table
 
@@ -231,11 +231,11 @@ def evaluate(
     policy: PolicyFile = None,
 ) -> None:
     """Score anybody's synthetic table against real rows."""
-    from synthvae.evaluation import evaluate as score
-    from synthvae.evaluation.checking import check_asked
+    from synthvae.evaluation.request import check_asked
     from synthvae.report import render
     from synthvae.report.document import custodian_report
     from synthvae.schema import Schema
+    from synthvae.scoring import evaluate as score
     from synthvae.table import read_table
 
     further = draw or []
@@ -274,8 +274,8 @@ def report(
     """Make the report again from saved values, for the custodian or for the public."""
     from synthvae.pipeline import read_report
     from synthvae.report import page_of
+    from synthvae.report.disclosure_rules import find_profile
     from synthvae.report.document import public_report
-    from synthvae.report.profiles import find_profile
 
     given = [path for path in (guarantee, policy) if path is not None]
     check_file(out, force, ".html", ".json", inputs=(evaluation, *given))
@@ -324,8 +324,7 @@ def audit(
     force: Force = False,
 ) -> None:
     """Bound epsilon from below: does the code leak more than it claims? On simulated tables."""
-    from synthvae.audit.running import case_of, check_passed, kinds_of, run_audits
-    from synthvae.audit.show import print_audit
+    from synthvae.audit.audit import case_of, check_passed, kinds_of, print_audit, run_audits
 
     if out is not None:
         check_file(out, force, ".json", inputs=() if config is None else (config,))

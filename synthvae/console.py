@@ -15,29 +15,21 @@ from typer.core import TyperGroup
 
 from synthvae._files import check_output, write_whole
 from synthvae._text import printable, say
-from synthvae.errors import (
-    ConfigError,
-    DataError,
-    InputFileError,
-    StorageError,
-    SynthvaeError,
-)
+from synthvae.errors import ConfigError, DataError, InputFileError, StorageError, SynthvaeError
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.text import Text
 
-    from synthvae.comparison.values import Comparison
-    from synthvae.config import RunConfig
+    from synthvae.comparison.results import Comparison
+    from synthvae.config import Asked, RunConfig
     from synthvae.defects import ModelCheck
-    from synthvae.evaluation.asked import Asked
-    from synthvae.evaluation.values import Evaluation
+    from synthvae.evaluation.results import Evaluation
     from synthvae.field import Field
     from synthvae.pipeline import RunResult
     from synthvae.privacy.guarantee import Guarantee
     from synthvae.report.decision import Decision
-    from synthvae.report.document import Report
-    from synthvae.report.policy import Policy
+    from synthvae.report.document import Policy, Report
     from synthvae.schema import Schema
     from synthvae.synthesizer import Synthesizer
 
@@ -159,8 +151,7 @@ def print_spent_before(output: Path, release: Path, *, force: bool, start_over: 
 
 
 def _print_start_over(output: Path) -> None:
-    from synthvae._unfinished import place_of
-    from synthvae.checkpoint import spent_at_most
+    from synthvae.storage.checkpoint import place_of, spent_at_most
 
     spent_before = spent_at_most(place_of(output))
     if spent_before is not None:
@@ -260,7 +251,7 @@ def print_evaluation(
     from rich.console import Console
 
     from synthvae.report.decision import decide
-    from synthvae.report.terminal import show
+    from synthvae.report.summaries import show
 
     console = Console()
     if not console.is_terminal:
@@ -339,7 +330,7 @@ def read_policy(path: Path | None) -> "Policy | None":
     """Return a file's policy, or None where none is given."""
     if path is None:
         return None
-    from synthvae.report.policy import Policy
+    from synthvae.report.document import Policy
 
     return Policy.load(path)
 
@@ -368,8 +359,8 @@ def read_asked(config: Path | None, depth: str | None) -> "Asked":
     ConfigError
         The file has no such section, or the depth is unknown.
     """
-    from synthvae.evaluation.asked import Asked
-    from synthvae.evaluation.values import Depth
+    from synthvae.config import Asked
+    from synthvae.evaluation.results import Depth
 
     asked = Asked() if config is None else Asked.load(config)
     if depth is None:

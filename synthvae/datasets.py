@@ -13,7 +13,6 @@ CLINIC_CODES = tuple(
 )
 FOLLOWED = 1825  # days
 
-Floats = NDArray[np.float64]
 Columns = dict[str, NDArray[np.generic]]
 
 

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synthvae._checkpoint_file import Released
 from synthvae._runtime import Progress, one_blas_thread
 from synthvae._types import Floats, Ints
-from synthvae.anchors import PairMoments, PairQuery, measure_marginals
-from synthvae.checkpoint import WORDS, Checkpoint
-from synthvae.model.calibration import calibrate_margins
+from synthvae.marginals.measure import measure_marginals
+from synthvae.marginals.moments import PairMoments, PairQuery
 from synthvae.model.coupling import Bounding, couple, couple_untrained
 from synthvae.model.layout import Layout
+from synthvae.model.records import calibrate_margins
 from synthvae.model.state import FittedState
 from synthvae.plan import Plan
 from synthvae.privacy.mechanisms import Mechanisms
+from synthvae.storage.checkpoint import WORDS, Checkpoint
+from synthvae.storage.checkpoint_file import Released
 from synthvae.table import PatientRows
 
 if TYPE_CHECKING:
@@ -138,8 +139,12 @@ class Fit:
         """Return the trained weights; `patients` is the public number, which the normaliser follows."""
         self.progress("training", 0.0)
         # torch takes seconds to import: only training needs it.
-        from synthvae.model.open_training import train_openly
-        from synthvae.model.training import PatientTensor, one_torch_thread, train_privately
+        from synthvae.model.training import (
+            PatientTensor,
+            one_torch_thread,
+            train_openly,
+            train_privately,
+        )
 
         data = PatientTensor(features, self.patients.rows, layout.settings.latent)
         mechanisms = self.mechanisms.part("training")

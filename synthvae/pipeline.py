@@ -14,26 +14,20 @@ import pandas as pd
 from synthvae._files import check_output, free_name, private_folder, whole_folder
 from synthvae._frozen import read_value, read_value_if_any
 from synthvae._runtime import Progress, silent, steps_of
-from synthvae._split_key import SplitKey, kept_split_key
-from synthvae._unfinished import Unfinished, unfinished
-from synthvae.checkpoint import is_begun
 from synthvae.config import RunConfig, Source
-from synthvae.errors import (
-    ConfigError,
-    DataError,
-    EvaluationError,
-    SynthvaeError,
-)
-from synthvae.evaluation.checking import check_asked
+from synthvae.errors import ConfigError, DataError, EvaluationError, SynthvaeError
+from synthvae.evaluation.request import check_asked
 from synthvae.privacy.budget import check_budget
-from synthvae.report.values import RunContext, TrainingCurve, data_dictionary
+from synthvae.report.run_facts import RunContext, TrainingCurve, data_dictionary
 from synthvae.schema import Schema
 from synthvae.settings import Settings, settings_for
+from synthvae.storage.checkpoint import Unfinished, is_begun, unfinished
 from synthvae.synthesizer import FEWEST_PATIENTS, Synthesizer, check_memory
 from synthvae.table import encode, identities, read_table, split_by_patient, write_table
+from synthvae.table.patients import SplitKey, kept_split_key
 
 if TYPE_CHECKING:
-    from synthvae.evaluation.values import Evaluation
+    from synthvae.evaluation.results import Evaluation
     from synthvae.privacy.guarantee import Guarantee
     from synthvae.report.document import Report
 
@@ -261,7 +255,7 @@ def _sample_and_score(
 ) -> None:
     made.context = make_context(config, schema, made.synthesizer)
     made.synthetic = made.synthesizer.sample(config.rows, seed=config.seed, progress=progress)
-    from synthvae.evaluation import evaluate
+    from synthvae.scoring import evaluate
 
     digest = _digest_of(made.synthetic, made.synthesizer.schema, config.folder)
     made.context = made.context.model_copy(update={"synthetic_digest": digest})
@@ -308,8 +302,8 @@ def _digest_of(synthetic: pd.DataFrame, schema: Schema, output: Path) -> str:
 def _report(made: _Made) -> None:
     """Make the report and its pages, the custodian's and the public rendering."""
     from synthvae.report import page_of
+    from synthvae.report.disclosure_rules import ACRO
     from synthvae.report.document import custodian_report, public_report
-    from synthvae.report.profiles import ACRO
 
     assert made.evaluation is not None
     guarantee, curve = made.synthesizer.guarantee, report_curve(made.synthesizer)
@@ -423,7 +417,7 @@ def report_curve(synthesizer: Synthesizer) -> TrainingCurve | None:
 
 def read_report(evaluation_file: Path, guarantee_file: Path | None) -> "Report":
     """Return the report of a saved evaluation, made with what lies beside it."""
-    from synthvae.evaluation.values import Evaluation
+    from synthvae.evaluation.results import Evaluation
     from synthvae.privacy.guarantee import Guarantee
     from synthvae.report.document import custodian_report
 

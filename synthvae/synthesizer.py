@@ -9,21 +9,19 @@ import numpy as np
 import pandas as pd
 
 from synthvae._runtime import Progress, given_or_console, machine_memory, one_blas_thread
-from synthvae.artefact import SavedModel, load_model, save_model
-from synthvae.checkpoint import KEY_BYTES, Checkpoint
 from synthvae.errors import ConfigError, DataError, check_positive_integer
 from synthvae.fit import Fit
-from synthvae.model.conditions import parse_conditions
-from synthvae.model.records import draw_records
+from synthvae.model.records import draw_records, parse_conditions
 from synthvae.model.sampling import Sampler
 from synthvae.model.state import FittedState
-from synthvae.plan import Plan, make_plan
+from synthvae.plan import Plan, guarantee_of, make_plan
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
-from synthvae.promise import guarantee_of
 from synthvae.schema import Schema
 from synthvae.settings import Settings
+from synthvae.storage.checkpoint import KEY_BYTES, Checkpoint
+from synthvae.storage.model_folder import SavedModel, load_model, save_model
 from synthvae.table import decode, encode, group_by_patient, with_identifiers
 
 if TYPE_CHECKING:

@@ -78,7 +78,7 @@ def measure_start() -> None:
 
 def measure_table(name: str, frame: pd.DataFrame, schema: Schema, epsilon: float) -> None:
     """Print seconds, memory and quality of a fit and a sample through the command line."""
-    from synthvae.evaluation import evaluate
+    from synthvae.scoring import evaluate
     from synthvae.table import split_by_patient
 
     held = split_by_patient(frame, schema, 0.2, bytes(32))
@@ -128,7 +128,7 @@ def measure_step() -> None:
     """Print what a private training step costs beside the same step without privacy."""
     import torch
 
-    from synthvae.anchors import measure_marginals, query_weights
+    from synthvae.marginals.measure import measure_marginals, query_weights
     from synthvae.model.coupling import untrained
     from synthvae.model.layout import Layout
     from synthvae.model.training import (

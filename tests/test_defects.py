@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import synthvae.defects
-from synthvae import artefact
 from synthvae.defects import DATE, DEFECTS, NEWEST, check_model, defects_of, raise_for_defects
 from synthvae.errors import ArtefactError, DefectError
+from synthvae.storage import model_folder
 from synthvae.synthesizer import Synthesizer
 from tests.hostile.examples import model_files, write_model
 
@@ -35,7 +35,7 @@ def model(folder: Path, **changes: Any) -> Path:
 
 
 def test_the_table_knows_the_version_that_is_written() -> None:
-    assert NEWEST == artefact.VERSION, "has the new version defects of the one before?"
+    assert NEWEST == model_folder.VERSION, "has the new version defects of the one before?"
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
@@ -89,7 +89,7 @@ def test_the_changelog_names_each_defect_once() -> None:
 
 def test_a_model_that_is_written_now_has_no_known_defect(tmp_path: Path) -> None:
     found = check_model(model(tmp_path))
-    assert (found.version, found.defects, found.is_known) == (artefact.VERSION, (), True)
+    assert (found.version, found.defects, found.is_known) == (model_folder.VERSION, (), True)
     raise_for_defects(tmp_path, found)
 
 

@@ -7,15 +7,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-import synthvae.evaluation
 import synthvae.fit
 import synthvae.model.training
 import synthvae.pipeline
 import synthvae.report.document
-from synthvae._checkpoint_file import Released
+import synthvae.scoring
 from synthvae._frozen import write_yaml
-from synthvae._split_key import derived_key
-from synthvae.checkpoint import Checkpoint
 from synthvae.cli import app
 from synthvae.config import RunConfig
 from synthvae.console import run_command
@@ -31,9 +28,12 @@ from synthvae.errors import (
     StorageError,
 )
 from synthvae.pipeline import read_split_key, run, split
+from synthvae.storage.checkpoint import Checkpoint
+from synthvae.storage.checkpoint_file import Released
 from synthvae.synthesizer import Synthesizer
 from synthvae.table import find_problems, read_table, write_table
-from tests.cli.running import everything_in
+from synthvae.table.patients import derived_key
+from tests.cli.in_process import everything_in
 from tests.hospital import ONE_ROW, SCHEMA, make_table, write_schema
 from tests.simulated import simulate_fewer
 
@@ -186,7 +186,7 @@ def scores_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def report(made: Any) -> None:
         made.report = made.evaluation
 
-    monkeypatch.setattr(synthvae.evaluation, "evaluate", lambda *_a, **_k: Scores())
+    monkeypatch.setattr(synthvae.scoring, "evaluate", lambda *_a, **_k: Scores())
     monkeypatch.setattr(synthvae.pipeline, "_report", report)
 
 
@@ -207,7 +207,7 @@ def test_a_failure_after_the_fit_costs_nothing_and_the_same_command_goes_on(
     kept = folder.with_name("trial.unfinished") / "unscored"
     for _ in range(2):  # it may fail again
         with monkeypatch.context() as patch:
-            fail(patch, cause, synthvae.evaluation, "evaluate")
+            fail(patch, cause, synthvae.scoring, "evaluate")
             with pytest.raises(
                 kind, match=r"unscored/release, not scored; the same .* goes on"
             ) as e:
@@ -243,7 +243,7 @@ def parts_seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[pd.DataFrame, pd.D
         seen.append((train, holdout))
         return Scores()
 
-    monkeypatch.setattr(synthvae.evaluation, "evaluate", look)
+    monkeypatch.setattr(synthvae.scoring, "evaluate", look)
     return seen
 
 
@@ -277,7 +277,7 @@ def test_a_stopped_run_goes_on_with_its_key_and_without_it_not_at_all(
 ) -> None:
     place = work / "reports" / "trial.unfinished"
     with monkeypatch.context() as patch:
-        fail(patch, KeyboardInterrupt(), synthvae.evaluation, "evaluate")
+        fail(patch, KeyboardInterrupt(), synthvae.scoring, "evaluate")
         with pytest.raises(KeyboardInterrupt):
             run(settings(work))
     kept = read_split_key(place)
@@ -320,7 +320,7 @@ def test_what_is_kept_unscored_is_thrown_away_to_start_over(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        fail(patch, KeyboardInterrupt(), synthvae.evaluation, "evaluate")
+        fail(patch, KeyboardInterrupt(), synthvae.scoring, "evaluate")
         with pytest.raises(KeyboardInterrupt):
             run(settings(work))
     place = work / "reports" / "trial.unfinished"
@@ -362,7 +362,7 @@ def test_a_failure_without_a_budget_keeps_what_was_made_as_a_result_of_its_own(
     folder = work / "reports" / "trial"
     if older:
         (folder / "release").mkdir(parents=True)
-    fail(monkeypatch, KeyboardInterrupt(), synthvae.evaluation, "evaluate")
+    fail(monkeypatch, KeyboardInterrupt(), synthvae.scoring, "evaluate")
     with pytest.raises(KeyboardInterrupt, match=r"trial(-2)?/release, not scored\.$"):
         run(settings(work, epsilon="none"), force=older)
     kept = folder.with_name("trial-2") if older else folder
@@ -382,7 +382,7 @@ def test_a_failure_in_sampling_keeps_the_model(work: Path, monkeypatch: pytest.M
 def test_a_failure_in_the_report_keeps_the_scores(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(synthvae.evaluation, "evaluate", lambda *_a, **_k: Scores())
+    monkeypatch.setattr(synthvae.scoring, "evaluate", lambda *_a, **_k: Scores())
     fail(monkeypatch, KeyError("template"), synthvae.report.document, "custodian_report")
     with pytest.raises(EvaluationError, match="KeyError"):
         run(settings(work))

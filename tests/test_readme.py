@@ -24,7 +24,7 @@ from synthvae.field import Constraints, Field
 from synthvae.schema import Schema, Survival, Target
 from synthvae.settings import Settings, settings_for
 from synthvae.synthesizer import Synthesizer
-from tests.cli.running import Run, runner
+from tests.cli.in_process import Run, runner
 from tests.simulated import CLINIC, clinic, quick
 
 HOUSE = Path(__file__).parent.parent

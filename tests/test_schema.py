@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from synthvae.errors import SchemaError
 from synthvae.field import Field
 from synthvae.schema import Schema, Target
-from tests.fields import schemas
+from tests.random_schemas import schemas
 
 AGE = {"name": "age", "type": "integer", "constraints": {"minimum": 0, "maximum": 110}}
 SEX = {"name": "sex", "constraints": {"enum": ["female", "male"]}}

@@ -6,8 +6,8 @@ They are screens: they can find a leak and cannot rule one out. docs/attacks.md 
 does and what it cannot show.
 """
 
-from synthvae.attacks.findings import AttackFindings
-from synthvae.attacks.running import run_attacks
+from synthvae.attacks.setup import AttackFindings
 from synthvae.attacks.shadow import Retrain
+from synthvae.attacks.suite import run_attacks
 
 __all__ = ["AttackFindings", "Retrain", "run_attacks"]

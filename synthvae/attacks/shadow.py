@@ -8,12 +8,9 @@ import pandas as pd
 
 from synthvae._runtime import Progress
 from synthvae._types import Floats, Ints
-from synthvae.attacks.effort import Effort
-from synthvae.attacks.findings import AttackFindings
-from synthvae.attacks.kernel import Kernel
-from synthvae.attacks.people import some_patients, without_shared
-from synthvae.attacks.roc import membership_attack, membership_metrics, not_run
-from synthvae.attacks.space import closest, place
+from synthvae.attacks.density import Kernel, closest, place
+from synthvae.attacks.setup import AttackFindings, Effort, some_patients, without_shared
+from synthvae.attacks.success import membership_attack, membership_metrics, not_run
 from synthvae.evaluation.tables import Table, Tables
 from synthvae.schema import Schema
 from synthvae.table import MISSING, decode, inspect

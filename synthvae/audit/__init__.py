@@ -5,8 +5,8 @@ many canaries, and tests whether an observer learns more than the guarantee allo
 claim and never prove one; so each bound stands beside the largest that so many trials could show.
 """
 
-from synthvae.audit.tiny import Case, tiny_case
-from synthvae.audit.values import Audit, AuditResult, Check, Component
+from synthvae.audit.case import Case, tiny_case
+from synthvae.audit.results import Audit, AuditResult, Check, Component
 from synthvae.audit.worlds import audit_worlds
 
 __all__ = ["Audit", "AuditResult", "Case", "Check", "Component", "audit_worlds", "tiny_case"]

@@ -6,6 +6,7 @@ those that are counted.
 """
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +14,7 @@ import numpy as np
 from scipy.stats import beta, binom, norm
 
 from synthvae._types import Floats
+from synthvae.audit.results import Component
 from synthvae.privacy.accounting import (
     compose,
     default_interval,
@@ -25,6 +27,9 @@ from synthvae.privacy.guarantee import GaussianStage, Stage, TrainingStage
 LARGEST = 200.0  # epsilon, beyond which nothing is looked for
 SCALES = (8.0, 4.0, 2.5, 1.8, 1.5, 1.3, 1.15, 1.0, 0.85, 0.7, 0.5)  # of noise, from much to little
 TAILS = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 1e-3, 1e-4)
+SHARES = {1: 0.5, 2: 0.3, 3: 0.2}  # of the allowed error: everything together, stages, the rest
+BEFOREHAND = "fixed beforehand"
+FIRST_HALF = "chosen on half of the trials, scored on the others"
 
 
 @dataclass(frozen=True)
@@ -225,3 +230,81 @@ def one_run_epsilon(canaries: int, guesses: int, correct: int, delta: float, lev
         middle = (low + high) / 2
         low, high = (middle, high) if refutes(middle) else (low, middle)
     return low
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One score of all fits, and what it is a score of."""
+
+    name: str
+    sees: str
+    claim: Claim
+    without: Floats
+    with_record: Floats
+    threshold: float | None  # None where it has to be chosen
+    rank: int  # 1 looks at everything together, 2 at a stage, 3 at a part of one
+
+
+def bound(scored: list[Scored], error: float) -> tuple[Component, ...]:
+    """Return the bounds, which fail together with a probability of at most `error` (Bonferroni)."""
+    ranks = Counter(one.rank for one in scored)
+    found = []
+    for one in sorted(scored, key=lambda one: one.rank):
+        level = SHARES[one.rank] * error / ranks[one.rank]
+        if one.threshold is None:
+            sign, threshold = choose_threshold(one.without[::2], one.with_record[::2])
+            errors = Errors.at(threshold, sign * one.without[1::2], sign * one.with_record[1::2])
+        else:
+            errors = Errors.at(one.threshold, one.without, one.with_record)
+        ceiling = one.claim.lower(Errors.none(errors.without, errors.with_record), level)
+        found.append(
+            Component(
+                name=one.name,
+                sees=one.sees,
+                claimed=one.claim.epsilon,
+                lower=one.claim.lower(errors, level),
+                ceiling=ceiling,
+                confidence=1 - level,
+                method="Gaussian trade-off"
+                if one.claim.mu is not None
+                else "accountant's trade-off",
+                threshold=BEFOREHAND if one.threshold is not None else FIRST_HALF,
+                false_alarms=errors.false_alarms,
+                misses=errors.misses,
+                trials=(errors.without, errors.with_record),
+                violated=one.claim.refuted_by(errors, level),
+            )
+        )
+    return tuple(found)
+
+
+def choose_threshold(without: Floats, with_record: Floats) -> tuple[float, float]:
+    """Return a sign and a threshold for the signed score that bound mu best on these fits."""
+    best, chosen = -math.inf, (1.0, 0.0)
+    for sign in (1.0, -1.0):
+        first, second = np.sort(sign * without), np.sort(sign * with_record)
+        values = np.unique(np.concatenate((first, second)))
+        cuts = np.concatenate(([values[0] - 1.0], (values[1:] + values[:-1]) / 2))
+        alarms = len(first) - np.searchsorted(first, cuts, side="right")
+        misses = np.searchsorted(second, cuts, side="right")
+        limits = (
+            {int(k): upper_limit(int(k), len(side), 0.05) for k in np.unique(events)}
+            for events, side in ((alarms, first), (misses, second))
+        )
+        of_alarms, of_misses = limits
+        a = np.array([of_alarms[int(k)] for k in alarms])
+        b = np.array([of_misses[int(k)] for k in misses])
+        mu = norm.isf(a) - norm.ppf(b)
+        mu = np.where((a < 1) & (b < 1), mu, -math.inf)
+        if mu.max() > best:
+            best, chosen = float(mu.max()), (sign, float(cuts[int(mu.argmax())]))
+    return chosen
+
+
+def discriminant(without: Floats, with_record: Floats) -> tuple[Floats, Floats]:
+    """Return scores by the direction that parts the even fits best, each number on its own scale."""
+    first, second = without[::2], with_record[::2]
+    spread = np.concatenate((first - first.mean(0), second - second.mean(0))).var(0)
+    floor = 1e-12 * max(float(spread.max()), 1e-300)
+    direction = (second.mean(0) - first.mean(0)) / (spread + floor)
+    return without @ direction, with_record @ direction

@@ -16,15 +16,14 @@ from numpy.typing import NDArray
 
 from synthvae._runtime import Progress, silent
 from synthvae._types import Floats, Ints
-from synthvae.anchors.column import ColumnMarginal
 from synthvae.audit.bounds import Claim, one_run_epsilon
-from synthvae.audit.effects import Replay, batch_of, moment_effect
-from synthvae.audit.tiny import DECLARED, Case, features_of, frame_of
-from synthvae.audit.values import AuditResult, Check, Component
-from synthvae.audit.watching import FitReleases, Training
+from synthvae.audit.case import DECLARED, Case, features_of, frame_of
+from synthvae.audit.releases import FitReleases, Replay, Training, batch_of, moment_effect
+from synthvae.audit.results import AuditResult, Check, Component
 from synthvae.audit.worlds import check_asked
 from synthvae.errors import ConfigError
 from synthvae.field import Field
+from synthvae.marginals.column import ColumnMarginal
 from synthvae.model.layout import Layout
 from synthvae.schema import Schema
 from synthvae.settings import settings_for

@@ -19,9 +19,15 @@ from numpy.typing import NDArray
 
 from synthvae._runtime import silent
 from synthvae._types import Floats
-from synthvae.audit.effects import Replay, batch_of, moment_effect, split_batches
-from synthvae.audit.tiny import Case, features_of
-from synthvae.audit.watching import FitReleases, Training
+from synthvae.audit.case import Case, features_of
+from synthvae.audit.releases import (
+    FitReleases,
+    Replay,
+    Training,
+    batch_of,
+    moment_effect,
+    split_batches,
+)
 from synthvae.model.layout import Layout
 from synthvae.model.state import FittedState
 from synthvae.synthesizer import Synthesizer

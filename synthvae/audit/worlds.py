@@ -1,20 +1,25 @@
-"""Two worlds: many fits with one record and without it, and how well an observer tells them apart.
+"""Many fits of one case in its two worlds, here or in worker processes; what was done is kept."""
 
-A table and the same table with one record more are fitted many times. Whatever tells the fits of one
-from those of the other bounds epsilon from below (Jagielski, Ullman and Oprea 2020, "Auditing
-Differentially Private Machine Learning"; Nasr et al. 2023, "Tight Auditing of Differentially Private
-Machine Learning").
-"""
-
+import contextlib
+import copy
+import math
+import multiprocessing
+import signal
+import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
 
 import numpy as np
+import torch
+from scipy.stats import poisson
 
 from synthvae._runtime import Progress, silent
 from synthvae._types import Floats
-from synthvae.audit.bounds import Claim
-from synthvae.audit.checks import check_noise, check_releases, check_shape
+from synthvae.audit.bounds import Claim, Scored, bound, discriminant
+from synthvae.audit.case import Case
 from synthvae.audit.observers import (
     COUNTS,
     EVERYTHING,
@@ -22,13 +27,18 @@ from synthvae.audit.observers import (
     RECORDS,
     TRAINING,
     Observation,
+    expected_log,
+    look_at_release,
+    look_inside,
 )
-from synthvae.audit.scores import Scored, bound, discriminant
-from synthvae.audit.tiny import Case
-from synthvae.audit.trials import FEWEST, Trials, run_trials
-from synthvae.audit.values import AuditResult, Check
+from synthvae.audit.releases import FitReleases
+from synthvae.audit.results import AuditResult, Check
 from synthvae.errors import ConfigError, check_positive_integer
 
+FEWEST = 10  # trials a world, below which nothing is said
+
+Task = tuple[bool, int]  # which world, and the seed of the observer's own draws
+CHANCE = 1e-6  # of a repeat by coincidence, below which it is none
 NUMBERS = "model: all its numbers"
 WHITE_MODEL = (
     "The observer knows the code, the settings, both tables and every random draw but the noise and who "
@@ -38,6 +48,157 @@ BLACK_MODEL = (
     "The observer knows both tables, and sees what is released: synthetic records and the saved "
     "model."
 )
+
+
+@dataclass
+class Trials:
+    """Observations of fits without the record and with it."""
+
+    without: list[Observation] = field(default_factory=list)
+    with_record: list[Observation] = field(default_factory=list)
+    interrupted: bool = False
+
+    def of(self, with_record: bool) -> list[Observation]:
+        """Return the observations of one world."""
+        return self.with_record if with_record else self.without
+
+
+def run_trials(
+    case: Case, inside: bool, trials: int, seed: int, workers: int, progress: Progress
+) -> Trials:
+    """Fit the case as many times in each world, the worlds in turn, and observe each fit.
+
+    An interrupt ends the trials and keeps those that are done, once there are enough to say
+    something.
+
+    Parameters
+    ----------
+    inside
+        Whether the observer sees inside (white box).
+    seed
+        Of the observer's own draws. The fits' noise comes from the operating system, and has no seed.
+    """
+    found = Trials()
+    seeds = np.random.default_rng(seed).integers(2**62, size=2 * trials)
+    tasks = [(bool(number % 2), int(one)) for number, one in enumerate(seeds)]
+    try:
+        for done, (with_record, observation) in enumerate(_observe(case, inside, tasks, workers)):
+            found.of(with_record).append(observation)
+            progress(f"fitting: {done + 1:,} of {len(tasks):,}", (done + 1) / len(tasks))
+    except KeyboardInterrupt:
+        if min(len(found.without), len(found.with_record)) < FEWEST:
+            raise
+        found.interrupted = True
+    return found
+
+
+def _observe(
+    case: Case, inside: bool, tasks: list[Task], workers: int
+) -> Iterator[tuple[bool, Observation]]:
+    if workers == 1:
+        for task in tasks:
+            yield task[0], observe_fit(case, inside, task)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, _begin_worker, (case, inside))
+    try:
+        with (
+            _interrupts_ignored()
+        ):  # workers inherit it: the parent decides what an interrupt means
+            waiting: dict[Future[Observation], bool] = {
+                pool.submit(_work, task): task[0] for task in tasks
+            }
+        for ended in as_completed(waiting):
+            yield waiting[ended], ended.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # where signals cannot be set
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+_subject: dict[str, object] = {}  # of a worker process, set once when it begins
+
+
+def _begin_worker(case: Case, inside: bool) -> None:
+    _subject.update(case=case, inside=inside)
+
+
+def _work(task: Task) -> Observation:
+    case, inside = _subject["case"], _subject["inside"]
+    assert isinstance(case, Case)
+    return observe_fit(case, bool(inside), task)
+
+
+def observe_fit(case: Case, inside: bool, task: Task) -> Observation:
+    """Fit the table of one world, by the code that is audited, and return what the observer keeps."""
+    with_record, seed = task
+    synthesizer = copy.copy(case.synthesizer)
+    table = case.table(with_record)
+    if not inside:
+        synthesizer.fit(table, silent)
+        return look_at_release(case, synthesizer, seed)
+    synthesizer.observer = seen = FitReleases()
+    synthesizer.fit(table, silent)
+    generator = torch.Generator().manual_seed(seed)
+    return look_inside(case, synthesizer, seen, with_record, generator)
+
+
+def check_shape(found: Trials) -> Check:
+    shapes = {one.shape for one in found.without + found.with_record}
+    detail = "sizes, settings and guarantee are the same in every fit"
+    if len(shapes) > 1:
+        detail = "public facts of the model (sizes, settings, guarantee) differ between fits"
+    return Check(name="public facts", passed=len(shapes) == 1, detail=detail)
+
+
+def check_releases(case: Case, found: Trials) -> Check:
+    """Compare how often each kind of release was made with what the account says."""
+    expected = expected_log(case)
+    wrong = []
+    for kind, times in expected.items():
+        made = Counter(one.log[kind] for one in found.without + found.with_record)
+        made.pop(times, None)
+        if made:
+            wrong.append(f"{kind}: {', '.join(map(str, sorted(made)))} made, {times} accounted")
+    detail = "; ".join(wrong) or "every release is made as often as it is accounted"
+    return Check(name="releases", passed=not wrong, detail=detail)
+
+
+def check_noise(found: Trials) -> Check:
+    """Look for noise that came twice more often than chance lets it."""
+    drawn: dict[str, list[tuple[int, ...]]] = {}
+    odds: dict[str, float] = {}
+    for one in found.without + found.with_record:
+        for name, (noise, sigma) in one.noise.items():
+            stage = name.partition(",")[0]
+            drawn.setdefault(stage, []).append(noise)
+            # Two draws of a rounded normal are equal with about this log-probability.
+            alike = -len(noise) * math.log(max(2 * sigma * math.sqrt(math.pi), 1.0))
+            odds[stage] = max(alike, odds.get(stage, -math.inf))
+    wrong = []
+    for stage, noises in drawn.items():
+        repeats = len(noises) - len(set(noises))
+        pairs = len(noises) * (len(noises) - 1) / 2
+        by_chance = pairs * math.exp(odds[stage])
+        if repeats and poisson.sf(repeats - 1, by_chance) < CHANCE:
+            wrong.append(
+                f"{repeats:,} of {len(noises):,} draws of the noise of {stage} came before"
+            )
+    return Check(
+        name="fresh noise",
+        passed=not wrong,
+        detail="; ".join(wrong) or "no noise came twice",
+    )
 
 
 def audit_worlds(

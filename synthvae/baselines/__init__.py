@@ -1,6 +1,6 @@
 """Other private synthesizers to compare with, all from the same tokens under the same budget.
 
-    frame -> `start.tokenise` (bounded rows, marginals) -> one module a method -> `start.detokenise`
+    frame -> `base.tokenise` (bounded rows, marginals) -> one module a method -> `base.detokenise`
 
 Everything is released through `synthvae.privacy.mechanisms`, whose log is a method's account.
 Private-PGM (`mst`, `aim`) needs the extra `pgm`; each method's libraries are imported when it is made.
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from synthvae.schema import Schema
 
 _HOMES = {
-    "independent": ("independent", "Independent"),
-    "mst": ("mst", "MST"),
-    "aim": ("aim", "AIM"),
+    "independent": ("marginal_methods", "Independent"),
+    "mst": ("marginal_methods", "MST"),
+    "aim": ("marginal_methods", "AIM"),
     "plain-vae": ("plain_vae", "PlainVAE"),
 }
 NAMES = tuple(_HOMES)

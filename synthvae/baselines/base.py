@@ -1,21 +1,105 @@
-"""What every baseline shares: its arguments, and what is done before and after the learning."""
+"""What every baseline learns from: rows bounded per patient, cut into the same tokens as the VAE's.
+
+Bins, and what is drawn inside a bin, come from the private marginals (`synthvae.anchors`), so that
+methods differ in how they learn dependence and in nothing else.
+"""
 
 import abc
+import math
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 import pandas as pd
 
 from synthvae._types import Ints
-from synthvae.baselines.start import TokenTable, detokenise, tokenise
 from synthvae.errors import ConfigError, check_positive_integer
+from synthvae.marginals.column import ColumnMarginal
+from synthvae.marginals.measure import measure_marginals, query_weights
 from synthvae.plan import check_reviewed
 from synthvae.privacy.accounting import compose, default_interval
-from synthvae.privacy.budget import BudgetFilter, checked_delta
+from synthvae.privacy.budget import BudgetFilter, checked_delta, noise_for
 from synthvae.privacy.guarantee import Account
 from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
 from synthvae.schema import Schema
+from synthvae.settings import ASSUMED_PATIENTS
+from synthvae.table import PatientRows, decode, encode, group_by_patient, with_identifiers
+
+
+@dataclass(frozen=True)
+class TokenTable:
+    """Private tokens of the bounded rows, and the noisy marginals that define them.
+
+    Attributes
+    ----------
+    tokens
+        Shape (rows, columns): private.
+    patients
+        Whose rows they are, as indices into `tokens`: private.
+    marginals
+        One a column: released.
+    sigmas
+        Noise, in rows, of the last count of each column's tokens: public.
+    """
+
+    tokens: Ints
+    patients: PatientRows
+    marginals: tuple[ColumnMarginal, ...]
+    sigmas: tuple[float, ...]
+
+    def without_rows(self) -> "TokenTable":
+        """Return what was released alone."""
+        empty = self.tokens[:0]
+        return replace(self, tokens=empty, patients=PatientRows(empty))
+
+
+def bins_for(schema: Schema, epsilon: float) -> int:
+    """Return how many bins a number is cut into: 12 where n times epsilon is 7,000, 6 to 32."""
+    signal = math.log10(max((schema.patients or ASSUMED_PATIENTS) * epsilon, 1) / 7000)
+    return round(min(32, max(6, 12 + 8 * signal)))
+
+
+def tokenise(
+    frame: pd.DataFrame, schema: Schema, mechanisms: Mechanisms, budget: BudgetFilter, share: float
+) -> TokenTable:
+    """Check and bound the rows, measure the marginals with a share of the budget, and cut into tokens.
+
+    Guarantee
+    ---------
+    Everything but `tokens` and `patients` is a function of noisy counts, released by `mechanisms`. A
+    count changes by at most `schema.rows_per_patient` in L2 norm when a patient comes or goes.
+    """
+    codes = encode(frame, schema)
+    grouped = group_by_patient(frame, schema, mechanisms.stream.part("rows").take(32))
+    bins, most = bins_for(schema, budget.epsilon), schema.rows_per_patient
+    weights = [query_weights(field, bins) for field in schema.modelled]
+    unit = share * budget.whole / sum(map(sum, weights))
+    noises = tuple(tuple(noise_for(weight * unit) for weight in column) for column in weights)
+    kept = grouped.kept
+    marginals = measure_marginals(codes[kept], schema.modelled, noises, bins, most, mechanisms)
+    tokens = np.stack([a.encode(codes[kept, j]) for j, a in enumerate(marginals)], axis=1)
+    # `kept` is sorted: a kept row's place in it is its index among the tokens.
+    rows = np.where(grouped.present, np.searchsorted(kept, grouped.rows), -1)
+    sigmas = tuple(column[-1] * most for column in noises)
+    return TokenTable(tokens, PatientRows(rows), tuple(marginals), sigmas)
+
+
+def detokenise(
+    tokens: Ints,
+    marginals: tuple[ColumnMarginal, ...],
+    schema: Schema,
+    generator: np.random.Generator,
+) -> pd.DataFrame:
+    """Return records for tokens, shape (rows, columns): post-processing.
+
+    Every row is of a patient of its own: the baselines have no notion of a patient's rows.
+    """
+    codes = np.stack(
+        [a.decode(tokens[:, j], generator.random(len(tokens))) for j, a in enumerate(marginals)],
+        axis=1,
+    )
+    return with_identifiers(decode(codes, schema), schema, np.arange(len(tokens)))
 
 
 class Baseline(abc.ABC):

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from synthvae._types import Floats, Ints
+from synthvae.baselines.base import TokenTable
 from synthvae.baselines.junction import Clique, JunctionTree, calibrated
-from synthvae.baselines.start import TokenTable
 from synthvae.errors import ConfigError
 
 RARE = 3.0  # standard deviations of a count, below which a token is merged with others

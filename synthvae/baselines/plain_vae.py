@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from synthvae._types import Floats, Ints
-from synthvae.baselines.base import Baseline
-from synthvae.baselines.start import TokenTable
+from synthvae.baselines.base import Baseline, TokenTable
 from synthvae.model.training import Normal, PrivateTraining, one_torch_thread
 from synthvae.model.vae import Affine
 from synthvae.privacy.accounting import calibrate_training

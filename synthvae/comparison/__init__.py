@@ -6,6 +6,6 @@
 Everything here is computed from real rows, by fits whose budgets add up: it stays with the custodian.
 """
 
-from synthvae.comparison.values import Comparison, Outcome
+from synthvae.comparison.results import Comparison, Outcome
 
 __all__ = ["Comparison", "Outcome"]

@@ -8,17 +8,11 @@ import numpy as np
 
 from synthvae._text import counted
 from synthvae._types import Floats
-from synthvae.evaluation.asked import Wanted
-from synthvae.evaluation.intervals import (
-    LEVEL,
-    interval,
-    jackknife,
-    jackknife_groups,
-    rounded,
-)
+from synthvae.config import Wanted
+from synthvae.evaluation.intervals import LEVEL, interval, jackknife, jackknife_groups, rounded
 from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.regression import Fit, NotFittedError, Terms, fit_model
-from synthvae.evaluation.rules import slug
+from synthvae.evaluation.results import Analysis, Coefficient, Interval, Score
 from synthvae.evaluation.survival import (
     compare_curves,
     concordance,
@@ -27,7 +21,7 @@ from synthvae.evaluation.survival import (
     why_not_followed,
 )
 from synthvae.evaluation.tables import Tables, at_most
-from synthvae.evaluation.values import Analysis, Coefficient, Interval, Score
+from synthvae.evaluation.validity import slug
 
 MOST_ROWS = 20_000
 MOST_RANKED = 4000

@@ -8,7 +8,6 @@ import numpy as np
 
 from synthvae._text import counted
 from synthvae._types import Bools, Floats, Ints
-from synthvae.evaluation.codes import Binning, binnings, tokenise
 from synthvae.evaluation.intervals import (
     jackknife,
     jackknife_groups,
@@ -16,12 +15,12 @@ from synthvae.evaluation.intervals import (
     resample_weights,
     rounded,
 )
-from synthvae.evaluation.margins import draw_margins, variation, variations
+from synthvae.evaluation.marginals import draw_margins, variation, variations
 from synthvae.evaluation.metric import NOISE, Limits, Metric
 from synthvae.evaluation.prediction import Predictions
-from synthvae.evaluation.tables import Tables, resampled
-from synthvae.evaluation.utility import skill
-from synthvae.evaluation.values import GroupFigure, Interval, Score
+from synthvae.evaluation.prediction_task import skill
+from synthvae.evaluation.results import GroupFigure, Interval, Score
+from synthvae.evaluation.tables import Binning, Tables, binnings, resampled, tokenise
 
 LEAST_PATIENTS = 30
 MOST_GROUPS = 12

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import special, stats
 
 from synthvae._types import Bools, Floats, Ints
-from synthvae.evaluation.values import Interval
+from synthvae.evaluation.results import Interval
 
 LEVEL = 0.95
 GROUPS = 20

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from synthvae.evaluation.tables import Ints
+from synthvae._types import Floats, Ints
 from synthvae.field import Field
 from synthvae.table.codes import FIRST_SPECIAL, MISSING
 
@@ -22,7 +22,6 @@ FOREST: dict[str, Any] = {"min_samples_leaf": 5, "max_features": 0.4, "random_st
 FOREST_TREES = 60
 TREE: dict[str, Any] = {"max_leaf_nodes": 16, "min_samples_leaf": 20, "random_state": 0}
 
-Floats = NDArray[np.float64]
 Learner = Literal["linear", "forest", "boosting", "tree"]
 
 

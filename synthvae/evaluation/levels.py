@@ -1,17 +1,58 @@
-"""Is one figure good, poor or between: by its threshold and its interval, never by taste."""
+"""Levels: which record a score belongs to, by its key, and whether it is good, poor or between.
+
+A level follows from a score's threshold and its interval, never from taste.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Literal
 
 from synthvae._text import nearest
+from synthvae.attacks import inference, membership, shadow
+from synthvae.config import Limit
 from synthvae.errors import ConfigError
-from synthvae.evaluation.asked import Limit
-from synthvae.evaluation.catalogue import METRICS, UNKNOWN, metric_of
-from synthvae.evaluation.values import Evaluation, GroupFigure, Interval, Score, Threshold
+from synthvae.evaluation import (
+    analyses,
+    groups,
+    joint,
+    marginals,
+    pairs,
+    prediction,
+    prediction_metrics,
+    prediction_task,
+    sdmetrics_report,
+    survival,
+    validity,
+)
+from synthvae.evaluation.metric import Metric
+from synthvae.evaluation.results import Evaluation, GroupFigure, Interval, Score, Threshold
 
+MODULES = (
+    *(validity, sdmetrics_report, marginals, pairs, joint),
+    *(analyses, survival, prediction_metrics, prediction, prediction_task, groups),
+    *(membership, inference, shadow),
+)
+METRICS: tuple[Metric, ...] = tuple(metric for module in MODULES for metric in module.METRICS)
+# A score of another version, say: it has no threshold, and nothing of it is published.
+UNKNOWN = Metric(
+    "",
+    "",
+    "",
+    "lower",
+    family="unknown",
+    topic="fidelity",
+    charted=True,
+    withheld_as="nobody has judged it",
+)
 Level = Literal["green", "amber", "red", "open"]
 SEVERITY: dict[Level, int] = {"green": 0, "open": 1, "amber": 2, "red": 3}
+
+
+@cache
+def metric_of(key: str) -> Metric:
+    """Return the record that a score's key belongs to, `UNKNOWN` where there is none."""
+    return next((metric for metric in METRICS if metric.names(key) is not None), UNKNOWN)
 
 
 def check_limits(limits: Mapping[str, Limit]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from synthvae.evaluation.intervals import rounded
-from synthvae.evaluation.values import Basis, Direction, Interval, Score, Threshold, Topic
+from synthvae.evaluation.results import Basis, Direction, Interval, Score, Threshold, Topic
 
 Family = Literal[
     "schema",

@@ -4,23 +4,21 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
+from synthvae._types import Floats
 from synthvae.evaluation.intervals import percentile, resample_weights
-from synthvae.evaluation.judging import Judge, unanswered
 from synthvae.evaluation.learners import Learner
 from synthvae.evaluation.metric import Limits, Metric
+from synthvae.evaluation.prediction_metrics import Judge, unanswered
+from synthvae.evaluation.prediction_task import MOST_ROWS, Task, make_task, predict, skill, why_not
+from synthvae.evaluation.results import Score
 from synthvae.evaluation.tables import Tables, at_most
-from synthvae.evaluation.utility import MOST_ROWS, Task, make_task, predict, skill, why_not
-from synthvae.evaluation.values import Score
 from synthvae.schema import Target
 
 LEARNERS: tuple[Learner, ...] = ("linear", "forest", "boosting")
 RANKED: tuple[Learner, ...] = (*LEARNERS, "tree")
 DRAWN: Learner = "linear"  # the learner that is fitted to further draws, too
-
-Floats = NDArray[np.float64]
 
 
 _metric = partial(Metric, family="predictions", topic="utility")

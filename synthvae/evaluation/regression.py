@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from synthvae.evaluation.codes import number_of
+from synthvae._types import Floats, Ints
 from synthvae.evaluation.intervals import LEVEL
 from synthvae.evaluation.survival import followed
-from synthvae.evaluation.tables import Ints, Table
+from synthvae.evaluation.tables import Table, number_of
 from synthvae.field import Field
 from synthvae.schema import Schema
 
@@ -21,7 +21,6 @@ TOO_LARGE = 20.0  # a log odds per standard deviation that nothing but separatio
 LEAST_SPREAD = 1e-3  # of a feature that counts as varied
 
 Model = Literal["linear", "logistic", "cox"]
-Floats = NDArray[np.float64]
 
 
 class NotFittedError(Exception):

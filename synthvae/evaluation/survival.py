@@ -4,15 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from synthvae.evaluation.asked import Wanted
-from synthvae.evaluation.codes import number_of
+from synthvae._types import Bools, Floats, Ints
+from synthvae.config import Wanted
 from synthvae.evaluation.intervals import jackknife, jackknife_groups, rounded
 from synthvae.evaluation.metric import NOISE, Limits, Metric
-from synthvae.evaluation.rules import slug
-from synthvae.evaluation.tables import Bools, Ints, Table, Tables
-from synthvae.evaluation.values import Analysis, Curve, Score
+from synthvae.evaluation.results import Analysis, Curve, Score
+from synthvae.evaluation.tables import Table, Tables, number_of
+from synthvae.evaluation.validity import slug
 from synthvae.schema import Schema
 
 MOMENTS = 400  # into which a curve is cut to measure its area
@@ -20,8 +19,6 @@ CHUNK = 500
 POINTS = 60
 MOST_GROUPS = 6
 LEAST_ROWS = 10
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

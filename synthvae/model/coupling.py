@@ -19,11 +19,10 @@ import numpy as np
 from scipy.optimize import minimize
 
 from synthvae._types import Floats
-from synthvae.anchors.pairs import PairMoments, PairQuery
-from synthvae.model.balance import ROUGH_STEPS
+from synthvae.marginals.moments import PairMoments, PairQuery
 from synthvae.model.layout import Layout
 from synthvae.model.records import draw_patients
-from synthvae.model.sampling import Draft, Sampler, block_generator, to_mass
+from synthvae.model.sampling import ROUGH_STEPS, Draft, Sampler, block_generator, to_mass
 
 COUPLING_SEED = 20_240_301
 POPULATION = 8192

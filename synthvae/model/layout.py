@@ -4,14 +4,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-from synthvae.anchors import ColumnMarginal, basis
+from synthvae._types import Floats, Ints
 from synthvae.field import Field
+from synthvae.marginals.column import ColumnMarginal, basis
 from synthvae.settings import Settings
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 PADDED = -1e9  # log-mass of padding
 COLUMNS_PER_GROUP = 12  # more share one product, fewer waste less of it
 

@@ -17,12 +17,7 @@ from functools import cached_property
 from scipy.optimize import brentq
 
 from synthvae.errors import BudgetError
-from synthvae.privacy.accounting import (
-    SMALLEST_DELTA,
-    SMALLEST_EPSILON,
-    gaussian_mu,
-    selection_mu,
-)
+from synthvae.privacy.accounting import SMALLEST_DELTA, SMALLEST_EPSILON, gaussian_mu, selection_mu
 
 LARGEST_EPSILON = 100.0
 LARGEST_DELTA = 1e-5  # by default, and where no number of patients is declared

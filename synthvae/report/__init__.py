@@ -16,10 +16,10 @@ page is made, not when this package is.
 
 from typing import TYPE_CHECKING
 
-from synthvae.report.values import FieldSummary, RunContext, TrainingCurve, data_dictionary
+from synthvae.report.run_facts import FieldSummary, RunContext, TrainingCurve, data_dictionary
 
 if TYPE_CHECKING:
-    from synthvae.evaluation.values import Evaluation
+    from synthvae.evaluation.results import Evaluation
     from synthvae.privacy.guarantee import Guarantee
     from synthvae.report.document import Report
 
@@ -54,7 +54,7 @@ def page_of(report: "Report") -> str:
 
 def notebook_html(evaluation: "Evaluation") -> str:
     """Return the scores of an evaluation as one table of HTML, for `IPython.display.HTML`."""
-    from synthvae.report.notebook import scores_html
+    from synthvae.report.summaries import scores_html
 
     return scores_html(evaluation)
 

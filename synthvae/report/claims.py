@@ -4,32 +4,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from synthvae._text import counted
-from synthvae.evaluation.catalogue import metric_of
-from synthvae.evaluation.levels import Level, judge, judge_group, worst
-from synthvae.evaluation.values import (
-    Coefficient,
-    Evaluation,
-    GroupFigure,
-    Score,
-    Topic,
-)
+from synthvae.evaluation.levels import Level, judge, judge_group, metric_of, worst
+from synthvae.evaluation.results import Coefficient, Evaluation, GroupFigure, Score, Topic
 from synthvae.privacy.guarantee import Guarantee
-from synthvae.report.ceiling import Budget, beaten, budget_of
-from synthvae.report.evidence import (
+from synthvae.privacy.tradeoff import Budget, beaten, budget_of
+from synthvae.report.phrases import (
     analysis_words,
     attack_titles,
     attack_words,
+    bound,
+    exact,
     figure_words,
     group_list,
     group_name,
     has_run,
+    is_of_groups,
+    is_tripwire,
+    is_withheld,
+    listed,
     missing_words,
+    number,
+    plain,
     risk_words,
     score_words,
+    share,
     titled,
 )
-from synthvae.report.judging import is_of_groups, is_tripwire, is_withheld
-from synthvae.report.words import bound, exact, listed, number, plain, share
 
 WEAK_EPSILON = 10.0
 ONE_SIDED = 0.975  # how often chance stays below the upper end of a 95 % interval

@@ -1,30 +1,12 @@
-"""The public rendering: an evaluation after statistical disclosure control.
+"""Counts of real rows, coded so that nobody can tell which of them are small."""
 
-The public evaluation is a new object, made of an allow-list:
-
-    free       what is public already, and figures of the synthetic rows alone
-    coded      figures that touch real rows, each in one way that is proved or argued below
-    left out   everything else, and every field that nobody has put on the list yet
-
-**Principle**: counts of real rows come out in whole steps, and a step is more than two smallest
-cells of patients. Whatever is shown for a cell of 3 would be shown for the same cell of 13, so
-nobody can tell that any cell is small. All that is said of a count is computed from its whole steps:
-its share, a distance between shares, a rate of success with its interval. So there is no second
-figure to take a difference with. Figures that are no counts (an area under a curve, an average of
-distances) are multiples of the work of a smallest cell of patients; their intervals are widened to
-the same multiples. Where a table has too few patients for ten of these, nothing of it is shown.
-
-What comes out is still computed from real records. It is controlled for disclosure as the tables of
-statistics offices are, which bounds nothing: the guarantee of differential privacy does not cover it.
-"""
-
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from math import comb
 from typing import TypeVar
 
 from synthvae._text import counted
-from synthvae.evaluation.catalogue import metric_of
-from synthvae.evaluation.values import (
+from synthvae.evaluation.levels import metric_of
+from synthvae.evaluation.results import (
     Associations,
     Evaluation,
     Margin,
@@ -32,15 +14,117 @@ from synthvae.evaluation.values import (
     Score,
     TableFacts,
 )
-from synthvae.report.cells import ELSE, MISSING, control, is_whole
-from synthvae.report.coarse import Grid, Scale, scale_of
-from synthvae.report.controlled import public_analyses, public_attack, public_risk
-from synthvae.report.profiles import Profile
-from synthvae.report.rated import Shown, public_score
-from synthvae.report.words import listed, plain
+from synthvae.report.disclosure_rules import Grid, Profile, Scale, scale_of
+from synthvae.report.disclosure_scores import (
+    Shown,
+    public_analyses,
+    public_attack,
+    public_risk,
+    public_score,
+)
+from synthvae.report.phrases import listed, plain
 
+ELSE = "all else"
+MISSING = "(missing)"
+_DIGITS = 3
+_NO_RANGE = (" (special)", MISSING)
 _T = TypeVar("_T")
 _ASSOCIATED = 20  # an association is no share: its grid has no more parts than this
+
+
+def control(margin: Margin, tables: TableFacts, scale: Scale | None) -> Margin | None:
+    """Return one margin in whole steps of rows, or None where no cell has one or there is no scale.
+
+    A cell is shown where both real tables have at least one step of rows in it; its share is that of
+    the middle of its step. All other cells, and what rounding leaves, are together in one that is
+    always there. Distances are those of the shares shown.
+
+    *Guarantee*: what is returned is a function of each cell's whole steps and of those of the
+    tables, so that it is the same for any two numbers of rows within one step.
+    """
+    if scale is None:
+        return None
+    sides = {
+        name: steps(_counts(shares, rows), scale.step)
+        for name, shares, rows in (
+            ("train", margin.train, tables.train_rows),
+            ("holdout", margin.holdout, tables.holdout_rows),
+        )
+    }
+    shown = [i for i in range(len(margin.labels)) if all(side[i] for side in sides.values())]
+    if not shown:
+        return None
+    train = _middles([sides["train"][i] for i in shown], tables.train_rows // scale.step)
+    holdout = _middles([sides["holdout"][i] for i in shown], tables.holdout_rows // scale.step)
+    labels, synthetic = _public_part(margin, shown, scale.train)
+    return Margin(
+        column=margin.column,
+        kind=margin.kind,
+        labels=(*labels, ELSE),
+        train=train,
+        holdout=holdout,
+        synthetic=synthetic,
+        distance=_distance(train, synthetic),
+        holdout_distance=_distance(train, holdout),
+    )
+
+
+def is_whole(margin: Margin, tables: TableFacts, scale: Scale) -> bool:
+    """Tell whether each cell of a margin has at least one step of train's rows."""
+    return all(steps(_counts(margin.train, tables.train_rows), scale.step))
+
+
+def steps(counts: Sequence[int], step: int) -> tuple[int, ...]:
+    """Return how many whole steps are in each count: 0 for all that are less than one.
+
+    Examples
+    --------
+    >>> steps((0, 3, 19, 20, 57), 20)
+    (0, 0, 0, 1, 2)
+    """
+    return tuple(count // step for count in counts)
+
+
+def _counts(shares: Sequence[float], rows: int) -> tuple[int, ...]:
+    return tuple(round(share * rows) for share in shares)
+
+
+def _middles(cells: Sequence[int], whole: int) -> tuple[float, ...]:
+    """Return the shares of cells of so many steps each, and last that of all else."""
+    shares = [(cell + 0.5) / (whole + 0.5) for cell in cells]
+    shares.append(max(0.0, 1 - sum(shares)))
+    total = sum(shares)
+    return tuple(round(share / total, _DIGITS) for share in shares)
+
+
+def _public_part(
+    margin: Margin, shown: Sequence[int], grid: Grid
+) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Return the labels of the cells shown, and the synthetic shares with all else last.
+
+    The synthetic rows and categories are public. Ranges are not: their edges are quantiles of train,
+    which the labels would say, and which exact shares of synthetic rows within them would, too.
+    """
+    shares = [margin.synthetic[i] for i in shown]
+    labels = [margin.labels[i] for i in shown]
+    if margin.kind != "category":
+        shares = [grid.near(share) for share in shares]
+        labels = _ranks(labels)
+    shares.append(max(0.0, 1 - sum(shares)))
+    return tuple(labels), tuple(round(share, _DIGITS) for share in shares)
+
+
+def _ranks(labels: Sequence[str]) -> list[str]:
+    ranges = [label for label in labels if not label.endswith(_NO_RANGE)]
+    ranks = {label: f"range {place + 1}" for place, label in enumerate(ranges)}
+    if ranges:
+        ranks[ranges[-1]] += " (highest)"
+        ranks[ranges[0]] = "range 1 (lowest)" if len(ranges) > 1 else "range 1"
+    return [ranks.get(label, label) for label in labels]
+
+
+def _distance(one: Sequence[float], other: Sequence[float]) -> float:
+    return round(sum(abs(a - b) for a, b in zip(one, other, strict=True)) / 2, _DIGITS)
 
 
 def for_public(evaluation: Evaluation, profile: Profile, rows_per_patient: int = 1) -> Evaluation:

@@ -10,22 +10,18 @@ import jinja2
 from markupsafe import Markup
 
 from synthvae._text import counted
-from synthvae.evaluation.catalogue import metric_of
-from synthvae.evaluation.values import Evaluation
-from synthvae.report import attacking, panels, promised, safes, sections
-from synthvae.report.analyses import analysis_drawing, facts_of, group_drawings
-from synthvae.report.ceiling import budget_of
-from synthvae.report.conditions import TOPICS
-from synthvae.report.curve import training_curve
+from synthvae.evaluation.levels import metric_of
+from synthvae.evaluation.results import Evaluation
+from synthvae.privacy.tradeoff import budget_of
+from synthvae.report import privacy_section, sections, svg
+from synthvae.report.decision import TOPICS
 from synthvae.report.document import Report
-from synthvae.report.dots import score_dots
 from synthvae.report.drawing import Drawing
-from synthvae.report.heatmaps import association_maps
-from synthvae.report.levels import MEANINGS, WORDS, shape
-from synthvae.report.pictures import component_maps, pair_maps
-from synthvae.report.planted import planted_bugs
-from synthvae.report.roc import attack_roc
-from synthvae.report.words import count, exact, number, plain
+from synthvae.report.heatmaps import association_maps, component_maps, pair_maps
+from synthvae.report.phrases import MEANINGS, WORDS, count, exact, number, plain, shape
+from synthvae.report.plots import attack_roc, score_dots, training_curve
+from synthvae.report.privacy_section import planted_bugs
+from synthvae.report.sections import analysis_drawing, facts_of, group_drawings
 
 _SHOWN_MARGINS = 24
 
@@ -49,7 +45,7 @@ class Drawings:
 def draw(report: Report) -> Drawings:
     """Draw every figure that the values allow."""
     evaluation, budget = report.evaluation, budget_of(report.guarantee)
-    margins = panels.margins(evaluation.margins)
+    margins = svg.margins(evaluation.margins)
     utility = [
         score
         for score in evaluation.scores
@@ -57,7 +53,7 @@ def draw(report: Report) -> Drawings:
     ]
     return Drawings(
         roc=attack_roc(evaluation.attacks, budget) if evaluation.attacks else None,
-        risks=attacking.risk_gains(evaluation.risks),
+        risks=privacy_section.risk_gains(evaluation.risks),
         utility=score_dots(utility),
         groups=group_drawings(evaluation),
         margins=margins[:_SHOWN_MARGINS],
@@ -74,7 +70,7 @@ def draw(report: Report) -> Drawings:
 def compose(report: Report) -> str:
     """Return the report's page as HTML; see `synthvae.report.page_of`."""
     evaluation, guarantee, context = report.evaluation, report.guarantee, report.context
-    attack_rows = [attacking.attack_row(a, budget_of(guarantee)) for a in evaluation.attacks]
+    attack_rows = [privacy_section.attack_row(a, budget_of(guarantee)) for a in evaluation.attacks]
     script = script_text()
     return (
         environment("synthvae.report")
@@ -88,14 +84,14 @@ def compose(report: Report) -> str:
             title=plain(context.title or evaluation.name),
             software={**(guarantee.software if guarantee else {}), **context.software},
             drawings=draw(report),
-            void=promised.why_void(guarantee),
+            void=privacy_section.why_void(guarantee),
             void_title="NOT PRIVATE" if guarantee else "NO GUARANTEE GIVEN",
-            promise=promised.promise(guarantee) if guarantee else None,
+            promise=privacy_section.promise(guarantee) if guarantee else None,
             planted=planted_bugs(),
-            safes=safes.five_safes(evaluation, guarantee, context),
-            safes_source=safes.SOURCE,
+            safes=sections.five_safes(evaluation, guarantee, context),
+            safes_source=sections.FIVE_SAFES,
             headlines=sections.headlines(evaluation),
-            strongest=attacking.strongest(evaluation.attacks),
+            strongest=privacy_section.strongest(evaluation.attacks),
             alarms=tuple(f"{row.title}: {row.alarm}" for row in attack_rows if row.alarm),
             attack_rows=tuple(attack_rows),
             scores=score_tables(evaluation),

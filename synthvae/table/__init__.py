@@ -8,8 +8,7 @@ or special value. They are what the model learns from and what it generates.
 
 from synthvae.table.cells import identities
 from synthvae.table.codes import MISSING, Problem, decode, encode, find_problems, inspect
-from synthvae.table.files import read_table, write_table
-from synthvae.table.formulas import formulas
+from synthvae.table.files import formulas, read_table, write_table
 from synthvae.table.patients import (
     PatientRows,
     group_by_patient,

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from synthvae._text import brief, nearest
+from synthvae._types import Bools, Ints
 from synthvae.errors import DataError
 from synthvae.field import OTHER, Field
 from synthvae.schema import Schema
@@ -36,9 +37,6 @@ from synthvae.table.cells import (
 MISSING = -1
 FIRST_SPECIAL = -2
 SHOWN = 12  # problems listed in one error message
-
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

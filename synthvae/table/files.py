@@ -1,18 +1,21 @@
 """Read and write tables as CSV or Parquet; a file is written whole or not at all."""
 
 import csv
+import re
 import stat
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from synthvae._files import whole_file
 from synthvae._runtime import machine_memory
 from synthvae._text import brief, one_line
 from synthvae.errors import ConfigError, InputFileError
-from synthvae.field import first_repeated
+from synthvae.field import Field, first_repeated
 from synthvae.schema import Schema
+from synthvae.table.cells import as_float
 
 PARQUET = (".parquet", ".pq")
 MOST_COLUMNS = 100_000
@@ -20,6 +23,7 @@ BYTES_A_CELL = 8  # the least that a cell takes in memory
 # What Arrow and pandas raise for a file that is no table, besides OSError.
 UNREADABLE = (ValueError, TypeError, LookupError, ArithmeticError, NotImplementedError, csv.Error)
 DELIMITERS = ";\t|,"
+FORMULA = re.compile(r"\s*[=+\-@].", re.DOTALL)
 
 
 def read_table(path: str | Path, delimiter: str = ",") -> pd.DataFrame:
@@ -256,3 +260,27 @@ def _as_text(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
             values = values.dt.strftime(field.format_)
         columns[name] = values
     return pd.DataFrame(columns)
+
+
+def formulas(schema: Schema) -> list[str]:
+    """Return a note for each column whose name or categories begin like a formula (CWE-1236).
+
+    Examples
+    --------
+    >>> schema = Schema.from_dict({"fields": [
+    ...     {"name": "ward", "constraints": {"enum": ["north", "=1+1", "-1"]}}]})
+    >>> formulas(schema)[0]
+    "column 'ward': '=1+1' begins like a formula, which a spreadsheet would run; name it otherwise"
+    """
+    return [note for field in schema.fields for note in _notes(field)]
+
+
+def _notes(field: Field) -> list[str]:
+    words = [field.name, *field.trueValues, *field.falseValues, *field.categories]
+    found = next((word for word in words if FORMULA.match(word) and np.isnan(as_float(word))), None)
+    if found is None:
+        return []
+    return [
+        f"column {brief(field.name)}: {brief(found)} begins like a formula, which a spreadsheet would "
+        "run; name it otherwise"
+    ]

@@ -3,8 +3,7 @@ import pandas as pd
 import pytest
 
 from synthvae.attacks import run_attacks
-from synthvae.attacks.effort import EFFORTS
-from synthvae.attacks.findings import AttackFindings
+from synthvae.attacks.setup import EFFORTS, AttackFindings
 from synthvae.attacks.shadow import (
     Retrain,
     as_frame,
@@ -12,10 +11,10 @@ from synthvae.attacks.shadow import (
     shadow_count,
     vulnerable,
 )
+from synthvae.evaluation.results import Attack
 from synthvae.evaluation.tables import Table, prepare
-from synthvae.evaluation.values import Attack
 from synthvae.table import encode
-from tests.attacks.generators import PEOPLE, fresh, people, tables_of
+from tests.attacks.known_generators import PEOPLE, fresh, people, tables_of
 from tests.simulated import VISITS, visits
 
 DEEP = EFFORTS["deep"]

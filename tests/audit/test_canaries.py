@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from synthvae._runtime import silent
-from synthvae.audit import Case, running
+from synthvae.audit import Case, audit
 from synthvae.audit.canaries import audit_one_run, canary_case, draw_records, likely
 from synthvae.errors import ConfigError
 from synthvae.schema import Schema
@@ -40,16 +40,14 @@ def test_one_run_is_consistent_at_a_large_epsilon_and_shows_much_of_it() -> None
 def test_what_one_of_all_audits_cannot_take_is_refused_before_the_first_fit(
     monkeypatch: pytest.MonkeyPatch, schema: Schema | None
 ) -> None:
-    monkeypatch.setattr(running, "audit_worlds", lambda *_, **__: pytest.fail("fitted"))
+    monkeypatch.setattr(audit, "audit_worlds", lambda *_, **__: pytest.fail("fitted"))
     case = None if schema is None else Case(schema, quick(schema, 1.0), 1.0)
     wrong = "trials is 20; one run takes at least 40 canaries: raise trials, or"
     wrong = wrong if schema is None else "audit this one in two worlds"
     with pytest.raises(ConfigError, match=wrong):
-        running.run_audits(
-            running.KINDS, case=case, trials=20 if case is None else 50, progress=silent
-        )
+        audit.run_audits(audit.KINDS, case=case, trials=20 if case is None else 50, progress=silent)
     with pytest.raises(ConfigError, match="trials is 9; below 10"):
-        running.run_audits(running.KINDS[:2], case=case, trials=9, progress=silent)
+        audit.run_audits(audit.KINDS[:2], case=case, trials=9, progress=silent)
 
 
 def test_what_one_run_cannot_take_is_refused() -> None:

@@ -15,9 +15,8 @@ import torch
 
 from synthvae._runtime import silent
 from synthvae.audit.bounds import Errors, plain_epsilon
-from synthvae.audit.effects import Replay
-from synthvae.audit.tiny import features_of
-from synthvae.audit.watching import AuditedSynthesizer, Batch, FitReleases, Training
+from synthvae.audit.case import features_of
+from synthvae.audit.releases import AuditedSynthesizer, Batch, FitReleases, Replay, Training
 from synthvae.model.layout import Layout
 from synthvae.model.training import PrivateTraining
 from synthvae.privacy.stream import RandomStream

@@ -5,11 +5,11 @@ import pytest
 
 from synthvae._runtime import silent
 from synthvae.audit import AuditResult, Case, audit_worlds, tiny_case
-from synthvae.audit import running as running_module
-from synthvae.audit import trials as trials_module
-from synthvae.audit.running import KINDS, run_audits
-from synthvae.audit.scores import choose_threshold
-from synthvae.audit.watching import AuditedSynthesizer, FitReleases
+from synthvae.audit import audit as running_module
+from synthvae.audit import worlds as trials_module
+from synthvae.audit.audit import KINDS, run_audits
+from synthvae.audit.bounds import choose_threshold
+from synthvae.audit.releases import AuditedSynthesizer, FitReleases
 from synthvae.errors import ConfigError
 from synthvae.model import training as training_module
 from synthvae.privacy.stream import RandomStream

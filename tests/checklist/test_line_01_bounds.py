@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from synthvae import Synthesizer
-from synthvae.anchors import query_weights
+from synthvae.marginals.measure import query_weights
 from tests.checklist.fitted import ODD, PLACES, fitted, watch_releases, with_rows
 from tests.simulated import CLINIC, clinic
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy.stats import chi2, norm
 
-from synthvae.anchors import PairMoments, PairQuery
+from synthvae.marginals.moments import PairMoments, PairQuery
 from synthvae.plan import make_plan
 from synthvae.privacy.accounting import compose, gaussian_mu
 from synthvae.schema import Schema

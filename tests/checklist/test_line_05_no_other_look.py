@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 import torch
 
-import synthvae.model.open_training as open_module
-from synthvae.anchors import PairQuery
+import synthvae.model.training as open_module
+from synthvae.marginals.moments import PairQuery
 from synthvae.model import training as training_module
+from synthvae.model.clipping import GhostClippedModule
 from synthvae.model.coupling import untrained
-from synthvae.model.ghost import GhostClippedModule
 from synthvae.model.layout import Layout
 from synthvae.model.training import PatientTensor, train_privately
 from synthvae.plan import make_plan

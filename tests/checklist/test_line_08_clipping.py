@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from synthvae.model import training as training_module
-from synthvae.model.ghost import (
+from synthvae.model.clipping import (
     MARGIN,
     GhostClippedModule,
     Parts,
@@ -21,10 +21,7 @@ from synthvae.model.ghost import (
     masked_linear_norms,
 )
 from synthvae.model.layout import Layout
-from synthvae.model.training import (
-    PatientTensor,
-    trained,
-)
+from synthvae.model.training import PatientTensor, trained
 from synthvae.model.vae import Affine, MaskedLinear
 from synthvae.schema import Schema
 from tests.checklist.fitted import ODD, PLACES, fitted, inserted, seed

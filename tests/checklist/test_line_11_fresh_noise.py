@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from synthvae.anchors import PairMoments, PairQuery
 from synthvae.baselines import plain_vae
+from synthvae.marginals.moments import PairMoments, PairQuery
 from synthvae.model.coupling import untrained
 from synthvae.model.layout import Layout
 from synthvae.model.training import Normal, PatientTensor, train_privately

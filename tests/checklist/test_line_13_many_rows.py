@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthvae.anchors import PairQuery
-from synthvae.anchors.basis import LIMIT
+from synthvae.marginals.column import LIMIT
+from synthvae.marginals.moments import PairQuery
 from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
 from synthvae.table import encode

@@ -3,7 +3,7 @@
 Broken where a stopped fit begins again unseen, and each beginning is another release; where a noise
 generator is restored, and the same noise is drawn twice; where a checkpoint keeps sums or losses; and
 where a fit is handed out that its checkpoint does not hold, so that a second one can follow.
-Every moment at which a fit can be killed is gone through in tests/test_resume.py.
+Every moment at which a fit can be killed is gone through in tests/storage/test_resume.py.
 """
 
 import copy
@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from synthvae.checkpoint import FILE
 from synthvae.errors import ConfigError, StorageError
-from tests.resuming import (
+from synthvae.storage.checkpoint import FILE
+from tests.storage.killed_fits import (
     STEPS,
     Moments,
     go_on,
@@ -69,7 +69,7 @@ def test_line_15_a_fit_that_could_not_be_kept_is_not_handed_out(
     for _ in range(2):
         made = copy.copy(planned())
         with monkeypatch.context() as patch, watched(Moments()):
-            patch.setattr("synthvae._checkpoint_file.pack", full)
+            patch.setattr("synthvae.storage.checkpoint_file.pack", full)
             with pytest.raises(StorageError):
                 made.fit(ward(), lambda *_: None, tmp_path / "fit")
         with pytest.raises(ConfigError, match="has not been fitted"):

@@ -13,17 +13,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-import synthvae.evaluation
+import synthvae.scoring
 from synthvae._frozen import write_yaml
 from synthvae._runtime import Progress
-from synthvae._split_key import derived_key
 from synthvae.config import RunConfig
-from synthvae.evaluation.values import Evaluation
+from synthvae.evaluation.results import Evaluation
 from synthvae.pipeline import CUSTODIAN, read_split_key, run, split
 from synthvae.report.disclosure import for_public
+from synthvae.report.disclosure_rules import ACRO, HES, Profile
 from synthvae.report.document import Report, custodian_report, public_report
-from synthvae.report.profiles import ACRO, HES, Profile
 from synthvae.table import write_table
+from synthvae.table.patients import derived_key
 from tests.hospital import SCHEMA, make_table, write_schema
 from tests.report import report_example
 
@@ -136,7 +136,7 @@ def test_line_19_the_split_is_no_function_of_what_is_published(
         seen.append(train)
         return report_example.evaluation(3)
 
-    monkeypatch.setattr(synthvae.evaluation, "evaluate", look)
+    monkeypatch.setattr(synthvae.scoring, "evaluate", look)
     keys = []
     for place in ("first", "second"):
         here = config.model_copy(update={"out": tmp_path / place})

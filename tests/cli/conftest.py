@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from synthvae.table import write_table
-from tests.cli.running import Run, runner
+from tests.cli.in_process import Run, runner
 from tests.hospital import SCHEMA, fitted, make_table, write_schema
 from tests.simulated import simulate_fewer
 

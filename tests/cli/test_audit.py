@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from synthvae.audit import Audit, AuditResult, audit_worlds, running, show, tiny_case
-from synthvae.audit.values import Component
+from synthvae.audit import Audit, AuditResult, audit, audit_worlds, tiny_case
+from synthvae.audit.results import Component
 from synthvae.errors import AuditError, ConfigError
-from tests.cli.running import Run
+from tests.cli.in_process import Run
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_it_prints_claim_bound_and_ceiling_and_writes_them(run: Run, tmp_path: P
 def test_a_refuted_claim_is_named_and_has_its_exit_code(
     run: Run, refuted: AuditResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "audit_worlds", lambda *_, **__: refuted)
+    monkeypatch.setattr(audit, "audit_worlds", lambda *_, **__: refuted)
     ended = run("audit", "--kind", "two-worlds-black")
     assert ended.code == AuditError.exit_code == 13
     assert "VIOLATED" in ended.out
@@ -49,13 +49,13 @@ def test_a_refuted_claim_is_named_and_has_its_exit_code(
 
 def test_an_interrupted_audit_says_how_far_it_came(sound: AuditResult) -> None:
     stopped = sound.model_copy(update={"interrupted": True, "trials_asked": 100})
-    assert "Interrupted after 20 of 200 trials" in show.verdict(stopped)
+    assert "Interrupted after 20 of 200 trials" in audit.verdict(stopped)
     check = sound.checks[0].model_copy(
         update={"name": "fresh noise", "detail": "twice", "passed": False}
     )
     broken = Audit(subject="x", results=(sound.model_copy(update={"checks": (check,)}),))
     with pytest.raises(AuditError, match="The audit refutes what is claimed: fresh noise: twice"):
-        running.check_passed(broken)
+        audit.check_passed(broken)
 
 
 def test_a_config_gives_its_public_facts_and_its_table_is_not_read(tmp_path: Path) -> None:
@@ -65,12 +65,12 @@ def test_a_config_gives_its_public_facts_and_its_table_is_not_read(tmp_path: Pat
     config = tmp_path / "c.yaml"
     lines = "name: c\ndata: {path: there-is-no-such-file.csv}\nschema: s.yaml\nepsilon: "
     config.write_text(lines + "2\n")
-    case = running.case_of(config, None, 5)
+    case = audit.case_of(config, None, 5)
     assert (case.epsilon, case.patients, case.schema.patients) == (2.0, 5, 80)
     config.write_text(lines + "none\n")
     with pytest.raises(ConfigError, match="epsilon is none, so there is nothing to audit"):
-        running.case_of(config, None, 5)
-    assert running.case_of(config, 1.0, 5).epsilon == 1.0
+        audit.case_of(config, None, 5)
+    assert audit.case_of(config, 1.0, 5).epsilon == 1.0
 
 
 def test_an_unknown_kind_is_refused(run: Run) -> None:

@@ -10,7 +10,7 @@ import pytest
 import synthvae.defects
 from synthvae.defects import DEFECTS, NEWEST
 from synthvae.errors import DefectError
-from tests.cli.running import Run
+from tests.cli.in_process import Run
 from tests.hostile.examples import model_files, write_model
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from synthvae.cli import app
 from synthvae.console import run_command
-from tests.cli.running import Run, everything_in
+from tests.cli.in_process import Run, everything_in
 from tests.hospital import make_table
 
 CONFIG, SCHEMA_CODE, INPUT, DATA, BUDGET, EXISTS, ARTEFACT, STORAGE = range(3, 11)

@@ -10,7 +10,7 @@ import pytest
 import synthvae._files
 from synthvae._files import whole_file, whole_folder
 from synthvae.errors import OutputExistsError, StorageError
-from tests.cli.running import Run, everything_in
+from tests.cli.in_process import Run, everything_in
 from tests.hospital import fitted
 
 EXISTS, STORAGE = 8, 10

@@ -15,8 +15,8 @@ from numpy._core._multiarray_umath import (  # type: ignore[import-not-found]
 )
 
 from synthvae._frozen import write_yaml
-from synthvae._unfinished import place_of
-from tests.cli.running import everything_in
+from synthvae.storage.checkpoint import place_of
+from tests.cli.in_process import everything_in
 from tests.hospital import fitted
 
 PROGRAM = [sys.executable, "-m", "synthvae.cli"]

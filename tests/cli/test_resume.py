@@ -17,17 +17,16 @@ import pytest
 
 from synthvae._files import locked
 from synthvae._frozen import write_yaml
-from synthvae._unfinished import place_of
-from synthvae.checkpoint import stage_in
 from synthvae.comparison.compare import FOLDER, compare
 from synthvae.config import RunConfig
 from synthvae.errors import DataError
 from synthvae.model.training import PrivateTraining
+from synthvae.storage.checkpoint import place_of, stage_in
 from synthvae.synthesizer import Synthesizer
 from synthvae.table import write_table
-from tests.cli.running import Run, everything_in
-from tests.resuming import WARD, ward
+from tests.cli.in_process import Run, everything_in
 from tests.simulated import quick, simulate_fewer
+from tests.storage.killed_fits import WARD, ward
 
 SCHEMA = WARD.replace(patients=200)
 FIT = ("fit", "ward.csv", "--schema", "ward.schema.yaml", "--epsilon", "1", "--out", "model")
@@ -292,7 +291,7 @@ def test_a_run_killed_at_nine_moments_ends_with_the_guarantee_of_one_that_was_no
 @pytest.mark.slow
 def test_a_run_interrupted_while_it_is_scored_goes_on_for_nothing(place: Path) -> None:
     config = configured(settings={"steps": 40})
-    driver = "import pathlib, sys, time, synthvae.evaluation as module\n"
+    driver = "import pathlib, sys, time, synthvae.scoring as module\n"
     driver += "def score(*_, **__):\n    pathlib.Path('scoring').touch()\n    time.sleep(60)\n"
     driver += "module.evaluate = score\nfrom synthvae.cli import main\nmain()\n"
     program = subprocess.Popen(

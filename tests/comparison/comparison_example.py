@@ -1,8 +1,7 @@
 """A comparison as values, to render without a single fit."""
 
-from synthvae.comparison.meanings import meanings
-from synthvae.comparison.summary import advise, summarise
-from synthvae.comparison.values import Cell, Comparison, Outcome, Reference
+from synthvae.comparison.results import Cell, Comparison, Outcome, Reference, advise, summarise
+from synthvae.comparison.scorer import meanings
 from tests.simulated import CLINIC
 
 METHODS = ("synthvae", "independent", "aim", "no <b>calibration</b>")

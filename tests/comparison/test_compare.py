@@ -10,23 +10,15 @@ import pytest
 
 import synthvae.comparison.compare as job
 from synthvae._frozen import write_yaml
-from synthvae._split_key import derived_key
-from synthvae.comparison.cells import check, contestants
-from synthvae.comparison.compare import compare, read_result
-from synthvae.comparison.running import Ran, run_alone
-from synthvae.comparison.worker import Done, Job
+from synthvae.comparison.compare import check, compare, contestants, read_result
+from synthvae.comparison.worker import Done, Job, Ran, run_alone
 from synthvae.config import RunConfig
-from synthvae.errors import (
-    ArtefactError,
-    BudgetError,
-    ConfigError,
-    OutputExistsError,
-    SchemaError,
-)
+from synthvae.errors import ArtefactError, BudgetError, ConfigError, OutputExistsError, SchemaError
 from synthvae.pipeline import read_split_key
 from synthvae.schema import Schema
 from synthvae.table import encode, read_table, write_table
-from tests.cli.running import runner
+from synthvae.table.patients import derived_key
+from tests.cli.in_process import runner
 from tests.simulated import CLINIC, clinic
 
 KEPT = ("age", "sex", "died")  # few columns, since each is learned from the others
@@ -38,8 +30,8 @@ SMALL = CLINIC.replace(
 @pytest.fixture(autouse=True)
 def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let learners of scores learn little: no figure's size is tested here."""
-    monkeypatch.setattr("synthvae.comparison.scoring.ROUNDS", 5)
-    monkeypatch.setattr("synthvae.evaluation.detection.ROUNDS", 5)
+    monkeypatch.setattr("synthvae.comparison.scorer.ROUNDS", 5)
+    monkeypatch.setattr("synthvae.evaluation.joint.ROUNDS", 5)
 
 
 @pytest.fixture
@@ -235,7 +227,7 @@ def test_wrong_requests_are_refused_before_anything_is_run(
     drafted = SMALL.to_dict() | {"fields": [first | {"review": True}, *others]}
     with pytest.raises(SchemaError, match="await review"):
         check(configured(work), Schema.from_dict(drafted), ())
-    monkeypatch.setattr("synthvae.comparison.cells.installed", lambda: ("independent",))
+    monkeypatch.setattr("synthvae.comparison.compare.installed", lambda: ("independent",))
     with pytest.raises(ConfigError, match=r"names 'aim', .* pip install 'synthvae\[pgm\]'"):
         compare(configured(work, methods=["aim"]))
     found = contestants(

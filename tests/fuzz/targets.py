@@ -12,22 +12,21 @@ from random import Random
 import numpy as np
 from safetensors.numpy import load, save
 
-from synthvae._checkpoint_file import Released, pack, unpack
-from synthvae._checkpoint_file import _digest as digest_of
-from synthvae.anchors import PairMoments
-from synthvae.comparison.log import Log
+from synthvae.comparison.results import Log
 from synthvae.config import RunConfig
 from synthvae.drafting import draft_yaml
 from synthvae.errors import ConfigError
+from synthvae.marginals.moments import PairMoments
 from synthvae.pipeline import read_report
 from synthvae.plan import Plan, make_plan
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.report import RunContext, TrainingCurve, data_dictionary, page_of
-from synthvae.report.document import public_report
-from synthvae.report.policy import Policy
-from synthvae.report.profiles import HES, find_profile
+from synthvae.report.disclosure_rules import HES, find_profile
+from synthvae.report.document import Policy, public_report
 from synthvae.schema import Schema
 from synthvae.settings import settings_for
+from synthvae.storage.checkpoint_file import Released, pack, unpack
+from synthvae.storage.checkpoint_file import _digest as digest_of
 from synthvae.synthesizer import Synthesizer
 from synthvae.table import find_problems, read_table, write_table
 from tests.comparison.comparison_example import outcome
@@ -242,7 +241,7 @@ def _log(content: bytes, folder: Path) -> None:
 
 
 def _log_inputs() -> list[bytes]:
-    from synthvae.comparison.values import Cell, Reference
+    from synthvae.comparison.results import Cell, Reference
 
     cell = Cell(method="aim", epsilon=1.0, run=0)
     reference = Reference(

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from synthvae.anchors import measure_marginals
-from synthvae.artefact import weight_shapes
 from synthvae.errors import SynthvaeError
-from synthvae.evaluation.values import (
+from synthvae.evaluation.results import (
     Associations,
     Attack,
     Evaluation,
@@ -21,13 +19,14 @@ from synthvae.evaluation.values import (
     Score,
     TableFacts,
 )
+from synthvae.marginals.measure import measure_marginals
 from synthvae.model.layout import Layout
-from synthvae.plan import make_plan
+from synthvae.plan import guarantee_of, make_plan
 from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
-from synthvae.promise import guarantee_of
 from synthvae.schema import Schema
 from synthvae.settings import settings_for
+from synthvae.storage.model_folder import weight_shapes
 from synthvae.synthesizer import FittedState, Synthesizer
 from synthvae.table import encode
 from tests.hospital import SCHEMA, make_table

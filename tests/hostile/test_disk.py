@@ -11,14 +11,13 @@ import pandas as pd
 import pytest
 
 from synthvae._files import private_folder, read_ordinary
-from synthvae.comparison.log import Log
-from synthvae.comparison.values import Cell
+from synthvae.comparison.results import Cell, Log
 from synthvae.errors import StorageError
 from synthvae.pipeline import _Made, write_custodian
 from synthvae.schema import Schema
 from synthvae.synthesizer import Synthesizer
 from synthvae.table import write_table
-from tests.cli.running import everything_in
+from tests.cli.in_process import everything_in
 from tests.comparison.comparison_example import outcome
 from tests.hostile.examples import write_model
 
@@ -85,7 +84,7 @@ def test_a_log_on_a_full_disk_says_so(tmp_path: Path, monkeypatch: pytest.Monkey
     def full(_handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("synthvae.comparison.log.os.fsync", full)
+    monkeypatch.setattr("synthvae.comparison.results.os.fsync", full)
     with pytest.raises(StorageError, match="no room left"):
         log.add(outcome(Cell(method="aim", epsilon=1.0, run=0)))
     monkeypatch.undo()

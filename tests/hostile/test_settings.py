@@ -1,4 +1,4 @@
-"""Hostile YAML and JSON: what tests/test_yaml.py has not refused in small."""
+"""Hostile YAML and JSON: what tests/test_frozen.py has not refused in small."""
 
 import os
 from pathlib import Path

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from synthvae._runtime import console_progress
 from synthvae._text import printable
 from synthvae.console import print_comparison, print_evaluation
-from tests.cli.running import Run, runner
+from tests.cli.in_process import Run, runner
 from tests.comparison.comparison_example import comparison
 from tests.hostile.examples import evaluation
 

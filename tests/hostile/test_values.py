@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from synthvae.comparison.log import Log
+from synthvae.comparison.results import Log
 from synthvae.errors import ArtefactError, InputFileError
 from synthvae.pipeline import read_report
 from synthvae.report import page_of

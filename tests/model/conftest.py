@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from synthvae.anchors import measure_marginals, query_weights
+from synthvae.marginals.measure import measure_marginals, query_weights
 from synthvae.model.layout import Layout
 from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream

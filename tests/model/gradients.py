@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from opacus.grad_sample import GradSampleModule
 
-from synthvae.model.ghost import GhostClippedModule
+from synthvae.model.clipping import GhostClippedModule
 from synthvae.model.layout import Layout
 from synthvae.model.training import PatientTensor, patient_losses, trained
 from synthvae.model.vae import AnchoredVAE

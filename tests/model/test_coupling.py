@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from synthvae.anchors import PairMoments, PairQuery
+from synthvae.marginals.moments import PairMoments, PairQuery
 from synthvae.model.coupling import (
     MARGIN_RIDGE,
     SMALLEST_RIDGE,
@@ -22,7 +22,7 @@ from synthvae.model.sampling import Sampler, block_generator
 from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
 from tests.model.random_models import earlier_only, random_model, weights_of
-from tests.model.tiny import (
+from tests.model.tiny_layout import (
     joint_of,
     margins_of,
     moments_of,

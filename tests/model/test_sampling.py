@@ -5,9 +5,8 @@ import pytest
 import torch
 from scipy.special import ndtr
 
-from synthvae.model.calibration import calibrate_margins
 from synthvae.model.layout import Layout
-from synthvae.model.records import _places
+from synthvae.model.records import _places, calibrate_margins
 from synthvae.model.sampling import Sampler, _latents, _raked, block_generator, to_mass
 from synthvae.model.vae import AnchoredVAE
 from tests.model.random_models import random_model, weights_of

@@ -8,13 +8,13 @@ from scipy.stats import chi2
 from synthvae.model import training as module
 from synthvae.model.coupling import untrained
 from synthvae.model.layout import Layout
-from synthvae.model.open_training import train_openly
 from synthvae.model.training import (
     PatientTensor,
     WeightAverage,
     active_units,
     kl_weight,
     start_model,
+    train_openly,
     train_privately,
     trained,
 )

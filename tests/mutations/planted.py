@@ -20,23 +20,23 @@ import synthvae.fit as fit_module
 import synthvae.pipeline as pipeline_module
 import synthvae.privacy.mechanisms as mechanisms_module
 import synthvae.synthesizer as synthesizer_module
-from synthvae._split_key import SplitKey, derived_key
-from synthvae.anchors import PairQuery
-from synthvae.anchors import measure as measure_module
-from synthvae.checkpoint import Checkpoint
 from synthvae.errors import StorageError
+from synthvae.marginals import measure as measure_module
+from synthvae.marginals.moments import PairQuery
 from synthvae.model import training as training_module
-from synthvae.model.ghost import ACTIVATION_STEP, GhostClippedModule
+from synthvae.model.clipping import ACTIVATION_STEP, GhostClippedModule
 from synthvae.model.training import GaussianOptimizer, PrivateTraining
 from synthvae.model.vae import MaskedLinear
 from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
 from synthvae.schema import Schema
+from synthvae.storage.checkpoint import Checkpoint
 from synthvae.synthesizer import Synthesizer
 from synthvae.table import PatientRows
 from synthvae.table import patients as patients_module
 from synthvae.table.cells import RawColumn
 from synthvae.table.codes import inspect
+from synthvae.table.patients import SplitKey, derived_key
 
 Patch = pytest.MonkeyPatch
 DECODER = slice(4, 6)  # weights and biases of the decoder's layer, among those that are trained

@@ -6,10 +6,9 @@ import warnings
 import pytest
 
 from synthvae.plan import make_plan
-from synthvae.privacy import second_opinion as module
-from synthvae.privacy.accounting import gaussian_mu
+from synthvae.privacy import accounting as module
+from synthvae.privacy.accounting import LARGEST_ERROR, gaussian_mu, second_opinion
 from synthvae.privacy.guarantee import GaussianStage, TrainingStage
-from synthvae.privacy.second_opinion import LARGEST_ERROR, second_opinion
 from tests.simulated import CLINIC, VISITS
 
 DELTA = 1e-5

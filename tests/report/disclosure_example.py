@@ -3,14 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from synthvae.evaluation.values import (
-    Associations,
-    Evaluation,
-    Margin,
-    Score,
-    TableFacts,
-    Topic,
-)
+from synthvae.evaluation.results import Associations, Evaluation, Margin, Score, TableFacts, Topic
 
 KNOWN = (100, 20, 23)  # cells of holdouts
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from synthvae.evaluation.values import (
+from synthvae.evaluation.results import (
     Analysis,
     Associations,
     Attack,

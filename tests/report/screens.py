@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 
 from synthvae.report import page_of
+from synthvae.report.disclosure_rules import HES
 from synthvae.report.document import Report, custodian_report, public_report
-from synthvae.report.profiles import HES
 from tests.report import report_example as example
 
 FOLDER = Path(__file__).parent / "screenshots"

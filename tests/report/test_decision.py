@@ -3,10 +3,10 @@ from typing import Any
 import pytest
 
 from synthvae.evaluation.levels import judge
-from synthvae.evaluation.values import Direction, Evaluation, GroupFigure, Score, Threshold, Topic
+from synthvae.evaluation.results import Direction, Evaluation, GroupFigure, Score, Threshold, Topic
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.report.decision import CLAIMS, decide
-from synthvae.report.judging import ClaimKey, limits_in_words
+from synthvae.report.phrases import ClaimKey, limits_in_words
 from tests.report import report_example as example
 
 

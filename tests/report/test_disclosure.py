@@ -8,86 +8,83 @@ import pytest
 from pydantic import BaseModel
 
 from synthvae.errors import ConfigError
-from synthvae.evaluation import values
-from synthvae.evaluation.catalogue import METRICS
+from synthvae.evaluation import results
+from synthvae.evaluation.levels import METRICS
 from synthvae.evaluation.metric import Metric
-from synthvae.evaluation.values import (
-    NumberSummary,
-    Threshold,
-)
+from synthvae.evaluation.results import NumberSummary, Threshold
 from synthvae.report import page_of
-from synthvae.report.controlled import WITHHELD
 from synthvae.report.decision import decide
 from synthvae.report.disclosure import for_public
+from synthvae.report.disclosure_rules import ACRO, HES, Profile, find_profile
+from synthvae.report.disclosure_scores import WITHHELD
 from synthvae.report.document import custodian_report, public_report
-from synthvae.report.profiles import ACRO, HES, Profile, find_profile
 from tests.report import report_example as example
 from tests.report.disclosure_example import evaluation, facts, margin, score
 
 # free: public or of synthetic rows alone; coded: touches real rows; left out: never published.
 FIELDS = {
-    values.Evaluation: {
+    results.Evaluation: {
         "free": "version name schema_digest seed depth",
         "coded": "tables scores margins worst_pairs associations attacks risks analyses notes",
         "left out": "groups pair_tables components",
     },
-    values.TableFacts: {
+    results.TableFacts: {
         "free": "synthetic_rows columns",
         "coded": "train_rows train_patients holdout_rows holdout_patients",
         "left out": "most_rows",
     },
-    values.Score: {
+    results.Score: {
         "free": "key topic title meaning direction",
         "coded": "value interval goal references draws threshold not_run",
         "left out": "detail",
     },
-    values.Margin: {
+    results.Margin: {
         "free": "column kind",
         "coded": "labels train holdout synthetic distance holdout_distance",
         "left out": "train_summary synthetic_summary",
     },
-    values.PairDistance: {"free": "columns", "coded": "distance holdout_distance", "left out": ""},
-    values.PairTable: {
+    results.PairDistance: {"free": "columns", "coded": "distance holdout_distance", "left out": ""},
+    results.PairTable: {
         "free": "",
         "coded": "",
         "left out": "columns row_labels column_labels train synthetic distance",
     },
-    values.Components: {
+    results.Components: {
         "free": "",
         "coded": "",
         "left out": "explained edges train holdout synthetic",
     },
-    values.Associations: {"free": "measure", "coded": "columns train synthetic", "left out": ""},
-    values.Attack: {
+    results.Associations: {"free": "measure", "coded": "columns train synthetic", "left out": ""},
+    results.Attack: {
         "free": "key title meaning tripwire",
         "coded": "members non_members auc auc_interval fpr tpr detection_limit",
         "left out": "tpr_at",
     },
-    values.Risk: {
+    results.Risk: {
         "free": "key title meaning",
         "coded": "members others success success_interval control control_interval gain "
         "gain_interval detection_limit",
         "left out": "detail",
     },
-    values.Analysis: {
+    results.Analysis: {
         "free": "name kind formula synthetic_rows",
         "coded": "real_rows coefficients not_run",
         "left out": "curves detail",
     },
-    values.Coefficient: {
+    results.Coefficient: {
         "free": "term synthetic synthetic_interval",
         "coded": "real real_interval overlap same_sign",
         "left out": "",
     },
-    values.Interval: {"free": "level", "coded": "low high method", "left out": ""},
-    values.Threshold: {"free": "basis source", "coded": "good poor", "left out": ""},
-    values.GroupFigure: {
+    results.Interval: {"free": "level", "coded": "low high method", "left out": ""},
+    results.Threshold: {"free": "basis source", "coded": "good poor", "left out": ""},
+    results.GroupFigure: {
         "free": "",
         "coded": "",
         "left out": "column group key patients value interval reference not_run",
     },
-    values.Curve: {"free": "", "coded": "", "left out": "group times real synthetic"},
-    values.NumberSummary: {"free": "", "coded": "", "left out": "mean sd p1 p50 p99"},
+    results.Curve: {"free": "", "coded": "", "left out": "group times real synthetic"},
+    results.NumberSummary: {"free": "", "coded": "", "left out": "mean sd p1 p50 p99"},
 }
 # Whatever is not withheld of a score: who adds to this list says what real rows it could tell of.
 PUBLISHED = {
@@ -107,9 +104,9 @@ PUBLISHED = {
 
 def test_every_field_of_an_evaluation_is_on_the_list() -> None:
     models = {
-        model for model in vars(values).values()
+        model for model in vars(results).values()
         if isinstance(model, type) and issubclass(model, BaseModel) and model.__module__
-        == values.__name__ and not model.__name__.startswith("_")
+        == results.__name__ and not model.__name__.startswith("_")
     }  # fmt: skip
     assert models == set(FIELDS)
     for model, lists in FIELDS.items():

@@ -5,13 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthvae.attacks.gains import Guesses, worst_risk
-from synthvae.attacks.likelihood import DOMIAS
-from synthvae.attacks.nearest import NEAR
-from synthvae.attacks.roc import membership_attack
-from synthvae.evaluation import values
+from synthvae.attacks.membership import DOMIAS, NEAR
+from synthvae.attacks.success import Guesses, membership_attack, worst_risk
+from synthvae.evaluation import results
 from synthvae.evaluation.intervals import clopper_pearson
-from synthvae.evaluation.values import (
+from synthvae.evaluation.results import (
     Analysis,
     Associations,
     Evaluation,
@@ -19,9 +17,9 @@ from synthvae.evaluation.values import (
     Score,
     Threshold,
 )
-from synthvae.report.controlled import WITHHELD
 from synthvae.report.disclosure import for_public
-from synthvae.report.profiles import ACRO, Profile
+from synthvae.report.disclosure_rules import ACRO, Profile
+from synthvae.report.disclosure_scores import WITHHELD
 from tests.report import report_example as example
 from tests.report.disclosure_example import counted, evaluation, facts, score
 
@@ -171,7 +169,7 @@ def test_no_two_analyses_differ_by_a_row() -> None:
     ]
     curves = Analysis(
         name="km", kind="kaplan-meier", formula="y", real_rows=900, synthetic_rows=9,
-        curves=(values.Curve(group="g", times=(0, 1), real=(1, 0.5), synthetic=(1, 0.5)),),
+        curves=(results.Curve(group="g", times=(0, 1), real=(1, 0.5), synthetic=(1, 0.5)),),
     )  # fmt: skip
     found = for_public(evaluation(tables=facts(620, 600), analyses=(*analyses, curves)), ACRO)
     assert [one.real_rows for one in found.analyses] == [560, 560, 0, 0]
@@ -245,7 +243,7 @@ def test_the_worst_pairs_are_further_off_than_the_cut_by_what_is_published() -> 
     names = ("column 0", "column 1", "column 2", "column 3")
     exact = {(0, 1): 0.301, (0, 2): 0.204, (0, 3): 0.1999}
     pairs = tuple(
-        values.PairDistance(columns=(names[i], names[j]), distance=d, holdout_distance=0.05)
+        results.PairDistance(columns=(names[i], names[j]), distance=d, holdout_distance=0.05)
         for (i, j), d in exact.items()
     )
     base = counted(*[(300, 300)] * 4, worst_pairs=pairs)

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from synthvae.evaluation.values import Evaluation
+from synthvae.evaluation.results import Evaluation
+from synthvae.report.disclosure_rules import ACRO
 from synthvae.report.document import Report, custodian_report, public_report
-from synthvae.report.profiles import ACRO
 from tests.report import report_example as example
 
 HOUSE = Path(__file__).parent.parent.parent

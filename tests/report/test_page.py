@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from synthvae.evaluation.values import Associations, Evaluation, NumberSummary, PairTable
+from synthvae.evaluation.results import Associations, Evaluation, NumberSummary, PairTable
 from synthvae.report import RunContext, TrainingCurve, render
-from synthvae.report.attacking import attack_row
+from synthvae.report.heatmaps import pair_maps
 from synthvae.report.page import fingerprint
-from synthvae.report.pictures import pair_maps
+from synthvae.report.privacy_section import attack_row
 from tests.report import report_example as example
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}

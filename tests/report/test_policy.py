@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 
 from synthvae.errors import ConfigError, PolicyError
-from synthvae.report.document import Report, custodian_report
-from synthvae.report.policy import Policy
-from synthvae.report.profiles import find_profile
+from synthvae.report.disclosure_rules import find_profile
+from synthvae.report.document import Policy, Report, custodian_report
 from tests.report import report_example as example
 
 

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import pytest
 
-from synthvae.evaluation.values import Evaluation, Margin, PairDistance, Score, Threshold, Topic
+from synthvae.evaluation.results import Evaluation, Margin, PairDistance, Score, Threshold, Topic
 from synthvae.report import page_of
 from synthvae.report.disclosure import for_public
+from synthvae.report.disclosure_rules import ACRO
 from synthvae.report.document import Report, custodian_report, public_report
-from synthvae.report.profiles import ACRO
 from tests.report import report_example as example
 
 Change = Callable[[Evaluation], Evaluation]

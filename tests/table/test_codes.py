@@ -12,7 +12,7 @@ from synthvae.errors import DataError
 from synthvae.schema import Schema
 from synthvae.table import decode, encode, find_problems, inspect
 from tests.checklist.fitted import PLACES, with_rows
-from tests.fields import random_codes, schemas
+from tests.random_schemas import random_codes, schemas
 
 
 def schema_of(*fields: dict[str, Any], **settings: Any) -> Schema:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from synthvae.errors import StorageError
 from synthvae.schema import Schema
 from synthvae.table import decode, encode, read_table, write_table
-from tests.fields import random_codes, schemas
+from tests.random_schemas import random_codes, schemas
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])

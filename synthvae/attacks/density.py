@@ -1,0 +1,189 @@
+"""A density of mixed records: a product of narrow kernels, each blurred by its column's margin."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from synthvae._types import Floats, Ints
+from synthvae.attacks.setup import by_patient
+from synthvae.evaluation.tables import Binning, Table, binnings
+from synthvae.field import Field
+from synthvae.schema import Schema
+from synthvae.table.codes import FIRST_SPECIAL, MISSING
+
+WIDTH = 0.05  # of a kernel, in ranks: 1 is the whole column
+BLUR = 0.3  # weight of the margin
+CELLS = 200  # bins of a number
+BLOCK = 4_000_000  # entries of the matrix that is held at once
+CHUNK = 2000  # known rows that are looked up at once, so that they stay in the cache
+
+Singles = NDArray[np.float32]
+MOST_INDICATORS = 50
+
+
+class Kernel:
+    """How much likelier a record is near another one than in the population, column by column.
+
+    For values *a* and *b* of one column with margin *p*, the weight is
+
+        λ + (1 − λ) k(a, b) / E_p[k(a, ·)],
+
+    with k(a, b) = exp(−|rank a − rank b| / h) for numbers, and 1 where equal, else 0, for
+    categories, missing and special values. A record's weight is the product over its columns. The
+    blur λ keeps one column that differs, a flipped category say, from hiding that all others agree.
+    Width and blur are what served best on copies with noise of several sizes and on an over-fitted
+    VAE (docs/attacks.md).
+
+    Parameters
+    ----------
+    schema
+        The public facts about the rows.
+    base
+        Rows that set the margins.
+
+    References
+    ----------
+    Aitchison & Aitken 1976, "Multivariate binary discrimination by the kernel method", Biometrika
+    63, section 2 (products of kernels for mixed columns).
+    """
+
+    def __init__(self, schema: Schema, base: Table) -> None:
+        self._cuts = binnings(base, schema, CELLS)
+        self._logs = [
+            _log_weights(cut, cut.tokens(base.codes[:, j])) for j, cut in enumerate(self._cuts)
+        ]
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Number of tokens of each column."""
+        return tuple(cut.levels for cut in self._cuts)
+
+    def tokens(self, table: Table) -> Ints:
+        """Return rows as tokens, shape (rows, columns)."""
+        return np.column_stack([cut.tokens(table.codes[:, j]) for j, cut in enumerate(self._cuts)])
+
+    def log_weights(self, asked: Ints, known: Ints, columns: Ints | None = None) -> Singles:
+        """Return the logarithm of each pair's weight, over some columns or all of them.
+
+        Parameters
+        ----------
+        asked, known
+            Tokens, shape (rows, columns).
+
+        Returns
+        -------
+        ndarray
+            Shape (rows asked, rows known).
+        """
+        chosen = range(asked.shape[1]) if columns is None else columns
+        tables = [(j, self._against(j, asked[:, j])) for j in chosen]
+        total = np.zeros((len(known), len(asked)), np.float32)
+        for start in range(0, len(known), CHUNK):
+            part = slice(start, start + CHUNK)
+            for j, logs in tables:
+                total[part] += np.take(logs, known[part, j], axis=0)
+        return np.ascontiguousarray(total.T)
+
+    def _against(self, column: int, asked: Ints) -> Singles:
+        """Return the log weights of every token against those asked, shape (tokens, asked).
+
+        Known rows then gather whole lines of it, which is what makes large tables quick.
+        """
+        logs = self._logs[column]
+        if logs.ndim == 2:
+            return np.ascontiguousarray(logs[asked].T)
+        against = np.full((len(logs), len(asked)), np.log(BLUR), np.float32)
+        against[asked, np.arange(len(asked))] = logs[asked]
+        return against
+
+    def log_density(self, asked: Ints, known: Ints) -> Floats:
+        """Return the logarithm of the density of known rows at asked ones, against the margins'."""
+        found = [
+            logsumexp(self.log_weights(asked[part], known), axis=1)
+            for part in blocks(len(asked), len(known))
+        ]
+        return np.asarray(np.concatenate(found) - np.log(len(known)), float)
+
+
+def _log_weights(cut: Binning, tokens: Ints) -> Singles:
+    """Return log weights by both tokens; for categories, by the one that both share."""
+    counts = np.bincount(tokens, minlength=cut.levels) + 0.5
+    masses = counts / counts.sum()
+    if not cut.field.is_lattice:
+        return np.asarray(np.log(BLUR + (1 - BLUR) / masses), np.float32)
+    alone = 1 + len(cut.field.special)
+    numbers = masses[alone:]
+    ranks = (np.cumsum(numbers) - numbers / 2) / numbers.sum()
+    near = np.eye(cut.levels)
+    near[alone:, alone:] = np.exp(-np.abs(ranks[:, None] - ranks) / WIDTH)
+    usual = near @ masses
+    return np.asarray(np.log(BLUR + (1 - BLUR) * near / usual[:, None]), np.float32)
+
+
+def blocks(asked: int, known: int) -> Iterator[slice]:
+    """Yield slices of the asked rows whose matrices against the known ones fit in memory."""
+    rows = max(1, BLOCK // max(known, 1))
+    for start in range(0, asked, rows):
+        yield slice(start, start + rows)
+
+
+def distances(queries: Table, published: Table, schema: Schema) -> Floats:
+    """Return each patient's mean distance to the closest published row, in order of patient."""
+    known, asked = (place(table, published, schema) for table in (published, queries))
+    return by_patient(closest(asked, known), queries)
+
+
+def closest(asked: Floats, known: Floats, neighbour: int = 0) -> Floats:
+    """Return the distance from each point to its closest known one, or to a later neighbour.
+
+    Parameters
+    ----------
+    asked, known
+        Shape (points, coordinates).
+    neighbour
+        0 for the closest; 1 where the points themselves are among the known ones.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    search = NearestNeighbors(n_neighbors=neighbour + 1, algorithm="brute").fit(known)
+    found = search.kneighbors(asked, return_distance=False)[:, neighbour]
+    # Computed afresh: the search's own distances are not exactly zero for copies.
+    return np.asarray(np.sqrt(((asked - known[found]) ** 2).sum(axis=1)))
+
+
+def place(table: Table, frame: Table, schema: Schema) -> Floats:
+    """Return rows as points, shape (rows, coordinates), on the scale that `frame` sets.
+
+    A number enters by its rank among the frame's values and by its place between the bounds, a
+    category by an indicator; a missing or special value by an indicator of its own.
+    """
+    return np.column_stack(
+        [
+            coordinate
+            for j, field in enumerate(schema.modelled)
+            for coordinate in _coordinates(field, frame.codes[:, j], table.codes[:, j])
+        ]
+    )
+
+
+def _coordinates(field: Field, frame: Ints, codes: Ints) -> list[Floats]:
+    half = 0.5**0.5
+    if not field.is_lattice:
+        counts = np.bincount(frame + 1, minlength=len(field.categories) + 1)
+        levels = np.argsort(-counts, kind="stable")[:MOST_INDICATORS] - 1
+        return [half * (codes == level) for level in levels]
+    present = np.sort(frame[frame >= 0])
+    inside = codes >= 0
+    rank = np.full(len(codes), 0.5)
+    if len(present):
+        below, upto = (np.searchsorted(present, codes, side) for side in ("left", "right"))
+        rank = (below + upto) / (2 * len(present))
+    spot = codes / max(1, field.lattice_size - 1)
+    apart = [MISSING, *(FIRST_SPECIAL - i for i in range(len(field.special)))]
+    return [
+        half * np.where(inside, rank, 0.5),
+        half * np.where(inside, spot, 0.5),
+        *(half * (codes == level) for level in apart),
+    ]

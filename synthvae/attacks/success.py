@@ -1,0 +1,304 @@
+"""From scores of members and non-members to a membership attack with its intervals."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from synthvae._types import Bools, Floats
+from synthvae.attacks.setup import AttackFindings
+from synthvae.evaluation.intervals import LEVEL, delong, exact_limits, interval, rounded
+from synthvae.evaluation.metric import Limits, Metric
+from synthvae.evaluation.results import Attack, Interval, Risk
+
+FALSE_POSITIVE_RATES = (0.001, 0.01, 0.1)
+CURVE_POINTS = 200
+POWER = 0.8
+FROM_CHANCE = (
+    "how far from a coin's toss an attack may be; the attack's interval says what it could see"
+)
+
+Key = Literal["attribute_inference", "singling_out", "linkability", "near_copies"]
+
+
+def membership_metrics(
+    attack: str, title: str, meanings: tuple[str, str], tripwire: bool = False
+) -> tuple[Metric, Metric]:
+    """Return the records of one membership attack, a tripwire's with keys of their own.
+
+    Parameters
+    ----------
+    meanings
+        Of the AUC, and of the share of members found.
+    """
+    stem = "membership_" if tripwire else f"attack.{attack}."
+    metric = partial(
+        Metric,
+        family="attacks",
+        topic="privacy",
+        section="attacks",
+        tripwire=tripwire,
+        attack=attack,
+    )
+    area = metric(
+        f"{stem}auc",
+        f"{title} (AUC)",
+        meanings[0],
+        "towards",
+        goal=0.5,
+        threshold=Limits(0.05, 0.10, FROM_CHANCE),
+        disclosure="attack",
+    )
+    found = metric(
+        f"{stem}tpr",
+        f"{title} (found at 1 % false alarms)",
+        meanings[1],
+        "lower",
+        goal=0.01,
+        threshold=Limits(0.02, 0.05, "twice what guessing finds at 1 % false alarms"),
+        withheld_as="members found at low false positive rates are few patients",
+    )
+    return area, found
+
+
+def membership_attack(
+    metrics: tuple[Metric, Metric],
+    title: str,
+    sides: tuple[Floats, Floats],
+    generator: np.random.Generator,
+    *,
+    detail: str = "",
+    references: dict[str, float | None] | None = None,
+) -> AttackFindings:
+    """Return what an attack found, from its scores: larger means more like a member.
+
+    Parameters
+    ----------
+    sides
+        Scores of members and of non-members, one a patient.
+    """
+    members, others = sides
+    area, found = metrics
+    auc, bounds = delong(members, others)
+    broken = break_ties(members, others, generator)
+    at = tuple((rate, *true_positives(*broken, rate)) for rate in FALSE_POSITIVE_RATES)
+    fpr, tpr = roc(members, others)
+    limit = detection_limit(len(members), len(others))
+    attack = Attack(
+        key=area.attack,
+        title=title,
+        meaning=area.meaning,
+        members=len(members),
+        non_members=len(others),
+        auc=rounded(auc),
+        auc_interval=bounds,
+        fpr=fpr,
+        tpr=tpr,
+        tpr_at=at,
+        detection_limit=limit,
+        tripwire=area.tripwire,
+    )
+    said = f"{detail} An AUC of {limit:.3f} would be told from 0.5 four times out of five."
+    rate, share, share_bounds = at[1]
+    scores = (
+        area.answer(auc, bounds, {**(references or {}), "chance": 0.5}, said.strip()),
+        found.answer(share, share_bounds, {"chance": rate}, detail),
+    )
+    return AttackFindings((attack,), (), scores)
+
+
+def not_run(metrics: Iterable[Metric], reason: str) -> AttackFindings:
+    """Return the findings of an attack that did not run, with the reason."""
+    return AttackFindings(scores=tuple(metric.unanswered(reason) for metric in metrics))
+
+
+def break_ties(
+    members: Floats, others: Floats, generator: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Return both sides' places in their common order, ties in random order.
+
+    Where many scores are the same, an attacker who may accuse few still can, by drawing among them;
+    without this, such a table would seem safe at low false-positive rates.
+    """
+    both = np.concatenate((members, others))
+    places = np.empty(len(both))
+    places[np.lexsort((generator.random(len(both)), both))] = np.arange(len(both))
+    return places[: len(members)], places[len(members) :]
+
+
+def roc(members: Floats, others: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return false- and true-positive rates from (0, 0) to (1, 1), thinned to a drawable number."""
+    thresholds = np.unique(np.r_[members, others])[::-1]
+    rates = [
+        np.r_[0, len(side) - np.searchsorted(np.sort(side), thresholds, side="left")] / len(side)
+        for side in (others, members)
+    ]
+    kept = np.unique(np.linspace(0, len(rates[0]) - 1, CURVE_POINTS).round().astype(int))
+    fpr, tpr = (tuple(rounded(rate) for rate in side[kept]) for side in rates)
+    return fpr, tpr
+
+
+def true_positives(members: Floats, others: Floats, rate: float) -> tuple[float, Interval]:
+    """Return the share of members found at a false-positive rate of at most `rate`.
+
+    The interval is for the share at the *true* rate, so it covers two uncertainties: which
+    threshold has that rate, by exact limits of order statistics of the others; and which share of
+    all members is above it, by Clopper and Pearson's. Each of the four tails has a quarter of the
+    error, so the interval is exact in the sense that it covers at least as often as it says.
+    Few others leave the lower end at 0: of 1,000, no threshold is known to accuse 0.1 % only.
+
+    References
+    ----------
+    David & Nagaraja 2003, Order Statistics, section 7.1 (limits for quantiles); Clopper & Pearson
+    1934, Biometrika 26.
+    """
+    n, tail = len(others), (1 - LEVEL) / 4
+    ordered = np.r_[np.inf, np.sort(others)[::-1], -np.inf]
+
+    def above(accused: int) -> int:
+        """Return how many members are above the threshold that accuses so many others."""
+        return int((members > ordered[accused + 1]).sum())
+
+    found = above(min(int(rate * n), n - 1)) / len(members)
+    # A threshold that accuses k of n others has a true rate distributed as Beta(k + 1, n - k).
+    counts = np.arange(n)
+    surely_below = counts[stats.beta.sf(rate, counts + 1, n - counts) <= tail]
+    surely_above = counts[stats.beta.cdf(rate, counts + 1, n - counts) <= tail]
+    low, high = 0.0, 1.0
+    if len(surely_below):
+        low = exact_limits(above(surely_below[-1]), len(members), 1 - 2 * tail)[0]
+    if len(surely_above):
+        high = exact_limits(above(surely_above[0]), len(members), 1 - 2 * tail)[1]
+    return rounded(found), interval(
+        min(low, found), max(high, found), "order statistics and Clopper-Pearson"
+    )
+
+
+def detection_limit(members: int, others: int) -> float:
+    """Return the AUC that a two-sided 5 % test would tell from 0.5 four times out of five.
+
+    The standard error under chance is that of the Mann-Whitney statistic.
+    """
+    error = ((members + others + 1) / (12 * members * others)) ** 0.5
+    return rounded(min(1.0, 0.5 + (stats.norm.ppf(0.975) + stats.norm.ppf(POWER)) * error))
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """Which guesses were right, on members and on others: independent ones, one a patient."""
+
+    members: Bools
+    others: Bools
+
+    @property
+    def right(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """How many were right, and of how many, for members and for others."""
+        members, others = ((int(side.sum()), len(side)) for side in (self.members, self.others))
+        return members, others
+
+    @property
+    def gain(self) -> float:
+        """The share of right guesses on members, less that on others."""
+        return float(self.members.mean() - self.others.mean())
+
+
+def gain_metric(key: Key, title: str, meaning: str) -> Metric:
+    """Return the record of one of these attacks: what membership adds to its success."""
+    return Metric(
+        f"attack.{key}.gain",
+        f"{title} (gain)",
+        meaning,
+        "lower",
+        family="attacks",
+        topic="privacy",
+        goal=0.0,
+        threshold=Limits(0.05, 0.10, "1 in 20 guesses more than about non-members"),
+        disclosure="attack",
+        section="attacks",
+        attack=key,
+    )
+
+
+def worst_risk(
+    key: Key, metric: Metric, title: str, tried: Mapping[str, Guesses], detail: str
+) -> AttackFindings:
+    """Return the risk of the variant that gained most surely, its intervals widened for the choice.
+
+    Parameters
+    ----------
+    tried
+        Guesses by what was tried: a column, a kind of predicate. With *k* of them each interval is
+        at the level 1 − 0.05/k (Bonferroni), so that all of them hold together; the worst is the one
+        whose lower end is largest.
+    detail
+        What else a reader should know; ``{worst}`` in it stands for the name of the worst.
+    """
+    level = 1 - (1 - LEVEL) / len(tried)
+    chosen = "" if len(tried) == 1 else f", the worst of {len(tried)} (Bonferroni)"
+    gains = {name: difference(each.right, level, chosen) for name, each in tried.items()}
+    worst = max(tried, key=lambda name: gains[name].low)
+    guesses, bounds = tried[worst], gains[worst]
+    (won, members), (control, others) = guesses.right
+    limits = [exact_limits(*side, level) for side in guesses.right]
+    risk = Risk(
+        key=key,
+        title=title,
+        meaning=metric.meaning,
+        members=members,
+        others=others,
+        success=rounded(won / members),
+        success_interval=interval(*limits[0], f"Clopper-Pearson{chosen}"),
+        control=rounded(control / others),
+        control_interval=interval(*limits[1], f"Clopper-Pearson{chosen}"),
+        gain=rounded(guesses.gain),
+        gain_interval=bounds,
+        detection_limit=gain_limit(control, members, others, level),
+        detail=detail.format(worst=worst),
+    )
+    said = (
+        f"Right {won:,} times of {members:,} on members, {control:,} of {others:,} on others. "
+        f"{risk.detail} A gain of {risk.detection_limit:.3f} would be told from 0 four times out of "
+        "five."
+    )
+    score = metric.answer(guesses.gain, bounds, {"chance": 0.0}, said)
+    return AttackFindings(risks=(risk,), scores=(score,))
+
+
+def difference(right: Sequence[tuple[int, int]], level: float = LEVEL, said: str = "") -> Interval:
+    """Return the interval of the difference of two independent shares, first less second.
+
+    Newcombe's way of joining the intervals of both shares, with exact ones in place of Wilson's, so
+    that it covers at shares of 0 and 1 too.
+
+    Parameters
+    ----------
+    right
+        Successes and trials, twice.
+
+    References
+    ----------
+    Newcombe 1998, Statistics in Medicine 17 (873-890), "method 10".
+
+    Examples
+    --------
+    >>> difference([(0, 100), (0, 100)]).high
+    0.036217
+    """
+    shares = [won / of for won, of in right]
+    (low1, high1), (low2, high2) = (exact_limits(won, of, level) for won, of in right)
+    gain = shares[0] - shares[1]
+    return interval(
+        gain - float(np.hypot(shares[0] - low1, high2 - shares[1])),
+        gain + float(np.hypot(high1 - shares[0], shares[1] - low2)),
+        f"Newcombe's method 10 of exact intervals{said}",
+    )
+
+
+def gain_limit(control: int, members: int, others: int, level: float = LEVEL) -> float:
+    """Return the gain over the control's rate that would be told from 0 four times out of five."""
+    share = (control + 1) / (others + 2)
+    error = (share * (1 - share) * (1 / members + 1 / others)) ** 0.5
+    return rounded(min(1.0, (stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(POWER)) * error))

@@ -1,0 +1,332 @@
+"""What a comparison finds, as plain values."""
+
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from dataclasses import field as default
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from synthvae._files import read_ordinary, storage_errors, write_whole
+from synthvae._frozen import Frozen
+from synthvae.errors import ArtefactError, OutputExistsError
+from synthvae.evaluation.results import Direction
+from synthvae.schema import Schema
+
+OURS = "synthvae"  # the method that the others are compared with
+LARGEST_BYTES = 100_000_000
+LEVEL = 0.95
+COSTS = ("seconds", "cpu_seconds", "fit_seconds", "megabytes", "spent")
+COMPARED = ("seconds", "megabytes")
+
+
+class Cell(Frozen):
+    """One fit: a method (or variant) at a budget, on a number of patients; the how-manieth.
+
+    `size` is None for the table as it is.
+    """
+
+    method: str
+    epsilon: float
+    size: int | None = None
+    run: int
+
+
+class Outcome(Frozen):
+    """What came of one cell: its figures and what they cost, or why there are none.
+
+    Attributes
+    ----------
+    settings
+        What was replaced in the VAE's settings.
+    spent
+        The epsilon that the fit spent.
+    seconds, cpu_seconds
+        Of the whole process: starting up, reading, fitting, sampling and writing.
+    fit_seconds
+        Of the fit alone.
+    megabytes
+        Largest memory of the process.
+    """
+
+    cell: Cell
+    settings: dict[str, float] = {}
+    failed: str | None = None
+    figures: dict[str, float | None] = {}
+    spent: float | None = None
+    seconds: float | None = None
+    cpu_seconds: float | None = None
+    fit_seconds: float | None = None
+    megabytes: float | None = None
+
+
+class Reference(Frozen):
+    """What the same figures are for real rows, at one size."""
+
+    size: int | None = None
+    patients: int | None
+    delta: float
+    train_rows: int
+    holdout_rows: int
+    figures: dict[str, float | None]
+
+
+class Meaning(Frozen):
+    """What a figure says."""
+
+    key: str
+    title: str
+    meaning: str
+    direction: Direction
+    goal: float | None = None
+    reference: str = ""
+
+
+class Mean(Frozen):
+    """A mean over runs, with its t-interval where there are several."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    runs: int
+
+
+class Summary(Frozen):
+    """All runs of one method at one budget and size."""
+
+    method: str
+    epsilon: float
+    size: int | None = None
+    settings: dict[str, float] = {}
+    runs: int
+    failed: tuple[str, ...] = ()
+    figures: dict[str, Mean] = {}
+    costs: dict[str, Mean] = {}
+    ratios: dict[str, float] = {}
+
+
+class Comparison(Frozen):
+    """Everything that a comparison found out."""
+
+    version: int = 1
+    name: str
+    title: str
+    created: str
+    schema_digest: str
+    declared_patients: int | None
+    columns: int
+    runs: int
+    seed: int
+    split_is_predictable: bool = False
+    meanings: tuple[Meaning, ...]
+    references: tuple[Reference, ...]
+    summaries: tuple[Summary, ...]
+    variants: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
+    software: dict[str, str] = {}
+
+    def to_json(self) -> str:
+        """Return the comparison as JSON, the same text for the same values."""
+        return self.model_dump_json(indent=1) + "\n"
+
+
+@dataclass
+class Log:
+    """A comparison's lines so far; what is added is on the disk when the call returns."""
+
+    path: Path
+    origin: dict[str, Any]
+    references: dict[int | None, Reference] = default(default_factory=dict)
+    outcomes: dict[Cell, Outcome] = default(default_factory=dict)
+
+    @classmethod
+    def begin(cls, path: Path, origin: dict[str, Any]) -> "Log":
+        """Start a log in place of any that was there."""
+        log = cls(path, origin)
+        write_whole(path, _line({"origin": origin}))
+        return log
+
+    @classmethod
+    def resume(cls, path: Path, origin: dict[str, Any]) -> "Log":
+        """Read a log to go on with.
+
+        Raises
+        ------
+        OutputExistsError
+            It is the log of another table, schema or config.
+        ArtefactError
+            It is no log.
+        """
+        log = cls(path, origin)
+        try:
+            # What follows the last newline was being written when the job was killed.
+            content, newline, torn = read_ordinary(path, LARGEST_BYTES).rpartition(b"\n")
+            whole = content.decode().split("\n") if newline else []
+            log._read(whole)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as cause:
+            raise ArtefactError(
+                f"{path} is no log of a comparison ({type(cause).__name__}); move it away, or pass "
+                "--force to begin again."
+            ) from None
+        if torn:
+            write_whole(path, "".join(f"{line}\n" for line in whole))
+        return log
+
+    def _read(self, lines: Iterable[str]) -> None:
+        first, *rest = [json.loads(line) for line in lines]
+        before = first["origin"]
+        changed = sorted(
+            key for key in before | self.origin if before.get(key) != self.origin.get(key)
+        )
+        if changed:
+            raise OutputExistsError(
+                f"{self.path} was made with another {' and another '.join(changed)}; pass --force to "
+                "begin again, or give the config another name."
+            )
+        for value in rest:
+            if "reference" in value:
+                reference = Reference.model_validate(value["reference"])
+                self.references[reference.size] = reference
+            else:
+                outcome = Outcome.model_validate(value["outcome"])
+                self.outcomes[outcome.cell] = outcome
+
+    def is_done(self, cell: Cell, settings: dict[str, float]) -> bool:
+        """Whether a cell has figures; one that failed is tried again.
+
+        Raises
+        ------
+        OutputExistsError
+            It has, with other settings.
+        """
+        known = self.outcomes.get(cell)
+        if known is None or known.failed:
+            return False
+        if known.settings != settings:
+            raise OutputExistsError(
+                f"{self.path} holds runs of {cell.method!r} with other settings; give the variant "
+                "another name, or pass --force to begin again."
+            )
+        return True
+
+    def add(self, value: Outcome | Reference) -> None:
+        """Append one line."""
+        if isinstance(value, Reference):
+            self.references[value.size] = value
+            line = _line({"reference": value.model_dump(mode="json")})
+        else:
+            self.outcomes[value.cell] = value
+            line = _line({"outcome": value.model_dump(mode="json")})
+        with storage_errors(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _line(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def mean(values: Sequence[float]) -> Mean:
+    """Return the mean of independent runs with Student's interval, which one run has not.
+
+    Examples
+    --------
+    >>> found = mean([1.0, 2.0, 3.0])
+    >>> found.value, round(found.low, 3), round(found.high, 3)
+    (2.0, -0.484, 4.484)
+    """
+    known = np.asarray(values, float)
+    middle = float(known.mean())
+    if len(known) < 2:
+        return Mean(value=middle, runs=len(known))
+    half = stats.t.ppf((1 + LEVEL) / 2, len(known) - 1) * known.std(ddof=1) / math.sqrt(len(known))
+    return Mean(value=middle, low=middle - float(half), high=middle + float(half), runs=len(known))
+
+
+def summarise(outcomes: Sequence[Outcome], cells: Sequence[Cell]) -> tuple[Summary, ...]:
+    """Return one summary for each method, budget and size, in the order of the cells."""
+    groups: dict[tuple[int | None, float, str], list[Outcome]] = {
+        (cell.size, cell.epsilon, cell.method): [] for cell in cells
+    }
+    for outcome in outcomes:
+        groups[outcome.cell.size, outcome.cell.epsilon, outcome.cell.method].append(outcome)
+    found = {key: _summary(key, group) for key, group in groups.items()}
+    return tuple(
+        one.model_copy(update={"ratios": _ratios(one, found.get((size, epsilon, OURS)))})
+        for (size, epsilon, _), one in found.items()
+    )
+
+
+def _summary(key: tuple[int | None, float, str], group: list[Outcome]) -> Summary:
+    good = [outcome for outcome in group if outcome.failed is None]
+    figures = {}
+    for name in good[0].figures if good else ():
+        values = [value for one in good if (value := one.figures.get(name)) is not None]
+        if values:
+            figures[name] = mean(values)
+    costs = {}
+    for name in COSTS:
+        spent = [value for one in good if (value := getattr(one, name)) is not None]
+        if spent:
+            costs[name] = mean(spent)
+    return Summary(
+        method=key[2],
+        epsilon=key[1],
+        size=key[0],
+        settings=group[0].settings if group else {},
+        runs=len(good),
+        failed=tuple(one.failed for one in group if one.failed is not None),
+        figures=figures,
+        costs=costs,
+    )
+
+
+def _ratios(one: Summary, ours: Summary | None) -> dict[str, float]:
+    """Return how many times our seconds and memory a method takes."""
+    if ours is None:
+        return {}
+    return {
+        name: one.costs[name].value / ours.costs[name].value
+        for name in COMPARED
+        if name in one.costs and name in ours.costs and ours.costs[name].value > 0
+    }
+
+
+def advise(schema: Schema, patients: int | None, epsilons: Sequence[float]) -> tuple[str, ...]:
+    """Return what to use on such a table, from public facts alone: no figure of this page enters.
+
+    The rules are coarse, and are those that the methods' own costs and the public tables in the
+    documentation suggest.
+    """
+    columns = len(schema.modelled)
+    small = all(not f.is_lattice and len(f.categories) <= 12 for f in schema.modelled)
+    said = []
+    for epsilon in sorted(set(epsilons)):
+        signal = None if patients is None else patients * epsilon
+        if signal is not None and signal < 1000:
+            use = (
+                "independent: so little can be learned about dependence that most of a larger "
+                "model would be noise; use synthvae if conditions or targets matter"
+            )
+        elif columns <= 15 and signal is not None and signal >= 30_000:
+            use = (
+                f"{OURS}; or aim, where its time (many times ours) is no matter: few columns and so "
+                "large a budget that whole tables of pairs can be measured, which it does as well"
+            )
+        elif columns <= 8 and small:
+            use = "aim: few columns with few categories each, whose pairs it can measure nearly all"
+        else:
+            use = f"{OURS}: many or continuous columns, of which pairs alone say too little"
+        said.append(f"At epsilon {epsilon:g}, {use}.")
+    if columns > 40:
+        said.append(
+            f"With {columns} columns, aim looks at {columns * (columns - 1) // 2:,} pairs in each "
+            "round: expect it to take much longer than the others."
+        )
+    return tuple(said)

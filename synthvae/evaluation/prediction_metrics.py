@@ -1,0 +1,335 @@
+"""More than ranks: are predicted probabilities right, and how far are predicted numbers off?
+
+By hand, since scikit-learn takes one set of weights at a time: for 200 resamples of 2,000 rows it
+needs 13 times as long for average precision and 5 times for the slope, and has no offset.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthvae._text import counted
+from synthvae._types import Bools, Floats
+from synthvae.evaluation.intervals import (
+    jackknife,
+    jackknife_groups,
+    newcombe,
+    percentile,
+    resample_weights,
+)
+from synthvae.evaluation.learners import Learner
+from synthvae.evaluation.metric import Limits, Metric
+from synthvae.evaluation.prediction_task import MOST_CLASSES, MOST_ROWS, Task, skill
+from synthvae.evaluation.results import Interval, Score
+from synthvae.evaluation.tables import Table, Tables
+from synthvae.field import Field
+
+CLOSEST = 1e-3  # to 0 and 1 that a probability counts as, so that its log odds are finite
+STEPS = 30
+
+Measure = Callable[[NDArray[np.float64], Floats, Floats], Floats]
+
+
+def average_precision(truth: Floats, predicted: Floats, weights: Floats) -> Floats:
+    """Return the area under the precision-recall curve under each set of row weights.
+
+    Parameters
+    ----------
+    truth
+        1 for the class in question, else 0, shape (rows,).
+    predicted
+        Its probability, shape (rows,).
+    weights
+        Shape (sets, rows).
+
+    Returns
+    -------
+    ndarray
+        Shape (sets,); NaN where a set has no row of the class.
+
+    References
+    ----------
+    Davis & Goadrich 2006, "The relationship between precision-recall and ROC curves", ICML; summed in
+    steps, not joined by lines.
+    """
+    order = np.argsort(-predicted, kind="stable")
+    ends = np.flatnonzero(np.r_[np.diff(predicted[order]) < 0, True])
+    sorted_weights = weights[:, order]
+    hits = np.cumsum(sorted_weights * truth[order], axis=1)[:, ends]
+    called = np.cumsum(sorted_weights, axis=1)[:, ends]
+    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
+    gained = np.diff(hits, axis=1, prepend=0)
+    total = hits[:, -1]
+    summed = (gained * precision).sum(axis=1)
+    return np.asarray(np.divide(summed, total, out=np.full(len(total), np.nan), where=total > 0))
+
+
+def brier(truth: Floats, predicted: Floats, weights: Floats) -> Floats:
+    """Return the mean squared error of probabilities (Brier 1950, Monthly Weather Review 78)."""
+    return np.asarray(weights @ (predicted - truth) ** 2 / weights.sum(axis=1))
+
+
+def calibration_slope(truth: Floats, predicted: Floats, weights: Floats) -> Floats:
+    """Return the slope of the true log odds on the predicted ones: below 1, too extreme.
+
+    References
+    ----------
+    Cox 1958, Biometrika 45; Van Calster et al. 2016, Journal of Clinical Epidemiology 74, section 3.
+    """
+    odds = _log_odds(predicted)
+    return _solve(np.column_stack([np.ones(len(odds)), odds]), truth, weights, 0 * odds)[:, 1]
+
+
+def calibration_intercept(truth: Floats, predicted: Floats, weights: Floats) -> Floats:
+    """Return by how much the true log odds exceed the predicted ones (calibration in the large)."""
+    return _solve(np.ones((len(truth), 1)), truth, weights, _log_odds(predicted))[:, 0]
+
+
+def root_mean_squared_error(truth: Floats, predicted: Floats, weights: Floats) -> Floats:
+    """Return the root of the mean squared error of predicted numbers."""
+    return np.asarray(np.sqrt(weights @ (predicted - truth) ** 2 / weights.sum(axis=1)))
+
+
+def _log_odds(predicted: Floats) -> Floats:
+    chances = np.clip(predicted, CLOSEST, 1 - CLOSEST)
+    return np.asarray(np.log(chances / (1 - chances)))
+
+
+def _solve(design: Floats, truth: Floats, weights: Floats, offset: Floats) -> Floats:
+    """Return a logistic regression's coefficients under each set of weights, by Newton's method."""
+    found = np.full((len(weights), design.shape[1]), np.nan)
+    for row, weight in enumerate(weights):
+        if not _both_classes(truth, weight):
+            continue
+        beta = np.zeros(design.shape[1])
+        for _ in range(STEPS):
+            chances = 1 / (1 + np.exp(-np.clip(design @ beta + offset, -30, 30)))
+            gradient = design.T @ (weight * (truth - chances))
+            curve = (design * (weight * chances * (1 - chances))[:, None]).T @ design
+            step = np.linalg.pinv(curve) @ gradient
+            beta = beta + np.clip(step, -5, 5)
+            if np.abs(step).max() < 1e-8:
+                break
+        found[row] = beta
+    return found
+
+
+def _both_classes(truth: Floats, weight: Floats) -> bool:
+    seen: Bools = weight > 0
+    return bool(seen.any()) and len(np.unique(truth[seen])) == 2
+
+
+_metric = partial(Metric, family="predictions", topic="utility", disclosure="grid")
+_SKILL = "an analyst should lose at most 0.03 against training on real rows; 0.10 is poor"
+TSTR = _metric(
+    "tstr.<target>.<learner>",
+    "{skill} of '{target}' ({model})",
+    "How well {model} trained on synthetic rows predicts '{target}' of real patients whom it never "
+    "saw (TSTR). The goal is what training on real rows reaches (TRTR).",
+    "higher",
+    threshold=Limits(-0.03, -0.10, _SKILL, beside="real"),
+    headline=True,
+    charted=True,
+)
+TSTR_LOSS = _metric(
+    "tstr_loss.<target>.<learner>",
+    "Loss in {skill} of '{target}' ({model})",
+    "How much {skill} an analyst loses on real patients by training {model} on synthetic instead of "
+    "real rows (TRTR minus TSTR); 0 or less: nothing is lost.",
+    "lower",
+    goal=0.0,
+    threshold=Limits(0.03, 0.10, _SKILL),
+    charted=True,
+)
+RMSE = _metric(
+    "rmse.<target>.<learner>",
+    "Error (RMSE) of '{target}' ({model})",
+    "Root mean squared error{unit} on real patients after training on synthetic rows. The goal is "
+    "that of training on real rows.",
+    "lower",
+    threshold=Limits(
+        1.05, 1.20, "at most 5 % worse than after real rows", beside="real", times=True
+    ),
+    charted=True,
+)
+_TESTED = "Trained on synthetic rows, tested on real patients."
+AUPRC = _metric(
+    "auprc.<target>.<learner>",
+    "AUPRC of '{target}' ({model})",
+    "Area under the precision-recall curve: how well the model finds the rarer outcome. Guessing "
+    f"reaches the outcome's share. {_TESTED}",
+    "higher",
+    threshold=Limits(-0.03, -0.10, _SKILL, beside="real"),
+    charted=True,
+)
+BRIER = _metric(
+    "brier.<target>.<learner>",
+    "Brier score of '{target}' ({model})",
+    "Mean squared error of the predicted probabilities: 0 is perfect. It judges ranks and "
+    f"probabilities at once. {_TESTED}",
+    "lower",
+    threshold=Limits(0.01, 0.04, "at most 0.01 worse than after real rows", beside="real"),
+    charted=True,
+)
+SLOPE = _metric(
+    "calibration_slope.<target>.<learner>",
+    "Calibration slope of '{target}' ({model})",
+    "Slope of the true log odds on the predicted ones: 1 is right, below 1 the predictions are too "
+    f"extreme, above 1 too timid. {_TESTED}",
+    "towards",
+    goal=1.0,
+    threshold=Limits(0.1, 0.3, "a tenth further from 1 than after real rows", beside="real"),
+)
+INTERCEPT = _metric(
+    "calibration_intercept.<target>.<learner>",
+    "Calibration in the large of '{target}' ({model})",
+    "By how much the true log odds exceed the predicted ones on average: 0 is right, above 0 the "
+    f"risk is underestimated. {_TESTED}",
+    "towards",
+    goal=0.0,
+    threshold=Limits(0.1, 0.3, "a tenth further from 0 than after real rows", beside="real"),
+)
+MEASURES: dict[Metric, Measure] = {
+    AUPRC: average_precision,
+    BRIER: brier,
+    SLOPE: calibration_slope,
+    INTERCEPT: calibration_intercept,
+}
+METRICS = (TSTR, TSTR_LOSS, RMSE, *MEASURES)
+
+
+def _named(metric: Metric, field: Field, learner: Learner) -> Metric:
+    """Return the record of a metric for one target and learner."""
+    linear = "linear regression" if field.is_lattice else "logistic regression"
+    models = {"linear": linear, "forest": "random forest"}
+    return metric.of(
+        target=field.name,
+        learner=learner,
+        model=models.get(learner, "boosted trees"),
+        skill="R²" if field.is_lattice else "AUROC",
+        unit=f" in {field.unit}" if field.unit else "",
+    )
+
+
+def _measured(field: Field) -> tuple[Metric, ...]:
+    """Return what is measured besides skill: of predicted numbers, or of probabilities."""
+    return (RMSE,) if field.is_lattice else tuple(MEASURES)
+
+
+def unanswered(field: Field, learner: Learner, reason: str) -> list[Score]:
+    """Return the scores of a target that cannot be predicted."""
+    metrics = (TSTR, TSTR_LOSS, *_measured(field))
+    return [_named(metric, field, learner).unanswered(reason) for metric in metrics]
+
+
+class Judge:
+    """Scores predictions of one target for the same holdout rows, with the same resamples."""
+
+    def __init__(self, task: Task, tables: Tables, generator: np.random.Generator) -> None:
+        self._task, self._tables = task, tables
+        self._test, self._truth = task.rows_of(task.test)
+        rows = np.ones((1, len(self._test)))
+        self._resamples = np.r_[rows, resample_weights(self._test.patients, generator)]
+        groups = jackknife_groups(self._test.patients, generator)
+        without = [(groups != group).astype(float) for group in range(int(groups.max()) + 1)]
+        self._without = np.stack([rows[0], *without])
+
+    def scores(self, learner: Learner, fitted: dict[str, Floats]) -> list[Score]:
+        """Return every score of one learner: fitted on synthetic, real and independent rows."""
+        field = self._task.field
+        return [
+            *self._skills(learner, fitted),
+            *(self._measure(metric, learner, fitted) for metric in _measured(field)),
+        ]
+
+    def _skills(self, learner: Learner, fitted: dict[str, Floats]) -> Sequence[Score]:
+        figures = {
+            name: skill(self._truth, predicted, self._resamples)
+            for name, predicted in fitted.items()
+        }
+        synthetic, real = figures["synthetic"], figures["real"]
+        at_start = {name: float(figure[0]) for name, figure in figures.items()}
+        detail = _detail(self._task, self._test, self._tables)
+        references: dict[str, float | None] = {
+            "real": at_start["real"],
+            "independent": at_start["independent"],
+            "chance": 0.0 if self._task.is_number else 0.5,
+        }
+        return (
+            _named(TSTR, self._task.field, learner)
+            .with_goal(at_start["real"])
+            .answer(
+                synthetic[0],
+                _interval(synthetic, self._truth, self._test, fitted["synthetic"]),
+                references,
+                detail,
+            ),
+            _named(TSTR_LOSS, self._task.field, learner).answer(
+                real[0] - synthetic[0],
+                percentile(real[1:] - synthetic[1:], "holdout patients"),
+                {"independent": at_start["real"] - at_start["independent"], "ideal": 0.0},
+                detail,
+            ),
+        )
+
+    def _measure(self, metric: Metric, learner: Learner, fitted: dict[str, Floats]) -> Score:
+        asked = _named(metric, self._task.field, learner)
+        if self._task.is_number:
+            measure: Measure = root_mean_squared_error
+            scale, truth = 10.0**self._task.field.places, self._truth
+        else:
+            if fitted["real"].shape[1] != 2:
+                return asked.unanswered(f"'{self._task.field.name}' has more than two classes")
+            measure, scale, truth = MEASURES[metric], 1.0, (self._truth == 1).astype(float)
+        figures = {
+            name: measure(truth, of if of.ndim == 1 else of[:, 1], self._without) / scale
+            for name, of in fitted.items()
+        }
+        value = float(figures["synthetic"][0])
+        if not np.isfinite(value):
+            return asked.unanswered("the holdout's rows allow no such figure")
+        asked = asked if asked.goal is not None else asked.with_goal(float(figures["real"][0]))
+        bounds = (0.0, 1.0) if metric in (AUPRC, BRIER) else (-np.inf, np.inf)
+        share = float(truth.mean())
+        # What predicting the same for everybody gives.
+        chance = {RMSE: float(truth.std()) / scale, AUPRC: share, BRIER: share * (1 - share)}
+        references: dict[str, float | None] = {
+            name: float(figures[name][0]) for name in ("real", "independent")
+        }
+        references |= {"chance": chance[metric]} if metric in chance else {"ideal": metric.goal}
+        return asked.answer(
+            value,
+            jackknife(value, figures["synthetic"][1:], "holdout patients", bounds),
+            references,
+        )
+
+
+def _detail(task: Task, test: Table, tables: Tables) -> str:
+    trained = [min(len(table), MOST_ROWS) for table in (tables.synthetic, tables.train)]
+    patients = counted(test.patient_count, "patient")
+    text = (
+        f"Tested on {counted(len(test), 'holdout row')} of {patients}; trained on "
+        f"{counted(trained[0], 'synthetic row')} or {counted(trained[1], 'real row')} "
+        "('real': TRTR). 'independent' learns from shuffled columns: anywhere around chance."
+    )
+    if max(len(tables.synthetic), len(tables.train)) > MOST_ROWS:
+        text += f" Sampled from {len(tables.synthetic):,} synthetic and {len(tables.train):,} real rows."
+    hidden = len(tables.schema.modelled) - len(task.columns) - 1
+    if hidden:
+        text += f" {counted(hidden, 'column')} that would give the target away left out."
+    if len(task.field.categories) > MOST_CLASSES:
+        text += f" All but the {MOST_CLASSES - 1} most frequent categories count as one class."
+    return text
+
+
+def _interval(
+    figures: Floats, truth: NDArray[Any], test: Table, predicted: Floats
+) -> Interval | None:
+    found = percentile(figures[1:], "holdout patients")
+    if found is None or found.low < found.high or predicted.ndim == 1 or predicted.shape[1] != 2:
+        return found
+    positive, negative = (len(np.unique(test.patients[truth == label])) for label in (1, 0))
+    return newcombe(float(figures[0]), positive, negative)

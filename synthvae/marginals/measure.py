@@ -1,0 +1,385 @@
+"""Masses of many categories from noisy counts, by empirical Bayes.
+
+Among hundreds of codes most counts are noise. To cut them at zero keeps the upper half of that noise;
+to have all rare codes share one mass loses which of them nobody has. The distribution of the true counts
+is estimated from all noisy ones together, whose noise is known (a nonparametric maximum likelihood:
+Kiefer and Wolfowitz 1956, "Consistency of the Maximum Likelihood Estimator in the Presence of Infinitely
+Many Incidental Parameters", Annals of Mathematical Statistics 27(4), section 5), and each count is
+replaced by its posterior mean. This looks at noisy counts alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import block_diag
+from scipy.optimize import nnls
+
+from synthvae._types import Bools, Floats, Ints
+from synthvae.field import Field
+from synthvae.marginals.column import ColumnMarginal
+from synthvae.privacy.mechanisms import Mechanisms
+from synthvae.table.codes import FIRST_SPECIAL, MISSING
+
+MANY = 20  # categories from which on their distribution tells more than it costs to estimate
+CLEAR = 4.0  # standard deviations above which a count is taken as it is
+CEILING = 2 * CLEAR  # of the true counts that weak ones are explained by
+SUPPORT = np.linspace(0.0, CEILING, 81)
+ITERATIONS = 100
+WEAK = 3.0  # standard deviations below which a cell by itself does not stand out
+NOTHING = 3.0  # standard deviations up to which the outer part of a stretch is no evidence of mass
+DECAY = 0.5  # mass of a cell beyond the others, relative to the one before it
+FIRST_CELLS = 16
+BRANCHES = 8
+LEVELS = 3
+GRID_WEIGHT = 0.5  # precision of one level's counts, relative to that of the bins' counts
+
+
+def posterior_means(counts: Floats, sigma: float) -> Floats:
+    """Return estimates of true counts, shape (categories,), none of them negative.
+
+    Parameters
+    ----------
+    counts
+        With Gaussian noise, shape (categories,).
+    sigma
+        Standard deviation of the noise.
+
+    Examples
+    --------
+    >>> noisy = np.array([500.0, 30, -20, 10, -15, 5, 0, -5, 20, -10])
+    >>> posterior_means(noisy, 20.0).round().tolist()[:2]
+    [500.0, 2.0]
+    """
+    scaled = counts / sigma
+    weak = scaled < CLEAR
+    distance = np.minimum(scaled, CEILING)[:, None] - SUPPORT
+    likelihood = np.exp(0.5 * ((distance**2).min(axis=1, keepdims=True) - distance**2))
+    weights = np.full(len(SUPPORT), 1 / len(SUPPORT))
+    for _ in range(ITERATIONS):  # expectation maximisation of the weights
+        posterior = likelihood * weights
+        posterior /= posterior.sum(axis=1, keepdims=True)
+        weights = posterior.mean(axis=0)
+    found: Floats = np.where(weak, posterior @ SUPPORT * sigma, counts)
+    # What the weak ones add up to is known better than any of them.
+    means, total = found[weak].sum(), max(float(counts[weak].sum()), 0.0)
+    found[weak] *= total / means if means > 0 else 0.0
+    return found
+
+
+def free_masses(masses: Floats, covariance: Floats, sizes: Ints) -> Floats:
+    """Return which cells share a mass, and how: a matrix of shape (cells, free masses).
+
+    A stretch of weak cells that reaches an end of the grid is cut where what lies further out adds up
+    to nothing to speak of; the mass of that part falls off from cell to cell. A stretch between other
+    cells that adds up to nothing has one density. A weak cell of one point, at an end, has the
+    density of the one beside it.
+
+    Parameters
+    ----------
+    masses
+        Unbiased estimates for cells in order, and so at times negative, shape (cells,).
+    covariance
+        Of these estimates, shape (cells, cells).
+    sizes
+        Number of lattice points of each cell.
+
+    Examples
+    --------
+    >>> noise, sizes = 100.0 * np.eye(4), np.ones(4, int)
+    >>> free_masses(np.array([50.0, 4.0, -12.0, 9.0]), noise, sizes).round(2).tolist()
+    [[1.0, 0.0], [0.0, 0.57], [0.0, 0.29], [0.0, 0.14]]
+    """
+    weak = masses < WEAK * np.sqrt(np.diag(covariance))
+    owner = np.arange(len(masses))
+    share = np.ones(len(masses))
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], weak, [False])).astype(int)))
+    for first, end in edges.reshape(-1, 2) if not weak.all() else ():
+        run = np.arange(first, end)
+        if first == 0 or end == len(masses):
+            run = run[::-1] if first == 0 else run
+            run = run[_holding(run, masses, covariance) :]
+            parts = DECAY ** np.arange(len(run))
+        elif _tells(run, masses, covariance):
+            continue
+        else:
+            parts = sizes[run].astype(float)
+        if len(run):
+            owner[run], share[run] = run[0], parts / parts.sum()
+    places = np.unique(owner, return_inverse=True)[1]
+    shape = np.zeros((len(masses), places.max() + 1))
+    shape[np.arange(len(masses)), places] = share
+    for end, beside in ((0, 1), (-1, -2)) if len(masses) > 1 else ():
+        if weak[end] and sizes[end] == 1 < sizes[beside]:
+            # A point that stands alone in case values pile up there: they do not.
+            shape[end] = shape[beside] / sizes[beside]
+    kept: Floats = shape[:, shape.any(axis=0)]
+    return kept
+
+
+def _holding(run: Ints, masses: Floats, covariance: Floats) -> int:
+    """Return how many cells of a stretch, in order from the others outwards, hold something."""
+    for holding in range(len(run), 0, -1):
+        if _tells(run[holding - 1 :], masses, covariance):
+            return holding
+    return 0
+
+
+def _tells(cells: Ints, masses: Floats, covariance: Floats) -> bool:
+    """Tell whether some cells together surely hold something."""
+    noise = covariance[np.ix_(cells, cells)].sum() ** 0.5
+    return bool(masses[cells].sum() > NOTHING * noise)
+
+
+def query_weights(field: Field, bins: int) -> tuple[float, ...]:
+    """Return the relative precision of each noisy count that a column's marginal takes, in order.
+
+    Public: it depends on the field and the settings alone.
+    """
+    size = ColumnMarginal.cells_of(field)
+    if not field.is_lattice or size <= bins:
+        return (1.0,)
+    levels, cells = 1, FIRST_CELLS
+    while cells < size and levels < LEVELS:
+        levels, cells = levels + 1, cells * BRANCHES
+    return (*(GRID_WEIGHT for _ in range(levels)), 1.0)
+
+
+@dataclass(frozen=True)
+class _Count:
+    """One noisy histogram over cells and extra tokens: which leaf belongs to which entry."""
+
+    starts: Ints
+    values: Floats
+    sigma: float
+
+
+def measure_marginals(
+    codes: Ints,
+    fields: tuple[Field, ...],
+    noise_multipliers: tuple[tuple[float, ...], ...],
+    bins: int,
+    rows_per_patient: int,
+    mechanisms: Mechanisms,
+    progress: Callable[[float], None] | None = None,
+) -> list[ColumnMarginal]:
+    """Return the marginal of each column, from noisy counts of its codes.
+
+    Parameters
+    ----------
+    codes
+        Shape (rows, columns), at most the declared rows of any patient.
+    noise_multipliers
+        Noise of each count of each column, in rows of one patient; 0 counts exactly (without privacy).
+    bins
+        Bins to aim at in a lattice column.
+    rows_per_patient
+        Largest number of rows of one patient: the sensitivity of each count.
+
+    Guarantee
+    ---------
+    Each count changes by at most `rows_per_patient` in L2 norm when one patient is added
+    or removed (all their rows may fall into one cell); everything else is post-processing.
+    """
+    marginals = []
+    for j, (field, noise) in enumerate(zip(fields, noise_multipliers, strict=True)):
+        counter = _Counter(codes[:, j], field, noise, rows_per_patient, mechanisms)
+        marginals.append(_measure(counter, field, bins))
+        if progress is not None:
+            progress((j + 1) / len(fields))
+    return marginals
+
+
+class _Counter:
+    """Counts one column's codes over cells, with noise, spending its queries in order."""
+
+    def __init__(
+        self,
+        codes: Ints,
+        field: Field,
+        noise_multipliers: tuple[float, ...],
+        sensitivity: int,
+        mechanisms: Mechanisms,
+    ) -> None:
+        self._codes, self._field = codes, field
+        self._noise_multipliers, self._sensitivity = list(noise_multipliers), sensitivity
+        self._mechanisms = mechanisms
+        self.extras = len(field.special) + field.nullable
+
+    @property
+    def next_sigma(self) -> float:
+        return self._sensitivity * self._noise_multipliers[0]
+
+    def count(self, starts: Ints) -> _Count:
+        """Return noisy counts of the cells that begin at `starts`, then of the extra tokens."""
+        noise_multiplier = self._noise_multipliers.pop(0)
+        ordinary = self._codes[self._codes >= 0]
+        cells = np.searchsorted(starts, ordinary, side="right") - 1
+        exact = np.concatenate(
+            (
+                np.bincount(cells[cells >= 0], minlength=len(starts)),
+                [(self._codes == FIRST_SPECIAL - i).sum() for i in range(len(self._field.special))],
+                [(self._codes == MISSING).sum()] if self._field.nullable else [],
+            )
+        ).astype(np.int64)
+        noisy = self._mechanisms.discrete_gaussian(
+            exact,
+            stage="columns",
+            what=f"counts of {self._field.name}",
+            sensitivity=self._sensitivity,
+            noise_multiplier=noise_multiplier,
+        )
+        return _Count(starts, noisy.astype(float), max(self._sensitivity * noise_multiplier, 1e-3))
+
+
+def _measure(counter: _Counter, field: Field, bins: int) -> ColumnMarginal:
+    size = ColumnMarginal.cells_of(field)
+    weights = query_weights(field, bins)
+    if len(weights) == 1:
+        starts = np.arange(size)
+        count = counter.count(starts)
+        ordered = field.is_lattice
+        mass = _fit([count], starts, counter.extras) if ordered else _categories(count, size)
+        return _marginal(field, starts, mass, np.arange(size))
+    starts = _first_cells(size)
+    counts = [counter.count(starts)]
+    mass = _fit(counts, starts, counter.extras)
+    for _ in range(len(weights) - 2):
+        total = max(mass.sum(), 1.0)
+        heavy = mass[: len(starts)] > max(total / bins / 2, 3.0 * counter.next_sigma)
+        starts = _split(starts, heavy, size)
+        counts.append(counter.count(starts))
+        mass = _fit(counts, starts, counter.extras)
+    free = free_masses(*_unbounded(counts, starts), np.diff(np.append(starts, size)))
+    cell_bin = _merge(_fit(counts, starts, counter.extras, free)[: len(starts)], bins)
+    firsts = np.searchsorted(cell_bin, np.arange(cell_bin[-1] + 1), side="left")
+    counts.append(counter.count(starts[firsts]))
+    return _marginal(field, starts, _fit(counts, starts, counter.extras, free), cell_bin)
+
+
+def _first_cells(size: int) -> Ints:
+    """Return the starts of the first grid over a lattice of so many points.
+
+    Cells are equal. On a lattice too long for splitting to come down to single points, the first of
+    them is cut further towards the lower end, since costs and laboratory values are skewed and pile up
+    at the least that is recorded; and the last point, where values are capped, stands alone. What else
+    a grid counts costs no privacy.
+    """
+    equal = np.linspace(0, size, min(FIRST_CELLS, size) + 1).astype(np.int64)[:-1]
+    if size <= FIRST_CELLS * BRANCHES ** (LEVELS - 1):
+        return np.unique(equal)
+    finer = BRANCHES ** np.arange(21, dtype=np.int64)  # the last is just below the largest integer
+    return np.unique(np.concatenate((equal, finer[finer < equal[1]], [size - 1])))
+
+
+def _unbounded(counts: list[_Count], starts: Ints) -> tuple[Floats, Floats]:
+    """Return the least-squares masses of leaves, which may be negative, and their covariance."""
+    design, targets = _equations(counts, starts, 0)
+    covariance = np.asarray(np.linalg.inv(design.T @ design), np.float64)
+    return covariance @ (design.T @ targets), covariance
+
+
+def _categories(count: _Count, size: int) -> Floats:
+    """Return the masses of categories, then of extra tokens, that fit a noisy count."""
+    if size < MANY:
+        return _to_simplex(count.values)
+    masses = np.maximum(count.values, 0.0)
+    masses[:size] = posterior_means(count.values[:size], count.sigma)
+    return masses
+
+
+def _split(starts: Ints, heavy: Bools, size: int) -> Ints:
+    """Return the starts after splitting each heavy cell in `BRANCHES` (or into its points)."""
+    ends = np.append(starts[1:], size)
+    parts = [
+        np.unique(np.linspace(a, b, min(BRANCHES, b - a) + 1).astype(np.int64)[:-1])
+        if split
+        else np.array([a])
+        for a, b, split in zip(starts, ends, heavy, strict=True)
+    ]
+    return np.concatenate(parts)
+
+
+def _fit(counts: list[_Count], starts: Ints, extras: int, free: Floats | None = None) -> Floats:
+    """Return the non-negative masses of leaves and extra tokens that fit all noisy counts best.
+
+    `free` says which leaves share a mass, shape (leaves, free masses); None for none.
+    """
+    leaves = len(starts)
+    if len(counts) == 1 and len(counts[0].starts) == leaves:
+        mass = np.maximum(counts[0].values, 0.0)
+        return _to_simplex(counts[0].values) if mass.sum() > 0 else mass
+    design, targets = _equations(counts, starts, extras)
+    masses = np.eye(leaves) if free is None else free
+    shape = block_diag(masses, np.eye(extras))
+    try:
+        solution, _ = nnls(design @ shape, targets, maxiter=50 * (leaves + extras))
+    except RuntimeError:  # too many iterations: the fit without bounds, cut at zero, serves as well
+        solution = np.linalg.lstsq(design @ shape, targets, rcond=None)[0]
+    fitted: Floats = shape @ np.maximum(np.asarray(solution, float), 0.0)
+    return fitted
+
+
+def _equations(counts: list[_Count], starts: Ints, extras: int) -> tuple[Floats, Floats]:
+    """Return what all noisy counts say about leaves and extra tokens, in units of their noise."""
+    leaves = len(starts)
+    blocks, targets = [], []
+    for count in counts:
+        cells = len(count.starts)
+        block = np.zeros((cells + extras, leaves + extras))
+        block[np.searchsorted(count.starts, starts, side="right") - 1, np.arange(leaves)] = 1.0
+        block[cells + np.arange(extras), leaves + np.arange(extras)] = 1.0
+        blocks.append(block / count.sigma)
+        targets.append(count.values[: cells + extras] / count.sigma)
+    return np.vstack(blocks), np.concatenate(targets)
+
+
+def _to_simplex(values: Floats) -> Floats:
+    """Return the nearest non-negative values of the same sum (at least 1), by a common shift."""
+    total = max(values.sum(), 1.0)
+    ordered = np.sort(values)[::-1]
+    shifts = (np.cumsum(ordered) - total) / np.arange(1, len(values) + 1)
+    nearest: Floats = np.maximum(values - shifts[np.flatnonzero(ordered > shifts)[-1]], 0.0)
+    return nearest
+
+
+def _merge(mass: Floats, bins: int) -> Ints:
+    """Return the bin of each cell: runs of about equal mass, a cell over its share alone."""
+    total = mass.sum()
+    if total <= 0:
+        return np.minimum(np.arange(len(mass)) * bins // len(mass), bins - 1)
+    share = total / bins
+    labels = np.zeros(len(mass), np.int64)
+    current, filled, alone = 0, 0.0, False
+    for cell, weight in enumerate(mass):
+        heavy = weight >= share
+        closes = alone or filled + weight / 2 >= share or (heavy and filled >= 0.25 * share)
+        if cell and closes and (filled > 0 or alone):
+            current, filled = current + 1, 0.0
+        alone = heavy
+        labels[cell] = current
+        filled += weight
+    if filled < 0.25 * share and current > 0 and not alone:
+        labels[labels == current] = current - 1
+    return labels
+
+
+def _marginal(field: Field, starts: Ints, mass: Floats, cell_bin: Ints) -> ColumnMarginal:
+    cells = np.maximum(mass[: len(starts)], 0.0)
+    bins = int(cell_bin[-1]) + 1
+    sums = np.bincount(cell_bin, cells, minlength=bins)
+    sizes = np.diff(np.append(starts, ColumnMarginal.cells_of(field))).astype(float)
+    # A bin whose cells all came out empty is drawn from evenly.
+    cells = np.where(sums[cell_bin] > 0, cells, 1e-9 * sizes)
+    token_mass = np.concatenate((np.bincount(cell_bin, cells, minlength=bins), mass[len(starts) :]))
+    token_mass = np.maximum(token_mass, 1e-9 * max(token_mass.sum(), 1e-300))
+    total = token_mass.sum()
+    return ColumnMarginal(
+        starts.astype(np.int64),
+        cells / total,
+        cell_bin.astype(np.int64),
+        token_mass / total,
+        ColumnMarginal.cells_of(field),
+        len(field.special),
+        field.nullable,
+    )

@@ -1,0 +1,230 @@
+"""The file of a checkpoint: safetensors with a header in JSON, read as if a stranger had sent it.
+
+Nothing in a file is run, none of its names is a path, and every name, shape, kind and value is checked
+against what the plan of the fit makes of them.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthvae._files import read_ordinary
+from synthvae._text import one_line
+from synthvae.errors import ArtefactError, SynthvaeError
+from synthvae.marginals.column import ColumnMarginal
+from synthvae.marginals.moments import PairMoments
+from synthvae.model.layout import Layout
+from synthvae.model.state import FittedState
+from synthvae.plan import Plan
+from synthvae.storage.model_folder import (
+    marginal_arrays,
+    read_arrays,
+    read_marginals,
+    read_row_shares,
+    read_state,
+    state_arrays,
+)
+
+FORMAT, VERSION = "synthvae checkpoint", 2
+LARGEST_BYTES = 2_000_000_000
+LARGEST_HEADER = 50_000_000
+# Moments of standardised features are about 1 and their noise, at the smallest epsilon and a table that
+# looks empty, about 1e4 times what a column adds: far below this, and far from an overflow.
+LARGEST_MOMENT = 1e9
+VALUES, NOISE, ROW_SHARES = "pairs/values", "pairs/noise", "row_shares"
+COUNTS, MOMENTS, MODEL = STAGES = ("counts", "moments", "model")
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Released:
+    """What a fit has released so far: no real row.
+
+    Attributes
+    ----------
+    marginals
+        One a column, from noisy counts.
+    row_shares
+        Share of patients with 1, 2, ... rows; None where each row is one patient.
+    patients
+        The declared or noisily counted number of patients.
+    moments
+        None until they are released, and again when the fit is finished.
+    model
+        What the finished fit leaves behind; None until then.
+    """
+
+    marginals: tuple[ColumnMarginal, ...]
+    row_shares: NDArray[np.float64] | None
+    patients: int
+    moments: PairMoments | None = None
+    model: FittedState | None = None
+
+    @property
+    def stage(self) -> str:
+        """What was released last."""
+        if self.model is not None:
+            return MODEL
+        return COUNTS if self.moments is None else MOMENTS
+
+    @classmethod
+    def finished(cls, model: FittedState) -> "Released":
+        """Return what is left to keep when the fit is finished: its model alone."""
+        return cls(tuple(model.layout.marginals), model.row_shares, model.patients, None, model)
+
+
+def pack(released: Released, identity: dict[str, Any]) -> bytes:
+    """Return the content of a checkpoint's file."""
+    from safetensors.numpy import save
+
+    found = sorted(released_arrays(released).items())
+    arrays = {name: np.ascontiguousarray(array) for name, array in found}
+    about = json.dumps(
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "identity": identity,
+            "patients": released.patients,
+            "stage": released.stage,
+            "arrays_sha256": _digest(arrays),
+        }
+    )
+    sealed = {"about": about, "about_sha256": hashlib.sha256(about.encode()).hexdigest()}
+    content: bytes = save(arrays, metadata=sealed)
+    return content
+
+
+def released_arrays(released: Released) -> Arrays:
+    """Return the arrays of what was released, by name."""
+    if released.model is not None:
+        return state_arrays(released.model)
+    arrays = marginal_arrays(released.marginals)
+    if released.row_shares is not None:
+        arrays[ROW_SHARES] = released.row_shares
+    if released.moments is not None:
+        arrays |= {VALUES: released.moments.values, NOISE: released.moments.noise}
+    return arrays
+
+
+def unpack_about(file: Path) -> dict[str, Any]:
+    """Return what a checkpoint's header says.
+
+    Raises
+    ------
+    ArtefactError
+        It is no checkpoint, a damaged one, or one of another version.
+    """
+    return _about(file, read_bytes(file))
+
+
+def unpack(file: Path, plan: Plan) -> Released:
+    """Return what a checkpoint holds, checked against the plan that it was made under.
+
+    Raises
+    ------
+    ArtefactError
+        It is damaged, or holds anything that a fit under this plan does not keep.
+    """
+    content = read_bytes(file)
+    about = _about(file, content)
+    try:
+        arrays = read_arrays(content)
+        if _digest(arrays) != about["arrays_sha256"]:
+            raise ValueError("its arrays are not those that it was written with")
+        return _released(arrays, about, plan)
+    except (KeyError, ValueError, TypeError, SynthvaeError) as cause:
+        why = f"{cause} is not in it" if isinstance(cause, KeyError) else str(cause)
+        raise _damaged(file, why) from cause
+
+
+def read_bytes(file: Path) -> bytes:
+    """Return the content of an ordinary file of a bearable size, and follow no link."""
+    try:
+        return read_ordinary(file, LARGEST_BYTES, links=False)
+    except OSError as cause:
+        raise _damaged(file, f"it cannot be read ({cause.strerror})") from cause
+
+
+def _damaged(file: Path, why: str) -> ArtefactError:
+    return ArtefactError(
+        f"The checkpoint {file} is damaged: {one_line(why)}. Nothing can go on from it; pass "
+        "--start-over to begin again: what was spent counts then too."
+    )
+
+
+def _about(file: Path, content: bytes) -> dict[str, Any]:
+    try:
+        size = int.from_bytes(content[:8], "little")
+        if not 2 <= size <= min(len(content) - 8, LARGEST_HEADER):
+            raise ValueError("it is cut short or was altered")
+        sealed = json.loads(content[8 : 8 + size])["__metadata__"]
+        text = sealed["about"]
+        if hashlib.sha256(text.encode()).hexdigest() != sealed["about_sha256"]:
+            raise ValueError("its header was altered")
+        about = json.loads(text)
+        if not isinstance(about, dict) or about["format"] != FORMAT:
+            raise ValueError("it is no synthvae checkpoint")
+        if not isinstance(about["identity"], dict):
+            raise ValueError("its header does not say what it is of")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as cause:
+        plain = isinstance(cause, ValueError) and not isinstance(
+            cause, json.JSONDecodeError | UnicodeDecodeError
+        )
+        why = str(cause) if plain else "its header is cut short or was altered"
+        raise _damaged(file, why) from cause
+    if type(about["version"]) is not int or about["version"] != VERSION:
+        raise ArtefactError(
+            f"The checkpoint {file} has version {about['version']!r}, this synthvae reads {VERSION}: go "
+            "on with the synthvae that began it, or pass --start-over; what was spent counts then too."
+        )
+    return about
+
+
+def _released(arrays: Arrays, about: dict[str, Any], plan: Plan) -> Released:
+    patients, stage = about["patients"], about["stage"]
+    if type(patients) is not int or patients < 1 or plan.schema.patients not in (None, patients):
+        raise ValueError(f"patients is {patients!r}, which is not the fit's number of patients")
+    if stage not in STAGES:
+        raise ValueError(f"stage is {stage!r}, which is none of {', '.join(STAGES)}")
+    if stage == MODEL:
+        released = Released.finished(read_state(arrays, plan.schema, plan.settings, patients))
+    else:
+        marginals = read_marginals(arrays, plan.schema)
+        shares = read_row_shares(arrays, plan.schema)
+        layout = Layout.build(marginals, plan.schema.modelled, plan.settings)
+        moments = _moments(arrays, layout) if stage == MOMENTS else None
+        released = Released(tuple(marginals), shares, patients, moments)
+    unknown = arrays.keys() - released_arrays(released).keys()
+    if unknown:
+        raise ValueError(f"it holds {min(unknown)!r}, which no checkpoint does")
+    return released
+
+
+def _moments(arrays: Arrays, layout: Layout) -> PairMoments:
+    moments = PairMoments(arrays[VALUES], arrays[NOISE])
+    same = layout.owner[:, None] == layout.owner[None, :]
+    for array in (moments.values, moments.noise):
+        if array.shape != (layout.features, layout.features):
+            raise ValueError("the moments of pairs do not fit the schema")
+        if (array != array.T).any() or array[same].any():
+            raise ValueError("the moments of pairs are none")
+        if (np.abs(array) > LARGEST_MOMENT).any():
+            raise ValueError(
+                f"a moment of pairs, or its noise, is above {LARGEST_MOMENT:g}, which no fit releases"
+            )
+    if (moments.noise[~same] <= 0).any():
+        raise ValueError("the moments of pairs have no noise")
+    return moments
+
+
+def _digest(arrays: Arrays) -> str:
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

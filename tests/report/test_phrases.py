@@ -1,0 +1,56 @@
+from typing import Any
+
+import pytest
+
+from synthvae.report.phrases import direction, exact, fit, number, plain, power, share, shorten
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0.000"),
+        (-0.0, "0.000"),
+        (0.0672, "0.067"),
+        (-0.5, "−0.500"),
+        (0.0004, "4 × 10⁻⁴"),
+        (1234.5, "1,234.5"),
+        (2.5e8, "2.5 × 10⁸"),
+        (None, "–"),
+        (float("nan"), "–"),
+        (float("inf"), "–"),
+    ],
+)
+def test_number(value: Any, text: str) -> None:
+    assert number(value) == text
+
+
+def test_settings_keep_their_digits() -> None:
+    assert [exact(value) for value in (1.0, 0.0471, 1e-6, 12000.0, None)] == [
+        "1", "0.0471", "10⁻⁶", "12,000", "–",
+    ]  # fmt: skip
+    assert power(-3e-7) == "−3 × 10⁻⁷"
+    assert share(0.1234) == "12.3 %"
+
+
+def test_directions_are_said_in_words() -> None:
+    assert direction("higher", None) == "higher is better"
+    assert direction("towards", 0.5) == "best at 0.50"
+
+
+@pytest.mark.parametrize("text", ["a\u202egpj.exe", "a\x00b", "a\x1b[31m", "a\u2066b", "\ud800"])
+def test_plain_text_hides_nothing(text: str) -> None:
+    shown = plain(text)
+    assert shown.encode("utf-8")
+    assert not set(shown) & {"\u202e", "\x00", "\x1b", "\u2066"}
+
+
+def test_long_names_keep_both_ends() -> None:
+    assert shorten("x" * 50 + "_day_1", 12) == "xxxxxxx…ay_1"
+    assert len(shorten("é" * 500, 20)) == 20
+    assert fit("W" * 40, 84).count("W") < fit("i" * 40, 84).count("i")
+    assert fit("漢字" * 20, 84) != "漢字" * 20
+
+
+def test_figures_without_end_are_said_to_be() -> None:
+    assert (power(float("inf")), power(float("-inf")), power(float("nan"))) == ("∞", "−∞", "–")
+    assert exact(float("nan")) == "–"
