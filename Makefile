@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 EXTRAS ?= dev,pgm
 CONSTRAINTS ?= constraints.txt
+TORCH ?= yes
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # A process for each core, of one thread: more threads than cores wait for each other.
@@ -29,8 +30,10 @@ test-all: $(STAMP)  ## Run every test.
 	$(PYTEST) -m ""
 
 # make test-short PYTHON=python3.13 VENV=.venv-3.13 EXTRAS=dev CONSTRAINTS=constraints-oldest.txt
+# With TORCH= nothing of torch is installed, and no fit is tried.
+SHORT := tests/table tests/marginals tests/evaluation tests/drafting tests/test_schema.py tests/test_frozen.py
 test-short: $(STAMP)  ## Run what depends most on Python and on the versions of other packages.
-	$(PYTEST) tests/table tests/privacy tests/test_schema.py tests/test_synthesizer.py
+	$(PYTEST) $(SHORT) $(if $(TORCH),tests/privacy tests/test_synthesizer.py)
 
 lint: $(STAMP)  ## Check style, types and the README.
 	$(BIN)/ruff check .
@@ -40,10 +43,20 @@ lint: $(STAMP)  ## Check style, types and the README.
 bench: $(STAMP)  ## Measure speed and quality against the baselines, in one run.
 	$(BIN)/python -m tests.bench
 
+# torch first, at the version that the constraints pin; without it, all that is declared but it.
+DECLARED = $(BIN)/python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+	print(*(d for d in p['dependencies'] + p['optional-dependencies']['dev'] \
+	if not d.startswith(('torch', 'opacus'))), sep='\n')"
 $(STAMP): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
+ifdef TORCH
 	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) torch
 	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[$(EXTRAS)]'
+else
+	$(DECLARED) > $(VENV)/declared.txt
+	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --requirement $(VENV)/declared.txt
+	$(BIN)/pip install --quiet --no-deps --editable .
+endif
 	touch $@
 
 clean:  ## Remove the environment and what tools leave behind.

@@ -45,20 +45,14 @@ else:
 
 
 def read_ordinary(path: Path, most: int, *, links: bool = True) -> bytes:
-    """Return the content of an ordinary file of at most `most` bytes.
+    """Return the content of an ordinary file of at most `most` bytes, by a symbolic link if `links`.
 
     A pipe is not waited for, and a device, which may have no end, is not read.
-
-    Parameters
-    ----------
-    links
-        Whether a symbolic link to a file is followed.
 
     Raises
     ------
     OSError
-        The file does not exist, cannot be read, is no ordinary file, or is larger; `strerror` says
-        which, in words.
+        The file does not exist, cannot be read, is no ordinary file, or is larger: see `strerror`.
     """
     if not links and path.is_symlink():
         raise OSError(errno.EINVAL, "it is no ordinary file")
@@ -110,8 +104,7 @@ def check_output(
     inputs
         What the work reads: never replaced.
     folder_of
-        Names of what an output folder holds, where the output is a folder: one that holds anything
-        else is never replaced.
+        Names of what an output folder may hold to be replaced; None where the output is a file.
 
     Raises
     ------
@@ -121,8 +114,9 @@ def check_output(
         `path` cannot be written.
     """
     with storage_errors(path):
+        goal = path.resolve()
         for given in inputs:
-            if given.exists() and _holds(path, given):
+            if given.exists() and goal in (given.resolve(), *given.resolve().parents):
                 raise OutputExistsError(
                     f"{path} is or holds the input {given}, which would be lost; choose another "
                     "output."
@@ -130,38 +124,27 @@ def check_output(
         refuse_existing(path, force)
         if path.exists():
             _check_kind(path, folder_of)
-        _try_to_write(path)
-
-
-def _holds(path: Path, given: Path) -> bool:
-    given = given.resolve()
-    return path.resolve() in (given, *given.parents)
+        # Whether a draft can be made there, or in the nearest folder that exists.
+        _draft_file(goal, next(parent for parent in goal.parents if parent.exists())).unlink()
 
 
 def _check_kind(path: Path, folder_of: tuple[str, ...] | None) -> None:
-    if folder_of is None and not path.is_file():
-        kind = "a folder" if path.is_dir() else "no ordinary file"
-        raise OutputExistsError(f"{path} is {kind}, where a file should go; name another output.")
-    if folder_of is None:
-        return
-    if not path.is_dir():
-        raise OutputExistsError(f"{path} is a file, where a folder should go; name another output.")
-    foreign = sorted({item.name for item in path.iterdir()} - set(folder_of))
+    kind = "a folder" if path.is_dir() else "a file" if path.is_file() else "no ordinary file"
+    goal = "a file" if folder_of is None else "a folder"
+    if kind != goal:
+        raise OutputExistsError(f"{path} is {kind}, where {goal} should go; name another output.")
+    foreign = {item.name for item in path.iterdir()} - set(folder_of) if folder_of else ()
     if foreign:
         raise OutputExistsError(
-            f"{path} holds '{foreign[0]}', which is not what synthvae would replace there; move it "
+            f"{path} holds '{min(foreign)}', which is not what synthvae would replace there; move it "
             "away, or choose another output."
         )
 
 
-def _try_to_write(path: Path) -> None:
-    """Make and remove a file where the draft will be, in the nearest folder that exists."""
-    folder = next(parent for parent in path.resolve().parents if parent.exists())
-    handle, name = tempfile.mkstemp(
-        prefix=f".{path.resolve().name}.", suffix=".partial", dir=folder
-    )
+def _draft_file(path: Path, folder: Path) -> Path:
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=folder)
     os.close(handle)
-    Path(name).unlink()
+    return Path(name)
 
 
 def refuse_existing(path: Path, force: bool) -> None:
@@ -174,17 +157,12 @@ def refuse_existing(path: Path, force: bool) -> None:
 def whole_file(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
     """Yield a draft's path that replaces `path` when the block ends, and vanishes if it fails.
 
-    Parameters
-    ----------
-    mode
-        Rights of the file, of which the umask takes some away; nobody else may read the draft.
+    The umask takes some of the rights in `mode` away; nobody else may read the draft.
     """
     with storage_errors(path):
         path = path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-        os.close(handle)
-        draft = Path(name)
+        draft = _draft_file(path, path.parent)
         try:
             yield draft
             _sync(draft)
@@ -217,11 +195,11 @@ def whole_folder(path: Path, force: bool = False) -> Iterator[Path]:
         draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
         try:
             yield draft
-            for file in draft.rglob("*"):
-                if file.is_file():
-                    _sync(file)
-            for folder in (draft, *(item for item in draft.rglob("*") if item.is_dir())):
-                sync_folder(folder)
+            for item in (*draft.rglob("*"), draft):
+                if item.is_dir():
+                    sync_folder(item)
+                else:
+                    _sync(item)
             draft.chmod(0o777 & ~_umask())
             if force:
                 _replace_folder(draft, path)
@@ -238,14 +216,9 @@ def whole_folder(path: Path, force: bool = False) -> Iterator[Path]:
 
 
 def clean_drafts(folder: Path, name: str | None = None) -> None:
-    """Remove what writers that were killed left in a folder, and put back what they had moved.
+    """Remove what writers of `name`, or of anything, left when they were killed; undo their moves.
 
-    Call it while nobody else can be writing there.
-
-    Parameters
-    ----------
-    name
-        Of the file or folder that they wrote; None for all.
+    Call it while nobody else can be writing in the folder.
     """
     if not folder.is_dir():
         return
@@ -280,9 +253,9 @@ def _take_place(draft: Path, path: Path) -> bool:
     try:
         draft.rename(path)
     except OSError as cause:
-        if cause.errno in OTHERS_FIRST:
-            return False
-        raise
+        if cause.errno not in OTHERS_FIRST:
+            raise
+        return False
     return True
 
 
@@ -337,25 +310,14 @@ def sync_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(file: Path, what: Path, mode: int = 0o777) -> Iterator[None]:
+def locked(file: Path, what: Path) -> Iterator[None]:
     """Hold a lock file while the block runs; it goes at the end, and so does its folder if empty.
 
-    Parameters
-    ----------
-    file
-        The lock. Its folder is made where there is none.
-    what
-        What is worked on, for the error.
-    mode
-        Who may enter the folder if it has to be made, less the user's mask.
-
-    Raises
-    ------
-    OutputExistsError
-        Another process holds the lock.
+    The folder is made, for its owner alone, where there is none. `OutputExistsError` says that another
+    process is at work on `what`.
     """
     with storage_errors(file):
-        lock = _take_lock(file, what, mode)
+        lock = _take_lock(file, what)
     try:
         with lock:
             try:
@@ -368,14 +330,13 @@ def locked(file: Path, what: Path, mode: int = 0o777) -> Iterator[None]:
             file.parent.rmdir()
 
 
-def _take_lock(file: Path, what: Path, mode: int) -> BufferedIOBase:
+def _take_lock(file: Path, what: Path) -> BufferedIOBase:
     """Return the open and locked file, which is still the one that its name says.
 
     It is a file object and no bare handle, so that it closes wherever an interrupt comes.
     """
     while True:
-        file.parent.parent.mkdir(parents=True, exist_ok=True)
-        file.parent.mkdir(mode=mode, exist_ok=True)
+        private_folder(file.parent)
         with contextlib.ExitStack() as closing:
             try:
                 for_owner = functools.partial(os.open, mode=0o600)

@@ -1,8 +1,8 @@
 """Frozen values: the settings that a person writes, and the values that we save.
 
-Both may come from anywhere: a file is read within limits, and what is wrong with it is said in words.
-In YAML plain words are resolved as in YAML 1.2 where 1.1 surprises: `yes` and `no`, `1:30` and codes
-with leading zeros (`007`) stay text, and `1e-5` is a number.
+Both may come from anywhere: a file is read within limits, and an error says what is wrong with it.
+Plain scalars are resolved as in YAML 1.2 where 1.1 surprises: `yes` and `no`, `1:30` and codes with
+leading zeros (`007`) stay text, and `1e-5` is a number.
 
 ruamel.yaml, which speaks YAML 1.2, was tried in PyYAML's place: for a schema of 2,000 columns it takes
 1.3 to 2.1 times as long, reads codes such as `007` as numbers, repeats a file's values in its errors,
@@ -12,7 +12,7 @@ and needs the same guards against aliases, tags and floods of values, so that no
 import json
 import os
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar, get_args
 
@@ -28,8 +28,22 @@ LARGEST_VALUE = 100_000_000
 MOST_VALUES = 250_000  # of one YAML file; more would take minutes to read
 PLAIN_TAGS = (None, "!", "tag:yaml.org,2002:str")
 SHOWN = 12  # findings listed in one error message
+PYDANTICS = ("function-", "constrained-")  # steps of a location that are no keys
 OTHER_VERSION = "other_version"  # an error of ours, which says where it is
 LARGEST_WHOLE = 2**63  # beyond, arithmetic with other numbers fails
+# Plain scalars of YAML 1.2: a pattern, and with what such a scalar may begin.
+PLAIN_SCALARS = {
+    "bool": (r"^(true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    "int": (r"^[-+]?(0|[1-9][0-9]*)$", "-+0123456789"),
+    "float": (
+        r"^([-+]?(0|[1-9][0-9]*)?\.[0-9]+([eE][-+]?[0-9]+)?"
+        r"|[-+]?(0|[1-9][0-9]*)(\.([eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)"
+        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$",
+        "-+.0123456789",
+    ),
+}
+
+Value = TypeVar("Value", bound=BaseModel)
 
 
 class Frozen(BaseModel):
@@ -57,34 +71,20 @@ class FrozenSettings(Frozen):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read settings from a YAML or JSON file.
-
-        Raises
-        ------
-        SynthvaeError
-            The file does not exist, is not valid, or has unknown keys; the nearest is named.
-        """
+        """Read settings from a YAML or JSON file; the error names each key that is wrong."""
         return cls.from_dict(read_mapping(Path(path), cls._error, cls._what), str(path))
 
 
-Value = TypeVar("Value", bound=BaseModel)
-
-
 def read_value(path: Path, kind: type[Value]) -> Value:
-    """Read one value from a JSON file that may come from anywhere.
-
-    Raises
-    ------
-    InputFileError
-        There is no such file, or it holds no value of this kind.
-    """
+    """Read one value of a kind from a JSON file, or raise `InputFileError`."""
     content = _content(path, LARGEST_VALUE, InputFileError, "file")
     what = kind.__name__.lower()
     try:
         value = kind.model_validate_json(content)
     except ValidationError as cause:
         raise InputFileError(f"The file {path} is no {what}: {first_finding(cause)}.") from None
-    if _holds_giant(value.model_dump()):
+    numbers = (item for item in _scalars(value.model_dump()) if isinstance(item, int))
+    if any(abs(number) > LARGEST_WHOLE for number in numbers):
         raise InputFileError(
             f"The file {path} is no {what}: it holds a whole number beyond {LARGEST_WHOLE:.3g}."
         )
@@ -113,12 +113,16 @@ def _content(path: Path, most: int, error: type[SynthvaeError], what: str) -> by
         raise error(f"The {what} {path} cannot be read: {cause.strerror}.") from cause
 
 
-def _holds_giant(value: Any) -> bool:
+def _scalars(value: Any) -> Iterator[Any]:
+    """Yield what stands in lists and mappings, keys too, in order."""
     if isinstance(value, dict):
-        return any(map(_holds_giant, value.values()))
-    if isinstance(value, list | tuple):
-        return any(map(_holds_giant, value))
-    return isinstance(value, int) and abs(value) > LARGEST_WHOLE
+        for pair in value.items():
+            yield from _scalars(pair)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _scalars(item)
+    else:
+        yield value
 
 
 def explain(cause: ValidationError, model: type[BaseModel], value: dict[str, Any]) -> str:
@@ -127,44 +131,43 @@ def explain(cause: ValidationError, model: type[BaseModel], value: dict[str, Any
     for error in cause.errors(include_url=False):
         where, owner = _where(error["loc"], model, value)
         if error["type"] == "extra_forbidden":
-            word = str(error["loc"][-1])
+            key = str(error["loc"][-1])
             known = owner.model_fields if owner else {}
-            sentences.append(f"{where}: unknown key {brief(word)}{nearest(word[:100], known)}")
+            sentences.append(f"{where}: unknown key {brief(key)}{nearest(key[:100], known)}")
         elif error["type"] == "missing":
             sentences.append(f"{where}: missing")
         else:
             message = error["msg"].removeprefix("Value error, ")
             if error["type"] in ("model_type", "dict_type"):
                 message = "must be a mapping of names to values"
-            shown = error.get("input")
-            got = f" (got {brief(shown)})" if isinstance(shown, str | int | float | bool) else ""
+            item = error.get("input")
+            got = f" (got {brief(item)})" if isinstance(item, str | int | float) else ""
             message = shortened(message, 300)
             sentences.append(f"{where}: {message}{got}" if where else message)
-    told = list(dict.fromkeys(sentences))
-    more = f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
-    return "; ".join(told[:SHOWN]) + more + "."
+    distinct = list(dict.fromkeys(sentences))
+    more = f"; and {len(distinct) - SHOWN} more" if len(distinct) > SHOWN else ""
+    return "; ".join(distinct[:SHOWN]) + more + "."
 
 
 def _where(
     location: tuple[int | str, ...], model: type[BaseModel], value: Any
 ) -> tuple[str, type[BaseModel] | None]:
     """Return a location as text (a field by its column's name) and the model that owns it."""
-    words: list[str] = []
+    steps: list[str] = []
     owner: type[BaseModel] | None = model
     for depth, part in enumerate(location):
         if isinstance(part, str) and depth < len(location) - 1:
             owner = _model_of(owner, part) or owner
-        value = _step(value, part)
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            value = None
         if isinstance(part, int):
             named = value.get("name") if isinstance(value, dict) else None
-            words[-1:] = [f"field {brief(named)}" if named else f"{words[-1]}[{part}]"]
-        elif not part.startswith(("function-", "constrained-")) and part not in (
-            "float",
-            "int",
-            "str",
-        ):
-            words.append(part)
-    return ", ".join(shortened(word, 100) for word in words), owner
+            steps[-1:] = [f"field {brief(named)}" if named else f"{steps[-1]}[{part}]"]
+        elif not part.startswith(PYDANTICS) and part not in ("float", "int", "str"):
+            steps.append(part)
+    return ", ".join(shortened(step, 100) for step in steps), owner
 
 
 def _model_of(owner: type[BaseModel] | None, key: str) -> type[BaseModel] | None:
@@ -180,15 +183,8 @@ def _model_of(owner: type[BaseModel] | None, key: str) -> type[BaseModel] | None
     return None
 
 
-def _step(value: Any, part: int | str) -> Any:
-    try:
-        return value[part]
-    except (KeyError, IndexError, TypeError):
-        return None
-
-
 class _Loader(yaml.SafeLoader):
-    """Safe YAML with the plain words of YAML 1.2, without aliases, tags and duplicate keys."""
+    """Safe YAML with the plain scalars of YAML 1.2, without aliases, tags and duplicate keys."""
 
     _values = 0
 
@@ -206,13 +202,10 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            line = self.line + 1
-            raise yaml.YAMLError(f"aliases (*name) are not allowed (line {line})")
-        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
-        tag = getattr(event, "tag", None)
+            raise yaml.YAMLError(f"aliases (*name) are not allowed (line {self.line + 1})")
+        tag = getattr(self.peek_event(), "tag", None)  # type: ignore[no-untyped-call]
         if tag not in PLAIN_TAGS:
-            line = self.line + 1
-            raise yaml.YAMLError(f"tags ({brief(tag)}) are not allowed (line {line})")
+            raise yaml.YAMLError(f"tags ({brief(tag)}) are not allowed (line {self.line + 1})")
         self._values += 1
         if self._values > MOST_VALUES:
             raise yaml.YAMLError(f"it holds more than {MOST_VALUES:,} words")
@@ -237,24 +230,11 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-PLAIN_WORDS = {
-    "bool": (r"^(true|True|TRUE|false|False|FALSE)$", "tTfF"),
-    "int": (r"^[-+]?(0|[1-9][0-9]*)$", "-+0123456789"),
-    "float": (
-        r"^([-+]?(0|[1-9][0-9]*)?\.[0-9]+([eE][-+]?[0-9]+)?"
-        r"|[-+]?(0|[1-9][0-9]*)(\.([eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)"
-        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$",
-        "-+.0123456789",
-    ),
-}
-
-
-_CHANGED = {f"tag:yaml.org,2002:{name}" for name in PLAIN_WORDS}
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag not in _CHANGED]
+    first: [(tag, form) for tag, form in resolvers if tag.rpartition(":")[2] not in PLAIN_SCALARS]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-for _name, (_pattern, _first) in PLAIN_WORDS.items():
+for _name, (_pattern, _first) in PLAIN_SCALARS.items():
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(_pattern), list(_first))
 _Dumper.add_representer(str, _Dumper.represent_str)
 # Text that any reader of YAML might take for a number is written in quotes.
@@ -266,7 +246,7 @@ _Dumper.add_implicit_resolver(
 
 
 def read_mapping(path: Path, error: type[SynthvaeError], what: str) -> dict[str, Any]:
-    """Read a YAML or JSON file that holds one mapping.
+    """Return the one mapping that a YAML or JSON file holds, with plain Python values.
 
     Parameters
     ----------
@@ -276,11 +256,6 @@ def read_mapping(path: Path, error: type[SynthvaeError], what: str) -> dict[str,
         The class of the exception to raise.
     what
         What the file is ("schema", "config"), for the message.
-
-    Returns
-    -------
-    dict
-        The mapping, with plain Python values.
     """
     try:
         text = _content(path, LARGEST_SETTINGS, error, f"{what} file").decode("utf-8-sig")
@@ -290,10 +265,13 @@ def read_mapping(path: Path, error: type[SynthvaeError], what: str) -> dict[str,
         ) from cause
     try:
         if path.suffix.lower() == ".json":
-            value = json.loads(text, object_pairs_hook=_without_twins)
+            value = json.loads(text, object_pairs_hook=_without_repeats)
         else:
             value = yaml.load(text, _Loader)
-        _refuse_half_characters(value)
+        for item in _scalars(value):
+            half = isinstance(item, str) and re.search("[\ud800-\udfff]", item)
+            if half:  # an escaped surrogate, which no file can hold
+                raise ValueError(f"{half.group()!r} is half a character; write the whole one")
     except RecursionError as cause:
         deep = "its lists and mappings are nested too deeply"
         raise error(f"The {what} file {path} is not valid: {deep}.") from cause
@@ -312,7 +290,7 @@ def _without_excerpt(cause: Exception) -> str:
     return f"{cause.problem} (line {cause.problem_mark.line + 1})"
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for key, item in pairs:
         if key in value:
@@ -321,30 +299,15 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _refuse_half_characters(value: Any) -> None:
-    """Raise `ValueError` for an escaped half of a character (a surrogate), which no file can hold."""
-    if isinstance(value, str):
-        half = re.search("[\ud800-\udfff]", value)
-        if half is not None:
-            raise ValueError(f"{half.group()!r} is half a character; write the whole one")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _refuse_half_characters(key)
-            _refuse_half_characters(item)
-    elif isinstance(value, list):
-        for item in value:
-            _refuse_half_characters(item)
-
-
 def write_yaml(value: dict[str, Any]) -> str:
     """Return `value` as YAML that `read_mapping` reads back equal."""
-    return str(
-        yaml.dump(
-            value,
-            Dumper=_Dumper,
-            sort_keys=False,
-            allow_unicode=True,
-            width=100,
-            default_flow_style=None,
-        )
+    text: str = yaml.dump(
+        value,
+        None,
+        _Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=100,
+        default_flow_style=None,
     )
+    return text

@@ -21,19 +21,16 @@ def steps_of(progress: Progress, work: str) -> Progress:
 
 def silent(what: str, done: float) -> None:
     """Show nothing."""
-    del what, done
 
 
 @contextlib.contextmanager
 def given_or_console(progress: Progress | None) -> Iterator[Progress]:
-    """Yield the progress that was given, else bars where a person is looking, else nothing."""
-    if progress is not None:
-        yield progress
-    elif sys.stderr.isatty():
+    """Yield the progress that was given, else bars on a terminal, else nothing."""
+    if progress is None and sys.stderr.isatty():
         with console_progress() as bars:
             yield bars
     else:
-        yield silent
+        yield progress or silent
 
 
 @contextlib.contextmanager
@@ -42,27 +39,19 @@ def console_progress() -> Iterator[Progress]:
 
     What stands before a colon names the kind of work, what stands behind it the present step.
     """
+    from rich import progress
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        TaskID,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.progress import Progress as Bars
 
-    bars = Bars(
-        TextColumn("{task.description:<48}", markup=False),  # names of columns are no markup
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(compact=True),
+    bars = progress.Progress(
+        progress.TextColumn("{task.description:<48}", markup=False),  # a column's name is no markup
+        progress.BarColumn(),
+        progress.TaskProgressColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("left"),
+        progress.TimeRemainingColumn(compact=True),
         console=Console(stderr=True),
     )
-    tasks: dict[str, TaskID] = {}
+    tasks: dict[str, progress.TaskID] = {}
 
     def show(what: str, done: float) -> None:
         what = printable(what)

@@ -1,6 +1,6 @@
-"""Text for people: cut short, safe for a terminal, and with the nearest known word.
+"""Text for a reader: shortened, safe for a terminal, and with the nearest known word.
 
-What stands in a file or a table may come from anywhere, so it is shown cut short, and it must not
+What stands in a file or a table may come from anywhere, so it is shown shortened, and it must not
 steer the terminal that shows it.
 """
 
@@ -17,7 +17,7 @@ STEERING = re.compile(
 
 
 def brief(item: Any) -> str:
-    """Return a value's representation, cut short."""
+    """Return a value's representation in at most 60 characters."""
     return shortened(repr(item), 60)
 
 
@@ -28,7 +28,7 @@ def shortened(text: str, most: int) -> str:
 
 
 def one_line(text: object, most: int = 300) -> str:
-    """Return text on one line, cut short and without a full stop: such as why something failed.
+    """Return text on one line, shortened and without a full stop: such as why something failed.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def printable(text: str) -> str:
     >>> printable("a\\x1b[2Jb")
     'a\\\\x1b[2Jb'
     """
-    return STEERING.sub(lambda found: ascii(found.group())[1:-1], text)
+    return STEERING.sub(lambda match: ascii(match.group())[1:-1], text)
 
 
 def say(text: str, *, error: bool = False) -> None:
@@ -60,14 +60,11 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     match = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
     if not match:
         return ""
-    found = lowered[match[0]]
-    return f" (did you mean '{found}'{_unlike(word, found)}?)"
-
-
-def _unlike(word: str, found: str) -> str:
-    """Return how two words that look the same are spelled, or an empty string."""
-    others = {sign for sign in set(word) ^ set(found) if not sign.isascii()}
-    return f", which is {found!a} and not {word!a}" if others else ""
+    choice = lowered[match[0]]
+    # Letters of other alphabets may look the same.
+    look_alike = any(not sign.isascii() for sign in set(word) ^ set(choice))
+    spelling = f", which is {choice!a} and not {word!a}" if look_alike else ""
+    return f" (did you mean '{choice}'{spelling}?)"
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:

@@ -11,35 +11,15 @@ from typing import Annotated
 
 import typer
 
+from synthvae import console
 from synthvae._files import check_output, write_whole
 from synthvae._runtime import console_progress, steps_of
 from synthvae._text import say
-from synthvae.console import (
-    INTERRUPTED,
-    Commands,
-    check_file,
-    check_policy,
-    mark_void,
-    print_comparison,
-    print_evaluation,
-    print_fit,
-    print_model_check,
-    print_problems,
-    print_run,
-    print_sample,
-    print_spent_before,
-    read_asked,
-    read_conditions,
-    read_config,
-    read_epsilon,
-    read_policy,
-    run_program,
-)
 from synthvae.errors import check_positive_integer
 
 app = typer.Typer(
     name="synthvae",
-    cls=Commands,
+    cls=console.Commands,
     help="Synthetic health records with differential privacy, and the evidence to release them.",
     no_args_is_help=True,
     add_completion=False,
@@ -95,13 +75,13 @@ def run(
     from synthvae.pipeline import RELEASE
     from synthvae.pipeline import run as run_job
 
-    settings, wanted = read_config(config, out, epsilon), read_policy(policy)
+    settings, required = console.read_config(config, out, epsilon), console.read_policy(policy)
     release = settings.folder / RELEASE
-    print_spent_before(settings.folder, release, force=force, start_over=start_over)
+    console.print_earlier_spending(settings.folder, release, force=force, start_over=start_over)
     with console_progress() as progress:
         result = run_job(settings, progress, force=force, start_over=start_over)
-    print_run(result)
-    check_policy(wanted, result.report)
+    console.print_run(result)
+    console.check_policy(required, result.report)
 
 
 @app.command()
@@ -116,10 +96,10 @@ def compare(
     from synthvae.comparison.compare import compare as compare_methods
     from synthvae.comparison.compare import read_result
 
-    settings = read_config(config, out)
+    settings = console.read_config(config, out)
     with console_progress() as progress:
         folder = compare_methods(settings, progress, force=force)
-    print_comparison(read_result(folder), folder)
+    console.print_comparison(read_result(folder), folder)
 
 
 @app.command()
@@ -140,24 +120,24 @@ def fit(
 ) -> None:
     """Train a model on a table under a privacy budget."""
     from synthvae.schema import Schema
-    from synthvae.storage.checkpoint import unfinished
+    from synthvae.storage.checkpoint import unfinished_work
     from synthvae.storage.model_folder import FILES
     from synthvae.synthesizer import Synthesizer
     from synthvae.table import read_table
 
     check_output(out, force, inputs=(table, schema), folder_of=FILES)
-    facts = Schema.load(schema)
+    declared = Schema.load(schema)
     if patients is not None:
-        facts = facts.replace(patients=check_positive_integer("patients", patients))
-    budget = read_epsilon(epsilon)
-    synthesizer = Synthesizer(facts, budget, None if budget is None else delta)
+        declared = declared.replace(patients=check_positive_integer("patients", patients))
+    budget = console.read_epsilon(epsilon)
+    synthesizer = Synthesizer(declared, budget, None if budget is None else delta)
     frame = read_table(table, delimiter)
-    print_spent_before(out, out, force=force, start_over=start_over)
-    with unfinished(out, force=force, start_over=start_over) as work:
+    console.print_earlier_spending(out, out, force=force, start_over=start_over)
+    with unfinished_work(out, force=force, start_over=start_over) as work:
         with console_progress() as progress:
             synthesizer.fit(frame, progress, checkpoint=work.folder)
         synthesizer.save(out, force=force)
-    print_fit(synthesizer, out)
+    say(f"Model in {out}. {console.spending_of(synthesizer.guarantee)}")
 
 
 @app.command()
@@ -180,14 +160,14 @@ def sample(
     from synthvae.synthesizer import Synthesizer
     from synthvae.table import write_table
 
-    check_file(out, force, ".csv", ".txt", ".parquet", ".pq")
+    console.check_file(out, force, ".csv", ".txt", ".parquet", ".pq")
     synthesizer = Synthesizer.load(model)
-    conditions = read_conditions(where or [], synthesizer.schema)
+    conditions = console.read_conditions(where or [], synthesizer.schema)
     with console_progress() as progress:
         frame = synthesizer.sample(rows, where=conditions, seed=seed, progress=progress)
     write_table(frame, out, synthesizer.schema)
-    mark_void(out, synthesizer.guarantee)
-    print_sample(frame, out, synthesizer.guarantee)
+    console.write_void_note(out, synthesizer.guarantee)
+    console.print_sample(frame, out, synthesizer.guarantee)
 
 
 @app.command("check-model")
@@ -198,12 +178,11 @@ def check_model(
     ] = False,
 ) -> None:
     """Say whether a saved model's version has a known defect; exit code 14 where it has."""
-    from synthvae.defects import check_model as check
-    from synthvae.defects import raise_for_defects
+    from synthvae import defects
 
-    found = check(model)
-    print_model_check(found, model, as_json=as_json)
-    raise_for_defects(model, found)
+    check = defects.check_model(model)
+    console.print_model_check(check, model, as_json=as_json)
+    defects.raise_for_defects(model, check)
 
 
 @app.command()
@@ -219,8 +198,7 @@ def evaluate(
         typer.Option(help="A YAML or JSON file whose `evaluation` section says what is asked."),
     ] = None,
     depth: Annotated[
-        str | None,
-        typer.Option(help="How hard the attacks try: screen, standard or deep."),
+        str | None, typer.Option(help="How hard the attacks try: screen, standard or deep.")
     ] = None,
     draw: Annotated[
         list[Path] | None,
@@ -231,7 +209,7 @@ def evaluate(
     policy: PolicyFile = None,
 ) -> None:
     """Score anybody's synthetic table against real rows."""
-    from synthvae.evaluation.request import check_asked
+    from synthvae.evaluation.request import check_request
     from synthvae.report import render
     from synthvae.report.document import custodian_report
     from synthvae.schema import Schema
@@ -240,21 +218,21 @@ def evaluate(
 
     further = draw or []
     files = (synthetic, train, holdout, schema, *further, *([config] if config else []))
-    check_file(out, force, ".json", ".html", inputs=files)
-    facts, wanted = Schema.load(schema), read_policy(policy)
-    asked = read_asked(config, depth)
-    check_asked(asked, facts)
-    real, unseen, made = (read_table(path, delimiter) for path in (train, holdout, synthetic))
+    console.check_file(out, force, ".json", ".html", inputs=files)
+    declared, required = Schema.load(schema), console.read_policy(policy)
+    request = console.read_evaluation_request(config, depth)
+    check_request(request, declared)
+    real, unseen, drawn = (read_table(path, delimiter) for path in (train, holdout, synthetic))
     draws = [read_table(path, delimiter) for path in further]
     with console_progress() as progress:
         steps = steps_of(progress, "evaluating")
         evaluation = score(
-            real, unseen, made, facts, seed=seed, progress=steps, asked=asked, draws=draws
+            real, unseen, drawn, declared, seed=seed, progress=steps, asked=request, draws=draws
         )
     text = render(evaluation) if out.suffix.lower() == ".html" else evaluation.to_json()
     write_whole(out, text)
-    print_evaluation(evaluation, out)
-    check_policy(wanted, custodian_report(evaluation))
+    console.print_evaluation(evaluation, out)
+    console.check_policy(required, custodian_report(evaluation))
 
 
 @app.command()
@@ -278,14 +256,15 @@ def report(
     from synthvae.report.document import public_report
 
     given = [path for path in (guarantee, policy) if path is not None]
-    check_file(out, force, ".html", ".json", inputs=(evaluation, *given))
-    wanted, rules = read_policy(policy), None if profile is None else find_profile(profile)
-    found = read_report(evaluation, guarantee)
-    shown = found if rules is None else public_report(found, rules)
-    text = page_of(shown) if out.suffix.lower() == ".html" else shown.to_json()
+    console.check_file(out, force, ".html", ".json", inputs=(evaluation, *given))
+    required = console.read_policy(policy)
+    rules = None if profile is None else find_profile(profile)
+    whole = read_report(evaluation, guarantee)
+    rendered = whole if rules is None else public_report(whole, rules)
+    text = page_of(rendered) if out.suffix.lower() == ".html" else rendered.to_json()
     write_whole(out, text)
     say(f"Wrote {out}")
-    check_policy(wanted, found)
+    console.check_policy(required, whole)
 
 
 @app.command()
@@ -327,11 +306,11 @@ def audit(
     from synthvae.audit.audit import case_of, check_passed, kinds_of, print_audit, run_audits
 
     if out is not None:
-        check_file(out, force, ".json", inputs=() if config is None else (config,))
+        console.check_file(out, force, ".json", inputs=() if config is None else (config,))
     kinds = kinds_of(kind)
     case = None if config is None else case_of(config, epsilon, patients)
     with console_progress() as progress:
-        found = run_audits(
+        result = run_audits(
             kinds,
             case=case,
             epsilon=4.0 if epsilon is None else epsilon,
@@ -344,13 +323,13 @@ def audit(
             progress=progress,
         )
     if out is not None:
-        found.save(out)
-    print_audit(found)
+        result.save(out)
+    print_audit(result)
     if out is not None:
         say(f"Wrote {out}")
-    check_passed(found)
-    if found.interrupted:
-        raise typer.Exit(INTERRUPTED)
+    check_passed(result)
+    if result.interrupted:
+        raise typer.Exit(console.INTERRUPTED)
 
 
 @schema_app.command("init")
@@ -381,17 +360,17 @@ def schema_check(
     from synthvae.schema import Schema
     from synthvae.table import find_problems, formulas, read_table
 
-    facts = Schema.load(schema)
-    problems = find_problems(read_table(table, delimiter), facts)
-    print_problems(problems, formulas(facts), facts.to_review)
-    marked = len(facts.to_review)
+    declared = Schema.load(schema)
+    problems = find_problems(read_table(table, delimiter), declared)
+    console.print_problems(problems, formulas(declared), declared.to_review)
+    marked = len(declared.to_review)
     waits = f" {marked} fields await review before a private fit." if marked else ""
     say(f"{table} fits {schema}.{waits}")
 
 
 def main() -> None:
     """Run the command line; the entry point of the `synthvae` command."""
-    sys.exit(run_program(app))
+    sys.exit(console.run_program(app))
 
 
 if __name__ == "__main__":

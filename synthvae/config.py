@@ -1,22 +1,48 @@
-"""What a user asks of an evaluation beyond the table: rules, analyses, depth, limits of their own."""
+"""Settings that a user writes: of an evaluation, of a comparison, and of a whole run."""
 
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import (
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from synthvae._frozen import FrozenSettings, read_mapping
 from synthvae.errors import ConfigError
 from synthvae.evaluation.results import Depth
 from synthvae.field import first_repeated
 
+
+def _as_number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+def _as_epsilon(value: Any) -> Any:
+    if value is None:
+        raise ValueError("must be a number above 0, or the word none for no privacy")
+    is_none = isinstance(value, str) and value.strip().lower() == "none"
+    return None if is_none else _as_number(value)
+
+
+def _as_path(value: Any) -> Any:
+    if isinstance(value, str) and not value.strip("\0"):
+        raise ValueError("must be a path")
+    return Path(value).expanduser() if isinstance(value, str) else value
+
+
+def _as_settings(value: Any) -> Any:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if isinstance(item, bool) or not isinstance(item, int | float):
+                raise ValueError(f"{name} must be a number, not {item!r}")
+    return value
+
+
+AnyPath = Annotated[Path, BeforeValidator(_as_path)]
+Whole = Annotated[int, BeforeValidator(_as_number)]
+Real = Annotated[float, BeforeValidator(_as_number)]
+Method = Literal["synthvae", "independent", "mst", "aim", "plain-vae"]
 Text = Annotated[str, Field(min_length=1, max_length=500)]
 
 
@@ -37,7 +63,7 @@ class Rule(FrozenSettings):
     then: Text
 
 
-class Wanted(FrozenSettings):
+class AnalysisRequest(FrozenSettings):
     """An analysis that the synthetic records are meant for."""
 
     name: Text
@@ -68,8 +94,8 @@ class Limit(FrozenSettings):
     reason: Text
 
 
-class Asked(FrozenSettings):
-    """What an evaluation does beyond what every table gets.
+class EvaluationRequest(FrozenSettings):
+    """What an evaluation does beyond what it does for every table.
 
     Parameters
     ----------
@@ -89,66 +115,26 @@ class Asked(FrozenSettings):
     depth: Depth = "standard"
     draws: Annotated[int, Field(ge=1, le=20)] = 3
     rules: tuple[Rule, ...] = ()
-    analyses: tuple[Wanted, ...] = ()
+    analyses: tuple[AnalysisRequest, ...] = ()
     limits: dict[str, Limit] = {}
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read the `evaluation` section of a YAML or JSON file, such as a run's settings.
-
-        Raises
-        ------
-        ConfigError
-            The file does not exist, is not valid, has no such section, or has unknown keys in it.
-        """
+        """Read the `evaluation` section of a YAML or JSON file, such as a run's settings."""
         path = Path(path)
         value = read_mapping(path, ConfigError, "config").get("evaluation")
         if not isinstance(value, dict):
             raise ConfigError(
-                f"The config file {path} has no `evaluation` section; write what is asked of the "
-                "evaluation under that name."
+                f"The config file {path} has no `evaluation` section; write the evaluation's settings "
+                "under that name."
             )
         return cls.from_dict(value, f"{path}, evaluation")
-
-
-def _as_epsilon(value: Any) -> Any:
-    if value is None:
-        raise ValueError("must be a number above 0, or the word none for no privacy")
-    if isinstance(value, str) and value.strip().lower() == "none":
-        return None
-    return _as_number(value)
-
-
-def _as_number(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")
-    return value
-
-
-def _as_path(value: Any) -> Any:
-    if isinstance(value, str) and not value.strip("\0"):
-        raise ValueError("must be a path")
-    return Path(value).expanduser() if isinstance(value, str) else value
-
-
-def _as_settings(value: Any) -> Any:
-    if isinstance(value, dict):
-        for name, item in value.items():
-            if isinstance(item, bool) or not isinstance(item, int | float):
-                raise ValueError(f"{name} must be a number, not {item!r}")
-    return value
-
-
-AnyPath = Annotated[Path, BeforeValidator(_as_path)]
-Whole = Annotated[int, BeforeValidator(_as_number)]
-Real = Annotated[float, BeforeValidator(_as_number)]
-Method = Literal["synthvae", "independent", "mst", "aim", "plain-vae"]
 
 
 class Source(FrozenSettings):
     """Where the table comes from: a file, a data set that a dependency ships, or a simulated one.
 
-    `rows` goes with a simulated data set, and is how many of them are made.
+    `rows` goes with a simulated data set, and is its number of rows.
     """
 
     path: AnyPath | None = None
@@ -157,7 +143,7 @@ class Source(FrozenSettings):
     delimiter: str = ","
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
+    def _one_source(self) -> Self:
         if (self.path is None) == (self.dataset is None):
             raise ValueError(
                 "give either path (a CSV or Parquet file) or dataset (clinic or randhie)"
@@ -168,7 +154,7 @@ class Source(FrozenSettings):
 
     @property
     def is_simulated(self) -> bool:
-        """Whether any number of rows can be made."""
+        """Whether the data set has any number of rows."""
         return self.dataset == "clinic"
 
 
@@ -207,18 +193,13 @@ class Compare(FrozenSettings):
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        named = [variant.name for variant in self.variants]
-        lists: dict[str, tuple[object, ...]] = {
-            "epsilons": self.epsilons or (),
-            "methods": self.methods or (),
-            "sizes": self.sizes,
-            "variants": tuple(named),
-        }
-        for what, items in lists.items():
+        names = tuple(variant.name for variant in self.variants)
+        for what in ("epsilons", "methods", "sizes", "variants"):
+            items: tuple[object, ...] = (names if what == "variants" else getattr(self, what)) or ()
             twice = first_repeated(items)
             if twice is not None:
                 raise ValueError(f"{what} names {twice!r} twice")
-        taken = set(named) & set(get_args(Method))
+        taken = set(names) & set(get_args(Method))
         if taken:
             raise ValueError(f"the variant {min(taken)!r} has a method's name; give it another")
         return self
@@ -232,7 +213,7 @@ class RunConfig(FrozenSettings):
     name
         Names the folder of results.
     purpose
-        What the records are asked for, in words; stands in the report.
+        What the records are for, in words; stands in the report.
     epsilon
         Privacy budget; `none` trains without privacy and marks everything so.
     delta
@@ -260,7 +241,7 @@ class RunConfig(FrozenSettings):
     purpose: str | None = None
     data: Source
     schema_path: Annotated[AnyPath, Field(alias="schema")]
-    # Whether a budget is one is said where it is spent, with an exit code of its own.
+    # A budget is checked where it is spent, with an exit code of its own.
     epsilon: Annotated[float | None, Field(allow_inf_nan=True), BeforeValidator(_as_epsilon)]
     delta: Annotated[float | None, Field(allow_inf_nan=True), BeforeValidator(_as_number)] = None
     holdout: Annotated[Real, Field(gt=0, lt=1)] = 0.2
@@ -269,7 +250,7 @@ class RunConfig(FrozenSettings):
     test_split_seed: Annotated[Whole, Field(ge=0)] | None = None
     out: AnyPath = Path("reports")
     settings: Annotated[dict[str, int | float], BeforeValidator(_as_settings)] = {}
-    evaluation: Asked = Asked()
+    evaluation: EvaluationRequest = EvaluationRequest()
     compare: Compare = Compare()
 
     @field_validator("name")
@@ -292,14 +273,8 @@ class RunConfig(FrozenSettings):
         """Read a run's settings from a YAML or JSON file.
 
         Paths of the table and the schema are relative to the file, `out` to the working folder.
-
-        Raises
-        ------
-        ConfigError
-            The file does not exist, is not valid, or has unknown keys; the nearest is named.
         """
         config, folder = super().load(path), Path(path).parent
-        data = config.data
-        if data.path is not None:
-            data = data.model_copy(update={"path": folder / data.path})
+        path_of_table = config.data.path and folder / config.data.path
+        data = config.data.model_copy(update={"path": path_of_table})
         return config.model_copy(update={"data": data, "schema_path": folder / config.schema_path})

@@ -1,4 +1,4 @@
-"""Between the commands and whoever calls them: options read, results printed, stops and errors told."""
+"""What the commands share: running one, with stops and errors; printing results; reading options."""
 
 import json
 import os
@@ -19,10 +19,10 @@ from synthvae.errors import ConfigError, DataError, InputFileError, StorageError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.text import Text
+    from rich.console import Console
 
     from synthvae.comparison.results import Comparison
-    from synthvae.config import Asked, RunConfig
+    from synthvae.config import EvaluationRequest, RunConfig
     from synthvae.defects import ModelCheck
     from synthvae.evaluation.results import Evaluation
     from synthvae.field import Field
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from synthvae.report.decision import Decision
     from synthvae.report.document import Policy, Report
     from synthvae.schema import Schema
-    from synthvae.synthesizer import Synthesizer
 
 
 INTERRUPTED = 130
@@ -59,14 +58,14 @@ class Commands(TyperGroup):
 
 
 def run_program(app: typer.Typer) -> int:
-    """Run the words of the command line and return the exit code."""
+    """Run the command line's arguments and return the exit code."""
     _stop_on_signals()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # names of columns may not fit a terminal's encoding
             stream.reconfigure(errors="backslashreplace")
     # Wherever it stands, so that it can be put after the command that failed.
     debug = "--debug" in sys.argv
-    code = run_command(app, [word for word in sys.argv[1:] if word != "--debug"], debug)
+    code = run_command(app, [each for each in sys.argv[1:] if each != "--debug"], debug)
     try:
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output has left
@@ -74,16 +73,16 @@ def run_program(app: typer.Typer) -> int:
     return code
 
 
-def run_command(app: typer.Typer, words: list[str], debug: bool) -> int:
+def run_command(app: typer.Typer, arguments: list[str], debug: bool) -> int:
     """Run one command, say what went wrong, and return the exit code."""
     try:
-        code = app(words, standalone_mode=False)
+        code = app(arguments, standalone_mode=False)
     except (Interrupted, typer.Abort, KeyboardInterrupt, Exception) as error:
         message, code = _explain(error)
         if message:
             _complain(message, debug)
         return code
-    if code == INTERRUPTED:  # while the words were still being read
+    if code == INTERRUPTED:  # while the arguments were still being read
         _complain(f"Interrupted; {UNTOUCHED}", debug)
     return code if isinstance(code, int) else 0
 
@@ -127,8 +126,8 @@ def _explain_unforeseen(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError):
         what = f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
         return what, StorageError.exit_code
-    said = f"Something failed that should not have ({type(error).__name__}: {error}). "
-    return said + "Please report it with what --debug prints.", 1
+    what = f"Something failed that should not have ({type(error).__name__}: {error})."
+    return f"{what} Please report it with what --debug prints.", 1
 
 
 def _complain(message: str, debug: bool) -> None:
@@ -137,55 +136,38 @@ def _complain(message: str, debug: bool) -> None:
     say(f"Error: {message}", error=True)
 
 
-def print_fit(synthesizer: "Synthesizer", path: Path) -> None:
-    """Say what a fit spent and where the model lies."""
-    say(f"Model in {path}. {spent(synthesizer.guarantee)}")
-
-
-def print_spent_before(output: Path, release: Path, *, force: bool, start_over: bool) -> None:
+def print_earlier_spending(output: Path, release: Path, *, force: bool, start_over: bool) -> None:
     """Say what was spent on a release that is replaced, and on an unfinished fit thrown away."""
-    if force:
-        _print_replaced(release)
-    if start_over:
-        _print_start_over(output)
-
-
-def _print_start_over(output: Path) -> None:
-    from synthvae.storage.checkpoint import place_of, spent_at_most
-
-    spent_before = spent_at_most(place_of(output))
-    if spent_before is not None:
-        say(
-            f"Starting over. The unfinished fit has spent {spent_before}: that counts beside what "
-            "this one spends."
-        )
-
-
-def _print_replaced(release: Path) -> None:
     from synthvae._frozen import read_value_if_any
     from synthvae.privacy.guarantee import Guarantee
+    from synthvae.storage.checkpoint import spent_at_most, unfinished_folder
 
     adds = "what a new fit spends on the same patients adds to it."
     try:
-        before = read_value_if_any(release / "guarantee.json", Guarantee)
+        before = read_value_if_any(release / "guarantee.json", Guarantee) if force else None
+        if before is not None and before.valid:
+            say(
+                f"The earlier release in {release} spent epsilon {before.epsilon:.4g} at "
+                f"delta {before.delta:g} per patient: {adds}"
+            )
     except InputFileError:
         say(f"What the earlier release in {release} spent cannot be read: {adds}")
-        return
-    if before is not None and before.valid:
+    spent = spent_at_most(unfinished_folder(output)) if start_over else None
+    if spent is not None:
         say(
-            f"The earlier release in {release} spent epsilon {before.epsilon:.4g} at "
-            f"delta {before.delta:g} per patient: {adds}"
+            f"Starting over. The unfinished fit has spent {spent}: that counts beside what this one "
+            "spends."
         )
 
 
 def print_sample(frame: "pd.DataFrame", path: Path, guarantee: "Guarantee") -> None:
-    """Say what was drawn."""
-    words = spent(guarantee).replace("Spent", "Nothing more was spent than the model's")
-    say(f"Wrote {len(frame):,} synthetic rows to {path}. {words}")
+    """Say how many rows were drawn, and that this spent nothing more."""
+    spending = spending_of(guarantee).replace("Spent", "Nothing more was spent than the model's")
+    say(f"Wrote {len(frame):,} synthetic rows to {path}. {spending}")
 
 
 def print_model_check(check: "ModelCheck", path: Path, *, as_json: bool) -> None:
-    """Say what is known about a model's version: in words, or as JSON."""
+    """Print what is known about a model's version: as text, or as JSON."""
     from synthvae.defects import DATE, NEWEST
 
     if as_json:
@@ -200,23 +182,17 @@ def print_model_check(check: "ModelCheck", path: Path, *, as_json: bool) -> None
     if check.is_known and not check.defects:
         known = "No known defect" if check.promises else "No other known defect"
         say(f"{known}, as of {DATE} and for models up to version {NEWEST}.")
-    for one in check.defects:
-        say(f"\n{one.id}")
-        title = f"{one.title}. Found {one.found}, mended in {one.mended}."
-        for text in (title, one.meaning, f"What to do: {one.advice}"):
+    for defect in check.defects:
+        say(f"\n{defect.id}")
+        title = f"{defect.title}. Found {defect.found}, mended in {defect.mended}."
+        for text in (title, defect.meaning, f"What to do: {defect.advice}"):
             say(textwrap.fill(text, 100, initial_indent="  ", subsequent_indent="  "))
 
 
 def print_problems(
     problems: Sequence[object], notes: Iterable[str], to_review: Iterable[str]
 ) -> None:
-    """Print what does not fit a schema, what awaits review, and notes.
-
-    Raises
-    ------
-    DataError
-        There are problems.
-    """
+    """Print problems of a table, fields under review and notes; raise `DataError` for problems."""
     for problem in problems:
         say(f"- {problem}")
     for name in to_review:
@@ -227,82 +203,80 @@ def print_problems(
         raise DataError(f"{len(problems)} problems found.")
 
 
-def mark_void(path: Path, guarantee: "Guarantee") -> None:
+def write_void_note(path: Path, guarantee: "Guarantee") -> None:
     """Put a note beside records without a guarantee that says so; a CSV has no room for it."""
     note = path.with_name(f"{path.name}.NOT_PRIVATE.txt")
     if guarantee.valid:
         note.unlink(missing_ok=True)
-        return
-    write_whole(note, f"{guarantee.why_void}\n")
+    else:
+        write_whole(note, f"{guarantee.why_void}\n")
 
 
-def spent(guarantee: "Guarantee") -> str:
+def spending_of(guarantee: "Guarantee") -> str:
     """Return what was spent, or that nothing protects the records, as a sentence."""
     if guarantee.epsilon is None:
         return f"{guarantee.why_void}."
-    words = f"Spent epsilon {guarantee.epsilon:.4g} at delta {guarantee.delta:g} per patient."
-    return words if guarantee.valid else f"{guarantee.why_void}. {words}"
+    spending = f"Spent epsilon {guarantee.epsilon:.4g} at delta {guarantee.delta:g} per patient."
+    return spending if guarantee.valid else f"{guarantee.why_void}. {spending}"
 
 
 def print_evaluation(
     evaluation: "Evaluation", path: Path | None = None, decision: "Decision | None" = None
 ) -> None:
     """Print what the evidence says about each claim, and the scores with their references."""
-    from rich.console import Console
-
     from synthvae.report.decision import decide
     from synthvae.report.summaries import show
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)
-    show(evaluation, decision or decide(evaluation), console)
+    show(evaluation, decision or decide(evaluation), _console(120))
     if path is not None:
         say(f"Wrote {path}. It was computed from real records: not for release.")
 
 
 def print_run(result: "RunResult") -> None:
-    """Say what a run made, what it spent, what it found, and where to look."""
+    """Print a run's evaluation, what it spent, and where its results are."""
     print_evaluation(result.evaluation, decision=result.report.decision)
-    say(f"Made {result.rows:,} synthetic rows. {spent(result.guarantee)}")
+    say(f"Made {result.rows:,} synthetic rows. {spending_of(result.guarantee)}")
     where = "to release  " if result.guarantee.valid else "NOT PRIVATE "
     say(f"  {where}  {result.folder / 'release'}")
     say(f"  to look at    {result.folder / 'custodian' / 'report.html'}  (not for release)")
 
 
-def _plain(text: str) -> "Text":
-    """Return text for a table: a bracket in a name from the schema is no markup."""
-    from rich.text import Text
+def _console(width: int) -> "Console":
+    """Return a console as wide as the terminal, or of a given width where there is none."""
+    from rich.console import Console
 
-    return Text(printable(text))
+    console = Console()
+    return console if console.is_terminal else Console(width=width)
 
 
 def print_comparison(result: "Comparison", folder: Path) -> None:
     """Print each method's mean figures, and where the page is."""
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=_plain(f"Methods on {result.name}"), title_justify="left")
-    sized = any(one.size is not None for one in result.summaries)
+    def plain(text: str) -> Text:  # a bracket in a name from the schema is no markup
+        return Text(printable(text))
+
+    table = Table(title=plain(f"Methods on {result.name}"), title_justify="left")
+    sized = any(summary.size is not None for summary in result.summaries)
     for name in ("method", *(("patients",) if sized else ()), "epsilon", "runs"):
         table.add_column(name, justify="left" if name == "method" else "right")
     for meaning in result.meanings:
-        table.add_column(_plain(meaning.title), justify="right")
-    table.add_column("seconds", justify="right")
-    table.add_column("MB", justify="right")
-    for one in result.summaries:
-        means = [one.figures.get(meaning.key) for meaning in result.meanings]
-        costs = [one.costs.get(name) for name in ("seconds", "megabytes")]
-        cells = [one.method, *([f"{one.size:,}"] if sized else []), f"{one.epsilon:g}"]
-        cells += [f"{one.runs}" + (f" (+{len(one.failed)} failed)" if one.failed else "")]
-        cells += ["" if found is None else f"{found.value:.3f}" for found in means]
-        cells += ["" if found is None else f"{found.value:,.0f}" for found in costs]
-        table.add_row(*map(_plain, cells))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=160)
-    console.print(table)
-    for reason in dict.fromkeys(r for one in result.summaries for r in one.failed):
+        table.add_column(plain(meaning.title), justify="right")
+    for name in ("seconds", "MB"):
+        table.add_column(name, justify="right")
+    for summary in result.summaries:
+        means = [summary.figures.get(meaning.key) for meaning in result.meanings]
+        costs = [summary.costs.get(name) for name in ("seconds", "megabytes")]
+        cells = [summary.method, *([f"{summary.size:,}"] if sized else []), f"{summary.epsilon:g}"]
+        cells += [
+            f"{summary.runs}" + (f" (+{len(summary.failed)} failed)" if summary.failed else "")
+        ]
+        cells += ["" if mean is None else f"{mean.value:.3f}" for mean in means]
+        cells += ["" if cost is None else f"{cost.value:,.0f}" for cost in costs]
+        table.add_row(*map(plain, cells))
+    _console(160).print(table)
+    for reason in dict.fromkeys(r for summary in result.summaries for r in summary.failed):
         say(f"Failed: {reason}")
     say(f"Wrote {folder / 'comparison.html'}. Nothing in this folder is for release.")
 
@@ -327,12 +301,10 @@ def read_config(path: Path, out: Path | None, epsilon: str | None = None) -> "Ru
 
 
 def read_policy(path: Path | None) -> "Policy | None":
-    """Return a file's policy, or None where none is given."""
-    if path is None:
-        return None
+    """Return a file's policy, or None without a file."""
     from synthvae.report.document import Policy
 
-    return Policy.load(path)
+    return None if path is None else Policy.load(path)
 
 
 def check_policy(policy: "Policy | None", report: "Report") -> None:
@@ -351,35 +323,22 @@ def read_epsilon(text: str) -> float | None:
         raise ConfigError(f"epsilon is {text!r}; give a number above 0, or none.") from None
 
 
-def read_asked(config: Path | None, depth: str | None) -> "Asked":
-    """Return what is asked of an evaluation: a file's section, with another depth where one is given.
-
-    Raises
-    ------
-    ConfigError
-        The file has no such section, or the depth is unknown.
-    """
-    from synthvae.config import Asked
+def read_evaluation_request(config: Path | None, depth: str | None) -> "EvaluationRequest":
+    """Return the evaluation section of a file, with the depth that is given."""
+    from synthvae.config import EvaluationRequest
     from synthvae.evaluation.results import Depth
 
-    asked = Asked() if config is None else Asked.load(config)
+    request = EvaluationRequest() if config is None else EvaluationRequest.load(config)
     if depth is None:
-        return asked
-    known = get_args(Depth)
-    if depth not in known:
-        raise ConfigError(f"depth is {depth!r}; it must be one of {', '.join(known)}.")
-    return asked.model_copy(update={"depth": depth})
+        return request
+    if depth not in get_args(Depth):
+        raise ConfigError(f"depth is {depth!r}; it must be one of {', '.join(get_args(Depth))}.")
+    return request.model_copy(update={"depth": depth})
 
 
 def read_conditions(texts: list[str], schema: "Schema") -> dict[str, Any]:
-    """Return conditions from `column=value`, `column=a|b`, `column=low..high` and `column=`.
-
-    Raises
-    ------
-    ConfigError
-        A text has no equals sign, or two name the same column.
-    """
-    found: dict[str, Any] = {}
+    """Return conditions from `column=value`, `column=a|b`, `column=low..high` and `column=`."""
+    conditions: dict[str, Any] = {}
     fields = {field.name: field for field in schema.modelled}
     for text in texts:
         # Column names may hold equals signs: the longest one that fits is meant.
@@ -387,16 +346,16 @@ def read_conditions(texts: list[str], schema: "Schema") -> dict[str, Any]:
         if not names and "=" not in text:
             raise ConfigError(f"where is {text!r}; write it as column=value.")
         name = max(names, key=len) if names else text.partition("=")[0]
-        if name in found:
+        if name in conditions:
             raise ConfigError(
                 f"where names {name!r} twice; give one condition a column: column=a|b for several "
                 "categories, column=low..high for a range."
             )
-        found[name] = _read_value(text[len(name) + 1 :], fields.get(name))
-    return found
+        conditions[name] = _read_condition(text[len(name) + 1 :], fields.get(name))
+    return conditions
 
 
-def _read_value(value: str, field: "Field | None") -> Any:
+def _read_condition(value: str, field: "Field | None") -> Any:
     """Return one condition's value: text, a list of categories, a pair, or None for missing."""
     if field is not None and value in field.categories:
         return value

@@ -1,20 +1,6 @@
 """The exceptions that synthvae raises, each kind with its own exit code on the command line.
 
-    SynthvaeError            1   anything below
-    ├── ConfigError          3   a run's settings, or an argument of a call
-    ├── SchemaError          4   the schema file
-    ├── InputFileError       5   a file that cannot be read as a table
-    ├── DataError            6   a table that does not fit its schema
-    ├── BudgetError          7   an epsilon or delta that cannot be met
-    ├── OutputExistsError    8   something stands where the output should go
-    ├── ArtefactError        9   a model that is damaged, or of another version
-    ├── StorageError        10   a disk that is full, a folder that cannot be written
-    ├── EvaluationError     11   tables that cannot be scored
-    ├── PolicyError         12   a result that does not meet the steward's policy
-    ├── AuditError          13   an audit that refutes what is claimed
-    └── DefectError         14   a model of a version with known defects
-
-Exit code 2 is the command line's own (wrong options), 130 is Ctrl-C.
+An error of no kind below has exit code 1; 2 is the command line's own (wrong options), 130 is Ctrl-C.
 """
 
 
@@ -23,77 +9,56 @@ class SynthvaeError(Exception):
 
     exit_code = 1
 
-
-class ConfigError(SynthvaeError):
-    """A setting that is unknown, of the wrong type, or out of its range."""
-
-    exit_code = 3
+    def __init_subclass__(cls, exit_code: int | None = None) -> None:
+        cls.exit_code = exit_code or cls.exit_code
 
 
-class SchemaError(SynthvaeError):
+class ConfigError(SynthvaeError, exit_code=3):
+    """A setting of a run, or an argument of a call: unknown, of the wrong type, or out of its range."""
+
+
+class SchemaError(SynthvaeError, exit_code=4):
     """A schema file that is malformed or contradicts itself."""
 
-    exit_code = 4
 
-
-class InputFileError(SynthvaeError):
+class InputFileError(SynthvaeError, exit_code=5):
     """A file that does not exist, is empty, or cannot be read as a table."""
 
-    exit_code = 5
 
-
-class DataError(SynthvaeError):
+class DataError(SynthvaeError, exit_code=6):
     """A table that does not fit its schema; the text lists every problem found."""
 
-    exit_code = 6
 
-
-class BudgetError(SynthvaeError):
+class BudgetError(SynthvaeError, exit_code=7):
     """A privacy budget that is not valid or cannot be met."""
 
-    exit_code = 7
 
-
-class OutputExistsError(SynthvaeError):
+class OutputExistsError(SynthvaeError, exit_code=8):
     """An output that exists already and would be overwritten."""
 
-    exit_code = 8
 
-
-class ArtefactError(SynthvaeError):
+class ArtefactError(SynthvaeError, exit_code=9):
     """A saved artefact that is incomplete, altered, or written by another version."""
 
-    exit_code = 9
 
-
-class StorageError(SynthvaeError):
+class StorageError(SynthvaeError, exit_code=10):
     """Output that could not be written: the disk is full, or the folder is read-only."""
 
-    exit_code = 10
 
-
-class EvaluationError(SynthvaeError):
+class EvaluationError(SynthvaeError, exit_code=11):
     """Tables that cannot be scored against each other."""
 
-    exit_code = 11
+
+class PolicyError(SynthvaeError, exit_code=12):
+    """A result that was written, and does not meet the steward's policy."""
 
 
-class PolicyError(SynthvaeError):
-    """A result that was written, and does not meet the policy that it was held against."""
-
-    exit_code = 12
-
-
-class AuditError(SynthvaeError):
+class AuditError(SynthvaeError, exit_code=13):
     """An audit that was made, and shows more than the guarantee allows."""
 
-    exit_code = 13
 
-
-class DefectError(SynthvaeError):
+class DefectError(SynthvaeError, exit_code=14):
     """A model that was read, and whose version is known to have kept less than it promised."""
-
-    exit_code = 14
 
 
 def check_positive_integer(name: str, value: object) -> int:

@@ -1,5 +1,6 @@
 """One column of a schema: its type, what its values may be, and its lattice or categories."""
 
+import contextlib
 import math
 import re
 from collections import Counter
@@ -9,12 +10,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, field_validator, model_validator
 from pydantic import Field as Setting
 
 from synthvae._frozen import FrozenSettings
@@ -23,8 +19,8 @@ from synthvae._text import brief
 FieldType = Literal["number", "integer", "boolean", "string", "date", "datetime"]
 Bound = float | int | str
 DEFAULT_FORMATS = {"date": "%Y-%m-%d", "datetime": "%Y-%m-%dT%H:%M:%S"}
-TRUE_WORDS = ("true", "True", "TRUE", "1")
-FALSE_WORDS = ("false", "False", "FALSE", "0")
+TRUE_LABELS = ("true", "True", "TRUE", "1")
+FALSE_LABELS = ("false", "False", "FALSE", "0")
 OTHER = "other"
 LONGEST_NAME = 1000
 LONGEST_FORMAT = 100
@@ -41,44 +37,16 @@ def _as_bound(value: Any) -> Any:
 
 
 def as_tuple(value: Any) -> Any:
-    """Return one value, or none, as a tuple."""
+    """Return one value as a tuple, and None as an empty one."""
     if value is None:
         return ()
     return (value,) if isinstance(value, str | int | float | dict | BaseModel) else value
 
 
 def as_labels(value: Any) -> Any:
+    """Return one label or several as a tuple of text; a boolean or a mapping is refused."""
     items = as_tuple(value)
     return tuple(map(_label, items)) if isinstance(items, list | tuple) else items
-
-
-class Constraints(FrozenSettings):
-    """What a value may be: bounds of numbers and dates, or categories; and if it may be missing."""
-
-    minimum: Annotated[Bound | None, BeforeValidator(_as_bound)] = None
-    maximum: Annotated[Bound | None, BeforeValidator(_as_bound)] = None
-    enum: tuple[str, ...] | None = None
-    required: bool = True
-
-    @field_validator("enum", mode="before")
-    @classmethod
-    def _labels(cls, value: Any) -> Any:
-        if value is None or isinstance(value, str):
-            return value
-        if not isinstance(value, list | tuple):
-            raise ValueError("enum must be a list of categories")
-        return tuple(_label(item) for item in value)
-
-    @field_validator("enum")
-    @classmethod
-    def _distinct(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if value is not None:
-            if not value:
-                raise ValueError("enum must name at least one category")
-            twice = first_repeated(value)
-            if twice is not None:
-                raise ValueError(f"enum names {brief(twice)} twice")
-        return value
 
 
 def _label(item: Any) -> str:
@@ -92,6 +60,34 @@ def _label(item: Any) -> str:
 def first_repeated(items: Iterable[Item]) -> Item | None:
     """Return the first item that comes again, or None."""
     return next((item for item, times in Counter(items).items() if times > 1), None)
+
+
+class Constraints(FrozenSettings):
+    """Bounds of numbers and dates, or categories; and whether a value must be there."""
+
+    minimum: Annotated[Bound | None, BeforeValidator(_as_bound)] = None
+    maximum: Annotated[Bound | None, BeforeValidator(_as_bound)] = None
+    enum: tuple[str, ...] | None = None
+    required: bool = True
+
+    @field_validator("enum", mode="before")
+    @classmethod
+    def _labels(cls, value: Any) -> Any:
+        if value is None or isinstance(value, str):
+            return value
+        if not isinstance(value, list | tuple):
+            raise ValueError("enum must be a list of categories")
+        return tuple(map(_label, value))
+
+    @field_validator("enum")
+    @classmethod
+    def _distinct(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value == ():
+            raise ValueError("enum must name at least one category")
+        twice = first_repeated(value or ())
+        if twice is not None:
+            raise ValueError(f"enum names {brief(twice)} twice")
+        return value
 
 
 class Field(FrozenSettings):
@@ -114,8 +110,8 @@ class Field(FrozenSettings):
     special: Annotated[tuple[float | int, ...], BeforeValidator(as_tuple)] = ()
     invalid: Literal["error", "clip", "missing", "other"] = "error"
     role: Literal["protected", "identifier"] | None = None
-    trueValues: Annotated[tuple[str, ...], BeforeValidator(as_labels)] = TRUE_WORDS
-    falseValues: Annotated[tuple[str, ...], BeforeValidator(as_labels)] = FALSE_WORDS
+    trueValues: Annotated[tuple[str, ...], BeforeValidator(as_labels)] = TRUE_LABELS
+    falseValues: Annotated[tuple[str, ...], BeforeValidator(as_labels)] = FALSE_LABELS
     perPatient: bool = False
     review: bool = False
 
@@ -130,14 +126,14 @@ class Field(FrozenSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        self._check_words()
+        self._check_settings()
         if self.is_lattice:
             self._check_lattice()
         else:
             self._check_categories()
         return self
 
-    def _check_words(self) -> None:
+    def _check_settings(self) -> None:
         if not self.trueValues or not self.falseValues:
             raise ValueError("trueValues and falseValues need at least one word each")
         if self.type == "boolean" and set(self.trueValues) & set(self.falseValues):
@@ -176,11 +172,11 @@ class Field(FrozenSettings):
         low, high = self.constraints.minimum, self.constraints.maximum
         if self.invalid == "other":
             raise ValueError("`invalid: other` goes with categories; use clip or missing")
-        for bound in (low, high):
-            if isinstance(bound, str) and not self.format_:
-                raise ValueError(f"bound {brief(bound)} is text; a {self.type} needs a number")
+        text = next((bound for bound in (low, high) if isinstance(bound, str)), None)
         if self.format_:
             self._check_format()
+        elif text is not None:
+            raise ValueError(f"bound {brief(text)} is text; a {self.type} needs a number")
         for bound in (low, high):
             if bound is not None and abs(self.units_of(bound)) > LARGEST:
                 raise ValueError(
@@ -211,7 +207,7 @@ class Field(FrozenSettings):
 
     @cached_property
     def categories(self) -> tuple[str, ...]:
-        """The labels of a categorical field, in order; empty for others."""
+        """The labels of a categorical field, in order; empty for other fields."""
         if self.type == "boolean":
             return ("false", "true")
         labels = self.constraints.enum or ()
@@ -276,11 +272,7 @@ def _is_number(text: str, whole: bool) -> bool:
 
 
 def _moment(value: Any, pattern: str) -> datetime:
-    try:
-        return datetime.fromisoformat(str(value)).replace(tzinfo=None)
-    except ValueError:
-        pass
-    try:
-        return datetime.strptime(str(value), pattern).replace(tzinfo=None)
-    except ValueError:
-        raise ValueError(f"bound {brief(value)} is not a date; write it as 2000-12-31") from None
+    for read in (datetime.fromisoformat, lambda text: datetime.strptime(text, pattern)):
+        with contextlib.suppress(ValueError):
+            return read(str(value)).replace(tzinfo=None)
+    raise ValueError(f"bound {brief(value)} is not a date; write it as 2000-12-31")

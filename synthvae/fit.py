@@ -16,22 +16,22 @@ from synthvae.model.records import calibrate_margins
 from synthvae.model.state import FittedState
 from synthvae.plan import Plan
 from synthvae.privacy.mechanisms import Mechanisms
-from synthvae.storage.checkpoint import WORDS, Checkpoint
+from synthvae.storage.checkpoint import RESUME_POINTS, Checkpoint
 from synthvae.storage.checkpoint_file import Released
 from synthvae.table import PatientRows
 
 if TYPE_CHECKING:
     from synthvae.model.training import TrainingCurve
 
-BEFORE = 0.75  # of the time that coupling takes under a budget passes before training
+BEFORE_TRAINING = 0.75  # of the time that coupling takes under a budget
 
 
 @dataclass(frozen=True)
 class Fit:
     """One fit: the plan's releases and nothing else, each made once and kept before the next.
 
-    What an earlier process kept is not released again. `fewest` is the least that a noisy number of
-    patients is taken for.
+    What an earlier process kept is not released again. A noisy number of patients counts as `fewest`
+    at least.
     """
 
     plan: Plan
@@ -48,7 +48,7 @@ class Fit:
         if counts.model is not None:
             return counts.model, None
         schema, settings = self.plan.schema, self.plan.settings
-        layout = Layout.build(list(counts.marginals), schema.modelled, settings)
+        layout = Layout.build(counts.marginals, schema.modelled, settings)
         features = layout.record_features(layout.tokens(self.codes))
         with one_blas_thread():
             query = PairQuery.build(
@@ -62,11 +62,11 @@ class Fit:
             shared = sum(field.perPatient for field in schema.modelled)
             bounding = Bounding(query, counts.row_shares, shared) if self.plan.is_private else None
             couplings, moments, ridge = couple_untrained(
-                layout, measured, bounding, self._shown("coupling columns", 0, BEFORE)
+                layout, measured, bounding, self._shown("coupling columns", 0, BEFORE_TRAINING)
             )
         weights, curve = self.train(layout, features, counts.patients, couplings)
         with one_blas_thread():
-            shown = self._shown("coupling columns", BEFORE, 1)
+            shown = self._shown("coupling columns", BEFORE_TRAINING, 1)
             weights = couple(layout, moments, ridge, weights, shown)
             offsets = calibrate_margins(layout, weights, self._shown("calibrating margins"))
         state = FittedState(layout, weights, offsets, counts.row_shares, counts.patients)
@@ -76,7 +76,7 @@ class Fit:
     def counts(self) -> Released:
         """Return the noisy counts: of patients, of columns, of patients by their rows."""
         if self.kept.released is not None:
-            self.progress(f"going on {WORDS[self.kept.released.stage]}", 1.0)
+            self.progress(f"going on {RESUME_POINTS[self.kept.released.stage]}", 1.0)
             return self.kept.released
         self.progress("measuring anchors", 0.0)
         mechanisms = self.mechanisms.part("counts")
@@ -136,32 +136,27 @@ class Fit:
     def train(
         self, layout: Layout, features: Floats, patients: int, couplings: dict[str, Floats]
     ) -> tuple[dict[str, Floats], "TrainingCurve"]:
-        """Return the trained weights; `patients` is the public number, which the normaliser follows."""
+        """Return the trained weights, normalised by the public number of patients."""
         self.progress("training", 0.0)
         # torch takes seconds to import: only training needs it.
-        from synthvae.model.training import (
-            PatientTensor,
-            one_torch_thread,
-            train_openly,
-            train_privately,
-        )
+        from synthvae.model import training
 
-        data = PatientTensor(features, self.patients.rows, layout.settings.latent)
+        data = training.PatientTensor(features, self.patients.rows, layout.settings.latent)
         mechanisms = self.mechanisms.part("training")
         stage = self.plan.with_patients(patients).training
 
         def show(step: int, steps: int) -> None:
             self.progress("training", step / steps)
 
-        with one_torch_thread():
+        with training.one_torch_thread():
             if stage is None:
                 seed = int(mechanisms.stream.words(1)[0] >> np.uint64(33))
-                trained = train_openly(layout, data, seed, couplings, show)
+                result = training.train_openly(layout, data, seed, couplings, show)
             else:
-                trained = train_privately(layout, data, stage, mechanisms, couplings, show)
+                result = training.train_privately(layout, data, stage, mechanisms, couplings, show)
         self.progress("training", 1.0)
-        return trained
+        return result
 
     def _shown(self, what: str, first: float = 0, last: float = 1) -> Callable[[float], None]:
-        """Return what shows how much of a part is done, as what is done of the whole."""
+        """Return a progress of the part of `what` that lies between two shares of it."""
         return lambda done: self.progress(what, first + (last - first) * done)

@@ -3,7 +3,6 @@
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +15,12 @@ from synthvae._frozen import read_value, read_value_if_any
 from synthvae._runtime import Progress, silent, steps_of
 from synthvae.config import RunConfig, Source
 from synthvae.errors import ConfigError, DataError, EvaluationError, SynthvaeError
-from synthvae.evaluation.request import check_asked
+from synthvae.evaluation.request import check_request
 from synthvae.privacy.budget import check_budget
 from synthvae.report.run_facts import RunContext, TrainingCurve, data_dictionary
 from synthvae.schema import Schema
 from synthvae.settings import Settings, settings_for
-from synthvae.storage.checkpoint import Unfinished, is_begun, unfinished
+from synthvae.storage.checkpoint import UnfinishedWork, is_begun, unfinished_work
 from synthvae.synthesizer import FEWEST_PATIENTS, Synthesizer, check_memory
 from synthvae.table import encode, identities, read_table, split_by_patient, write_table
 from synthvae.table.patients import SplitKey, kept_split_key
@@ -74,7 +73,7 @@ Nothing in this folder has a privacy guarantee. Treat it as if it held the real 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run made: where it lies, what was found, what was promised."""
+    """The folder of a run, its number of synthetic rows, and its report."""
 
     folder: Path
     rows: int
@@ -82,7 +81,7 @@ class RunResult:
 
     @property
     def evaluation(self) -> "Evaluation":
-        """What was found out about the table."""
+        """Scores of the synthetic table."""
         return self.report.evaluation
 
     @property
@@ -90,6 +89,19 @@ class RunResult:
         """What is promised about the patients."""
         assert self.report.guarantee is not None, "a run has one, if only to say that it is void"
         return self.report.guarantee
+
+
+@dataclass
+class RunProducts:
+    """What a run has produced so far, once its budget is spent."""
+
+    synthesizer: Synthesizer
+    split_key: SplitKey | None = None
+    context: RunContext | None = None
+    synthetic: pd.DataFrame | None = None
+    evaluation: "Evaluation | None" = None
+    report: "Report | None" = None
+    pages: dict[str, str] = field(default_factory=dict)
 
 
 def load_source(source: Source) -> pd.DataFrame:
@@ -116,11 +128,7 @@ def override_settings(schema: Schema, epsilon: float | None, changes: dict[str, 
 
 
 def run(
-    config: RunConfig,
-    progress: Progress = silent,
-    *,
-    force: bool = False,
-    start_over: bool = False,
+    config: RunConfig, progress: Progress = silent, *, force: bool = False, start_over: bool = False
 ) -> RunResult:
     """Do the main job and write `release/` and `custodian/` into the run's folder.
 
@@ -138,41 +146,25 @@ def run(
     schema = load_schema(config)
     synthesizer = plan_fit(config, schema)
     progress("reading and checking", 0.0)
-    with unfinished(config.folder, force=force, start_over=start_over) as work:
+    with unfinished_work(config.folder, force=force, start_over=start_over) as work:
         # Before anything is read: a run that is stopped goes on with the same two parts.
         key = kept_split_key(work.folder, config, going_on=is_begun(work.folder))
         frame = load_source(config.data)
         train, holdout = split(frame, schema, config, key.secret)
         progress("reading and checking", 1.0)
         synthesizer.fit(train, progress, checkpoint=work.folder)
-        made = _Made(synthesizer, key)
+        products = RunProducts(synthesizer, key)
         try:
-            _sample_and_score(made, train, holdout, schema, config, progress)
+            _sample_and_score(products, train, holdout, schema, config, progress)
         except (Exception, KeyboardInterrupt) as cause:
-            _keep(made, config.folder, work)
-            _pass_on(cause, made, work)
-        assert made.synthetic is not None
-        assert made.report is not None
+            _raise_with(cause, _keep_unscored(products, config.folder, work))
+        assert products.synthetic is not None
+        assert products.report is not None
         progress("writing", 0.0)
         with whole_folder(config.folder, force) as folder:
-            write_release(folder / RELEASE, synthesizer, made.synthetic)
-            write_custodian(folder / CUSTODIAN, made)
+            _write_products(folder, products)
         progress("writing", 1.0)
-    return RunResult(config.folder, len(made.synthetic), made.report)
-
-
-@dataclass
-class _Made:
-    """What a run has made so far, once its budget is spent."""
-
-    synthesizer: Synthesizer
-    split_key: SplitKey | None = None
-    context: RunContext | None = None
-    synthetic: pd.DataFrame | None = None
-    evaluation: "Evaluation | None" = None
-    report: "Report | None" = None
-    pages: dict[str, str] = field(default_factory=dict)
-    kept: Path | None = None  # where it lies when the run failed
+    return RunResult(config.folder, len(products.synthetic), products.report)
 
 
 def plan_fit(config: RunConfig, schema: Schema) -> Synthesizer:
@@ -190,7 +182,7 @@ def plan_fit(config: RunConfig, schema: Schema) -> Synthesizer:
             )
         schema = schema.replace(patients=remaining)
     check_budget(config.epsilon, config.delta, schema.patients)
-    check_asked(config.evaluation, schema)
+    check_request(config.evaluation, schema)
     settings = override_settings(schema, config.epsilon, config.settings)
     synthesizer = Synthesizer(schema, config.epsilon, config.delta, settings=settings)
     if config.rows is not None:
@@ -203,10 +195,7 @@ def split(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Check a table and return its rows to train on and its rows held out.
 
-    Parameters
-    ----------
-    key
-        Secret bytes that decide who is held out; `read_split_key` returns those of a run.
+    The secret key decides who is held out; `read_split_key` returns that of a run.
 
     Raises
     ------
@@ -235,58 +224,45 @@ def read_split_key(custodian: str | Path) -> bytes:
     """Return the key of a split from the `custodian/` folder of a run or of a comparison.
 
     With it, `split` makes the same two parts of the table again. Whoever has it and a patient's
-    identifier knows on which side that patient is.
-
-    Raises
-    ------
-    ArtefactError
-        There is no key, or it is damaged.
+    identifier knows on which side that patient is. `ArtefactError` where it is missing or damaged.
     """
     return SplitKey.read(Path(custodian), "give the custodian/ folder of a run").secret
 
 
 def _sample_and_score(
-    made: _Made,
+    products: RunProducts,
     train: pd.DataFrame,
     holdout: pd.DataFrame,
     schema: Schema,
     config: RunConfig,
     progress: Progress,
 ) -> None:
-    made.context = make_context(config, schema, made.synthesizer)
-    made.synthetic = made.synthesizer.sample(config.rows, seed=config.seed, progress=progress)
+    synthesizer = products.synthesizer
+    products.context = make_context(config, schema, synthesizer)
+    products.synthetic = synthesizer.sample(config.rows, seed=config.seed, progress=progress)
     from synthvae.scoring import evaluate
 
-    digest = _digest_of(made.synthetic, made.synthesizer.schema, config.folder)
-    made.context = made.context.model_copy(update={"synthetic_digest": digest})
-    further = [
-        made.synthesizer.sample(config.rows, seed=config.seed + draw, progress=silent)
-        for draw in range(1, config.evaluation.draws)
-    ]
-    made.evaluation = evaluate(
+    digest = _digest_of(products.synthetic, synthesizer.schema, config.folder)
+    products.context = products.context.model_copy(update={"synthetic_digest": digest})
+    products.evaluation = evaluate(
         train,
         holdout,
-        made.synthetic,
+        products.synthetic,
         schema,
         seed=config.seed,
         progress=steps_of(progress, "evaluating"),
         asked=config.evaluation,
-        retrain=_retraining(config, schema),
-        draws=further,
+        # Attacks of depth `deep` fit the same plan to other rows. They alone see these models, which
+        # are then forgotten; what they find is for the custodian.
+        retrain=lambda rows, seed: (
+            plan_fit(config, schema).fit(rows, silent).sample(len(rows), seed=seed)
+        ),
+        draws=[
+            synthesizer.sample(config.rows, seed=config.seed + draw, progress=silent)
+            for draw in range(1, config.evaluation.draws)
+        ],
     )
-    _report(made)
-
-
-def _retraining(config: RunConfig, schema: Schema) -> Callable[[pd.DataFrame, int], pd.DataFrame]:
-    """Return what attacks of depth `deep` need: a fit of the same plan to other rows, sampled from.
-
-    Its models are seen by the attacks alone and then forgotten; what they find is for the custodian.
-    """
-
-    def retrain(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
-        return plan_fit(config, schema).fit(rows, silent).sample(len(rows), seed=seed)
-
-    return retrain
+    _report(products)
 
 
 def _digest_of(synthetic: pd.DataFrame, schema: Schema, output: Path) -> str:
@@ -299,50 +275,48 @@ def _digest_of(synthetic: pd.DataFrame, schema: Schema, output: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _report(made: _Made) -> None:
-    """Make the report and its pages, the custodian's and the public rendering."""
+def _report(products: RunProducts) -> None:
+    """Add the report and its pages, the custodian's and the public rendering."""
     from synthvae.report import page_of
     from synthvae.report.disclosure_rules import ACRO
     from synthvae.report.document import custodian_report, public_report
 
-    assert made.evaluation is not None
-    guarantee, curve = made.synthesizer.guarantee, report_curve(made.synthesizer)
-    report = custodian_report(made.evaluation, guarantee, curve, made.context)
+    assert products.evaluation is not None
+    guarantee, curve = products.synthesizer.guarantee, report_curve(products.synthesizer)
+    report = custodian_report(products.evaluation, guarantee, curve, products.context)
     public = public_report(report, ACRO)
-    made.pages = {
+    products.pages = {
         "report.html": page_of(report),
         "report.json": report.to_json(),
         "public-report.html": page_of(public),
         "public-report.json": public.to_json(),
     }
-    made.report = report
+    products.report = report
 
 
-def _keep(made: _Made, output: Path, work: Unfinished) -> None:
-    """Write what was made before a failure.
+def _keep_unscored(products: RunProducts, output: Path, work: UnfinishedWork) -> str:
+    """Write what a run had produced before it failed, and return a sentence on where that lies.
 
     It goes beside the finished fit that is kept, from which the same command goes on to this very
     model. Without a budget none is kept: it becomes a result of its own.
     """
-    going_on = work.holds_model
-    if not going_on and output.exists():
+    resumable = work.holds_model
+    if resumable:
+        output = work.unscored
+    elif output.exists():
         output = free_name(output)
-    made.kept = work.unscored if going_on else output
-    with whole_folder(made.kept, force=going_on) as folder:
-        write_release(folder / RELEASE, made.synthesizer, made.synthetic)
-        write_custodian(folder / CUSTODIAN, made)
-        note = UNSCORED_NOTE if going_on else UNSCORED_END_NOTE
+    with whole_folder(output, force=resumable) as folder:
+        _write_products(folder, products)
+        note = UNSCORED_NOTE if resumable else UNSCORED_END_NOTE
         (folder / CUSTODIAN / "NOT_SCORED.txt").write_text(note, encoding="utf-8")
-    work.done = not going_on
+    work.done, work.reported = not resumable, True
+    what = "model is" if products.synthetic is None else "records and the model are"
+    end = "; the same command goes on from there and spends nothing more" if resumable else ""
+    return f"The {what} in {output / RELEASE}, not scored{end}."
 
 
-def _pass_on(cause: BaseException, made: _Made, work: Unfinished) -> NoReturn:
-    """Raise a failure again, with where what was made lies."""
-    assert made.kept is not None
-    what = "model is" if made.synthetic is None else "records and the model are"
-    going_on = "" if work.done else "; the same command goes on from there and spends nothing more"
-    kept = f"The {what} in {made.kept / RELEASE}, not scored{going_on}."
-    work.told = True
+def _raise_with(cause: BaseException, kept: str) -> NoReturn:
+    """Raise a failure again, with where what the run had produced lies."""
     if isinstance(cause, KeyboardInterrupt):
         cause.args = (f"Interrupted after the fit. {kept}",)
         raise cause
@@ -369,6 +343,11 @@ def make_context(config: RunConfig, schema: Schema, synthesizer: Synthesizer) ->
     )
 
 
+def _write_products(folder: Path, products: RunProducts) -> None:
+    write_release(folder / RELEASE, products.synthesizer, products.synthetic)
+    write_custodian(folder / CUSTODIAN, products)
+
+
 def write_release(folder: Path, synthesizer: Synthesizer, synthetic: pd.DataFrame | None) -> None:
     """Write what the guarantee covers: table, model, schema, guarantee."""
     folder.mkdir(parents=True)
@@ -383,19 +362,23 @@ def write_release(folder: Path, synthesizer: Synthesizer, synthetic: pd.DataFram
     (folder / "README.txt").write_text(note, encoding="utf-8")
 
 
-def write_custodian(folder: Path, made: _Made) -> None:
+def write_custodian(folder: Path, products: RunProducts) -> None:
     """Write what the guarantee does not cover: evaluation, report, curve, the key of the split."""
     private_folder(folder)
-    if made.split_key is not None:
-        made.split_key.write(folder)
-    curve = report_curve(made.synthesizer)
+    if products.split_key is not None:
+        products.split_key.write(folder)
+    values = {
+        "guarantee.json": products.synthesizer.guarantee,
+        "training_curve.json": report_curve(products.synthesizer),
+        "context.json": products.context,
+    }
     texts = {
         "NOT_FOR_RELEASE.txt": CUSTODIAN_NOTE,
-        "guarantee.json": made.synthesizer.guarantee.model_dump_json(indent=1) + "\n",
-        "training_curve.json": curve and curve.model_dump_json(indent=1) + "\n",
-        "context.json": made.context and made.context.model_dump_json(indent=1) + "\n",
-        "evaluation.json": made.evaluation and made.evaluation.to_json(),
-        **made.pages,
+        **{
+            name: value and value.model_dump_json(indent=1) + "\n" for name, value in values.items()
+        },
+        "evaluation.json": products.evaluation and products.evaluation.to_json(),
+        **products.pages,
     }
     for name, text in texts.items():
         if text:
@@ -405,14 +388,7 @@ def write_custodian(folder: Path, made: _Made) -> None:
 def report_curve(synthesizer: Synthesizer) -> TrainingCurve | None:
     """Return the training curve as the report's value."""
     curve = synthesizer.training_curve
-    if curve is None:
-        return None
-    return TrainingCurve(
-        steps=curve.steps,
-        loss=curve.loss,
-        validation=curve.validation,
-        active_units=curve.active_units,
-    )
+    return None if curve is None else TrainingCurve(**vars(curve))
 
 
 def read_report(evaluation_file: Path, guarantee_file: Path | None) -> "Report":

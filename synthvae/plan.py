@@ -1,4 +1,7 @@
-"""A fit's plan: what will be released with which noise, fixed before the first look at the data."""
+"""A fit's plan: what will be released with which noise, fixed before the first look at the data.
+
+`make_plan` divides the budget; `guarantee_of` states what a fit that followed the plan promises.
+"""
 
 import math
 import platform
@@ -8,31 +11,16 @@ from importlib.metadata import version
 from synthvae._runtime import code_digest
 from synthvae.errors import SchemaError
 from synthvae.marginals.measure import query_weights
-from synthvae.privacy.accounting import (
-    ACCOUNTANT,
-    calibrate_training,
-    compose,
-    default_interval,
-    gaussian_mu,
-    group_epsilons,
-    second_opinion,
-)
+from synthvae.privacy import accounting, guarantee
 from synthvae.privacy.budget import COUNT_SHARE, check_budget, default_delta, noise_for
-from synthvae.privacy.guarantee import (
-    Assumption,
-    AssumptionId,
-    GaussianStage,
-    Guarantee,
-    SecondOpinion,
-    TrainingStage,
-)
+from synthvae.privacy.guarantee import GaussianStage, Guarantee, TrainingStage
 from synthvae.schema import Schema
 from synthvae.settings import ASSUMED_PATIENTS, Settings, settings_for
 
 ROWS_WEIGHT = 0.25  # precision of the rows-per-patient counts, relative to one marginal
 SOFTWARE = ("synthvae", "torch", "opacus", "dp-accounting", "opendp", "numpy")
 # What the guarantee rests on: in the order in which an auditor would ask.
-ASSUMPTIONS: dict[AssumptionId, str] = {
+ASSUMPTIONS: dict[guarantee.AssumptionId, str] = {
     "computational-adversary": "nobody breaks the random numbers or learns the key: gradient noise, who "
     "takes part in a step, first weights and latents come from the stream cipher ChaCha20 under a key "
     "from the operating system, and the noise of counts and moments from the operating system's "
@@ -75,27 +63,16 @@ NOT_COVERED = (
 class Plan:
     """Everything that a fit will do to the data, from public numbers alone.
 
-    Attributes
-    ----------
-    column_noise
-        Noise multipliers of each column's counts, in order; the noise in rows is this times the
-        largest number of rows of one patient.
-    pair_noise
-        Noise multiplier of the pair moments; 0 without privacy.
-    rows_noise, count_noise
-        Noise multipliers of the rows-per-patient counts and of the number of patients; None where
-        they are not taken.
-    training
-        None without privacy.
+    Each noise is a noise multiplier, 0 without privacy, and None where the count is not taken.
     """
 
     schema: Schema
     settings: Settings
-    epsilon: float | None
+    epsilon: float | None  # None without privacy, as are delta and training
     delta: float | None
-    column_noise: tuple[tuple[float, ...], ...]
-    rows_noise: float | None
-    count_noise: float | None
+    column_noise: tuple[tuple[float, ...], ...]  # of each column's counts, in order
+    rows_noise: float | None  # of the numbers of patients by their rows
+    count_noise: float | None  # of the number of patients
     pair_noise: float
     training: TrainingStage | None
 
@@ -107,15 +84,14 @@ class Plan:
     @property
     def marginals(self) -> GaussianStage:
         """All counts together, as one stage of the account."""
-        noises = [noise for column in self.column_noise for noise in column]
-        effects = [float(self.schema.rows_per_patient)] * len(noises)
-        noises += [noise for noise in (self.rows_noise, self.count_noise) if noise is not None]
-        effects += [1.0] * (len(noises) - len(effects))
+        columns = [noise for column in self.column_noise for noise in column]
+        patients = [noise for noise in (self.rows_noise, self.count_noise) if noise is not None]
+        rows = self.schema.rows_per_patient
         return GaussianStage(
-            queries=len(noises),
-            noise_multipliers=tuple(noises),
-            rows_per_patient=self.schema.rows_per_patient,
-            sensitivities=tuple(effects),
+            queries=len(columns) + len(patients),
+            noise_multipliers=(*columns, *patients),
+            rows_per_patient=rows,
+            sensitivities=(float(rows),) * len(columns) + (1.0,) * len(patients),
             clipping="rows capped at rows_per_patient",
         )
 
@@ -140,27 +116,28 @@ class Plan:
         """Return the plan with its normaliser from a number of patients; the account is the same."""
         if self.training is None:
             return self
-        expected = self.training.sampling_rate * patients
-        training = self.training.model_copy(update={"expected_batch": expected})
-        return replace(self, training=training)
+        batch = {"expected_batch": self.training.sampling_rate * patients}
+        return replace(self, training=self.training.model_copy(update=batch))
 
     def spent(self) -> float | None:
         """Return epsilon at delta of all stages together, or None without privacy."""
         if self.epsilon is None or self.delta is None:
             return None
-        return compose(self.stages, self.delta, default_interval(self.epsilon))
+        interval = accounting.default_interval(self.epsilon)
+        return accounting.compose(self.stages, self.delta, interval)
 
     def spent_by_groups(self) -> dict[int, float | None]:
         """Return epsilon at delta for 2 to 5 patients together; empty without privacy."""
         if self.epsilon is None or self.delta is None:
             return {}
-        return group_epsilons(self.stages, self.delta, 10 * default_interval(self.epsilon))
+        interval = 10 * accounting.default_interval(self.epsilon)
+        return accounting.group_epsilons(self.stages, self.delta, interval)
 
-    def second_opinion(self) -> SecondOpinion | None:
+    def second_opinion(self) -> guarantee.SecondOpinion | None:
         """Return what another accountant finds for all stages together, or None without privacy."""
         if self.epsilon is None or self.delta is None:
             return None
-        return second_opinion(self.stages, self.delta, self.epsilon)
+        return accounting.second_opinion(self.stages, self.delta, self.epsilon)
 
 
 def check_reviewed(schema: Schema) -> None:
@@ -178,16 +155,7 @@ def make_plan(
     delta: float | None = None,
     settings: Settings | None = None,
 ) -> Plan:
-    """Return the plan for a schema and a budget.
-
-    Parameters
-    ----------
-    epsilon
-        Privacy budget; None trains without privacy.
-    delta
-        None for the default, a tenth of 1/n and at most 1e-5.
-    settings
-        None for those of the public rule.
+    """Return the plan for a schema and a budget; without an epsilon, of a fit without privacy.
 
     Raises
     ------
@@ -201,12 +169,13 @@ def make_plan(
     weights = [query_weights(field, settings.bins) for field in schema.modelled]
     has_patients = schema.patientKey is not None
     if epsilon is None:
-        exact = tuple(tuple(0.0 for _ in column) for column in weights)
-        rows_noise = 0.0 if has_patients else None
-        return Plan(schema, settings, None, None, exact, rows_noise, None, 0.0, None)
+        exact = tuple((0.0,) * len(column) for column in weights)
+        return Plan(
+            schema, settings, None, None, exact, 0.0 if has_patients else None, None, 0.0, None
+        )
     check_reviewed(schema)
     delta = default_delta(schema.patients) if delta is None else delta
-    budget = gaussian_mu(epsilon, delta) ** 2
+    budget = accounting.gaussian_mu(epsilon, delta) ** 2
     count_noise = None if schema.patients else noise_for(COUNT_SHARE * budget)
     total = sum(sum(column) for column in weights) + ROWS_WEIGHT * has_patients
     unit = settings.anchor_share * budget / total
@@ -226,41 +195,39 @@ def make_plan(
     plan = Plan(
         schema, settings, epsilon, delta, column_noise, rows_noise, count_noise, pair_noise, None
     )
-    training = calibrate_training((plan.marginals, plan.pairs), draft, epsilon, delta)
-    return replace(plan, training=training)
+    counts = plan.marginals, plan.pairs
+    return replace(plan, training=accounting.calibrate_training(counts, draft, epsilon, delta))
 
 
 def guarantee_of(plan: Plan, patients: int, *, test_mode: bool) -> Guarantee:
-    """Return the guarantee of a fit that followed a plan.
+    """Return the guarantee of a fit that followed a plan, whose stages every epsilon is recomputed from.
 
-    Parameters
-    ----------
-    plan
-        What was released with which noise; every epsilon is recomputed from its stages.
-    patients
-        The declared, or noisily counted, number of patients.
-    test_mode
-        Whether the noise came from a fixed seed, which voids the guarantee.
+    `patients` is the declared, or noisily counted, number of patients; `test_mode` says whether the
+    noise came from a fixed seed, which voids the guarantee.
     """
     schema = plan.schema
     why_void = _why_void(plan, patients, test_mode)
+    rows = schema.rows_per_patient
+    unit = "one patient, of one row"
+    if schema.patientKey is not None:
+        unit = f"one patient, all rows with one '{schema.patientKey}' (at most {rows} are used)"
     groups = plan.spent_by_groups()
-    rests_on = ASSUMPTIONS if plan.is_private else {}
+    assumptions = ASSUMPTIONS if plan.is_private else {}
     return Guarantee(
         valid=why_void is None,
         why_void=why_void,
         epsilon=plan.spent(),
         epsilon_budget=plan.epsilon,
         delta=plan.delta,
-        unit=_unit(schema),
+        unit=unit,
         group_epsilon=groups,
         replace_epsilon=groups.get(2),  # one record removed and one added
         declared_patients=schema.patients,
-        rows_per_patient=schema.rows_per_patient,
-        accountant=ACCOUNTANT,
+        rows_per_patient=rows,
+        accountant=accounting.ACCOUNTANT,
         second_opinion=plan.second_opinion(),
         stages=plan.stages,
-        assumptions=tuple(Assumption(id=key, text=text) for key, text in rests_on.items()),
+        assumptions=tuple(guarantee.Assumption(id=i, text=text) for i, text in assumptions.items()),
         public_inputs=PUBLIC_INPUTS,
         not_covered=NOT_COVERED,
         schema_digest=schema.digest,
@@ -280,10 +247,3 @@ def _why_void(plan: Plan, patients: int, test_mode: bool) -> str | None:
             "declare the number of patients and use less"
         )
     return None
-
-
-def _unit(schema: Schema) -> str:
-    if schema.patientKey is None:
-        return "one patient, of one row"
-    most = schema.rows_per_patient
-    return f"one patient, all rows with one '{schema.patientKey}' (at most {most} are used)"

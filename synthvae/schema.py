@@ -13,10 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import (
-    BeforeValidator,
-    model_validator,
-)
+from pydantic import BeforeValidator, model_validator
 from pydantic import Field as Setting
 
 from synthvae._files import read_ordinary
@@ -25,7 +22,7 @@ from synthvae._text import brief, nearest, shortened
 from synthvae.errors import SchemaError
 from synthvae.field import Field, as_labels, as_tuple, first_repeated
 
-FINE = 20  # from so many categories on, a column counts as fine
+FINE = 20  # categories from which on a column counts as fine
 MOST_PATIENTS = 10**11  # more than have ever lived
 MOST_CATEGORIES = 200_000  # of all columns together
 LONGEST_LIST = 10_000_000  # bytes of a list of categories in a file of its own
@@ -48,11 +45,6 @@ class Survival(FrozenSettings):
 def _as_targets(value: Any) -> Any:
     items = as_tuple(value)
     return tuple({"column": item} if isinstance(item, str) else item for item in items)
-
-
-def _coarseness(field: Field) -> int:
-    """Return the number of categories, or that of what counts as fine."""
-    return FINE if field.is_lattice else min(FINE, len(field.categories))
 
 
 class Schema(FrozenSettings):
@@ -102,38 +94,37 @@ class Schema(FrozenSettings):
             raise ValueError(
                 "patientKey needs maxRows, the declared largest number of rows kept per patient"
             )
-        if self.patientKey is None and any(field.perPatient for field in self.fields):
-            raise ValueError("perPatient goes with patientKey; without one each row is one patient")
-        if self.patientKey is None and self.maxRows is not None:
-            raise ValueError("maxRows goes with patientKey; without one each row is one patient")
+        if self.patientKey is None:
+            per_patient = any(field.perPatient for field in self.fields)
+            setting = "perPatient" if per_patient else "maxRows" if self.maxRows else None
+            if setting is not None:
+                raise ValueError(
+                    f"{setting} goes with patientKey; without one each row is one patient"
+                )
         for field in self.fields:
-            if field.name in self.identifiers:
-                continue
-            if field.is_lattice and None in (field.constraints.minimum, field.constraints.maximum):
-                raise ValueError(
-                    f"field {field.name!r}: a {field.type} needs minimum and maximum under "
-                    "constraints (public bounds, not read off the data)"
-                )
-            if not field.is_lattice and not field.categories:
-                raise ValueError(
-                    f"field {field.name!r} is text without an enum: list its categories under "
-                    "constraints, or set `role: identifier` to leave it out of the model"
-                )
-            self._check_missing(field)
-        self._check_size()
-        if not self.modelled:
-            raise ValueError("every field is an identifier; there is nothing to model")
-        return self
-
-    def _check_size(self) -> None:
+            if field.name not in self.identifiers:
+                self._check_modelled(field)
         categories = sum(len(field.categories) for field in self.fields)
         if categories > MOST_CATEGORIES:
             raise ValueError(
                 f"the fields have {categories:,} categories together; at most {MOST_CATEGORIES:,} can "
                 "be modelled: group some, or set `role: identifier` to leave a column out"
             )
+        if not self.modelled:
+            raise ValueError("every field is an identifier; there is nothing to model")
+        return self
 
-    def _check_missing(self, field: Field) -> None:
+    def _check_modelled(self, field: Field) -> None:
+        if field.is_lattice and None in (field.constraints.minimum, field.constraints.maximum):
+            raise ValueError(
+                f"field {field.name!r}: a {field.type} needs minimum and maximum under "
+                "constraints (public bounds, not read off the data)"
+            )
+        if not field.is_lattice and not field.categories:
+            raise ValueError(
+                f"field {field.name!r} is text without an enum: list its categories under "
+                "constraints, or set `role: identifier` to leave it out of the model"
+            )
         if field.nullable and not self.missingValues:
             raise ValueError(
                 f"field {field.name!r} may be missing, but missingValues names no spelling for that"
@@ -142,21 +133,22 @@ class Schema(FrozenSettings):
         if field.type == "boolean":
             spellings = field.trueValues + field.falseValues
         missing = set(self.missingValues)
-        both = [label for label in spellings if label in missing]
-        if both:
+        both = next((label for label in spellings if label in missing), None)
+        if both is not None:
             raise ValueError(
-                f"field {field.name!r}: the category {brief(both[0])} is listed under missingValues too"
+                f"field {field.name!r}: the category {brief(both)} is listed under missingValues too"
             )
 
     def _mentions(self) -> list[tuple[str, str]]:
-        found = [("primaryKey", name) for name in self.primaryKey]
-        if self.patientKey is not None:
-            found.append(("patientKey", self.patientKey))
-        for target in self.target:
-            found += [("target", target.column), *(("target", name) for name in target.without)]
-        if self.survival is not None:
-            found += [("survival", self.survival.duration), ("survival", self.survival.event)]
-        return found
+        """Return which setting names which field, for all that do."""
+        pair = self.survival
+        named = {
+            "primaryKey": self.primaryKey,
+            "patientKey": () if self.patientKey is None else (self.patientKey,),
+            "target": [n for target in self.target for n in (target.column, *target.without)],
+            "survival": () if pair is None else (pair.duration, pair.event),
+        }
+        return [(setting, name) for setting, names in named.items() for name in names]
 
     @cached_property
     def identifiers(self) -> frozenset[str]:
@@ -172,8 +164,13 @@ class Schema(FrozenSettings):
         in the order of the file. What is coarse explains what is fine better than the other way
         round: a visit or none, then how many.
         """
-        known = [field for field in self.fields if field.name not in self.identifiers]
-        return tuple(sorted(known, key=lambda field: (not field.perPatient, _coarseness(field))))
+
+        def place(field: Field) -> tuple[bool, int]:
+            fineness = FINE if field.is_lattice else min(FINE, len(field.categories))
+            return not field.perPatient, fineness
+
+        fields = (field for field in self.fields if field.name not in self.identifiers)
+        return tuple(sorted(fields, key=place))
 
     @property
     def rows_per_patient(self) -> int:

@@ -1,30 +1,23 @@
 """Scoring: where the evaluation of a synthetic table and the attacks on it are joined."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from synthvae._runtime import Progress, silent
-from synthvae.attacks import AttackFindings, Retrain, run_attacks
-from synthvae.config import Asked
+from synthvae.attacks import Retrain, run_attacks
+from synthvae.config import EvaluationRequest
 from synthvae.errors import ConfigError
-from synthvae.evaluation.analyses import AnalysisFindings, compare_analyses
-from synthvae.evaluation.groups import GroupFindings, compare_groups
+from synthvae.evaluation.analyses import compare_analyses
+from synthvae.evaluation.groups import compare_groups
 from synthvae.evaluation.intervals import rounded
-from synthvae.evaluation.joint import compare_propensity, principal_components, tell_apart
+from synthvae.evaluation.joint import classifier_test, compare_propensity, principal_components
 from synthvae.evaluation.levels import with_threshold
-from synthvae.evaluation.marginals import (
-    DISTANCES,
-    MarginFindings,
-    compare_margins,
-    compare_tails,
-    variation,
-)
+from synthvae.evaluation.marginals import DISTANCES, compare_margins, compare_tails, variation
 from synthvae.evaluation.pairs import (
     ASSOCIATIONS,
-    AssociationFindings,
     association_distance,
     compare_associations,
     pair_tables,
@@ -32,50 +25,21 @@ from synthvae.evaluation.pairs import (
 from synthvae.evaluation.prediction import DRAWN, compare_utility, drawn_skill
 from synthvae.evaluation.prediction_metrics import TSTR
 from synthvae.evaluation.prediction_task import predict_every_column
-from synthvae.evaluation.request import Ready, check_asked
-from synthvae.evaluation.results import Evaluation, Score, TableFacts
+from synthvae.evaluation.request import CheckedRequest, check_request
+from synthvae.evaluation.results import Associations, Evaluation, TableFacts
 from synthvae.evaluation.sdmetrics_report import report_quality
-from synthvae.evaluation.tables import (
-    Binning,
-    Table,
-    Tables,
-    binnings,
-    prepare,
-    read_synthetic,
-    tokenise,
-)
+from synthvae.evaluation.tables import Binning, Tables, binnings, prepare, read_synthetic, tokenise
 from synthvae.evaluation.validity import check_rules, check_validity
 from synthvae.schema import Schema
 
 Streams = Callable[[str], np.random.Generator]
 SMALL = 200
 TOPICS = ("validity", "fidelity", "utility", "privacy")
+# The place of a part decides its random numbers: new ones come last.
 PARTS = (
-    "tables",
-    "margins",
-    "associations",
-    "quality",
-    "detection",
-    "utility",
-    "attacks",
-    "propensity",
-    "every column",
-    "analyses",
-    "groups",
-    "components",
+    *("tables", "margins", "associations", "quality", "detection", "utility", "attacks"),
+    *("propensity", "every column", "analyses", "groups", "components"),
 )
-
-
-@dataclass(frozen=True)
-class _Findings:
-    """What the parts found: their scores by topic, and what else a report shows."""
-
-    scores: tuple[Score, ...]
-    margins: MarginFindings
-    associations: AssociationFindings
-    analyses: AnalysisFindings
-    groups: GroupFindings
-    attacks: AttackFindings
 
 
 def evaluate(
@@ -86,7 +50,7 @@ def evaluate(
     *,
     seed: int = 0,
     progress: Progress | None = None,
-    asked: Asked | None = None,
+    asked: EvaluationRequest | None = None,
     retrain: Retrain | None = None,
     draws: Sequence[pd.DataFrame] = (),
 ) -> Evaluation:
@@ -107,7 +71,7 @@ def evaluate(
         Draws samples, resamples and shuffles: the same input and seed give the same bytes.
     progress : callable, optional
         Called with what is being done and the share that is done, 0 to 1.
-    asked : Asked, optional
+    asked : EvaluationRequest, optional
         What is wanted beyond what every table gets: rules, analyses, limits, the depth of the attacks.
     retrain : callable, optional
         Trains the same kind of generator on the rows given, with the seed given, and returns
@@ -144,93 +108,90 @@ def evaluate(
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigError(f"seed is {seed!r}; it must be a whole number of at least 0.")
-    ready = check_asked(asked or Asked(), schema)
-    tell = progress or silent
-    streams = _streams(seed)
-    tell("reading the tables", 0.0)
-    tables = prepare(train, holdout, synthetic, schema, streams("tables"))
-    further = [read_synthetic(frame, schema) for frame in draws]
-    cuts = binnings(tables.train, schema)
-    found = _find(tables, cuts, ready, retrain, streams, tell)
-    tell("scoring further draws", 0.95)
-    compared = (found.margins, found.associations)
-    scores = with_draws(found.scores, tables, further, cuts, compared, ready, streams)
-    tell("done", 1.0)
-    return Evaluation(
-        name=schema.name,
-        schema_digest=schema.digest,
-        seed=seed,
-        depth=ready.asked.depth,
-        tables=_facts(tables),
-        scores=tuple(with_threshold(score, ready.asked.limits) for score in scores),
-        margins=found.margins.margins,
-        worst_pairs=found.margins.worst_pairs,
-        pair_tables=pair_tables(tables, cuts, found.margins.worst_pairs),
-        associations=found.associations.associations,
-        components=principal_components(tables, streams("components")),
-        attacks=found.attacks.attacks,
-        risks=found.attacks.risks,
-        groups=found.groups.figures,
-        analyses=found.analyses.analyses,
-        notes=(
-            *_notes(tables),
-            *_unmet(scores, ready.asked),
-            *found.groups.notes,
-            *found.attacks.notes,
-        ),
-    )
+    request = check_request(asked or EvaluationRequest(), schema)
+    report = progress or silent
+    report("reading the tables", 0.0)
+    tables = prepare(train, holdout, synthetic, schema, _streams(seed)("tables"))
+    drawn = [replace(tables, synthetic=read_synthetic(frame, schema)) for frame in draws]
+    evaluation = _evaluate(tables, drawn, request, seed, retrain, report)
+    report("done", 1.0)
+    return evaluation
 
 
-def _streams(seed: int) -> Callable[[str], np.random.Generator]:
+def _streams(seed: int) -> Streams:
     """Return the generator of each part by its name, in its first state each time.
 
-    A change to one part leaves the others' figures alone.
+    A change to one part leaves the others' figures alone, and samples of real rows are the same for
+    every draw.
     """
     return lambda part: np.random.default_rng(seed).spawn(len(PARTS))[PARTS.index(part)]
 
 
-def _find(
+def _evaluate(
     tables: Tables,
-    cuts: tuple[Binning, ...],
-    ready: Ready,
+    drawn: Sequence[Tables],
+    checked: CheckedRequest,
+    seed: int,
     retrain: Retrain | None,
-    streams: Callable[[str], np.random.Generator],
-    tell: Progress,
-) -> _Findings:
-    validity, rules = check_validity(tables), check_rules(tables, ready.rules)
-    tell("comparing margins", 0.02)
+    report: Progress,
+) -> Evaluation:
+    """Return the evaluation of one table; `drawn` has further ones in its place."""
+    streams, cuts = _streams(seed), binnings(tables.train, tables.schema)
+    scores = [*check_validity(tables)]
+    report("comparing margins", 0.02)
     margins = compare_margins(tables, cuts, streams("margins"))
-    tell("comparing associations", 0.08)
-    associations = compare_associations(tables, cuts, streams("associations"))
-    tell("running the SDMetrics reports", 0.12)
-    quality = report_quality(tables, streams("quality"))
-    tell("telling synthetic rows from real ones", 0.3)
-    detection = (
-        *tell_apart(tables, streams("detection")),
-        *compare_propensity(tables, streams("propensity")),
-    )
-    tell("training models on synthetic and on real rows", 0.4)
-    utility = compare_utility(tables, streams("utility"))
-    tell("predicting every column", 0.5)
+    report("comparing associations", 0.08)
+    strengths, associations = compare_associations(tables, cuts, streams("associations"))
+    report("running the SDMetrics reports", 0.12)
+    scores += report_quality(tables, streams("quality"))
+    scores += [*check_rules(tables, checked.rules), *margins.scores, *strengths]
+    report("telling synthetic rows from real ones", 0.3)
+    scores.append(classifier_test(tables, streams("detection")))
+    scores.append(compare_propensity(tables, streams("propensity")))
+    report("training models on synthetic and on real rows", 0.4)
+    utility, predictions = compare_utility(tables, streams("utility"))
+    report("predicting every column", 0.5)
     every_column = predict_every_column(tables, streams("every column"))
-    tell("repeating analyses", 0.58)
-    wanted = ready.analyses
-    analyses = compare_analyses(tables, wanted, ready.declared, streams("analyses"))
-    tell("looking at protected groups", 0.62)
-    groups = compare_groups(tables, cuts, utility.predictions, streams("groups"))
+    report("repeating analyses", 0.58)
+    requests, declared = checked.analyses, checked.declared
+    analyses, repeated = compare_analyses(tables, requests, declared, streams("analyses"))
+    report("looking at protected groups", 0.62)
+    groups = compare_groups(tables, cuts, predictions, streams("groups"))
+    depth, stream = checked.request.depth, streams("attacks")
     attacks = run_attacks(
-        tables,
-        ready.asked.depth,
-        streams("attacks"),
-        retrain,
-        lambda what, share: tell(what, 0.65 + 0.3 * share),
+        tables, depth, stream, retrain, lambda what, share: report(what, 0.65 + 0.3 * share)
     )
-    scores = (
-        *(*validity, *quality, *rules, *margins.scores, *associations.scores, *detection),
-        *(*analyses.scores, *utility.scores, *every_column, *groups.scores, *attacks.scores),
+    scores += [*repeated, *utility, every_column, *groups.scores, *attacks.scores]
+    scores.sort(key=lambda score: TOPICS.index(score.topic))
+    report("scoring further draws", 0.95)
+    others = [
+        dict(_cheap_figures(each, cuts, margins.compared, associations, checked, streams))
+        for each in drawn
+    ]
+    limits = checked.request.limits
+    for i, score in enumerate(scores):
+        spread = tuple(other[score.key] for other in others if score.key in other)
+        scores[i] = with_threshold(score.model_copy(update={"draws": spread}), limits)
+    unmet = sorted(set(limits) - {score.key for score in scores})
+    unused = (f"The limit of '{key}' was not used: there is no such figure." for key in unmet)
+    return Evaluation(
+        name=tables.schema.name,
+        schema_digest=tables.schema.digest,
+        seed=seed,
+        depth=depth,
+        tables=_facts(tables),
+        scores=tuple(scores),
+        margins=margins.margins,
+        worst_pairs=margins.worst_pairs,
+        pair_tables=pair_tables(tables, cuts, margins.worst_pairs),
+        associations=associations,
+        components=principal_components(tables, streams("components")),
+        attacks=attacks.attacks,
+        risks=attacks.risks,
+        groups=groups.figures,
+        analyses=analyses,
+        notes=(*_notes(tables), *unused, *groups.notes, *attacks.notes),
     )
-    by_topic = tuple(sorted(scores, key=lambda score: TOPICS.index(score.topic)))
-    return _Findings(by_topic, margins, associations, analyses, groups, attacks)
 
 
 def _facts(tables: Tables) -> TableFacts:
@@ -248,87 +209,41 @@ def _facts(tables: Tables) -> TableFacts:
     )
 
 
-def _unmet(scores: Sequence[Score], asked: Asked) -> tuple[str, ...]:
-    """Say which of the steward's limits are of figures that this table does not have."""
-    unknown = sorted(set(asked.limits) - {score.key for score in scores})
-    return tuple(f"The limit of '{key}' was not used: there is no such figure." for key in unknown)
-
-
-def _notes(tables: Tables) -> tuple[str, ...]:
-    sizes = {
-        "train": len(tables.train),
-        "holdout": len(tables.holdout),
-        "synthetic table": len(tables.synthetic),
-    }
-    small = [f"the {name} has {rows}" for name, rows in sizes.items() if rows < SMALL]
-    notes = []
+def _notes(tables: Tables) -> Iterator[str]:
+    named = {"train": tables.train, "holdout": tables.holdout, "synthetic table": tables.synthetic}
+    small = [f"the {name} has {len(of)}" for name, of in named.items() if len(of) < SMALL]
     if small:
-        notes.append(
-            f"Few rows ({', '.join(small)}): intervals are wide and may be too narrow still."
-        )
+        yield f"Few rows ({', '.join(small)}): intervals are wide and may be too narrow still."
     if len(tables.holdout) < 0.2 * len(tables.train):
-        notes.append(
-            "The holdout is smaller than a fifth of train: a larger one makes comparisons firmer."
-        )
-    return tuple(notes)
+        yield "The holdout is smaller than a fifth of train: a larger one makes comparisons firmer."
 
 
-def with_draws(
-    scores: Sequence[Score],
-    tables: Tables,
-    drawn: Sequence[Table],
-    cuts: tuple[Binning, ...],
-    found: tuple[MarginFindings, AssociationFindings],
-    ready: Ready,
-    streams: Streams,
-) -> tuple[Score, ...]:
-    """Return scores with their figures for further draws, where those are cheap to have.
-
-    Parameters
-    ----------
-    drawn
-        Further synthetic tables; the scored one is not among them.
-    found
-        What was compared of the scored table, so that the same margins are compared here.
-    streams
-        Gives the generator of a part by name, in its first state each time: samples of real rows are
-        then the same for every draw.
-    """
-    others = [
-        dict(_figures(replace(tables, synthetic=table), cuts, found, ready, streams))
-        for table in drawn
-    ]
-    return tuple(
-        score.model_copy(
-            update={"draws": tuple(other[score.key] for other in others if score.key in other)}
-        )
-        for score in scores
-    )
-
-
-def _figures(
+def _cheap_figures(
     tables: Tables,
     cuts: tuple[Binning, ...],
-    found: tuple[MarginFindings, AssociationFindings],
-    ready: Ready,
+    compared: dict[int, list[tuple[int, ...]]],
+    associations: Associations,
+    checked: CheckedRequest,
     streams: Streams,
 ) -> Iterator[tuple[str, float]]:
-    """Yield the key and the value of each cheap figure of one draw."""
-    margins, associations = found
-    whole = [*check_validity(tables), *check_rules(tables, ready.rules)]
-    whole.append(compare_tails(tables))
-    whole += compare_analyses(tables, ready.analyses, ready.declared, streams("analyses")).scores
-    for score in whole:
+    """Yield the key and the value of each figure of a further draw that is cheap to have.
+
+    `compared` and `associations` are those of the scored table, so that the same columns are
+    compared here.
+    """
+    scores = [*check_validity(tables), *check_rules(tables, checked.rules), compare_tails(tables)]
+    requests, declared = checked.analyses, checked.declared
+    scores += compare_analyses(tables, requests, declared, streams("analyses"))[1]
+    for score in scores:
         if score.value is not None:
             yield score.key, score.value
     levels = [cut.levels for cut in cuts]
-    train, made = (tokenise(table, cuts) for table in (tables.train, tables.synthetic))
-    for size, compared in margins.compared.items():
-        distances = [variation(train, made, levels, columns) for columns in compared]
+    train, synthetic = (tokenise(table, cuts) for table in (tables.train, tables.synthetic))
+    for size, margins in compared.items():
+        distances = [variation(train, synthetic, levels, columns) for columns in margins]
         yield DISTANCES[size].key, rounded(float(np.mean(distances)))
-    if len(associations.associations.columns) > 1:
-        distance = association_distance(tables, cuts, associations.associations)
-        yield ASSOCIATIONS.key, distance
+    if len(associations.columns) > 1:
+        yield ASSOCIATIONS.key, association_distance(tables, cuts, associations)
     for target in tables.schema.target:
         skill = drawn_skill(tables, target, streams("utility"))
         if skill is not None:

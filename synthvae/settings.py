@@ -1,7 +1,6 @@
 """The public rule: every size, rate and schedule of a fit, from declared public numbers alone.
 
-The rule sees the declared number of patients, epsilon, delta and the schema; never the data. What it
-returns is fixed before the first look at a table.
+The rule sees the declared number of patients, epsilon and the schema; never the data.
 """
 
 import math
@@ -12,63 +11,38 @@ from pydantic import Field, model_validator
 from synthvae._frozen import FrozenSettings
 from synthvae.schema import Schema
 
-LITTLE = 1000  # patients times epsilon, below which hardly more than margins can be learned
+LEAST_SIGNAL = 1000  # patients times epsilon, below which hardly more than margins can be learned
 ASSUMED_PATIENTS = 5000  # sizes the model where no number of patients is declared
 
 
 class Settings(FrozenSettings):
-    """Sizes of the model, the split of the budget, and the schedule of training.
+    """Sizes of the model, the split of the budget, and the schedule of training."""
 
-    Parameters
-    ----------
-    bins
-        Bins of a number that aim at equal mass, besides its special and missing values.
-    rank
-        Largest number of basis functions of one column.
-    taper
-        How much less later functions of a basis weigh in the pair moments: order ** -taper.
-    pair_bound
-        Largest part of one patient in the pair moments, relative to that of a patient of most rows
-        that are all typical and alike.
-    parents
-        How many of the columns before it each column is coupled to, at most: the strongest. With 0,
-        pair moments serve nothing.
-    latent, hidden
-        Dimension of the latent, and hidden units of encoder and decoder.
-    mixture
-        Hidden units of the masked network over earlier columns; 0 leaves it out.
-    anchor_share, pair_share
-        Shares of the budget (in squared mu of Gaussian differential privacy) that buy the anchors
-        and the pair moments; the rest is for training.
-    sampling_rate
-        Probability with which a patient takes part in a training step.
-    clip_norm
-        Largest L2 norm of one patient's gradient.
-    balance_steps
-        In about how many steps a column is drawn when records are sampled, each balanced against
-        what the earlier ones left short; 0 draws rows independently.
-    kl_weight, kl_warmup
-        Weight of the Kullback-Leibler term (beta), and the share of steps over which it rises.
-    """
-
+    # Bins of a number that aim at equal mass, besides its special and missing values.
     bins: Annotated[int, Field(ge=2, le=200)]
-    rank: Annotated[int, Field(ge=1, le=50)]
-    taper: Annotated[float, Field(ge=0, le=4)]
+    rank: Annotated[int, Field(ge=1, le=50)]  # most basis functions of a column
+    taper: Annotated[float, Field(ge=0, le=4)]  # of their weights in the moments: order ** -taper
+    # Largest part of one patient in the pair moments, relative to that of a patient of most rows that
+    # are all typical and alike.
     pair_bound: Annotated[float, Field(ge=0.05, le=10)]
-    parents: Annotated[int, Field(ge=0)]
-    latent: Annotated[int, Field(ge=2, le=256)]
-    hidden: Annotated[int, Field(ge=1, le=4096)]
-    mixture: Annotated[int, Field(ge=0, le=4096)]
+    parents: Annotated[int, Field(ge=0)]  # most earlier columns that a column is coupled to
+    latent: Annotated[int, Field(ge=2, le=256)]  # dimension
+    hidden: Annotated[int, Field(ge=1, le=4096)]  # units of encoder and decoder
+    mixture: Annotated[int, Field(ge=0, le=4096)]  # units of the masked network; 0 leaves it out
+    # Shares of the budget (in squared mu of Gaussian differential privacy) that buy the marginals and
+    # the pair moments; the rest is for training.
     anchor_share: Annotated[float, Field(gt=0, lt=1)]
     pair_share: Annotated[float, Field(gt=0, lt=1)]
     steps: Annotated[int, Field(ge=1, le=100_000)]
-    sampling_rate: Annotated[float, Field(gt=0, le=1)]
-    clip_norm: Annotated[float, Field(ge=1e-6, le=1e6)]
+    sampling_rate: Annotated[float, Field(gt=0, le=1)]  # of patients in a step
+    clip_norm: Annotated[float, Field(ge=1e-6, le=1e6)]  # largest L2 norm of a patient's gradient
     learning_rate: Annotated[float, Field(gt=0, le=1)]
-    averaging: Annotated[float, Field(ge=0, lt=1)]
-    kl_weight: Annotated[float, Field(ge=0)]
-    kl_warmup: Annotated[float, Field(ge=0, le=1)]
+    averaging: Annotated[float, Field(ge=0, lt=1)]  # decay of the average of weights
+    kl_weight: Annotated[float, Field(ge=0)]  # of the Kullback-Leibler term (beta)
+    kl_warmup: Annotated[float, Field(ge=0, le=1)]  # share of steps over which it rises
     calibration_rounds: Annotated[int, Field(ge=0, le=50)]
+    # Steps, about, in which a column is drawn when records are sampled, each balanced against what the
+    # earlier ones left short; 0 draws rows independently.
     balance_steps: Annotated[int, Field(ge=0, le=100_000)]
 
     @model_validator(mode="after")
@@ -100,7 +74,7 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
     finer = max(0.0, signal - 5 * max(0.0, math.log10(columns / 11)))
     rank = min(round(min(8.0, 6 + 2 * signal - 4 * wide) + 14 * finer), 240 // columns)
     anchor_share, pair_share = min(0.55, max(0.35, 0.5 - 0.1 * signal)), 0.4
-    if patients * epsilon < LITTLE:
+    if patients * epsilon < LEAST_SIGNAL:
         anchor_share, pair_share = 0.8, 0.15
     return Settings(
         bins=round(min(32, max(8, 20 + 8 * signal))),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from synthvae.model.training import TrainingCurve
 
 FEWEST_PATIENTS = 10  # of a model
-BYTES_A_CELL = 40  # while sampling: codes, drawn values, the frame
+BYTES_PER_CELL = 40  # while sampling: codes, drawn values, the frame
 
 
 class Synthesizer:
@@ -36,8 +36,6 @@ class Synthesizer:
 
     Parameters
     ----------
-    schema
-        Public facts about the table.
     epsilon
         Privacy budget; None trains without privacy and marks everything so.
     delta
@@ -96,7 +94,7 @@ class Synthesizer:
 
     @property
     def guarantee(self) -> Guarantee:
-        """What is promised about the fitted model, with the log to recompute it from."""
+        """The guarantee of the fitted model, with the log to recompute it from."""
         self.state()
         assert self._guarantee is not None
         return self._guarantee
@@ -108,15 +106,13 @@ class Synthesizer:
 
     @property
     def default_rows(self) -> int:
-        """Rows that `sample` makes unless told: those of the declared number of patients."""
+        """Rows that `sample` draws by default: those of the declared number of patients."""
         state = self.state()
-        per_patient = 1.0
-        if state.row_shares is not None:
-            per_patient = float(state.row_shares @ np.arange(1, len(state.row_shares) + 1))
-        return max(1, round(state.patients * per_patient))
+        shares = np.ones(1) if state.row_shares is None else state.row_shares
+        return max(1, round(state.patients * float(shares @ np.arange(1, len(shares) + 1))))
 
     def state(self) -> FittedState:
-        """Return what the fit left behind, or raise `ConfigError` before there was one."""
+        """Return the fitted state, or raise `ConfigError` before a fit."""
         if self._state is None:
             raise ConfigError("This synthesizer has not been fitted; call fit first, or load one.")
         return self._state
@@ -124,10 +120,11 @@ class Synthesizer:
     @classmethod
     def from_state(cls, schema: Schema, state: FittedState, guarantee: Guarantee) -> "Synthesizer":
         """Return a fitted synthesizer from its parts; it samples, and cannot be fitted further."""
-        made = cls.__new__(cls)
-        made.schema, made._state, made._guarantee, made._curve = schema, state, guarantee, None
-        made._test_seed, made._settings, made._plan = None, state.layout.settings, None
-        return made
+        fitted = cls.__new__(cls)
+        fitted.schema, fitted._state, fitted._guarantee = schema, state, guarantee
+        fitted._settings, fitted._plan, fitted._test_seed = state.layout.settings, None, None
+        fitted._curve = None
+        return fitted
 
     def fit(
         self,
@@ -135,20 +132,18 @@ class Synthesizer:
         progress: Progress | None = None,
         checkpoint: str | Path | None = None,
     ) -> "Synthesizer":
-        """Learn from a table; the only place where the budget is spent.
+        """Learn from a table, whose rows are checked against the schema before the budget is spent.
 
         Parameters
         ----------
-        frame
-            The table, as it was read; every row is checked against the schema first.
         progress
-            Called with what is being done and how much of it is done, from 0 to 1; by default, a
-            bar on a terminal.
+            Called with the work at hand and the share of it that is done; by default, a bar on a
+            terminal.
         checkpoint
-            A folder in which what was released so far is kept, so that the same call in a new
-            process goes on after a stop, at no cost to the budget. Remove it once the model is
-            saved: with it, the same call gives the same model again. Without privacy nothing is
-            kept. Without a folder nothing is kept either, and every call is a fit of its own.
+            A folder that keeps what was released so far: the same call in a new process goes on
+            after a stop, at no cost to the budget. Remove it once the model is saved: with it, the
+            same call gives the same model again. Without a folder, or without privacy, nothing is
+            kept and every call is a fit of its own.
 
         Raises
         ------
@@ -177,7 +172,7 @@ class Synthesizer:
         test_mode = self._test_seed is not None
         with Checkpoint.at(folder, plan, test_mode=test_mode) as kept:
             mechanisms = self._mechanisms(plan)
-            key = kept.key_of_rows(mechanisms.stream.part("rows").take(KEY_BYTES))
+            key = kept.row_key(mechanisms.stream.part("rows").take(KEY_BYTES))
             patients = group_by_patient(frame, self.schema, key)
             fewest = self._fewest_patients
             if len(patients) < fewest:
@@ -187,8 +182,7 @@ class Synthesizer:
                 )
             kept.check_table(key, codes, patients.rows)
             with given_or_console(progress) as show:
-                fit = Fit(plan, codes, patients, mechanisms, kept, fewest, show)
-                state, curve = fit.run()
+                state, curve = Fit(plan, codes, patients, mechanisms, kept, fewest, show).run()
         self._guarantee = guarantee_of(
             plan.with_patients(state.patients), state.patients, test_mode=test_mode
         )
@@ -196,7 +190,7 @@ class Synthesizer:
         return self
 
     def _mechanisms(self, plan: Plan) -> Mechanisms:
-        """Return what a fit releases through, with a key of its own, since noise must not repeat."""
+        """Return the mechanisms of a fit, with a key of their own, since noise must not repeat."""
         return Mechanisms(RandomStream(self._test_seed), exact=not plan.is_private)
 
     def sample(
@@ -207,24 +201,22 @@ class Synthesizer:
         seed: int | None = None,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
-        """Draw synthetic records: post-processing, which costs no privacy.
+        """Draw `rows` synthetic records, by default `default_rows`: post-processing.
 
         Parameters
         ----------
-        rows
-            How many; the declared table's by default.
         where
             Conditions by column: a value, a list of categories, a pair (low, high) for numbers and
             dates, or None for missing. Records are drawn from the model given these, by
             importance resampling over the order of the columns, each of a patient of its own.
         seed
-            The same seed and number of rows give the same records on every machine; drawn from the
-            operating system where none is given.
+            The same seed and number of rows give the same records on every machine; by default
+            from the operating system.
 
         Returns
         -------
         DataFrame
-            Typed columns in the schema's order; identifiers are made up.
+            Typed columns in the schema's order; identifiers are invented.
 
         Raises
         ------
@@ -271,10 +263,10 @@ class Synthesizer:
 
 def check_memory(rows: int, schema: Schema) -> None:
     """Raise `ConfigError` for more rows than this machine's memory holds."""
-    needed = rows * len(schema.fields) * BYTES_A_CELL
+    needed = rows * len(schema.fields) * BYTES_PER_CELL
     memory = machine_memory()
     if memory is not None and needed > memory:
         raise ConfigError(
-            f"rows is {rows}; so many need about {needed / 2**30:.3g} GB of memory, and this machine "
-            f"has {memory / 2**30:.3g}: make fewer at a time, each with a seed of its own."
+            f"rows is {rows}, which need about {needed / 2**30:.3g} GB of memory; this "
+            f"machine has {memory / 2**30:.3g}: draw fewer at a time, each with a seed of its own."
         )

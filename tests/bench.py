@@ -137,7 +137,7 @@ def measure_step() -> None:
         patient_losses,
         start_model,
         train_privately,
-        trained,
+        trainable,
     )
     from synthvae.privacy.guarantee import TrainingStage
     from synthvae.privacy.mechanisms import Mechanisms
@@ -169,7 +169,7 @@ def measure_step() -> None:
 
     def plain() -> None:
         model = start_model(layout, draws.standard_normal, couplings)
-        adam = torch.optim.Adam(trained(model), lr=settings.learning_rate)
+        adam = torch.optim.Adam(trainable(model), lr=settings.learning_rate)
         for _ in range(STEPS):
             drawn = torch.randint(len(data), (batch,), generator=generator)
             latents = draw_latents(data, drawn, draws.standard_normal)

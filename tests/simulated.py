@@ -7,6 +7,7 @@ import pytest
 from synthvae.schema import Schema
 from synthvae.settings import Settings, settings_for
 
+PLACES = ("first", "middle", "last")
 CLINIC = Schema.from_dict(
     {
         "name": "clinic",
@@ -103,3 +104,15 @@ def simulate_fewer(patch: pytest.MonkeyPatch, records: int = 256) -> None:
     """Let fits simulate fewer records of the model's own: post-processing, and half of a short fit."""
     patch.setattr("synthvae.model.coupling.POPULATION", records)
     patch.setattr("synthvae.model.records.POPULATION", records)
+
+
+def inserted(array: np.ndarray, more: np.ndarray, place: str) -> np.ndarray:
+    """Return an array with further entries at a place: whoever comes after them moves on."""
+    where = {"first": 0, "middle": len(array) // 2, "last": len(array)}[place]
+    return np.concatenate((array[:where], more, array[where:]))
+
+
+def with_rows(frame: pd.DataFrame, rows: pd.DataFrame, place: str) -> pd.DataFrame:
+    """Return a table with further rows at a place."""
+    order = inserted(np.arange(len(frame)), len(frame) + np.arange(len(rows)), place)
+    return pd.concat([frame, rows], ignore_index=True).iloc[order].reset_index(drop=True)

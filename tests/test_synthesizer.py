@@ -181,7 +181,7 @@ def test_rows_must_be_a_number_of_rows(rows: object) -> None:
 
 
 def test_more_rows_than_memory_are_refused() -> None:
-    with pytest.raises(ConfigError, match="rows is 1000000000000; so many need about"):
+    with pytest.raises(ConfigError, match="rows is 1000000000000, which need about"):
         fitted().sample(10**12)
     check_memory(1000, SCHEMA)
 

@@ -1,6 +1,7 @@
 """Attacks on the privacy of a synthetic table: what somebody who holds it can find out about patients.
 
-    tables -> `people` (members, non-members, reference) -> one module per attack -> `running`
+    tables -> `setup` (members, non-members, reference) -> `membership`, `inference`, `shadow`, by
+      `density` and distance -> `success` (curves, gains, intervals); `suite` runs them all
 
 They are screens: they can find a leak and cannot rule one out. docs/attacks.md says what each one
 does and what it cannot show.

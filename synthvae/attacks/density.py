@@ -1,4 +1,4 @@
-"""A density of mixed records: a product of narrow kernels, each blurred by its column's margin."""
+"""How near mixed records are: a density of narrow kernels, and distances between embedded rows."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from synthvae._types import Floats, Ints
-from synthvae.attacks.setup import by_patient
 from synthvae.evaluation.tables import Binning, Table, binnings
 from synthvae.field import Field
 from synthvae.schema import Schema
@@ -15,12 +14,12 @@ from synthvae.table.codes import FIRST_SPECIAL, MISSING
 
 WIDTH = 0.05  # of a kernel, in ranks: 1 is the whole column
 BLUR = 0.3  # weight of the margin
-CELLS = 200  # bins of a number
+BINS = 200  # of a number
 BLOCK = 4_000_000  # entries of the matrix that is held at once
 CHUNK = 2000  # known rows that are looked up at once, so that they stay in the cache
+MOST_INDICATORS = 50  # categories of a column that have a coordinate of their own
 
 Singles = NDArray[np.float32]
-MOST_INDICATORS = 50
 
 
 class Kernel:
@@ -50,61 +49,56 @@ class Kernel:
     """
 
     def __init__(self, schema: Schema, base: Table) -> None:
-        self._cuts = binnings(base, schema, CELLS)
+        self._cuts = binnings(base, schema, BINS)
         self._logs = [
             _log_weights(cut, cut.tokens(base.codes[:, j])) for j, cut in enumerate(self._cuts)
         ]
-
-    @property
-    def levels(self) -> tuple[int, ...]:
-        """Number of tokens of each column."""
-        return tuple(cut.levels for cut in self._cuts)
 
     def tokens(self, table: Table) -> Ints:
         """Return rows as tokens, shape (rows, columns)."""
         return np.column_stack([cut.tokens(table.codes[:, j]) for j, cut in enumerate(self._cuts)])
 
-    def log_weights(self, asked: Ints, known: Ints, columns: Ints | None = None) -> Singles:
-        """Return the logarithm of each pair's weight, over some columns or all of them.
+    def log_weights(self, queries: Ints, known: Ints, columns: Ints | None = None) -> Singles:
+        """Return the logarithm of each pair's weight over some columns, by default all.
 
         Parameters
         ----------
-        asked, known
+        queries, known
             Tokens, shape (rows, columns).
 
         Returns
         -------
         ndarray
-            Shape (rows asked, rows known).
+            Shape (rows of `queries`, rows of `known`).
         """
-        chosen = range(asked.shape[1]) if columns is None else columns
-        tables = [(j, self._against(j, asked[:, j])) for j in chosen]
-        total = np.zeros((len(known), len(asked)), np.float32)
+        chosen = range(queries.shape[1]) if columns is None else columns
+        tables = [(j, self._against(j, queries[:, j])) for j in chosen]
+        total = np.zeros((len(known), len(queries)), np.float32)
         for start in range(0, len(known), CHUNK):
             part = slice(start, start + CHUNK)
             for j, logs in tables:
                 total[part] += np.take(logs, known[part, j], axis=0)
         return np.ascontiguousarray(total.T)
 
-    def _against(self, column: int, asked: Ints) -> Singles:
-        """Return the log weights of every token against those asked, shape (tokens, asked).
+    def _against(self, column: int, queries: Ints) -> Singles:
+        """Return the log weights of every token against the queries', shape (tokens, queries).
 
-        Known rows then gather whole lines of it, which is what makes large tables quick.
+        Known rows then gather whole lines of it, which makes large tables quick.
         """
         logs = self._logs[column]
         if logs.ndim == 2:
-            return np.ascontiguousarray(logs[asked].T)
-        against = np.full((len(logs), len(asked)), np.log(BLUR), np.float32)
-        against[asked, np.arange(len(asked))] = logs[asked]
+            return np.ascontiguousarray(logs[queries].T)
+        against = np.full((len(logs), len(queries)), np.log(BLUR), np.float32)
+        against[queries, np.arange(len(queries))] = logs[queries]
         return against
 
-    def log_density(self, asked: Ints, known: Ints) -> Floats:
-        """Return the logarithm of the density of known rows at asked ones, against the margins'."""
-        found = [
-            logsumexp(self.log_weights(asked[part], known), axis=1)
-            for part in blocks(len(asked), len(known))
+    def log_density(self, queries: Ints, known: Ints) -> Floats:
+        """Return the log density of known rows at the queries, relative to the margins'."""
+        parts = [
+            logsumexp(self.log_weights(queries[part], known), axis=1)
+            for part in blocks(len(queries), len(known))
         ]
-        return np.asarray(np.concatenate(found) - np.log(len(known)), float)
+        return np.asarray(np.concatenate(parts) - np.log(len(known)), float)
 
 
 def _log_weights(cut: Binning, tokens: Ints) -> Singles:
@@ -122,25 +116,31 @@ def _log_weights(cut: Binning, tokens: Ints) -> Singles:
     return np.asarray(np.log(BLUR + (1 - BLUR) * near / usual[:, None]), np.float32)
 
 
-def blocks(asked: int, known: int) -> Iterator[slice]:
-    """Yield slices of the asked rows whose matrices against the known ones fit in memory."""
+def blocks(queries: int, known: int) -> Iterator[slice]:
+    """Yield slices of the queries whose matrices against the known rows fit in memory."""
     rows = max(1, BLOCK // max(known, 1))
-    for start in range(0, asked, rows):
+    for start in range(0, queries, rows):
         yield slice(start, start + rows)
 
 
-def distances(queries: Table, published: Table, schema: Schema) -> Floats:
-    """Return each patient's mean distance to the closest published row, in order of patient."""
-    known, asked = (place(table, published, schema) for table in (published, queries))
-    return by_patient(closest(asked, known), queries)
+def patient_means(values: Floats, table: Table) -> Floats:
+    """Return the mean over each patient's rows, in order of patient."""
+    _, whose = np.unique(table.patients, return_inverse=True)
+    return np.asarray(np.bincount(whose, weights=values) / np.bincount(whose))
 
 
-def closest(asked: Floats, known: Floats, neighbour: int = 0) -> Floats:
+def distances(queries: Table, synthetic: Table, schema: Schema) -> Floats:
+    """Return each patient's mean distance to the closest synthetic row, in order of patient."""
+    points, known = (embed(table, synthetic, schema) for table in (queries, synthetic))
+    return patient_means(closest(points, known), queries)
+
+
+def closest(queries: Floats, known: Floats, neighbour: int = 0) -> Floats:
     """Return the distance from each point to its closest known one, or to a later neighbour.
 
     Parameters
     ----------
-    asked, known
+    queries, known
         Shape (points, coordinates).
     neighbour
         0 for the closest; 1 where the points themselves are among the known ones.
@@ -148,42 +148,44 @@ def closest(asked: Floats, known: Floats, neighbour: int = 0) -> Floats:
     from sklearn.neighbors import NearestNeighbors
 
     search = NearestNeighbors(n_neighbors=neighbour + 1, algorithm="brute").fit(known)
-    found = search.kneighbors(asked, return_distance=False)[:, neighbour]
+    index = search.kneighbors(queries, return_distance=False)[:, neighbour]
     # Computed afresh: the search's own distances are not exactly zero for copies.
-    return np.asarray(np.sqrt(((asked - known[found]) ** 2).sum(axis=1)))
+    return np.asarray(np.sqrt(((queries - known[index]) ** 2).sum(axis=1)))
 
 
-def place(table: Table, frame: Table, schema: Schema) -> Floats:
-    """Return rows as points, shape (rows, coordinates), on the scale that `frame` sets.
+def embed(table: Table, base: Table, schema: Schema) -> Floats:
+    """Return rows as points, shape (rows, coordinates), on the scale that `base` sets.
 
-    A number enters by its rank among the frame's values and by its place between the bounds, a
-    category by an indicator; a missing or special value by an indicator of its own.
+    A number has its rank among the base's values and its place between the bounds as coordinates, a
+    category an indicator, and a missing or special value an indicator of its own.
     """
     return np.column_stack(
         [
             coordinate
             for j, field in enumerate(schema.modelled)
-            for coordinate in _coordinates(field, frame.codes[:, j], table.codes[:, j])
+            for coordinate in _coordinates(field, base.codes[:, j], table.codes[:, j])
         ]
     )
 
 
-def _coordinates(field: Field, frame: Ints, codes: Ints) -> list[Floats]:
+def _coordinates(field: Field, base: Ints, codes: Ints) -> list[Floats]:
     half = 0.5**0.5
     if not field.is_lattice:
-        counts = np.bincount(frame + 1, minlength=len(field.categories) + 1)
+        counts = np.bincount(base + 1, minlength=len(field.categories) + 1)
         levels = np.argsort(-counts, kind="stable")[:MOST_INDICATORS] - 1
         return [half * (codes == level) for level in levels]
-    present = np.sort(frame[frame >= 0])
-    inside = codes >= 0
-    rank = np.full(len(codes), 0.5)
-    if len(present):
-        below, upto = (np.searchsorted(present, codes, side) for side in ("left", "right"))
-        rank = (below + upto) / (2 * len(present))
-    spot = codes / max(1, field.lattice_size - 1)
-    apart = [MISSING, *(FIRST_SPECIAL - i for i in range(len(field.special)))]
+    place = codes / max(1, field.lattice_size - 1)
+    absent = [MISSING, *(FIRST_SPECIAL - i for i in range(len(field.special)))]
     return [
-        half * np.where(inside, rank, 0.5),
-        half * np.where(inside, spot, 0.5),
-        *(half * (codes == level) for level in apart),
+        *(half * np.where(codes >= 0, value, 0.5) for value in (mid_ranks(codes, base), place)),
+        *(half * (codes == level) for level in absent),
     ]
+
+
+def mid_ranks(codes: Ints, base: Ints) -> Floats:
+    """Return the ranks of lattice codes among the base's, 0 to 1; one half where it has none."""
+    present = np.sort(base[base >= 0])
+    if not len(present):
+        return np.full(len(codes), 0.5)
+    below, upto = (np.searchsorted(present, codes, side) for side in ("left", "right"))
+    return np.asarray((below + upto) / (2 * len(present)))

@@ -1,47 +1,37 @@
 """The shadow-model attack: does training on a vulnerable record show in what is sampled?"""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from synthvae._runtime import Progress
-from synthvae._types import Floats, Ints
-from synthvae.attacks.density import Kernel, closest, place
-from synthvae.attacks.setup import AttackFindings, Effort, some_patients, without_shared
+from synthvae._types import Bools, Floats, Ints
+from synthvae.attacks.density import Kernel, closest, embed
+from synthvae.attacks.setup import AttackFindings, Effort, sample_patients, without_shared
 from synthvae.attacks.success import membership_attack, membership_metrics, not_run
-from synthvae.evaluation.tables import Table, Tables
+from synthvae.evaluation.tables import Table, Tables, read_synthetic
 from synthvae.schema import Schema
-from synthvae.table import MISSING, decode, inspect
+from synthvae.table import decode
 
 Retrain = Callable[[pd.DataFrame, int], pd.DataFrame]
 
 NEIGHBOURS = 5
 MOST_SEARCHED = 5000  # patients of the holdout among whom the most vulnerable are sought
 MOST_ROWS = 5000  # that a shadow model is trained on
-LEAST_POOL = 40
+LEAST_POOL = 40  # patients of the holdout who are no targets
 WORK = 6_000_000  # cells that all shadow models together are trained on
 LEAST_SHADOWS = 16
 
-_MEANING = (
+SHADOW = membership_metrics(
+    "shadow",
+    "Shadow-model attack on vulnerable records",
     "Trains the same kind of generator again and again on a sample of the population, with and "
     "without the records of its most vulnerable patients, and guesses from what it samples which "
     "were in. It attacks the procedure, on retrained models, not the table that is released; and it "
-    "aims at the worst cases, not at the average patient."
-)
-SHADOW = membership_metrics(
-    "shadow", "Shadow-model attack on vulnerable records", (_MEANING, _MEANING)
+    "aims at the worst cases, not at the average patient.",
 )
 METRICS = SHADOW
-
-
-@dataclass(frozen=True)
-class _Worlds:
-    """What the shadow models showed: features of shape (shadows, targets, features); who was in."""
-
-    features: Floats
-    inside: np.ndarray[tuple[int, int], np.dtype[np.bool_]]
 
 
 def attack_by_shadow_models(
@@ -75,7 +65,7 @@ def attack_by_shadow_models(
         return not_run(
             SHADOW, "there is a table only, and no generator to train again: `synthvae run` has one"
         )
-    _, holdout, _ = without_shared(tables)
+    _, holdout = without_shared(tables)
     needed = LEAST_POOL + effort.targets
     if holdout.patient_count < needed:
         return not_run(
@@ -84,12 +74,13 @@ def attack_by_shadow_models(
         )
     schema = tables.schema
     targets = vulnerable(holdout, schema, effort.targets, generator)
-    aimed = np.concatenate([target.patients for target in targets])
-    pool = holdout.take(~np.isin(holdout.patients, aimed))
+    aims = np.concatenate([target.patients for target in targets])
+    pool = holdout.take(~np.isin(holdout.patients, aims))
     rows = min(len(pool) // 2, MOST_ROWS)
     shadows = shadow_count(rows * len(schema.modelled), effort.shadows)
-    worlds = _train(schema, targets, pool, retrain, shadows, generator, progress)
-    sides = _guess(worlds)
+    inside = _memberships(shadows, len(targets), generator)
+    features = _train(schema, targets, pool, inside, retrain, generator, progress)
+    sides = _guess(features, inside)
     return membership_attack(
         SHADOW,
         "Shadow models of the most vulnerable records",
@@ -102,7 +93,7 @@ def attack_by_shadow_models(
 
 
 def shadow_count(cells: int, most: int) -> int:
-    """Return how many models of so many cells each are trained.
+    """Return how many models, each of `cells` cells, are trained.
 
     Examples
     --------
@@ -121,47 +112,49 @@ def vulnerable(
     ----------
     Meeus et al. 2023, section 4: the mean distance to the five closest records.
     """
-    searched = some_patients(holdout, np.unique(holdout.patients), MOST_SEARCHED, generator)
+    searched = sample_patients(holdout, np.unique(holdout.patients), MOST_SEARCHED, generator)
     patients, first = np.unique(searched.patients, return_index=True)
-    points = place(searched.take(first), searched, schema)
+    points = embed(searched.take(first), searched, schema)
     near = range(1, min(NEIGHBOURS, len(points) - 1) + 1)
-    apart = np.mean([closest(points, points, neighbour) for neighbour in near], axis=0)
-    worst = patients[np.argsort(-apart, kind="stable")[:number]]
+    isolation = np.mean([closest(points, points, neighbour) for neighbour in near], axis=0)
+    worst = patients[np.argsort(-isolation, kind="stable")[:number]]
     return [searched.take(searched.patients == patient) for patient in worst]
+
+
+def _memberships(shadows: int, targets: int, generator: np.random.Generator) -> Bools:
+    """Return who is in which model, shape (shadows, targets).
+
+    Each target is in half of the models that teach the attack, and in half of those it guesses.
+    """
+    return np.concatenate(
+        [
+            generator.random((models, targets)).argsort(axis=0) < models // 2
+            for models in (shadows // 2, shadows - shadows // 2)
+        ]
+    )
 
 
 def _train(
     schema: Schema,
     targets: list[Table],
     pool: Table,
+    inside: Bools,
     retrain: Retrain,
-    shadows: int,
     generator: np.random.Generator,
     progress: Progress,
-) -> _Worlds:
+) -> Floats:
+    """Return what each model shows of each target, shape (shadows, targets, features)."""
     patients = np.unique(pool.patients)
     half = min(len(patients) // 2, max(1, MOST_ROWS * len(patients) // len(pool)))
     kernel = Kernel(schema, pool)
-    inside = _balanced(shadows, len(targets), generator)
     features = []
     for number, present in enumerate(inside):
-        progress(f"shadow model {number + 1} of {shadows}", number / shadows)
-        drawn = some_patients(pool, patients, half, generator)
+        progress(f"shadow model {number + 1} of {len(inside)}", number / len(inside))
+        drawn = sample_patients(pool, patients, half, generator)
         rows = [drawn, *(target for target, one in zip(targets, present, strict=True) if one)]
-        made = retrain(as_frame(rows, schema), int(generator.integers(2**31)))
-        features.append(_look(made, schema, targets, kernel, pool))
-    return _Worlds(np.stack(features), inside)
-
-
-def _balanced(
-    shadows: int, targets: int, generator: np.random.Generator
-) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-    """Return who is in which model: each target in half of either half of the models."""
-    sides = []
-    for models in (shadows // 2, shadows - shadows // 2):
-        ranks = generator.random((models, targets)).argsort(axis=0)
-        sides.append(ranks < models // 2)
-    return np.concatenate(sides)
+        synthetic = retrain(as_frame(rows, schema), int(generator.integers(2**31)))
+        features.append(_features(read_synthetic(synthetic, schema), schema, targets, kernel, pool))
+    return np.stack(features)
 
 
 def as_frame(tables: list[Table], schema: Schema) -> pd.DataFrame:
@@ -173,46 +166,42 @@ def as_frame(tables: list[Table], schema: Schema) -> pd.DataFrame:
     return frame
 
 
-def _look(
-    made: pd.DataFrame, schema: Schema, targets: list[Table], kernel: Kernel, pool: Table
+def _features(
+    synthetic: Table, schema: Schema, targets: list[Table], kernel: Kernel, pool: Table
 ) -> Floats:
-    """Return what can be seen near each target, shape (targets, features)."""
-    cells, invalid, _ = inspect(made[[field.name for field in schema.modelled]], schema)
-    codes = np.where(invalid, MISSING, cells)
-    published = Table(codes, invalid, np.arange(len(codes)))
-    known, points = kernel.tokens(published), place(published, pool, schema)
-    seen = []
+    """Return density, distance and counts near each target, shape (targets, features)."""
+    known, points = kernel.tokens(synthetic), embed(synthetic, pool, schema)
+    features = []
     for target in targets:
-        asked = kernel.tokens(target)
-        near = closest(place(target, pool, schema), points)
-        density = kernel.log_density(asked, known)
-        counts = _alike(kernel, asked, known)
-        seen.append(np.r_[density.mean(), near.mean(), counts])
-    return np.stack(seen)
+        tokens = kernel.tokens(target)
+        near = closest(embed(target, pool, schema), points)
+        density = kernel.log_density(tokens, known)
+        features.append(np.r_[density.mean(), near.mean(), _agreement(kernel, tokens, known)])
+    return np.stack(features)
 
 
-def _alike(kernel: Kernel, asked: Ints, known: Ints) -> Floats:
+def _agreement(kernel: Kernel, target: Ints, known: Ints) -> Floats:
     """Return the logarithm of how many rows agree with a target in 40, 60 and 80 % of columns."""
-    columns = asked.shape[1]
-    agree = sum(
-        (kernel.log_weights(asked, known, np.array([j])) > 0).astype(np.int64)
+    columns = target.shape[1]
+    agreeing = sum(
+        (kernel.log_weights(target, known, np.array([j])) > 0).astype(np.int64)
         for j in range(columns)
     )
-    wanted = np.ceil(np.array([0.4, 0.6, 0.8]) * columns)
-    return np.log1p([float((agree >= least).sum(axis=1).mean()) for least in wanted])
+    least = np.ceil(np.array([0.4, 0.6, 0.8]) * columns)
+    return np.log1p([float((agreeing >= number).sum(axis=1).mean()) for number in least])
 
 
-def _guess(worlds: _Worlds) -> tuple[Floats, Floats]:
-    """Return the scores of presences and of absences in the half that was not learnt from."""
+def _guess(features: Floats, inside: Bools) -> tuple[Floats, Floats]:
+    """Return the scores of presences and of absences in the models that did not teach the attack."""
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
-    taught = len(worlds.features) // 2
-    mean, spread = worlds.features[:taught].mean(axis=0), worlds.features[:taught].std(axis=0)
-    scaled = np.clip((worlds.features - mean) / np.where(spread > 0, spread, 1.0), -5, 5)
+    half = len(features) // 2
+    mean, spread = features[:half].mean(axis=0), features[:half].std(axis=0)
+    scaled = np.clip((features - mean) / np.where(spread > 0, spread, 1.0), -5, 5)
     model = LogisticRegression(C=0.1)
     with threadpool_limits(limits=1):
-        model.fit(scaled[:taught].reshape(-1, scaled.shape[-1]), worlds.inside[:taught].ravel())
-        scores = model.decision_function(scaled[taught:].reshape(-1, scaled.shape[-1]))
-    inside = worlds.inside[taught:].ravel()
-    return scores[inside], scores[~inside]
+        model.fit(scaled[:half].reshape(-1, scaled.shape[-1]), inside[:half].ravel())
+        scores = model.decision_function(scaled[half:].reshape(-1, scaled.shape[-1]))
+    present = inside[half:].ravel()
+    return scores[present], scores[~present]

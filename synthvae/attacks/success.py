@@ -1,8 +1,11 @@
-"""From scores of members and non-members to a membership attack with its intervals."""
+"""How far attacks succeed: curves of membership scores, gains of guesses, and their intervals.
+
+`membership_attack` and `worst_risk` turn what an attack computed into findings; the records of the
+figures are made beside them.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -17,48 +20,46 @@ from synthvae.evaluation.results import Attack, Interval, Risk
 FALSE_POSITIVE_RATES = (0.001, 0.01, 0.1)
 CURVE_POINTS = 200
 POWER = 0.8
+GAIN = " (gain)"  # ends the title of a gain
 FROM_CHANCE = (
     "how far from a coin's toss an attack may be; the attack's interval says what it could see"
 )
 
-Key = Literal["attribute_inference", "singling_out", "linkability", "near_copies"]
-
 
 def membership_metrics(
-    attack: str, title: str, meanings: tuple[str, str], tripwire: bool = False
+    attack: str, title: str, meaning: str, of_tpr: str | None = None, tripwire: bool = False
 ) -> tuple[Metric, Metric]:
     """Return the records of one membership attack, a tripwire's with keys of their own.
 
     Parameters
     ----------
-    meanings
-        Of the AUC, and of the share of members found.
+    meaning, of_tpr
+        Of the AUC, and of the share of members found where that has a meaning of its own.
     """
     stem = "membership_" if tripwire else f"attack.{attack}."
-    metric = partial(
-        Metric,
+    area = Metric(
+        f"{stem}auc",
+        f"{title} (AUC)",
+        meaning,
+        "towards",
         family="attacks",
         topic="privacy",
+        goal=0.5,
+        threshold=Limits(0.05, 0.10, FROM_CHANCE),
+        disclosure="attack",
         section="attacks",
         tripwire=tripwire,
         attack=attack,
     )
-    area = metric(
-        f"{stem}auc",
-        f"{title} (AUC)",
-        meanings[0],
-        "towards",
-        goal=0.5,
-        threshold=Limits(0.05, 0.10, FROM_CHANCE),
-        disclosure="attack",
-    )
-    found = metric(
-        f"{stem}tpr",
-        f"{title} (found at 1 % false alarms)",
-        meanings[1],
-        "lower",
+    found = replace(
+        area,
+        key=f"{stem}tpr",
+        title=f"{title} (found at 1 % false alarms)",
+        meaning=of_tpr or meaning,
+        direction="lower",
         goal=0.01,
         threshold=Limits(0.02, 0.05, "twice what guessing finds at 1 % false alarms"),
+        disclosure="withheld",
         withheld_as="members found at low false positive rates are few patients",
     )
     return area, found
@@ -67,7 +68,7 @@ def membership_metrics(
 def membership_attack(
     metrics: tuple[Metric, Metric],
     title: str,
-    sides: tuple[Floats, Floats],
+    sides: Sequence[Floats],
     generator: np.random.Generator,
     *,
     detail: str = "",
@@ -83,8 +84,8 @@ def membership_attack(
     members, others = sides
     area, found = metrics
     auc, bounds = delong(members, others)
-    broken = break_ties(members, others, generator)
-    at = tuple((rate, *true_positives(*broken, rate)) for rate in FALSE_POSITIVE_RATES)
+    untied = break_ties(members, others, generator)
+    at = tuple((rate, *true_positives(*untied, rate)) for rate in FALSE_POSITIVE_RATES)
     fpr, tpr = roc(members, others)
     limit = detection_limit(len(members), len(others))
     attack = Attack(
@@ -101,10 +102,10 @@ def membership_attack(
         detection_limit=limit,
         tripwire=area.tripwire,
     )
-    said = f"{detail} An AUC of {limit:.3f} would be told from 0.5 four times out of five."
+    power = f"{detail} An AUC of {limit:.3f} would be told from 0.5 four times out of five."
     rate, share, share_bounds = at[1]
     scores = (
-        area.answer(auc, bounds, {**(references or {}), "chance": 0.5}, said.strip()),
+        area.answer(auc, bounds, {**(references or {}), "chance": 0.5}, power.strip()),
         found.answer(share, share_bounds, {"chance": rate}, detail),
     )
     return AttackFindings((attack,), (), scores)
@@ -118,15 +119,15 @@ def not_run(metrics: Iterable[Metric], reason: str) -> AttackFindings:
 def break_ties(
     members: Floats, others: Floats, generator: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """Return both sides' places in their common order, ties in random order.
+    """Return the ranks of both sides in their common order, ties in random order.
 
-    Where many scores are the same, an attacker who may accuse few still can, by drawing among them;
-    without this, such a table would seem safe at low false-positive rates.
+    An attacker who may accuse few patients can draw among equal scores; without this, a table with many
+    of them would seem safe at low false-positive rates.
     """
-    both = np.concatenate((members, others))
-    places = np.empty(len(both))
-    places[np.lexsort((generator.random(len(both)), both))] = np.arange(len(both))
-    return places[: len(members)], places[len(members) :]
+    scores = np.concatenate((members, others))
+    ranks = np.empty(len(scores))
+    ranks[np.lexsort((generator.random(len(scores)), scores))] = np.arange(len(scores))
+    return ranks[: len(members)], ranks[len(members) :]
 
 
 def roc(members: Floats, others: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -147,8 +148,8 @@ def true_positives(members: Floats, others: Floats, rate: float) -> tuple[float,
     The interval is for the share at the *true* rate, so it covers two uncertainties: which
     threshold has that rate, by exact limits of order statistics of the others; and which share of
     all members is above it, by Clopper and Pearson's. Each of the four tails has a quarter of the
-    error, so the interval is exact in the sense that it covers at least as often as it says.
-    Few others leave the lower end at 0: of 1,000, no threshold is known to accuse 0.1 % only.
+    error, so the interval covers at least as often as its level says. Few others leave the lower end
+    at 0: of 1,000, no threshold is known to accuse only 0.1 %.
 
     References
     ----------
@@ -159,7 +160,7 @@ def true_positives(members: Floats, others: Floats, rate: float) -> tuple[float,
     ordered = np.r_[np.inf, np.sort(others)[::-1], -np.inf]
 
     def above(accused: int) -> int:
-        """Return how many members are above the threshold that accuses so many others."""
+        """Return how many members are above the threshold that accuses that number of others."""
         return int((members > ordered[accused + 1]).sum())
 
     found = above(min(int(rate * n), n - 1)) / len(members)
@@ -186,30 +187,15 @@ def detection_limit(members: int, others: int) -> float:
     return rounded(min(1.0, 0.5 + (stats.norm.ppf(0.975) + stats.norm.ppf(POWER)) * error))
 
 
-@dataclass(frozen=True)
-class Guesses:
-    """Which guesses were right, on members and on others: independent ones, one a patient."""
-
-    members: Bools
-    others: Bools
-
-    @property
-    def right(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """How many were right, and of how many, for members and for others."""
-        members, others = ((int(side.sum()), len(side)) for side in (self.members, self.others))
-        return members, others
-
-    @property
-    def gain(self) -> float:
-        """The share of right guesses on members, less that on others."""
-        return float(self.members.mean() - self.others.mean())
-
-
-def gain_metric(key: Key, title: str, meaning: str) -> Metric:
+def gain_metric(
+    key: Literal["attribute_inference", "singling_out", "linkability", "near_copies"],
+    title: str,
+    meaning: str,
+) -> Metric:
     """Return the record of one of these attacks: what membership adds to its success."""
     return Metric(
         f"attack.{key}.gain",
-        f"{title} (gain)",
+        f"{title}{GAIN}",
         meaning,
         "lower",
         family="attacks",
@@ -223,60 +209,66 @@ def gain_metric(key: Key, title: str, meaning: str) -> Metric:
 
 
 def worst_risk(
-    key: Key, metric: Metric, title: str, tried: Mapping[str, Guesses], detail: str
+    metric: Metric, variants: Mapping[str, Sequence[Bools]], detail: str
 ) -> AttackFindings:
-    """Return the risk of the variant that gained most surely, its intervals widened for the choice.
+    """Return the risk of the variant whose gain is surest, its intervals widened for the choice.
 
     Parameters
     ----------
-    tried
-        Guesses by what was tried: a column, a kind of predicate. With *k* of them each interval is
-        at the level 1 − 0.05/k (Bonferroni), so that all of them hold together; the worst is the one
-        whose lower end is largest.
+    variants
+        Which guesses were right, on members and on others, by what was tried: a column, a kind of
+        predicate. The guesses are independent, one a patient. With *k* variants each interval is at
+        the level 1 − 0.05/k (Bonferroni), so that all hold jointly; the worst is the one whose
+        lower end is largest.
     detail
         What else a reader should know; ``{worst}`` in it stands for the name of the worst.
     """
-    level = 1 - (1 - LEVEL) / len(tried)
-    chosen = "" if len(tried) == 1 else f", the worst of {len(tried)} (Bonferroni)"
-    gains = {name: difference(each.right, level, chosen) for name, each in tried.items()}
-    worst = max(tried, key=lambda name: gains[name].low)
-    guesses, bounds = tried[worst], gains[worst]
-    (won, members), (control, others) = guesses.right
-    limits = [exact_limits(*side, level) for side in guesses.right]
+    level = 1 - (1 - LEVEL) / len(variants)
+    choice = "" if len(variants) == 1 else f", the worst of {len(variants)} (Bonferroni)"
+    counts = {k: [(int(s.sum()), len(s)) for s in sides] for k, sides in variants.items()}
+    gains = {name: difference(sides, level, choice) for name, sides in counts.items()}
+    worst = max(gains, key=lambda name: gains[name].low)
+    (won, members), (control, others) = counts[worst]
+    limits = [exact_limits(*side, level) for side in counts[worst]]
+    success, rate = (float(side.mean()) for side in variants[worst])
     risk = Risk(
-        key=key,
-        title=title,
+        key=metric.attack,
+        title=metric.title.removesuffix(GAIN),
         meaning=metric.meaning,
         members=members,
         others=others,
-        success=rounded(won / members),
-        success_interval=interval(*limits[0], f"Clopper-Pearson{chosen}"),
-        control=rounded(control / others),
-        control_interval=interval(*limits[1], f"Clopper-Pearson{chosen}"),
-        gain=rounded(guesses.gain),
-        gain_interval=bounds,
+        success=rounded(success),
+        success_interval=interval(*limits[0], f"Clopper-Pearson{choice}"),
+        control=rounded(rate),
+        control_interval=interval(*limits[1], f"Clopper-Pearson{choice}"),
+        gain=rounded(success - rate),
+        gain_interval=gains[worst],
         detection_limit=gain_limit(control, members, others, level),
         detail=detail.format(worst=worst),
     )
-    said = (
+    text = (
         f"Right {won:,} times of {members:,} on members, {control:,} of {others:,} on others. "
         f"{risk.detail} A gain of {risk.detection_limit:.3f} would be told from 0 four times out of "
         "five."
     )
-    score = metric.answer(guesses.gain, bounds, {"chance": 0.0}, said)
+    score = metric.answer(success - rate, gains[worst], {"chance": 0.0}, text)
     return AttackFindings(risks=(risk,), scores=(score,))
 
 
-def difference(right: Sequence[tuple[int, int]], level: float = LEVEL, said: str = "") -> Interval:
+def difference(
+    counts: Sequence[tuple[int, int]], level: float = LEVEL, choice: str = ""
+) -> Interval:
     """Return the interval of the difference of two independent shares, first less second.
 
-    Newcombe's way of joining the intervals of both shares, with exact ones in place of Wilson's, so
+    It joins the intervals of both shares as Newcombe's does, but exact ones in place of Wilson's, so
     that it covers at shares of 0 and 1 too.
 
     Parameters
     ----------
-    right
+    counts
         Successes and trials, twice.
+    choice
+        How the share was chosen, for the name of the method.
 
     References
     ----------
@@ -287,13 +279,12 @@ def difference(right: Sequence[tuple[int, int]], level: float = LEVEL, said: str
     >>> difference([(0, 100), (0, 100)]).high
     0.036217
     """
-    shares = [won / of for won, of in right]
-    (low1, high1), (low2, high2) = (exact_limits(won, of, level) for won, of in right)
-    gain = shares[0] - shares[1]
+    first, second = (won / trials for won, trials in counts)
+    (low1, high1), (low2, high2) = (exact_limits(won, trials, level) for won, trials in counts)
     return interval(
-        gain - float(np.hypot(shares[0] - low1, high2 - shares[1])),
-        gain + float(np.hypot(high1 - shares[0], shares[1] - low2)),
-        f"Newcombe's method 10 of exact intervals{said}",
+        first - second - float(np.hypot(first - low1, high2 - second)),
+        first - second + float(np.hypot(high1 - first, second - low2)),
+        f"Newcombe's method 10 of exact intervals{choice}",
     )
 
 

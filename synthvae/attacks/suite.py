@@ -1,39 +1,38 @@
-"""The one place where all attacks on a synthetic table are run."""
+"""All attacks on a synthetic table, in order, each with a stream of its own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
+from itertools import chain
 
 import numpy as np
 
 from synthvae._runtime import Progress, silent
 from synthvae._text import counted
-from synthvae.attacks.density import Kernel
+from synthvae.attacks import membership
 from synthvae.attacks.inference import ATTRIBUTE, LINK, infer_attributes, link_halves, single_out
-from synthvae.attacks.membership import (
-    CALIBRATED,
-    CLASSIFIER,
-    CLOSEST,
-    DOMIAS,
-    NEAR,
-    attack_by_calibrated_neighbour,
-    attack_by_classifier,
-    attack_by_closest_record,
-    attack_by_density,
-    find_near_copies,
-)
-from synthvae.attacks.setup import (
-    EFFORTS,
-    AttackFindings,
-    People,
-    draw_people,
-    joined,
-    without_shared,
-)
+from synthvae.attacks.setup import EFFORTS, AttackFindings, Cohort, draw_cohort, shared_patients
 from synthvae.attacks.shadow import Retrain, attack_by_shadow_models
 from synthvae.attacks.success import not_run
+from synthvae.evaluation.metric import Metric
 from synthvae.evaluation.results import Depth
-from synthvae.evaluation.tables import Table, Tables
+from synthvae.evaluation.tables import Tables
 
-Step = tuple[str, Callable[[], AttackFindings]]
+CohortAttack = Callable[[Cohort, np.random.Generator], AttackFindings]
+
+# What is being done, the attack, and its records.
+ON_COHORT: tuple[tuple[str, CohortAttack, tuple[Metric, ...]], ...] = (
+    ("looking for the closest records", membership.attack_by_closest_record, membership.CLOSEST),
+    (
+        "comparing distances with a reference",
+        membership.attack_by_calibrated_neighbour,
+        membership.CALIBRATED,
+    ),
+    ("comparing densities", membership.attack_by_density, membership.DOMIAS),
+    ("training a classifier", membership.attack_by_classifier, membership.CLASSIFIER),
+    ("guessing hidden values", infer_attributes, (ATTRIBUTE,)),
+    ("linking halves of records", link_halves, (LINK,)),
+    ("counting near copies", membership.find_near_copies, (membership.NEAR,)),
+)
 
 
 def run_attacks(
@@ -43,100 +42,55 @@ def run_attacks(
     retrain: Retrain | None = None,
     progress: Progress = silent,
 ) -> AttackFindings:
-    """Attack a synthetic table, in every way that is known to us, as hard as the depth says.
+    """Attack a synthetic table in every way known to us, as hard as the depth says.
+
+    An attack that does not run says why, by scores without a value.
 
     Parameters
     ----------
     tables
-        Train, holdout and synthetic rows. The holdout's patients are divided at random into
-        non-members and the attacker's reference; no row of train is reference.
+        Train, holdout and synthetic rows.
     depth
         `screen` and `standard` attack the table, with samples of different sizes; `deep` also
         trains shadow models.
     generator
-        Draws samples: the same input and seed give the same findings, but for shadow models whose
+        Draws samples: the same input and seed give the same findings, except for shadow models whose
         noise cannot be repeated.
     retrain
         Trains the same kind of generator on given rows, with a seed, and returns synthetic rows.
-    progress
-        Called with what is being done and the share that is done.
-
-    Returns
-    -------
-    AttackFindings
-        What an attack found, or, as a score without a value, why it did not run.
     """
     effort = EFFORTS[depth]
     # One stream for each attack: a change to one leaves the others' figures alone.
     streams = iter(generator.spawn(10))
-    people = draw_people(tables, effort, next(streams))
-    steps: list[Step] = (
-        _nobody(people) if isinstance(people, str) else _on_people(people, tables, depth, streams)
-    )
-    singling, shadows = next(streams), next(streams)
-    steps += [
-        ("singling patients out", lambda: single_out(tables, effort, singling)),
-        (
-            "training shadow models",
-            lambda: attack_by_shadow_models(tables, effort, retrain, shadows, last),
-        ),
-    ]
+    cohort = draw_cohort(tables, effort, next(streams))
+    steps: list[tuple[str, Callable[[], AttackFindings]]]
+    if isinstance(cohort, str):
+        metrics = [metric for *_, records in ON_COHORT for metric in records]
+        steps = [("counting patients", partial(not_run, metrics, cohort))]
+    else:
+        steps = [(what, partial(attack, cohort, next(streams))) for what, attack, _ in ON_COHORT]
+    steps.append(("singling patients out", partial(single_out, tables, effort, next(streams))))
 
-    def last(what: str, share: float) -> None:
+    def shadow_progress(what: str, share: float) -> None:
         progress(what, (len(steps) - 1 + share) / len(steps))
 
+    shadow = partial(
+        attack_by_shadow_models, tables, effort, retrain, next(streams), shadow_progress
+    )
+    steps.append(("training shadow models", shadow))
     findings = []
-    for place, (what, attack) in enumerate(steps):
-        progress(what, place / len(steps))
+    for number, (what, attack) in enumerate(steps):
+        progress(what, number / len(steps))
         findings.append(attack())
     progress("attacks done", 1.0)
-    return joined([*findings, AttackFindings(notes=_notes(tables))])
-
-
-def _on_people(
-    people: People, tables: Tables, depth: Depth, streams: Iterator[np.random.Generator]
-) -> list[Step]:
-    effort = EFFORTS[depth]
-    kernel = Kernel(people.schema, _stacked(people.published, people.reference))
-    first, second, third, fourth, fifth, sixth, seventh = (next(streams) for _ in range(7))
-    return [
-        (
-            "looking for the closest records",
-            lambda: attack_by_closest_record(people, tables, first),
-        ),
-        (
-            "comparing distances with a reference",
-            lambda: attack_by_calibrated_neighbour(people, second),
-        ),
-        ("comparing densities", lambda: attack_by_density(people, kernel, third)),
-        ("training a classifier", lambda: attack_by_classifier(people, effort.trees, fourth)),
-        (
-            "guessing hidden values",
-            lambda: infer_attributes(people, kernel, effort.secrets, fifth),
-        ),
-        ("linking halves of records", lambda: link_halves(people, kernel, sixth)),
-        ("counting near copies", lambda: find_near_copies(people, seventh)),
-    ]
-
-
-def _nobody(reason: str) -> list[Step]:
-    metrics = (*CLOSEST, *CALIBRATED, *DOMIAS, *CLASSIFIER, ATTRIBUTE, LINK, NEAR)
-    return [("counting patients", lambda: not_run(metrics, reason))]
-
-
-def _stacked(first: Table, second: Table) -> Table:
-    return Table(
-        np.concatenate((first.codes, second.codes)),
-        np.concatenate((first.invalid, second.invalid)),
-        np.arange(len(first) + len(second)),
-    )
-
-
-def _notes(tables: Tables) -> tuple[str, ...]:
-    shared = without_shared(tables)[2]
-    if not shared:
-        return ()
-    return (
+    shared = len(shared_patients(tables))
+    note = (
         f"{counted(shared, 'patient')} in both train and holdout: the attacks leave them out, the "
-        "other scores do not and flatter the synthetic table by that much.",
+        "other scores do not and flatter the synthetic table by that much."
+    )
+    return AttackFindings(
+        tuple(chain.from_iterable(each.attacks for each in findings)),
+        tuple(chain.from_iterable(each.risks for each in findings)),
+        tuple(chain.from_iterable(each.scores for each in findings)),
+        (note,) if shared else (),
     )

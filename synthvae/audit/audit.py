@@ -1,8 +1,8 @@
-"""The whole job of `synthvae audit`: which cases, which observers, how many trials."""
+"""The whole job of `synthvae audit`: which cases, which observers, how many trials, and the verdict."""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -10,15 +10,14 @@ from rich.text import Text
 
 from synthvae._runtime import Progress, steps_of
 from synthvae._text import printable, say
-from synthvae.audit.canaries import audit_one_run, canary_case, check_case
+from synthvae.audit.canaries import audit_one_run, canary_case, check_one_run
 from synthvae.audit.case import Case, tiny_case
 from synthvae.audit.results import Audit, AuditResult, Kind
-from synthvae.audit.worlds import audit_worlds, check_asked
+from synthvae.audit.worlds import audit_worlds, check_size
 from synthvae.config import RunConfig
 from synthvae.errors import AuditError, ConfigError
 from synthvae.pipeline import load_schema, plan_fit
 
-Asked = Literal["one-run", "two-worlds-white", "two-worlds-black", "all"]
 KINDS: tuple[Kind, ...] = ("two-worlds-white", "two-worlds-black", "one-run")
 TITLES: dict[Kind, str] = {
     "two-worlds-white": "two worlds, seen from inside",
@@ -28,23 +27,17 @@ TITLES: dict[Kind, str] = {
 TRIALS: dict[Kind, int] = {"two-worlds-white": 100, "two-worlds-black": 100, "one-run": 500}
 DEEP: dict[Kind, int] = {"two-worlds-white": 1000, "two-worlds-black": 1000, "one-run": 2000}
 TINY = "the code itself, on tiny simulated tables that are worst for the mechanisms as described"
-WIDTH = 110  # where nobody looks
+WIDTH = 110  # of tables that go to no terminal
 
 
-def kinds_of(asked: str) -> tuple[Kind, ...]:
-    """Return the audits that a word asks for.
-
-    Raises
-    ------
-    ConfigError
-        There is no such audit.
-    """
-    found = tuple(kind for kind in KINDS if asked in (kind, "all"))
-    if not found:
+def kinds_of(name: str) -> tuple[Kind, ...]:
+    """Return the audit of that kind, or all of them; `ConfigError` for an unknown kind."""
+    kinds = tuple(kind for kind in KINDS if name in (kind, "all"))
+    if not kinds:
         raise ConfigError(
-            f"kind is {asked!r}; it must be all, {', '.join(KINDS[:-1])} or {KINDS[-1]}."
+            f"kind is {name!r}; it must be all, {', '.join(KINDS[:-1])} or {KINDS[-1]}."
         )
-    return found
+    return kinds
 
 
 def case_of(config: Path, epsilon: float | None, patients: int) -> Case:
@@ -79,48 +72,40 @@ def run_audits(
     workers: int = 1,
     progress: Progress,
 ) -> Audit:
-    """Audit a case, or the tiny ones, in each of the ways that are asked for.
+    """Audit a case, or the simulated ones, in the way of each kind.
 
-    Each audit gets an equal part of the error that `confidence` allows, so that all of them together
-    hold with it. An interrupt ends the present audit, which says so, and those after it.
+    Each audit gets an equal part of the error that `confidence` allows, so that all of them hold
+    jointly. An interrupt ends the present audit, which says so, and those after it.
 
     Parameters
     ----------
     trials
         Fits of each world, or canaries in one run; by default a quick number of them, or with
-        `deep` ten times as many.
+        `deep` a large one.
 
     Raises
     ------
     ConfigError
-        One of the audits cannot be made of this: said before the first fit of any.
+        One of the audits cannot be made of this: raised before the first fit of any.
     """
     results: list[AuditResult] = []
     confidence = 1 - (1 - confidence) / len(kinds)
     canaries = replace(case, patients=1) if case else canary_case(epsilon)
     worlds = case or tiny_case(epsilon, patients)
     numbers = {kind: trials or (DEEP if deep else TRIALS)[kind] for kind in kinds}
+    common: dict[str, Any] = {"confidence": confidence, "seed": seed}
     for kind, number in numbers.items():
-        check_asked(number, confidence, workers)
+        check_size(number, confidence, workers)
         if kind == "one-run":
-            check_case(canaries, number)
+            check_one_run(canaries, number, confidence)
     for kind, number in numbers.items():
-        shown = steps_of(progress, TITLES[kind])
+        common["progress"] = steps_of(progress, TITLES[kind])
         try:
             if kind == "one-run":
-                result = audit_one_run(
-                    canaries, number, confidence=confidence, seed=seed, progress=shown
-                )
+                result = audit_one_run(canaries, number, **common)
             else:
-                result = audit_worlds(
-                    worlds,
-                    number,
-                    inside=kind == "two-worlds-white",
-                    confidence=confidence,
-                    seed=seed,
-                    workers=workers,
-                    progress=shown,
-                )
+                inside = kind == "two-worlds-white"
+                result = audit_worlds(worlds, number, inside=inside, workers=workers, **common)
         except KeyboardInterrupt:
             if not results:
                 raise
@@ -134,11 +119,11 @@ def run_audits(
 
 def check_passed(audit: Audit) -> None:
     """Raise `AuditError` where something that is claimed was refuted."""
-    found = [violation for result in audit.results for violation in result.violations]
-    if found:
+    violations = [violation for result in audit.results for violation in result.violations]
+    if violations:
         raise AuditError(
-            f"The audit refutes what is claimed: {'; '.join(found)}. Release nothing that this code "
-            "has made, and report it to its maintainers with this audit."
+            f"The audit refutes what is claimed: {'; '.join(violations)}. Release nothing that this "
+            "code has made, and report it to its maintainers with this audit."
         )
 
 
@@ -150,7 +135,7 @@ def print_audit(audit: Audit) -> None:
     say(f"Audit of {audit.subject}.")
     for result in audit.results:
         console.print(_table(result))
-        say(f"{result.threat_model}")
+        say(result.threat_model)
         say(verdict(result))
     say(
         "A lower bound that stays below the claim is consistent with it, and no proof. No audit of so "
@@ -160,7 +145,7 @@ def print_audit(audit: Audit) -> None:
 
 
 def verdict(result: AuditResult) -> str:
-    """Return what a result says, as a sentence."""
+    """Return in a sentence whether a result refutes its claim, or could have."""
     stopped = ""
     if result.interrupted:
         stopped = (
@@ -168,14 +153,14 @@ def verdict(result: AuditResult) -> str:
         )
     if not result.passed:
         return f"VIOLATED: {'; '.join(result.violations)}.{stopped}"
-    found = (
+    figures = (
         f"epsilon is at least {result.lower:.2f} at {result.confidence:.0%} confidence, "
         f"{result.claimed:.2f} is claimed at delta {result.delta:g}, and {result.ceiling:.2f} is the "
         "ceiling"
     )
     if not result.could_refute:
-        return f"so few trials could not have refuted the claim: {found}.{stopped}"
-    return f"consistent: {found}.{stopped}"
+        return f"so few trials could not have refuted the claim: {figures}.{stopped}"
+    return f"consistent: {figures}.{stopped}"
 
 
 def _table(result: AuditResult) -> Table:

@@ -1,8 +1,8 @@
 """Lower bounds on epsilon from how often an observer errs, and the ceilings that trials allow.
 
-Every bound here is an exact test turned round: it is the largest claim that the counts of errors
-refute at the stated level. A threshold is either fixed beforehand or chosen on other trials than
-those that are counted.
+Every bound inverts an exact test: it is the largest claim that the counts of errors refute at the
+stated level. A threshold is either fixed beforehand or chosen on other trials than those that are
+counted. Errors and claims come first, then one run with canaries, then the bounds of a whole audit.
 """
 
 import math
@@ -15,16 +15,10 @@ from scipy.stats import beta, binom, norm
 
 from synthvae._types import Floats
 from synthvae.audit.results import Component
-from synthvae.privacy.accounting import (
-    compose,
-    default_interval,
-    gaussian_epsilon,
-    losses,
-    squared_mu,
-)
+from synthvae.privacy import accounting
 from synthvae.privacy.guarantee import GaussianStage, Stage, TrainingStage
 
-LARGEST = 200.0  # epsilon, beyond which nothing is looked for
+LARGEST = 200.0  # epsilon that a bound can be
 SCALES = (8.0, 4.0, 2.5, 1.8, 1.5, 1.3, 1.15, 1.0, 0.85, 0.7, 0.5)  # of noise, from much to little
 TAILS = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 1e-3, 1e-4)
 SHARES = {1: 0.5, 2: 0.3, 3: 0.2}  # of the allowed error: everything together, stages, the rest
@@ -43,7 +37,7 @@ class Errors:
 
     @classmethod
     def none(cls, without: int, with_record: int) -> "Errors":
-        """Return those of an observer who is always right."""
+        """Return those of an observer who never errs."""
         return cls(0, without, 0, with_record)
 
     @classmethod
@@ -57,7 +51,7 @@ class Errors:
         )
 
     def upper(self, level: float) -> tuple[float, float]:
-        """Return upper limits of both rates, which hold together but for a probability of `level`."""
+        """Return upper limits of both rates, which hold jointly at confidence 1 - `level`."""
         return (
             upper_limit(self.false_alarms, self.without, level / 2),
             upper_limit(self.misses, self.with_record, level / 2),
@@ -75,28 +69,6 @@ def upper_limit(events: int, trials: int, level: float) -> float:
     return 1.0 if events >= trials else float(beta.ppf(1 - level, events + 1, trials - events))
 
 
-def plain_epsilon(errors: Errors, delta: float, level: float) -> float:
-    """Return the largest epsilon that is refuted at a delta, whatever the mechanism.
-
-    A test with false-positive rate a and false-negative rate b shows epsilon >= log((1 - delta - b) / a)
-    and the same with a and b exchanged (Kairouz, Oh and Viswanath 2015, Theorem 2.1), at the upper
-    limits of both rates.
-
-    Examples
-    --------
-    With 1,000 trials of each world and no error, no more than 5.6 can be shown at 95 %:
-
-    >>> round(plain_epsilon(Errors.none(1000, 1000), 0.0, 0.05), 2)
-    5.6
-    """
-    first, second = errors.upper(level)
-    found = 0.0
-    for one, other in ((first, second), (second, first)):
-        if 1 - delta - other > one:
-            found = max(found, math.log((1 - delta - other) / one))
-    return found
-
-
 def gaussian_lower(errors: Errors, level: float) -> float:
     """Return the largest mu for which mu-Gaussian differential privacy is refuted.
 
@@ -109,7 +81,7 @@ def gaussian_lower(errors: Errors, level: float) -> float:
 
 @dataclass(frozen=True)
 class Claim:
-    """What some stages promise together, as a trade-off of errors that can be refuted.
+    """What some stages of a fit promise, as a trade-off of errors that can be refuted.
 
     Where everything is Gaussian with everybody taking part, the trade-off is that of one number mu,
     and bounds are exact. With Poisson sampling it is that of the accountant's privacy loss
@@ -121,54 +93,50 @@ class Claim:
 
     @cached_property
     def mu(self) -> float | None:
-        """The mu of the stages together; None where patients are sampled."""
-        mu = math.sqrt(squared_mu(self.stages))
+        """The mu of all stages; None where patients are sampled."""
+        mu = math.sqrt(accounting.squared_mu(self.stages))
         return mu if math.isfinite(mu) else None
 
     @cached_property
     def epsilon(self) -> float:
         """The epsilon that is claimed at delta."""
         if self.mu is not None:
-            return min(LARGEST, gaussian_epsilon(self.mu, self.delta))
+            return min(LARGEST, accounting.gaussian_epsilon(self.mu, self.delta))
         # As the guarantee of a fit composes it, on a finer grid where epsilon is small.
-        return compose(self.stages, self.delta, 1e-3)
+        return accounting.compose(self.stages, self.delta, 1e-3)
 
     def lower(self, errors: Errors, level: float) -> float:
         """Return the largest epsilon, of these stages with more or less noise, that is refuted."""
         if self.mu is not None:
-            return min(LARGEST, gaussian_epsilon(gaussian_lower(errors, level), self.delta))
+            mu = gaussian_lower(errors, level)
+            return min(LARGEST, accounting.gaussian_epsilon(mu, self.delta))
         rates = errors.upper(level)
-        found = 0.0
+        largest = 0.0
         for epsilon, trade_off in self._family:
             if not _refutes(rates, trade_off):
                 break
-            found = epsilon
-        return found
+            largest = epsilon
+        return largest
 
     def refuted_by(self, errors: Errors, level: float) -> bool:
         """Return whether the claim itself does not hold."""
         if self.mu is not None:
             # Beyond what rounding may do to a claim that is met exactly.
             return gaussian_lower(errors, level) > self.mu * (1 + 1e-9)
-        return _refutes(errors.upper(level), self._own[1])
+        return _refutes(errors.upper(level), self._scaled(1.0)[1])
 
     @cached_property
     def _family(self) -> tuple[tuple[float, Floats], ...]:
-        """Epsilon and trade-off of the stages with their noise scaled, from much noise to little."""
         return tuple(self._scaled(scale) for scale in SCALES)
-
-    @cached_property
-    def _own(self) -> tuple[float, Floats]:
-        return self._scaled(1.0)
 
     def _scaled(self, scale: float) -> tuple[float, Floats]:
         """Return epsilon at delta, and the trade-off, of the stages with their noise scaled."""
         stages = tuple(_with_noise(stage, scale) for stage in self.stages)
-        # A grid as fine as the epsilon needs: the claim's, whatever the scale.
-        distribution = losses(stages, 10 * default_interval(self.epsilon))
-        pairs = [(distribution.get_epsilon_for_delta(delta), delta) for delta in TAILS]
+        # The claim's grid at every scale.
+        distribution = accounting.losses(stages, 10 * accounting.default_interval(self.epsilon))
+        trade_off = [(distribution.get_epsilon_for_delta(delta), delta) for delta in TAILS]
         epsilon = self.epsilon if scale == 1 else distribution.get_epsilon_for_delta(self.delta)
-        return float(epsilon), np.array(pairs)
+        return float(epsilon), np.array(trade_off)
 
 
 def _with_noise(stage: Stage, scale: float) -> Stage:
@@ -191,7 +159,7 @@ def _refutes(rates: tuple[float, float], trade_off: Floats) -> bool:
 def one_run_p_value(
     canaries: int, guesses: int, correct: int, epsilon: float, delta: float
 ) -> float:
-    """Return how likely so many correct guesses are, at most, under (epsilon, delta).
+    """Return how likely `correct` or more right guesses are, at most, under (epsilon, delta).
 
     Each canary takes part by the toss of a fair coin, in one training run; the observer abstains
     on all but `guesses` of them (Steinke, Nasr and Jagielski 2023, "Privacy Auditing with One (1)
@@ -208,7 +176,7 @@ def one_run_p_value(
 
 
 def one_run_epsilon(canaries: int, guesses: int, correct: int, delta: float, level: float) -> float:
-    """Return the largest epsilon that so many correct guesses refute.
+    """Return the largest epsilon that the number of correct guesses refutes.
 
     Examples
     --------
@@ -233,49 +201,49 @@ def one_run_epsilon(canaries: int, guesses: int, correct: int, delta: float, lev
 
 
 @dataclass(frozen=True)
-class Scored:
+class Scores:
     """One score of all fits, and what it is a score of."""
 
     name: str
     sees: str
     claim: Claim
-    without: Floats
-    with_record: Floats
+    worlds: tuple[Floats, Floats]  # without the record, with it
     threshold: float | None  # None where it has to be chosen
-    rank: int  # 1 looks at everything together, 2 at a stage, 3 at a part of one
+    rank: int  # 1 looks at everything that is released, 2 at a stage, 3 at a part of one
 
-
-def bound(scored: list[Scored], error: float) -> tuple[Component, ...]:
-    """Return the bounds, which fail together with a probability of at most `error` (Bonferroni)."""
-    ranks = Counter(one.rank for one in scored)
-    found = []
-    for one in sorted(scored, key=lambda one: one.rank):
-        level = SHARES[one.rank] * error / ranks[one.rank]
-        if one.threshold is None:
-            sign, threshold = choose_threshold(one.without[::2], one.with_record[::2])
-            errors = Errors.at(threshold, sign * one.without[1::2], sign * one.with_record[1::2])
-        else:
-            errors = Errors.at(one.threshold, one.without, one.with_record)
-        ceiling = one.claim.lower(Errors.none(errors.without, errors.with_record), level)
-        found.append(
-            Component(
-                name=one.name,
-                sees=one.sees,
-                claimed=one.claim.epsilon,
-                lower=one.claim.lower(errors, level),
-                ceiling=ceiling,
-                confidence=1 - level,
-                method="Gaussian trade-off"
-                if one.claim.mu is not None
-                else "accountant's trade-off",
-                threshold=BEFOREHAND if one.threshold is not None else FIRST_HALF,
-                false_alarms=errors.false_alarms,
-                misses=errors.misses,
-                trials=(errors.without, errors.with_record),
-                violated=one.claim.refuted_by(errors, level),
-            )
+    def bound(self, level: float) -> Component:
+        """Return the lower bound, which fails with a probability of at most `level`."""
+        without, with_record = self.worlds
+        threshold = self.threshold
+        if threshold is None:
+            sign, threshold = choose_threshold(without[::2], with_record[::2])
+            without, with_record = sign * without[1::2], sign * with_record[1::2]
+        errors = Errors.at(threshold, without, with_record)
+        trials = (errors.without, errors.with_record)
+        kind = "accountant's" if self.claim.mu is None else "Gaussian"
+        return Component(
+            name=self.name,
+            sees=self.sees,
+            claimed=self.claim.epsilon,
+            lower=self.claim.lower(errors, level),
+            ceiling=self.claim.lower(Errors.none(*trials), level),
+            confidence=1 - level,
+            method=f"{kind} trade-off",
+            threshold=FIRST_HALF if self.threshold is None else BEFOREHAND,
+            false_alarms=errors.false_alarms,
+            misses=errors.misses,
+            trials=trials,
+            violated=self.claim.refuted_by(errors, level),
         )
-    return tuple(found)
+
+
+def bound_all(scores: list[Scores], error: float) -> tuple[Component, ...]:
+    """Return the bounds, which hold jointly at confidence 1 - `error` (Bonferroni)."""
+    ranks = Counter(one.rank for one in scores)
+    return tuple(
+        one.bound(SHARES[one.rank] * error / ranks[one.rank])
+        for one in sorted(scores, key=lambda one: one.rank)
+    )
 
 
 def choose_threshold(without: Floats, with_record: Floats) -> tuple[float, float]:
@@ -287,13 +255,10 @@ def choose_threshold(without: Floats, with_record: Floats) -> tuple[float, float
         cuts = np.concatenate(([values[0] - 1.0], (values[1:] + values[:-1]) / 2))
         alarms = len(first) - np.searchsorted(first, cuts, side="right")
         misses = np.searchsorted(second, cuts, side="right")
-        limits = (
-            {int(k): upper_limit(int(k), len(side), 0.05) for k in np.unique(events)}
+        a, b = (
+            np.array([upper_limit(int(k), len(side), 0.05) for k in range(len(side) + 1)])[events]
             for events, side in ((alarms, first), (misses, second))
         )
-        of_alarms, of_misses = limits
-        a = np.array([of_alarms[int(k)] for k in alarms])
-        b = np.array([of_misses[int(k)] for k in misses])
         mu = norm.isf(a) - norm.ppf(b)
         mu = np.where((a < 1) & (b < 1), mu, -math.inf)
         if mu.max() > best:
@@ -302,7 +267,7 @@ def choose_threshold(without: Floats, with_record: Floats) -> tuple[float, float
 
 
 def discriminant(without: Floats, with_record: Floats) -> tuple[Floats, Floats]:
-    """Return scores by the direction that parts the even fits best, each number on its own scale."""
+    """Return scores along the direction that parts the even fits best, each number on its own scale."""
     first, second = without[::2], with_record[::2]
     spread = np.concatenate((first - first.mean(0), second - second.mean(0))).var(0)
     floor = 1e-12 * max(float(spread.max()), 1e-300)

@@ -3,28 +3,32 @@
 No real row is used: a record is put together from the schema's bounds and categories.
 """
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
+from synthvae._runtime import silent
 from synthvae._types import Floats, Ints
-from synthvae.audit.releases import AuditedSynthesizer
+from synthvae.audit.bounds import Claim
+from synthvae.audit.releases import AuditedSynthesizer, FitReleases
 from synthvae.errors import ConfigError
 from synthvae.field import Field
 from synthvae.marginals.column import ColumnMarginal
 from synthvae.model.layout import Layout
 from synthvae.plan import Plan, make_plan
+from synthvae.privacy.guarantee import Stage, TrainingStage
 from synthvae.schema import Schema
 from synthvae.settings import Settings, settings_for
 from synthvae.table import decode
 from synthvae.table.codes import FIRST_SPECIAL, MISSING
 from synthvae.table.patients import with_identifiers
 
-DECLARED = 10  # patients of the tiny table's schema: the fewest that a fit takes
-FEWEST, MOST = 1, 100_000
-TINY_CLIP = 0.01  # below every gradient's norm, so that the record always counts in full
+DECLARED = 10  # patients of a simulated table's schema: the fewest that a fit takes
+MOST = 100_000
+CLIP = 0.01  # below every gradient's norm, so that a record always counts in full
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,8 @@ class Case:
     Attributes
     ----------
     patients
-        Patients of the table without the record, all alike: the record makes one more. They need
-        not be as many as the schema declares, nor as many as `fit` asks of a real table.
+        Patients of the table without the record, all alike: the record makes one more. They may be
+        fewer than the schema declares, and than `fit` takes of a real table.
     """
 
     schema: Schema
@@ -45,20 +49,35 @@ class Case:
     patients: int = 2
 
     def __post_init__(self) -> None:
-        if not FEWEST <= self.patients <= MOST:
-            raise ConfigError(
-                f"patients is {self.patients}; an audit takes from {FEWEST} to {MOST:,}."
-            )
+        if not 1 <= self.patients <= MOST:
+            raise ConfigError(f"patients is {self.patients}; an audit takes from 1 to {MOST:,}.")
 
     @cached_property
     def plan(self) -> Plan:
         """What a fit will release, with which noise."""
         return make_plan(self.schema, self.epsilon, self.delta, self.settings)
 
+    @property
+    def training(self) -> TrainingStage:
+        """The stage of private training, which every plan with a budget has."""
+        assert self.plan.training is not None
+        return self.plan.training
+
+    def claim(self, *stages: Stage) -> Claim:
+        """Return what some stages of a fit promise, by default all."""
+        assert self.plan.delta is not None
+        return Claim(stages or self.plan.stages, self.plan.delta)
+
     @cached_property
-    def synthesizer(self) -> AuditedSynthesizer:
-        """A synthesizer that has not been fitted; copies of it are."""
+    def _synthesizer(self) -> AuditedSynthesizer:
         return AuditedSynthesizer(self.schema, self.epsilon, self.delta, settings=self.settings)
+
+    def fit(self, table: pd.DataFrame, observer: FitReleases | None = None) -> AuditedSynthesizer:
+        """Fit a table by the code that is audited, with an observer of its releases if one is given."""
+        synthesizer = copy.copy(self._synthesizer)
+        synthesizer.observer = observer
+        synthesizer.fit(table, silent)
+        return synthesizer
 
     @cached_property
     def usual(self) -> Ints:
@@ -67,20 +86,18 @@ class Case:
 
     @cached_property
     def record(self) -> Ints:
-        """Codes of the record that is there or not, shape (columns,): the last token of each column."""
-        return np.array([last_code(field) for field in self.schema.modelled], np.int64)
+        """Codes of the record that is there or not, shape (columns,): each column's last token."""
+        return np.array([_last_code(field) for field in self.schema.modelled], np.int64)
 
     def table(self, with_record: bool) -> pd.DataFrame:
-        """Return the table of one world: usual patients have one row, the record's as many as may be."""
-        rows = [1] * self.patients + [self.schema.rows_per_patient] * with_record
-        codes = np.concatenate(
-            [np.tile(self.usual, (self.patients, 1))]
-            + [np.tile(self.record, (self.schema.rows_per_patient, 1))] * with_record
-        )
-        return frame_of(codes, np.repeat(np.arange(len(rows)), rows), self.schema)
+        """Return the table of one world: a row of each usual patient, the most rows of the record's."""
+        rows = self.schema.rows_per_patient * with_record
+        codes = np.repeat([self.usual, self.record], [self.patients, rows], axis=0)
+        patients = np.repeat(np.arange(self.patients + 1), [1] * self.patients + [rows])
+        return frame_of(codes, patients, self.schema)
 
 
-def last_code(field: Field) -> int:
+def _last_code(field: Field) -> int:
     """Return the code of a column's last token: missing, else a special value, else the largest."""
     if field.nullable:
         return MISSING
@@ -90,24 +107,16 @@ def last_code(field: Field) -> int:
 
 
 def frame_of(codes: Ints, patients: Ints, schema: Schema) -> pd.DataFrame:
-    """Return a table of codes, with identifiers made up, in the schema's order of columns."""
+    """Return a table of codes, with invented identifiers, in the schema's order of columns."""
     return with_identifiers(decode(codes, schema), schema, patients)
 
 
 def features_of(codes: Ints, layout: Layout) -> Floats:
-    """Return the features of records, shape (records, features), of codes (records, columns)."""
+    """Return the features of records, shape (records, features), from codes (records, columns)."""
     return layout.record_features(layout.tokens(codes))
 
 
-def tiny_case(
-    epsilon: float,
-    patients: int = 2,
-    *,
-    columns: int = 2,
-    steps: int = 2,
-    sampling_rate: float = 1.0,
-    **changes: float,
-) -> Case:
+def tiny_case(epsilon: float, patients: int = 2, *, columns: int = 2, **changes: float) -> Case:
     """Return a case that takes hundredths of a second to fit, and hides nothing.
 
     Two categories a column, everybody in every step, and a clip norm below every gradient: so the
@@ -116,28 +125,26 @@ def tiny_case(
     Parameters
     ----------
     changes
-        Further settings, by name.
+        Settings by name.
     """
-    schema = Schema.from_dict(
-        {
-            "name": "tiny",
-            "patients": DECLARED,
-            "fields": [
-                {"name": f"column{j + 1}", "constraints": {"enum": ["usual", "odd"]}}
-                for j in range(columns)
-            ],
-        }
-    )
-    small = {
-        "bins": 2,
-        "rank": 1,
-        "latent": 2,
-        "hidden": 1,
-        "steps": steps,
-        "sampling_rate": sampling_rate,
-        "clip_norm": TINY_CLIP,
-        "calibration_rounds": 0,
-        "balance_steps": 0,
-    }
-    settings = settings_for(schema, epsilon).model_copy(update=small | changes)
+    sizes = {"rank": 1, "latent": 2, "hidden": 1, "steps": 2}
+    return simulated_case("tiny", epsilon, ["usual", "odd"], columns, sizes | changes, patients)
+
+
+def simulated_case(
+    name: str,
+    epsilon: float,
+    categories: list[str],
+    columns: int,
+    changes: dict[str, float],
+    patients: int = 2,
+) -> Case:
+    """Return a case whose columns have the same categories, and which clips every gradient."""
+    fields = [
+        {"name": f"column{j + 1}", "constraints": {"enum": categories}} for j in range(columns)
+    ]
+    schema = Schema.from_dict({"name": name, "patients": DECLARED, "fields": fields})
+    fixed = {"bins": 2, "sampling_rate": 1.0, "clip_norm": CLIP}
+    fixed |= {"calibration_rounds": 0, "balance_steps": 0}
+    settings = settings_for(schema, epsilon).model_copy(update=fixed | changes)
     return Case(schema, settings, epsilon, patients=patients)

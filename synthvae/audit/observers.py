@@ -8,7 +8,6 @@ threshold before anything is seen; the ratios of independent releases add up.
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,18 +17,10 @@ import torch
 from numpy.typing import NDArray
 
 from synthvae._runtime import silent
-from synthvae._types import Floats
+from synthvae._types import Bools, Floats
 from synthvae.audit.case import Case, features_of
-from synthvae.audit.releases import (
-    FitReleases,
-    Replay,
-    Training,
-    batch_of,
-    moment_effect,
-    split_batches,
-)
+from synthvae.audit.releases import Batch, FitReleases, Replay, Training, moment_effect
 from synthvae.model.layout import Layout
-from synthvae.model.state import FittedState
 from synthvae.synthesizer import Synthesizer
 
 EVERYTHING, COUNTS, PAIRS, TRAINING = "everything", "counts", "pairs", "training"
@@ -42,29 +33,19 @@ KEPT, KEPT_STEPS = 4, 10  # coordinates of a layer's noise, and steps, that are 
 
 @dataclass
 class Observation:
-    """What an observer keeps of one fit.
+    """What an observer keeps of one fit, by the name of its component."""
 
-    Attributes
-    ----------
-    ratios
-        Log-likelihood ratios by component: above 0 speaks for the record.
-    measured
-        Scores without a natural threshold, by component.
-    numbers
-        All numbers of the released model, for the black-box observer.
-    noise
-        The noise of each stage as whole numbers, with its standard deviation in them.
-    shape
-        Public facts about the model, which must not depend on the record.
-    log
-        How often each kind of release was made.
-    """
-
+    # Log-likelihood ratios: above 0 speaks for the record.
     ratios: dict[str, float] = field(default_factory=dict)
+    # Scores without a natural threshold.
     measured: dict[str, float] = field(default_factory=dict)
+    # All numbers of the released model, for the black-box observer.
     numbers: tuple[float, ...] = ()
+    # The noise of each stage as whole numbers, with its standard deviation in them.
     noise: dict[str, tuple[tuple[int, ...], float]] = field(default_factory=dict)
+    # Public facts about the model, which must not depend on the record.
     shape: str = ""
+    # How often each kind of release was made.
     log: dict[str, int] = field(default_factory=dict)
 
 
@@ -84,45 +65,44 @@ def look_inside(
     generator
         Draws the record's latent where it took no part: the observer knows one either way.
     """
-    state = fitted.state()
-    found = Observation(shape=public_shape(case, fitted), log=_log(seen))
-    found.ratios[COUNTS] = _score_counts(case, seen, found)
-    found.ratios[PAIRS] = _score_pairs(case, state, seen, with_record, found)
+    layout = fitted.state().layout
+    kept = Observation(shape=_public_shape(case, fitted), log=_log(seen))
+    kept.ratios[COUNTS] = _score_counts(case, seen, kept)
+    kept.ratios[PAIRS] = _score_pairs(case, layout, seen, with_record, kept)
     training = 0.0
     for one in seen.trainings:
-        training += _score_training(case, state.layout, one, with_record, generator, found)
-    found.ratios[TRAINING] = training
-    found.ratios[EVERYTHING] = found.ratios[COUNTS] + found.ratios[PAIRS] + training
-    return found
+        training += _score_training(case, layout, one, with_record, generator, kept)
+    kept.ratios[TRAINING] = training
+    kept.ratios[EVERYTHING] = kept.ratios[COUNTS] + kept.ratios[PAIRS] + training
+    return kept
 
 
 def look_at_release(case: Case, fitted: Synthesizer, seed: int) -> Observation:
     """Return what the black-box observer keeps: of sampled records, and of the model as it is saved."""
     state = fitted.state()
+    marginals = state.layout.marginals
     records = fitted.sample(SAMPLED, seed=seed, progress=silent)
     record = case.table(True).iloc[-1]
     columns = [one.name for one in case.schema.modelled]
-    alike = np.column_stack([_alike(records[name], record[name]) for name in columns])
-    found = Observation(shape=public_shape(case, fitted))
-    found.measured[RECORDS] = float(alike.mean())
-    found.measured["records like it in every column"] = float(alike.all(axis=1).mean())
-    masses = [float(marginal.mass[-1]) for marginal in state.layout.marginals]
-    found.measured["model: masses of its values"] = float(np.mean(masses))
-    parts = [marginal.mass for marginal in state.layout.marginals]
+    alike = np.column_stack([_is_alike(records[name], record[name]) for name in columns])
+    parts = [marginal.mass for marginal in marginals]
     parts += [np.asarray(state.weights[name]).ravel() for name in sorted(state.weights)]
     parts += [*state.offsets, np.array([state.patients])]
-    found.numbers = tuple(np.concatenate(parts).tolist())
-    return found
+    measured = {
+        RECORDS: float(alike.mean()),
+        "records like it in every column": float(alike.all(axis=1).mean()),
+        "model: masses of its values": float(np.mean([float(one.mass[-1]) for one in marginals])),
+    }
+    numbers = tuple(np.concatenate(parts).tolist())
+    return Observation(measured=measured, numbers=numbers, shape=_public_shape(case, fitted))
 
 
-def _alike(column: "pd.Series[Any]", value: Any) -> NDArray[np.bool_]:
-    if pd.isna(value):
-        return column.isna().to_numpy()
-    same: NDArray[np.bool_] = (column == value).fillna(False).to_numpy(dtype=bool)
-    return same
+def _is_alike(column: "pd.Series[Any]", value: Any) -> Bools:
+    equal = column.isna() if pd.isna(value) else (column == value).fillna(False)
+    return np.asarray(equal, bool)
 
 
-def public_shape(case: Case, fitted: Synthesizer) -> str:
+def _public_shape(case: Case, fitted: Synthesizer) -> str:
     """Return the sizes, settings and guarantee of a model, which are fixed before the data are seen."""
     state, guarantee = fitted.state(), fitted.guarantee
     facts: dict[str, object] = {
@@ -132,7 +112,7 @@ def public_shape(case: Case, fitted: Synthesizer) -> str:
         "epsilon": guarantee.epsilon,
         "delta": guarantee.delta,
     }
-    if case.schema.patients is not None:  # else its noisy count enters
+    if case.schema.patients is not None:  # else the noisy number of patients enters
         facts |= {"rows": state.patients, "guarantee": guarantee.model_dump()}
     return json.dumps(facts, sort_keys=True, default=str)
 
@@ -150,50 +130,47 @@ def _log(seen: FitReleases) -> dict[str, int]:
 def expected_log(case: Case) -> dict[str, int]:
     """Return how often the account says that each kind of release is made."""
     plan = case.plan
-    assert plan.training is not None
     return {
         "counts of columns": sum(len(column) for column in plan.column_noise),
         "counts of patients": (plan.count_noise is not None) + (plan.rows_noise is not None),
         "moments": 1,
         "trainings": 1,
-        "steps": plan.training.steps,
+        "steps": case.training.steps,
     }
 
 
-def _score_counts(case: Case, seen: FitReleases, found: Observation) -> float:
-    """Return the ratio of all counts: the record adds its rows to each one's last entry."""
+def _score_counts(case: Case, seen: FitReleases, kept: Observation) -> float:
+    """Return the ratio of all counts, and keep their noise: the record adds to each one's last entry."""
     plan, rows = case.plan, case.schema.rows_per_patient
     columns = [noise for column in plan.column_noise for noise in column]
     patients = [noise for noise in (plan.count_noise, plan.rows_noise) if noise is not None]
     total, noise = 0.0, []
-    for counts, noises, effect in (
-        (seen.columns, columns, rows),
-        (seen.patients, patients, 1),
-    ):
+    for counts, noises, effect in ((seen.columns, columns, rows), (seen.patients, patients, 1)):
         for number, count in enumerate(counts):
             sigma = noises[number % len(noises)] * effect
             # Where there is only one entry, everybody is in it.
             known = case.patients if len(count.released) == 1 else 0
             total += _ratio(count.released[-1:] - float(known), np.array([float(effect)]), sigma)
             noise += (count.released - count.exact).tolist()
-    found.noise[COUNTS] = (tuple(noise), min((*columns, *patients)))
+    kept.noise[COUNTS] = (tuple(noise), min((*columns, *patients)))
     return total
 
 
 def _score_pairs(
-    case: Case, state: FittedState, seen: FitReleases, with_record: bool, found: Observation
+    case: Case, layout: Layout, seen: FitReleases, with_record: bool, kept: Observation
 ) -> float:
-    """Return the ratio of the moments: the others are all alike, so theirs are one's times how many."""
+    """Return the ratio of the moments, and keep their noise; all patients but the record are alike."""
     taper, rows = case.settings.taper, case.schema.rows_per_patient
-    usual, record = (features_of(codes[None], state.layout) for codes in (case.usual, case.record))
-    one, bound = moment_effect(state.layout, taper, usual, rows)
-    effect, _ = moment_effect(state.layout, taper, np.repeat(record, rows, axis=0), rows)
+    usual, record = (features_of(codes[None], layout) for codes in (case.usual, case.record))
+    one, bound = moment_effect(layout, taper, usual, rows)
+    effect, _ = moment_effect(layout, taper, np.repeat(record, rows, axis=0), rows)
+    sigma = case.plan.pair_noise * bound
     total, noise = 0.0, []
     for release in seen.pairs:
         rest = release.released - case.patients * one
-        total += _ratio(rest, effect, case.plan.pair_noise * bound)
+        total += _ratio(rest, effect, sigma)
         noise += (rest - with_record * effect).astype(np.int64).tolist()
-    found.noise[PAIRS] = (tuple(noise), case.plan.pair_noise * bound)
+    kept.noise[PAIRS] = (tuple(noise), sigma)
     return total
 
 
@@ -203,56 +180,38 @@ def _score_training(
     training: Training,
     with_record: bool,
     generator: torch.Generator,
-    found: Observation,
+    kept: Observation,
 ) -> float:
-    """Return the ratio of a training's noisy gradients, and add those of its layers to what is found."""
-    stage = case.plan.training
-    assert stage is not None
-    scale = stage.noise_multiplier * stage.clip_norm
-    expected = (
-        training.stage.expected_batch if case.schema.patients is None else stage.expected_batch
-    )
-    total, squares, size = 0.0, 0.0, 0
-    steps = _steps(case, layout, training, expected, generator)
-    for number, (names, rest, effect, took_part) in enumerate(steps):
-        whole = np.concatenate([part.ravel() for part in rest])
-        total += _ratio(
-            whole, np.concatenate([part.ravel() for part in effect]), scale, stage.sampling_rate
-        )
-        for name, one, other in zip(names, rest, effect, strict=True):
-            key = f"{TRAINING}: {name}"
-            ratio = _ratio(one.ravel(), other.ravel(), scale, stage.sampling_rate)
-            found.ratios[key] = found.ratios.get(key, 0.0) + ratio
-            noise = (one - other if with_record and took_part else one).ravel()[:KEPT]
-            whole_steps = np.rint(noise / scale * LATTICE).astype(np.int64)
-            if number < KEPT_STEPS:
-                found.noise[f"{key}, step {number}"] = (tuple(whole_steps.tolist()), LATTICE)
-        squares, size = squares + float(whole @ whole), size + whole.size
-    found.measured[UPDATES] = math.log(max(squares / max(size, 1), 1e-300))
-    return total
-
-
-def _steps(
-    case: Case, layout: Layout, training: Training, expected: float, generator: torch.Generator
-) -> Iterator[tuple[list[str], list[Floats], list[Floats], bool]]:
-    """Yield, for each step, the weights' names, what is left of the sums without the others, the
-    record's clipped gradient, and whether the record took part."""
-    rows = case.schema.rows_per_patient
+    """Return the ratio of a training's noisy gradients, and keep those of its layers."""
+    stage, rows = case.training, case.schema.rows_per_patient
+    scale, rate = stage.noise_multiplier * stage.clip_norm, stage.sampling_rate
+    expected = (training.stage if case.schema.patients is None else stage).expected_batch
     features = features_of(case.record[None], layout)[0]
+    total, squares, size = 0.0, 0.0, 0
     replay = Replay(layout, training)
-    for number in range(len(training.steps)):
-        step = replay.at(number)
-        others, latent = split_batches(step, features)
+    for number, step in enumerate(replay):
+        others, latent = step.without(features)
         took_part = latent is not None
         if latent is None:
             latent = torch.randn((1, case.settings.latent), generator=generator)
         rest = [gradient.double().numpy() * expected for gradient in step.gradients]
         for batch in others:
-            for left, known in zip(rest, replay.clipped_sum(batch, number), strict=True):
+            for left, known in zip(rest, replay.clipped_sum(batch), strict=True):
                 np.subtract(left, known, out=left)
-        effect = replay.clipped_sum(batch_of(features, latent, rows), number)
-        yield replay.names, rest, effect, took_part
-    replay.close()
+        effect = replay.clipped_sum(Batch.of_patient(features, latent, rows))
+        whole = np.concatenate([part.ravel() for part in rest])
+        total += _ratio(whole, np.concatenate([part.ravel() for part in effect]), scale, rate)
+        squares, size = squares + float(whole @ whole), size + whole.size
+        for name, one, other in zip(replay.names, rest, effect, strict=True):
+            key = f"{TRAINING}: {name}"
+            ratio = _ratio(one.ravel(), other.ravel(), scale, rate)
+            kept.ratios[key] = kept.ratios.get(key, 0.0) + ratio
+            if number < KEPT_STEPS:
+                noise = (one - other if with_record and took_part else one).ravel()[:KEPT]
+                lattice = np.rint(noise / scale * LATTICE).astype(np.int64)
+                kept.noise[f"{key}, step {number}"] = (tuple(lattice.tolist()), LATTICE)
+    kept.measured[UPDATES] = math.log(max(squares / max(size, 1), 1e-300))
+    return total
 
 
 def _ratio(rest: NDArray[Any], effect: Floats, sigma: float, rate: float = 1.0) -> float:

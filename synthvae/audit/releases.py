@@ -1,9 +1,10 @@
-"""Fits of tiny tables whose releases are seen, as they are released, by an audit.
+"""What one fit releases, as an observer at the door sees it, and the replay of its training.
 
 The code that is audited runs as it is: a synthesizer hands its mechanisms the observer, who sees whole
 numbers where their noise is drawn, and gradients as the optimiser gets them.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,26 +36,59 @@ class NoisyCounts:
 
 @dataclass(frozen=True)
 class Batch:
-    """What went through the model at once: features, the latent's draws, and which rows there are."""
+    """What went through the model at once: features, draws of the latent, and which rows exist."""
 
     features: Tensor
     latent: Tensor
     present: Tensor | None
 
+    @classmethod
+    def of_patient(cls, features: Floats, latent: Tensor, rows_per_patient: int) -> "Batch":
+        """Return a batch of one patient with the most rows, all of the same features.
+
+        Parameters
+        ----------
+        features
+            Shape (features,).
+        latent
+            Shape (1, latent).
+        """
+        row = torch.tensor(features, dtype=torch.float32)
+        if rows_per_patient == 1:
+            return cls(row[None], latent, None)
+        rows = row.expand(1, rows_per_patient, -1)
+        return cls(rows, latent, torch.ones(1, rows_per_patient))
+
 
 @dataclass
 class Step:
-    """One step of training: weights before it, the batches, and the gradients that came out noisy."""
+    """One step of training: the weights before it, its batches, and its noisy gradients."""
 
     weights: list[Tensor] = field(default_factory=list)
     gradients: list[Tensor] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
     kl_weight: float | None = None
 
+    def without(self, features: Floats) -> tuple[list[Batch], Tensor | None]:
+        """Return the batches without the patient who has the features, and that patient's latent draw.
+
+        The draw is None where the patient did not take part.
+        """
+        record = torch.tensor(features, dtype=torch.float32)
+        rest, latent = [], None
+        for batch in self.batches:
+            first = batch.features if batch.present is None else batch.features[:, 0]
+            others = (first != record).any(-1)
+            if not bool(others.all()):
+                latent = batch.latent[~others][:1]
+            present = None if batch.present is None else batch.present[others]
+            rest.append(Batch(batch.features[others], batch.latent[others], present))
+        return rest, latent
+
 
 @dataclass
 class Training:
-    """One private training of the VAE; `couplings` are the weights that it leaves as they are."""
+    """One private training of the VAE; `couplings` are the weights that it does not train."""
 
     stage: TrainingStage
     couplings: dict[str, Tensor]
@@ -63,7 +97,7 @@ class Training:
 
 @dataclass
 class FitReleases:
-    """Everything that one fit released, in order, with what it was made of."""
+    """Everything that one fit released, in order, with what went into it."""
 
     columns: list[NoisyCounts] = field(default_factory=list)
     patients: list[NoisyCounts] = field(default_factory=list)
@@ -78,7 +112,7 @@ class FitReleases:
     def observe_training(
         self, stage: TrainingStage, model: nn.Module, optimizer: Optimizer
     ) -> None:
-        """Keep each step of a training: hooks of the model and its optimiser end with them."""
+        """Keep each step of a training, by hooks that end with the model and its optimiser."""
         frozen = {n: w.detach().clone() for n, w in model.named_parameters() if not w.requires_grad}
         training, step = Training(stage, frozen), Step()
         self.trainings.append(training)
@@ -103,7 +137,7 @@ class FitReleases:
 class AuditedSynthesizer(Synthesizer):
     """A synthesizer whose fits an observer may see, and which takes tables of a single patient.
 
-    The refusal of small tables protects no patient.
+    That other synthesizers refuse small tables protects no patient.
     """
 
     _fewest_patients = 1
@@ -135,81 +169,38 @@ def moment_effect(
     return seen.pairs[0].exact.astype(float), float(query.sensitivity)
 
 
-@dataclass
 class Replay:
-    """The model of one training, to be set to the weights of any of its steps."""
+    """One training, step by step, to ask for the clipped gradients of any patients."""
 
-    layout: Layout
-    training: Training
+    def __init__(self, layout: Layout, training: Training) -> None:
+        self._training, self._settings = training, layout.settings
+        model = AnchoredVAE(layout)
+        model.load_state_dict(training.couplings, strict=False)
+        self._clipped = GhostClippedModule(model, training.stage.clip_norm)
+        trained = {name: w for name, w in model.named_parameters() if w.requires_grad}
+        self.names = tuple(trained)
+        self._weights: list[Any] = list(trained.values())
 
-    def __post_init__(self) -> None:
-        self.model = AnchoredVAE(self.layout)
-        self.model.load_state_dict(self.training.couplings, strict=False)
-        self._clipped = GhostClippedModule(self.model, self.training.stage.clip_norm)
-        named = self.model.named_parameters()
-        self.names = [name for name, weight in named if weight.requires_grad]
-        self._weights: list[Any] = [w for w in self.model.parameters() if w.requires_grad]
-
-    def at(self, number: int) -> Step:
-        """Set the weights to those before a step and return it."""
-        step = self.training.steps[number]
-        with torch.no_grad():
-            for weight, then in zip(self._weights, step.weights, strict=True):
-                weight.copy_(then)
-        return step
-
-    def clipped_sum(self, batch: Batch, number: int) -> list[Floats]:
-        """Return the sum of the batch's clipped gradients at the present weights, one array a weight."""
-        if not len(batch.features):
-            return [np.zeros(weight.shape) for weight in self._weights]
-        beta = self.training.steps[number].kl_weight
-        if beta is None:
-            settings = self.layout.settings
-            steps = self.training.stage.steps
-            beta = kl_weight(settings.kl_weight, settings.kl_warmup, number, steps)
-        losses: Tensor = self._clipped(batch.features, batch.latent, beta, batch.present)
-        self._clipped.add_clipped(losses)
-        found = []
-        for weight in self._weights:
-            found.append(weight.summed_grad.numpy().copy())
-            weight.summed_grad = None
-        return found
-
-    def close(self) -> None:
-        """Take Opacus's hooks off the model."""
+    def __iter__(self) -> Iterator[Step]:
+        """Yield each step, with the model at the weights before it."""
+        for number, step in enumerate(self._training.steps):
+            with torch.no_grad():
+                for weight, before in zip(self._weights, step.weights, strict=True):
+                    weight.copy_(before)
+            goal, warmup = self._settings.kl_weight, self._settings.kl_warmup
+            usual = kl_weight(goal, warmup, number, self._training.stage.steps)
+            self._beta = usual if step.kl_weight is None else step.kl_weight
+            yield step
         self._clipped.remove_hooks()
 
-
-def batch_of(features: Floats, latent: Tensor, rows_per_patient: int) -> Batch:
-    """Return a batch of one patient with as many rows as may be, all of the same features.
-
-    Parameters
-    ----------
-    features
-        Shape (features,).
-    latent
-        Shape (1, latent).
-    """
-    row = torch.tensor(features, dtype=torch.float32)
-    if rows_per_patient == 1:
-        return Batch(row[None], latent, None)
-    rows = row.expand(1, rows_per_patient, -1)
-    return Batch(rows, latent, torch.ones(1, rows_per_patient))
-
-
-def split_batches(step: Step, features: Floats) -> tuple[list[Batch], Tensor | None]:
-    """Return a step's batches without the patient of such features, and that patient's latent draw.
-
-    The draw is None where the patient did not take part.
-    """
-    wanted = torch.tensor(features, dtype=torch.float32)
-    rest, latent = [], None
-    for batch in step.batches:
-        first = batch.features if batch.present is None else batch.features[:, 0]
-        theirs = (first == wanted).all(-1)
-        if bool(theirs.any()):
-            latent = batch.latent[theirs][:1]
-        others = ~theirs
-        present = None if batch.present is None else batch.present[others]
-        rest.append(Batch(batch.features[others], batch.latent[others], present))
-    return rest, latent
+    def clipped_sum(self, batch: Batch) -> list[Floats]:
+        """Return the sum of the batch's clipped gradients at the present step, one array a weight."""
+        if not len(batch.features):
+            return [np.zeros(weight.shape) for weight in self._weights]
+        losses: Tensor = self._clipped(batch.features, batch.latent, self._beta, batch.present)
+        self._clipped.add_clipped(losses)
+        sums = []
+        for weight in self._weights:
+            sums.append(weight.summed_grad.numpy().copy())
+            weight.summed_grad = None
+        return sums

@@ -1,4 +1,4 @@
-"""What an audit finds, as plain values: what was claimed, what was shown, and what could be."""
+"""What an audit finds, as values: what was claimed, what was shown, and what could have been."""
 
 from pathlib import Path
 from typing import Literal
@@ -10,39 +10,27 @@ Kind = Literal["two-worlds-white", "two-worlds-black", "one-run"]
 
 
 class Component(Frozen):
-    """What one score shows about one part of what leaves.
+    """What one score shows about one part of what is released.
 
-    Attributes
-    ----------
-    claimed
-        Epsilon that the account gives this part, at the audit's delta.
-    lower
-        Lower bound on its epsilon; refutes the claim where it is larger.
-    ceiling
-        What so many trials could show at most, with an observer who never errs.
-    confidence
-        Of this bound alone; those of all components hold together at the audit's.
-    false_alarms, misses
-        Errors of the observer, of `trials` without the record and with it. In one run, `misses` are
-        wrong guesses and there are no false alarms.
+    In one run, `misses` are wrong guesses and there are no false alarms.
     """
 
     name: str
     sees: str
-    claimed: float
-    lower: float
-    ceiling: float
-    confidence: float
+    claimed: float  # epsilon that the account gives this part, at the audit's delta
+    lower: float  # bound on its epsilon; refutes the claim where it is larger
+    ceiling: float  # the most that the trials could show, with an observer who never errs
+    confidence: float  # of this bound alone; those of all components hold jointly at the audit's
     method: str
     threshold: str
-    false_alarms: int
-    misses: int
-    trials: tuple[int, int]
+    false_alarms: int  # errors of the observer without the record
+    misses: int  # errors with it
+    trials: tuple[int, int]  # without the record and with it
     violated: bool
 
 
 class Check(Frozen):
-    """Something that must hold in every fit, whatever chance does."""
+    """A condition that must hold in every fit, whatever the draws."""
 
     name: str
     passed: bool
@@ -80,22 +68,18 @@ class AuditResult(Frozen):
 
     @property
     def could_refute(self) -> bool:
-        """Whether so many trials could have refuted the claim, with an observer who never errs."""
+        """Whether the trials could have refuted the claim, with an observer who never errs."""
         return self.ceiling > self.claimed
 
     @property
     def violations(self) -> tuple[str, ...]:
-        """What refutes a claim, in words."""
-        found = [
+        """What refutes a claim, and which checks fail."""
+        refuted = (
             f"{one.name}: at least {one.lower:.3g} is shown, {one.claimed:.3g} is claimed"
             for one in self.components
             if one.violated
-        ]
-        return (*found, *(f"{one.name}: {one.detail}" for one in self.checks if not one.passed))
-
-    def component(self, name: str) -> Component:
-        """Return the component of a name."""
-        return next(one for one in self.components if one.name == name)
+        )
+        return (*refuted, *(f"{one.name}: {one.detail}" for one in self.checks if not one.passed))
 
 
 class Audit(Frozen):

@@ -1,6 +1,6 @@
 """Other private synthesizers to compare with, all from the same tokens under the same budget.
 
-    frame -> `base.tokenise` (bounded rows, marginals) -> one module a method -> `base.detokenise`
+    frame -> `base.tokenise` (bounded rows, marginals) -> tokens of a method -> `Baseline.sample`
 
 Everything is released through `synthvae.privacy.mechanisms`, whose log is a method's account.
 Private-PGM (`mst`, `aim`) needs the extra `pgm`; each method's libraries are imported when it is made.
@@ -29,7 +29,7 @@ __all__ = ["NAMES", "NEEDS_PGM", "installed", "make"]
 
 
 def installed() -> tuple[str, ...]:
-    """Return the baselines whose libraries are there."""
+    """Return the baselines whose libraries are installed."""
     has_pgm = find_spec("mbi") is not None and find_spec("jax") is not None
     return tuple(name for name in NAMES if has_pgm or name not in NEEDS_PGM)
 
@@ -42,19 +42,9 @@ def make(
     *,
     test_seed: int | None = None,
 ) -> "Baseline":
-    """Return an unfitted baseline by its name.
-
-    Raises
-    ------
-    ConfigError
-        There is no such baseline.
-    BudgetError
-        The budget is not valid.
-    """
+    """Return an unfitted baseline by its name; `ConfigError` for an unknown one."""
     if name not in _HOMES:
         raise ConfigError(f"There is no baseline {name!r}; the baselines are {', '.join(NAMES)}.")
     module, kind = _HOMES[name]
-    made: Baseline = getattr(import_module(f"synthvae.baselines.{module}"), kind)(
-        schema, epsilon, delta, test_seed=test_seed
-    )
-    return made
+    method: type[Baseline] = getattr(import_module(f"synthvae.baselines.{module}"), kind)
+    return method(schema, epsilon, delta, test_seed=test_seed)

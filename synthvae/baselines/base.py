@@ -1,12 +1,12 @@
 """What every baseline learns from: rows bounded per patient, cut into the same tokens as the VAE's.
 
-Bins, and what is drawn inside a bin, come from the private marginals (`synthvae.anchors`), so that
+Bins, and what is drawn inside a bin, come from the private marginals (`synthvae.marginals`), so that
 methods differ in how they learn dependence and in nothing else.
 """
 
 import abc
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -29,33 +29,16 @@ from synthvae.table import PatientRows, decode, encode, group_by_patient, with_i
 
 @dataclass(frozen=True)
 class TokenTable:
-    """Private tokens of the bounded rows, and the noisy marginals that define them.
+    """Private tokens of the bounded rows, and the noisy marginals that define them."""
 
-    Attributes
-    ----------
-    tokens
-        Shape (rows, columns): private.
-    patients
-        Whose rows they are, as indices into `tokens`: private.
-    marginals
-        One a column: released.
-    sigmas
-        Noise, in rows, of the last count of each column's tokens: public.
-    """
-
-    tokens: Ints
-    patients: PatientRows
-    marginals: tuple[ColumnMarginal, ...]
-    sigmas: tuple[float, ...]
-
-    def without_rows(self) -> "TokenTable":
-        """Return what was released alone."""
-        empty = self.tokens[:0]
-        return replace(self, tokens=empty, patients=PatientRows(empty))
+    tokens: Ints  # shape (rows, columns): private
+    patients: PatientRows  # indices into `tokens`: private
+    marginals: tuple[ColumnMarginal, ...]  # of each column: released
+    sigmas: tuple[float, ...]  # noise, in rows, of the last count of each column's tokens: public
 
 
 def bins_for(schema: Schema, epsilon: float) -> int:
-    """Return how many bins a number is cut into: 12 where n times epsilon is 7,000, 6 to 32."""
+    """Return the bins of a number, 6 to 32: 12 where n times epsilon is 7,000."""
     signal = math.log10(max((schema.patients or ASSUMED_PATIENTS) * epsilon, 1) / 7000)
     return round(min(32, max(6, 12 + 8 * signal)))
 
@@ -63,7 +46,7 @@ def bins_for(schema: Schema, epsilon: float) -> int:
 def tokenise(
     frame: pd.DataFrame, schema: Schema, mechanisms: Mechanisms, budget: BudgetFilter, share: float
 ) -> TokenTable:
-    """Check and bound the rows, measure the marginals with a share of the budget, and cut into tokens.
+    """Check and bound the rows, measure marginals with a share of the budget, and cut into tokens.
 
     Guarantee
     ---------
@@ -85,32 +68,11 @@ def tokenise(
     return TokenTable(tokens, PatientRows(rows), tuple(marginals), sigmas)
 
 
-def detokenise(
-    tokens: Ints,
-    marginals: tuple[ColumnMarginal, ...],
-    schema: Schema,
-    generator: np.random.Generator,
-) -> pd.DataFrame:
-    """Return records for tokens, shape (rows, columns): post-processing.
-
-    Every row is of a patient of its own: the baselines have no notion of a patient's rows.
-    """
-    codes = np.stack(
-        [a.decode(tokens[:, j], generator.random(len(tokens))) for j, a in enumerate(marginals)],
-        axis=1,
-    )
-    return with_identifiers(decode(codes, schema), schema, np.arange(len(tokens)))
-
-
 class Baseline(abc.ABC):
     """A synthesizer to compare with: the same tokens, the same unit, the same budget.
 
     Parameters
     ----------
-    schema
-        Public facts about the table.
-    epsilon
-        Privacy budget.
     delta
         Below 1/n for n declared patients; None for a tenth of that, at most 1e-5.
     test_seed
@@ -137,7 +99,7 @@ class Baseline(abc.ABC):
         self.schema = schema
         self.epsilon, self.delta = epsilon, checked_delta(epsilon, delta, schema.patients)
         self._test_seed = test_seed
-        self._released: TokenTable | None = None
+        self._marginals: tuple[ColumnMarginal, ...] = ()
         self._record: Account | None = None
 
     def fit(self, frame: pd.DataFrame) -> Self:
@@ -152,8 +114,18 @@ class Baseline(abc.ABC):
         mechanisms = Mechanisms(RandomStream(self._test_seed), budget=budget)
         table = tokenise(frame, self.schema, mechanisms, budget, self.anchor_share)
         self._learn(table, mechanisms, budget)
-        self._released = table.without_rows()
-        self._record = self._account(mechanisms)
+        rows = self.schema.rows_per_patient
+        stages = mechanisms.stages(rows)
+        self._marginals = table.marginals
+        self._record = Account(
+            method=self.name,
+            valid=self._test_seed is None,
+            epsilon=compose(stages, self.delta, default_interval(self.epsilon)),
+            epsilon_budget=self.epsilon,
+            delta=self.delta,
+            rows_per_patient=rows,
+            stages=stages,
+        )
         return self
 
     @property
@@ -164,31 +136,25 @@ class Baseline(abc.ABC):
         return self._record
 
     def sample(self, rows: int, *, seed: int) -> pd.DataFrame:
-        """Draw so many records: post-processing. The same seed gives the same records."""
-        check_positive_integer("rows", rows)
-        if self._released is None:
-            raise ConfigError(f"The baseline {self.name} has not been fitted; call fit first.")
-        generator = np.random.default_rng(seed)
-        tokens = self._draw(self._released, rows, generator)
-        return detokenise(tokens, self._released.marginals, self.schema, generator)
+        """Draw `rows` records, the same for the same seed: post-processing.
 
-    def _account(self, mechanisms: Mechanisms) -> Account:
-        rows = self.schema.rows_per_patient
-        stages = mechanisms.stages(rows)
-        return Account(
-            method=self.name,
-            valid=self._test_seed is None,
-            epsilon=compose(stages, self.delta, default_interval(self.epsilon)),
-            epsilon_budget=self.epsilon,
-            delta=self.delta,
-            rows_per_patient=rows,
-            stages=stages,
-        )
+        Every row is of a patient of its own: the baselines have no notion of a patient's rows.
+        """
+        check_positive_integer("rows", rows)
+        _ = self.record  # or the error of a baseline that is not fitted
+        generator = np.random.default_rng(seed)
+        tokens = self._draw(rows, generator)
+        columns = [
+            marginal.decode(tokens[:, j], generator.random(rows))
+            for j, marginal in enumerate(self._marginals)
+        ]
+        frame = decode(np.stack(columns, axis=1), self.schema)
+        return with_identifiers(frame, self.schema, np.arange(rows))
 
     @abc.abstractmethod
     def _learn(self, table: TokenTable, mechanisms: Mechanisms, budget: BudgetFilter) -> None:
         """Spend the rest of the budget on dependence."""
 
     @abc.abstractmethod
-    def _draw(self, table: TokenTable, rows: int, generator: np.random.Generator) -> Ints:
+    def _draw(self, rows: int, generator: np.random.Generator) -> Ints:
         """Return tokens of new records, shape (rows, columns)."""

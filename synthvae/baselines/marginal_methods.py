@@ -1,5 +1,16 @@
-"""Marginals of several columns: exact ones, which are private, and their measurements."""
+"""Synthesizers from noisy marginals: of single columns, and of pairs by a tree (MST) or in rounds (AIM).
 
+`Independent` spends the whole budget on single columns. `MST` and `AIM` choose pairs, measure these, and
+leave the estimate to `GraphicalModel`. Against their papers, each of which measures single columns too:
+
+- numbers come in bins at noisy quantiles, and the marginals' counts are the first measurements;
+- rare tokens are merged, as in MST, also for AIM;
+- the budget is spent in Gaussian differential privacy instead of zero-concentrated privacy
+  (`synthvae.privacy.budget`), which leaves more of it to counts at the same epsilon and delta;
+- the sensitivity of a score is that of adding or removing one patient with up to m rows.
+"""
+
+import abc
 import math
 from collections.abc import Sequence
 from itertools import combinations
@@ -22,41 +33,6 @@ MOST_MEGABYTES = 80.0
 AIM_STEPS, AIM_LAST_STEPS = 250, 1500
 
 
-def contingency(tokens: Ints, columns: Clique, levels: Sequence[int]) -> Ints:
-    """Return exact counts of a set of columns, shape by its columns: private."""
-    shape = tuple(levels[c] for c in columns)
-    cells = np.ravel_multi_index(tuple(tokens[:, c] for c in columns), shape)
-    return np.bincount(cells, minlength=int(np.prod(shape))).reshape(shape)
-
-
-def measure(
-    exact: Ints, columns: Clique, noise_multiplier: float, rows: int, mechanisms: Mechanisms
-) -> Measurement:
-    """Return noisy counts of a set of columns; of none, the noisy number of rows.
-
-    Guarantee
-    ---------
-    A patient's rows change the counts by at most `rows`, their largest number, in L2 norm (all may fall
-    into one cell), and the noise is `noise_multiplier` times that.
-    """
-    noisy = mechanisms.discrete_gaussian(
-        exact,
-        stage="pairs" if columns else "columns",
-        what=f"counts of the columns {columns}" if columns else "the number of rows",
-        sensitivity=rows,
-        noise_multiplier=noise_multiplier,
-    )
-    return Measurement(columns, noisy.astype(float), noise_multiplier * rows)
-
-
-def count_rows(
-    table: TokenTable, rows: int, mechanisms: Mechanisms, budget: BudgetFilter
-) -> Measurement:
-    """Return a noisy number of rows, for a hundredth of the budget: no true number is used."""
-    exact = np.array(len(table.tokens), np.int64)
-    return measure(exact, (), noise_for(COUNT_SHARE * budget.whole), rows, mechanisms)
-
-
 class Independent(Baseline):
     """Every column drawn on its own from its noisy marginal: the floor that others must beat."""
 
@@ -66,17 +42,62 @@ class Independent(Baseline):
     def _learn(self, table: TokenTable, mechanisms: Mechanisms, budget: BudgetFilter) -> None:
         del table, mechanisms, budget  # the marginals are the model
 
-    def _draw(self, table: TokenTable, rows: int, generator: np.random.Generator) -> Ints:
+    def _draw(self, rows: int, generator: np.random.Generator) -> Ints:
         columns = []
-        for marginal in table.marginals:
+        for marginal in self._marginals:
             ends = np.cumsum(marginal.mass)
             drawn = np.searchsorted(ends / ends[-1], generator.random(rows), side="right")
             columns.append(np.minimum(drawn, marginal.tokens - 1))
         return np.stack(columns, axis=1)
 
 
-class MST(Baseline):
-    """A tree-shaped graphical model over the tokens.
+class _Graphical(Baseline):
+    """A graphical model over the tokens, fitted to noisy counts of pairs of columns."""
+
+    def _learn(self, table: TokenTable, mechanisms: Mechanisms, budget: BudgetFilter) -> None:
+        # The number of rows takes a hundredth of the budget: no true number is used.
+        rows = np.array(len(table.tokens), np.int64)
+        noise_multiplier = noise_for(COUNT_SHARE * budget.whole)
+        self._model = GraphicalModel(table, self._measure(rows, (), noise_multiplier, mechanisms))
+        tokens, levels = self._model.grouped(table.tokens), self._model.levels
+        pairs = combinations(range(len(levels)), 2)
+        self._learn_pairs({p: contingency(tokens, p, levels) for p in pairs}, mechanisms, budget)
+
+    @abc.abstractmethod
+    def _learn_pairs(
+        self, exact: dict[Clique, Ints], mechanisms: Mechanisms, budget: BudgetFilter
+    ) -> None:
+        """Choose pairs of columns by their private tables, measure these, and fit the model."""
+
+    def _measure(
+        self, exact: Ints, columns: Clique, noise_multiplier: float, mechanisms: Mechanisms
+    ) -> Measurement:
+        """Return noisy counts of a set of columns; of none, the noisy number of rows.
+
+        Guarantee
+        ---------
+        A patient's rows change the counts by at most their largest number in L2 norm (all may fall into
+        one cell), and the noise is `noise_multiplier` times that.
+        """
+        rows = self.schema.rows_per_patient
+        noisy = mechanisms.discrete_gaussian(
+            exact,
+            stage="pairs" if columns else "columns",
+            what=f"counts of the columns {columns}" if columns else "the number of rows",
+            sensitivity=rows,
+            noise_multiplier=noise_multiplier,
+        )
+        return Measurement(columns, noisy.astype(float), noise_multiplier * rows)
+
+    def _draw(self, rows: int, generator: np.random.Generator) -> Ints:
+        return self._model.sample(rows, generator)
+
+
+class MST(_Graphical):
+    """A tree-shaped graphical model; a third of the budget each buys marginals, the tree, and its pairs.
+
+    R. McKenna, G. Miklau and D. Sheldon 2021, "Winning the NIST Contest: A scalable and general approach
+    to differentially private synthetic data", Journal of Privacy and Confidentiality 11(3), Algorithm 2.
 
     Edges are drawn one after another, as Kruskal's algorithm does, by the exponential mechanism with
     the score ‖M_ij(D) − M_ij(independent columns)‖₁, which one patient of at most m rows changes by
@@ -86,49 +107,38 @@ class MST(Baseline):
     name = "mst"
     anchor_share = 1 / 3
 
-    def _learn(self, table: TokenTable, mechanisms: Mechanisms, budget: BudgetFilter) -> None:
-        rows = self.schema.rows_per_patient
-        self._model = GraphicalModel(table, count_rows(table, rows, mechanisms, budget))
-        tokens = self._model.grouped(table.tokens)
-        epsilon = selection_for(0.5 * budget.left / max(1, len(self._model.levels) - 1))
-        edges = _spanning_tree(tokens, self._model, epsilon, rows, mechanisms)
-        unit = budget.left / max(1, len(edges))
+    def _learn_pairs(
+        self, exact: dict[Clique, Ints], mechanisms: Mechanisms, budget: BudgetFilter
+    ) -> None:
+        columns, rows = len(self._model.levels), self.schema.rows_per_patient
+        expected = self._model.tree.pairs()
+        scores = {pair: _distance(self._model, exact, expected, pair) for pair in expected}
+        epsilon = selection_for(0.5 * budget.left / max(1, columns - 1))
+        component = list(range(columns))  # of each column, by one of its columns
+        edges: list[Clique] = []
+        while len(edges) < columns - 1:
+            candidates = [(a, b) for a, b in scores if component[a] != component[b]]
+            chosen = mechanisms.exponential(
+                np.array([scores[pair] for pair in candidates]),
+                what="an edge of the tree",
+                sensitivity=rows,
+                epsilon=epsilon,
+            )
+            a, b = candidates[chosen]
+            edges.append((a, b))
+            component = [component[a] if one == component[b] else one for one in component]
+        noise_multiplier = noise_for(budget.left / max(1, len(edges)))
         for edge in edges:
-            exact = contingency(tokens, edge, self._model.levels)
-            self._model.measure(measure(exact, edge, noise_for(unit), rows, mechanisms))
+            self._model.measure(self._measure(exact[edge], edge, noise_multiplier, mechanisms))
         self._model.fit(MST_STEPS)
 
-    def _draw(self, table: TokenTable, rows: int, generator: np.random.Generator) -> Ints:
-        del table
-        return self._model.sample(rows, generator)
 
+class AIM(_Graphical):
+    """An adaptive graphical model: pairs are measured where the model so far is worst.
 
-def _spanning_tree(
-    tokens: Ints, model: GraphicalModel, epsilon: float, rows: int, mechanisms: Mechanisms
-) -> list[Clique]:
-    """Return the edges of a tree over the columns, by noisy dependence."""
-    expected = model.tree.pairs()
-    scores = {
-        pair: float(np.abs(contingency(tokens, pair, model.levels) - model.total * share).sum())
-        for pair, share in expected.items()
-    }
-    columns = len(model.levels)
-    joined = list(range(columns))
-    edges: list[Clique] = []
-    while len(edges) < columns - 1:
-        candidates = [pair for pair in scores if joined[pair[0]] != joined[pair[1]]]
-        values = np.array([scores[pair] for pair in candidates])
-        chosen = mechanisms.exponential(
-            values, what="an edge of the tree", sensitivity=rows, epsilon=epsilon
-        )
-        a, b = candidates[chosen]
-        edges.append((a, b))
-        joined = [joined[a] if group == joined[b] else group for group in joined]
-    return edges
-
-
-class AIM(Baseline):
-    """An adaptive graphical model over the tokens.
+    R. McKenna, B. Mullins, D. Sheldon and G. Miklau 2022, "AIM: An Adaptive and Iterative Mechanism for
+    Differentially Private Synthetic Data", PVLDB 15(11), Algorithms 1 to 3. The workload is all pairs of
+    columns, which is also what the authors' own program measures by default.
 
     A round chooses a pair r by the exponential mechanism with the score
 
@@ -142,66 +152,53 @@ class AIM(Baseline):
     name = "aim"
     anchor_share = 0.35
 
-    def _learn(self, table: TokenTable, mechanisms: Mechanisms, budget: BudgetFilter) -> None:
-        rows = self.schema.rows_per_patient
-        model = GraphicalModel(table, count_rows(table, rows, mechanisms, budget))
-        self._model, tokens = model, model.grouped(table.tokens)
-        exact = {pair: contingency(tokens, pair, model.levels) for pair in workload(model)}
+    def _learn_pairs(
+        self, exact: dict[Clique, Ints], mechanisms: Mechanisms, budget: BudgetFilter
+    ) -> None:
+        model, rows = self._model, self.schema.rows_per_patient
         cost = budget.left / (ROUNDS_PER_COLUMN * len(model.levels))
-        answers = model.tree.pairs()
+        expected = model.tree.pairs()
         for _ in range(MOST_ROUNDS_PER_COLUMN * len(model.levels)):
             if budget.left < LEAST_SHARE * budget.whole:
                 break
             if budget.left < 2 * cost:
                 cost = budget.left
-            noise = noise_for(MEASURING * cost)
+            noise_multiplier = noise_for(MEASURING * cost)
+            cell_error = math.sqrt(2 / math.pi) * noise_multiplier * rows  # mean, of noise alone
             # The model may grow with the share of the budget that is spent (Algorithm 3 of the paper).
             allowed = MOST_MEGABYTES * budget.spent / budget.whole
             candidates = [pair for pair in exact if model.megabytes(pair) <= allowed]
             if not candidates:
                 break
-            scores = _scores(model, exact, answers, candidates, noise * rows)
+            scores = [
+                _distance(model, exact, expected, pair) - cell_error * exact[pair].size
+                for pair in candidates
+            ]
             chosen = mechanisms.exponential(
-                scores,
+                np.array(scores),
                 what="a pair of columns",
                 sensitivity=rows,
                 epsilon=selection_for((1 - MEASURING) * cost),
             )
             pair = candidates[chosen]
-            model.measure(measure(exact[pair], pair, noise, rows, mechanisms))
+            model.measure(self._measure(exact[pair], pair, noise_multiplier, mechanisms))
             model.fit(AIM_STEPS)
-            before, answers = answers, model.tree.pairs()
-            moved = model.total * np.abs(answers[pair] - before[pair]).sum()
-            if moved <= _expected(noise * rows, exact[pair].size):
+            before, expected = expected, model.tree.pairs()
+            moved = model.total * np.abs(expected[pair] - before[pair]).sum()
+            if moved <= cell_error * exact[pair].size:
                 cost *= 4  # half the noise, twice the epsilon of a choice
         model.fit(AIM_LAST_STEPS)
 
-    def _draw(self, table: TokenTable, rows: int, generator: np.random.Generator) -> Ints:
-        del table
-        return self._model.sample(rows, generator)
+
+def contingency(tokens: Ints, columns: Clique, levels: Sequence[int]) -> Ints:
+    """Return exact counts of a set of columns, shape by its columns: private."""
+    shape = tuple(levels[c] for c in columns)
+    cells = np.ravel_multi_index(tuple(tokens[:, c] for c in columns), shape)
+    return np.bincount(cells, minlength=int(np.prod(shape))).reshape(shape)
 
 
-def workload(model: GraphicalModel) -> list[Clique]:
-    """Return the candidates: all pairs of columns."""
-    return list(combinations(range(len(model.levels)), 2))
-
-
-def _scores(
-    model: GraphicalModel,
-    exact: dict[Clique, Ints],
-    answers: dict[Clique, Floats],
-    candidates: list[Clique],
-    sigma: float,
-) -> Floats:
-    """Return how far the model is off on each candidate: private."""
-    total = model.total
-    distances = [
-        np.abs(exact[pair] - total * answers[pair]).sum() - _expected(sigma, exact[pair].size)
-        for pair in candidates
-    ]
-    return np.array(distances)
-
-
-def _expected(sigma: float, cells: int) -> float:
-    """Return the mean L1 norm of the noise of so many cells."""
-    return math.sqrt(2 / math.pi) * sigma * cells
+def _distance(
+    model: GraphicalModel, exact: dict[Clique, Ints], expected: dict[Clique, Floats], pair: Clique
+) -> float:
+    """Return the L1 distance of a pair's table from what a model expects of it: private."""
+    return float(np.abs(exact[pair] - model.total * expected[pair]).sum())

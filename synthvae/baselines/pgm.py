@@ -15,6 +15,7 @@ from synthvae._types import Floats, Ints
 from synthvae.baselines.base import TokenTable
 from synthvae.baselines.junction import Clique, JunctionTree, calibrated
 from synthvae.errors import ConfigError
+from synthvae.marginals.column import draw_within
 
 RARE = 3.0  # standard deviations of a count, below which a token is merged with others
 INSTALL = "pip install 'synthvae[pgm]'"
@@ -27,12 +28,6 @@ class Measurement:
     columns: Clique
     counts: Floats
     sigma: float
-
-
-def _averaged(first: Measurement, second: Measurement) -> Measurement:
-    weights = first.sigma**-2, second.sigma**-2
-    counts = (weights[0] * first.counts + weights[1] * second.counts) / sum(weights)
-    return Measurement(first.columns, counts, sum(weights) ** -0.5)
 
 
 def merge_rare(mass: Floats, least: float) -> Ints:
@@ -51,16 +46,11 @@ def merge_rare(mass: Floats, least: float) -> Ints:
     return np.asarray(groups)
 
 
-def _apart(drawn: Ints, group: Ints, mass: Floats, generator: np.random.Generator) -> Ints:
+def _split_groups(drawn: Ints, group: Ints, mass: Floats, generator: np.random.Generator) -> Ints:
     """Return a token of each drawn group, by mass."""
     order = np.argsort(group, kind="stable")
-    ends = np.cumsum(mass[order])
-    last = np.searchsorted(group[order], np.arange(group.max() + 1), side="right") - 1
-    tops = ends[last]
-    bottoms = np.concatenate(([0.0], tops[:-1]))
-    aim = bottoms[drawn] + generator.random(len(drawn)) * (tops - bottoms)[drawn]
-    first = np.concatenate(([0], last[:-1] + 1))
-    places = np.clip(np.searchsorted(ends, aim, side="right"), first[drawn], last[drawn])
+    uniforms = generator.random(len(drawn))
+    places, _ = draw_within(drawn, np.cumsum(mass[order]), group[order], uniforms)
     return np.asarray(order[places])
 
 
@@ -90,12 +80,8 @@ class GraphicalModel:
     section 4.2): a table of 200 codes would otherwise be noise in most of its cells. When records are
     drawn, they come apart again by their own masses.
 
-    Parameters
-    ----------
-    table
-        Its marginals are the first measurements: nothing is paid for columns again.
-    rows
-        The noisy number of rows.
+    The table's marginals, and the noisy number of rows, are the first measurements: nothing is paid for
+    columns again.
     """
 
     def __init__(self, table: TokenTable, rows: Measurement) -> None:
@@ -123,7 +109,7 @@ class GraphicalModel:
 
     @property
     def total(self) -> float:
-        """The number of rows, as the noisy counts of all measurements together estimate it."""
+        """The number of rows, estimated from the noisy counts of all measurements."""
         weights = [1 / (m.sigma**2 * m.counts.size) for m in self.measurements]
         sums = [m.counts.sum() for m in self.measurements]
         return max(1.0, float(np.average(sums, weights=weights)))
@@ -136,7 +122,7 @@ class GraphicalModel:
         """Draw tokens of records, shape (rows, columns)."""
         drawn = self.tree.sample(rows, generator)
         for j, (group, mass) in enumerate(zip(self._groups, self._token_masses, strict=True)):
-            drawn[:, j] = _apart(drawn[:, j], group, mass, generator)
+            drawn[:, j] = _split_groups(drawn[:, j], group, mass, generator)
         return drawn
 
     @property
@@ -157,7 +143,10 @@ class GraphicalModel:
         """
         for place, known in enumerate(self.measurements):
             if known.columns == measurement.columns:
-                self.measurements[place] = _averaged(known, measurement)
+                weights = known.sigma**-2, measurement.sigma**-2
+                counts = weights[0] * known.counts + weights[1] * measurement.counts
+                average = Measurement(known.columns, counts / sum(weights), sum(weights) ** -0.5)
+                self.measurements[place] = average
                 return
         self.measurements.append(measurement)
 
@@ -175,21 +164,15 @@ class GraphicalModel:
         self._model = self._mbi.estimation.MirrorDescent().estimate(
             self.domain, given, known_total=total, iters=steps, warm_start=self._model
         )
-        self.tree = self._calibrated()
-
-    def _calibrated(self) -> JunctionTree:
         tree, _ = self._mbi.junction_tree.make_junction_tree(
             self.domain, [tuple(c) for c in self._model.cliques]
         )
         cliques = [tuple(sorted(int(c) for c in clique)) for clique in tree.nodes]
         place = {clique: i for i, clique in enumerate(tree.nodes)}
         # In numpy: in JAX each new shape of the tree would be compiled first.
-        return calibrated(
-            cliques,
-            [(place[a], place[b]) for a, b in tree.edges],
-            [
-                (tuple(int(c) for c in clique), np.asarray(table.values, np.float64))
-                for clique, table in self._model.potentials.tables.items()
-            ],
-            self.levels,
-        )
+        edges = [(place[a], place[b]) for a, b in tree.edges]
+        potentials = [
+            (tuple(int(c) for c in clique), np.asarray(table.values, np.float64))
+            for clique, table in self._model.potentials.tables.items()
+        ]
+        self.tree = calibrated(cliques, edges, potentials, self.levels)

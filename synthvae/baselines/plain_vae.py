@@ -17,11 +17,12 @@ from torch.nn import functional
 
 from synthvae._types import Floats, Ints
 from synthvae.baselines.base import Baseline, TokenTable
+from synthvae.model.sampling import inverse_cdf
 from synthvae.model.training import Normal, PrivateTraining, one_torch_thread
 from synthvae.model.vae import Affine
 from synthvae.privacy.accounting import calibrate_training
 from synthvae.privacy.budget import BudgetFilter
-from synthvae.privacy.guarantee import Stage, TrainingStage
+from synthvae.privacy.guarantee import TrainingStage
 from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.settings import ASSUMED_PATIENTS
 from synthvae.table import PatientRows
@@ -37,8 +38,8 @@ CHUNK = 4096  # rows held at once
 class Network(nn.Module):
     """Encoder and decoder; its forward returns each patient's loss.
 
-    Shape: one-hot rows (patients, rows, width), latent noise (patients, rows, LATENT), and 1 or 0 for
-    each row that there is or is not (patients, rows), to losses (patients,).
+    Shape: one-hot rows (patients, rows, width), latent noise (patients, rows, LATENT), and which rows
+    exist, as 1 or 0, (patients, rows), to losses (patients,).
     """
 
     def __init__(self, levels: Sequence[int]) -> None:
@@ -70,15 +71,15 @@ class Network(nn.Module):
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Tokens of all patients and whose rows they are: private."""
+class _OneHotRows:
+    """Tokens of all rows and the patients that they belong to: private."""
 
     tokens: Tensor
     patients: PatientRows
     levels: list[int]
 
     def take(self, chosen: Ints) -> tuple[Tensor, Tensor]:
-        """Return one-hot rows of some patients, and which of them there are."""
+        """Return one-hot rows of some patients, and which rows exist, as 1 or 0."""
         rows = torch.from_numpy(self.patients.rows[chosen])
         present = (rows >= 0).float()
         tokens = self.tokens[rows.clamp(min=0)]
@@ -94,14 +95,6 @@ class PlainVAE(Baseline):
     anchor_share = 0.2
 
     def _learn(self, table: TokenTable, mechanisms: Mechanisms, budget: BudgetFilter) -> None:
-        stage = self._stage(mechanisms.stages(self.schema.rows_per_patient), budget)
-        self._levels = [marginal.tokens for marginal in table.marginals]
-        data = _Rows(torch.from_numpy(table.tokens), table.patients, self._levels)
-        with one_torch_thread():
-            self._weights = _train(data, stage, mechanisms.part("training"))
-
-    def _stage(self, counts: tuple[Stage, ...], budget: BudgetFilter) -> TrainingStage:
-        """Return the training's noise: the least that keeps it and the counts within the budget."""
         patients = self.schema.patients or ASSUMED_PATIENTS
         rate = min(1.0, min(patients / 3, MOST_BATCH) / patients)
         draft = TrainingStage(
@@ -111,10 +104,14 @@ class PlainVAE(Baseline):
             clip_norm=CLIP,
             expected_batch=rate * patients,
         )
-        return calibrate_training(counts, draft, budget.epsilon, budget.delta)
+        counts = mechanisms.stages(self.schema.rows_per_patient)
+        stage = calibrate_training(counts, draft, budget.epsilon, budget.delta)
+        self._levels = [marginal.tokens for marginal in table.marginals]
+        data = _OneHotRows(torch.from_numpy(table.tokens), table.patients, self._levels)
+        with one_torch_thread():
+            self._weights = _train(data, stage, mechanisms.part("training"))
 
-    def _draw(self, table: TokenTable, rows: int, generator: np.random.Generator) -> Ints:
-        del table
+    def _draw(self, rows: int, generator: np.random.Generator) -> Ints:
         weights = self._weights
         drawn = np.empty((rows, len(self._levels)), np.int64)
         for first in range(0, rows, CHUNK):
@@ -124,13 +121,12 @@ class PlainVAE(Baseline):
             logits = hidden @ weights["out.weight"].T + weights["out.bias"]
             ends = np.cumsum(self._levels)[:-1]
             for j, part in enumerate(np.split(logits, ends, axis=1)):
-                chances = np.cumsum(np.exp(part - part.max(axis=1, keepdims=True)), axis=1)
-                aim = generator.random((len(part), 1)) * chances[:, -1:]
-                drawn[here, j] = np.minimum((chances <= aim).sum(axis=1), part.shape[1] - 1)
+                mass = np.exp(part - part.max(axis=1, keepdims=True))
+                drawn[here, j] = inverse_cdf(mass, generator.random(len(part)))
         return drawn
 
 
-def _train(data: _Rows, stage: TrainingStage, mechanisms: Mechanisms) -> dict[str, Floats]:
+def _train(data: _OneHotRows, stage: TrainingStage, mechanisms: Mechanisms) -> dict[str, Floats]:
     """Return weights trained with DP-SGD: post-processing of what `PrivateTraining.run` releases."""
     network = Network(data.levels)
     uniform = mechanisms.stream.part("first weights")

@@ -1,7 +1,7 @@
 """Compare methods on one table: the same patients, the same budget, the same scores, the same clock.
 
-    config -> `cells` (what to run) -> `running` (a process each, `worker` inside it) -> `scoring`
-      -> `log` (a line each, so that a killed job is resumed) -> `summary` -> `page`
+    config -> `compare` (every run in order) -> `worker` (a process a fit) -> `scorer`
+      -> `results` (a log, so that a killed job is resumed; summaries) -> `page`
 
 Everything here is computed from real rows, by fits whose budgets add up: it stays with the custodian.
 """

@@ -1,13 +1,15 @@
-"""What a comparison runs: its methods, and every cell in order."""
+"""The whole job of `synthvae compare`: which methods, every cell in order, and the results.
+
+`compare` plans the cells, runs those that its log lacks, and writes the values and the page.
+"""
 
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from dataclasses import field as default
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,29 +17,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthvae._files import (
-    check_output,
-    clean_drafts,
-    locked,
-    private_folder,
-    storage_errors,
-    write_whole,
-)
+from synthvae import _files
 from synthvae._runtime import Progress, code_digest, silent
 from synthvae.baselines import NEEDS_PGM, installed
-from synthvae.comparison.results import (
-    OURS,
-    Cell,
-    Comparison,
-    Log,
-    Outcome,
-    Reference,
-    advise,
-    summarise,
-)
+from synthvae.comparison.page import render
+from synthvae.comparison.results import OURS, Cell, Comparison, Log, Outcome, advise, summarise
 from synthvae.comparison.scorer import Scorer, meanings
 from synthvae.comparison.worker import Job, run_alone
-from synthvae.config import Compare, RunConfig
+from synthvae.config import RunConfig
 from synthvae.errors import ConfigError, EvaluationError, SynthvaeError
 from synthvae.pipeline import load_schema, load_source, override_settings, split
 from synthvae.plan import check_reviewed
@@ -48,7 +35,7 @@ from synthvae.table.patients import SplitKey
 
 FOLDER = "comparison"
 LOG, VALUES, PAGE = "runs.jsonl", "comparison.json", "comparison.html"
-LOCK = ".lock"
+LOCK, WORK = ".lock", ".work."
 SOFTWARE = ("synthvae", "torch", "opacus", "mbi", "jax", "scikit-learn")
 NOTE = """\
 NOT FOR RELEASE. This folder holds figures computed from real records, by many fits whose budgets add
@@ -67,33 +54,36 @@ class Contestant:
 
     name: str
     method: str
-    settings: dict[str, float] = default(default_factory=dict)
+    settings: dict[str, float] = field(default_factory=dict)
 
 
 def contestants(config: RunConfig) -> tuple[Contestant, ...]:
-    """Return the methods and variants that a config asks for.
+    """Return the methods and variants of a config.
 
     Raises
     ------
     ConfigError
-        A method is asked for by name whose libraries are not installed.
+        A method is named whose libraries are not installed.
     """
-    asked: Compare = config.compare
-    there = (OURS, *installed())
-    for name in asked.methods or ():
-        if name not in there:
+    compared, available = config.compare, (OURS, *installed())
+    for name in compared.methods or ():
+        if name not in available:
             raise ConfigError(
                 f"compare, methods names {name!r}, which needs Private-PGM: pip install "
                 f"'synthvae[pgm]', or leave {' and '.join(NEEDS_PGM)} out."
             )
-    base = dict(config.settings)
-    found = [Contestant(n, n, base if n == OURS else {}) for n in asked.methods or there]
-    found += [Contestant(v.name, OURS, base | v.settings) for v in asked.variants]
-    return tuple(found)
+    base = {name: float(value) for name, value in config.settings.items()}
+    return (
+        *(Contestant(n, n, base if n == OURS else {}) for n in compared.methods or available),
+        *(
+            Contestant(v.name, OURS, base | {n: float(x) for n, x in v.settings.items()})
+            for v in compared.variants
+        ),
+    )
 
 
 def budgets(config: RunConfig) -> tuple[float, ...]:
-    """Return the epsilons to compare at; `ConfigError` where there is none."""
+    """Return the epsilons to compare at; `ConfigError` where there are no budgets."""
     if config.compare.epsilons is not None:
         return config.compare.epsilons
     if config.epsilon is None:
@@ -104,41 +94,26 @@ def budgets(config: RunConfig) -> tuple[float, ...]:
     return (config.epsilon,)
 
 
-def cells_of(config: RunConfig, found: tuple[Contestant, ...]) -> tuple[Cell, ...]:
-    """Return every cell: a first run of everything comes before anybody's second."""
+def cells_of(config: RunConfig, methods: tuple[Contestant, ...]) -> tuple[Cell, ...]:
+    """Return every cell: first runs of everything come before second ones."""
     return tuple(
         Cell(method=one.name, epsilon=epsilon, size=size, run=run)
         for run in range(config.compare.runs)
         for size in config.compare.sizes or (None,)
         for epsilon in budgets(config)
-        for one in found
+        for one in methods
     )
 
 
-def check(config: RunConfig, schema: Schema, found: tuple[Contestant, ...]) -> None:
+def check(config: RunConfig, schema: Schema, methods: tuple[Contestant, ...]) -> None:
     """Raise for a budget or a setting that no cell could be run with, before anything is run."""
     check_reviewed(schema)
     for epsilon in budgets(config):
         for patients in config.compare.sizes or (schema.patients,):
             checked_delta(epsilon, config.delta, patients)
-        for one in found:
+        for one in methods:
             if one.method == OURS:
                 override_settings(schema, epsilon, one.settings)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One size of the table: its rows to learn from, declared and split, and its scorer."""
-
-    size: int | None
-    schema: Schema
-    train: pd.DataFrame
-    scorer: Scorer
-
-    @property
-    def rows(self) -> int:
-        """Synthetic rows of every method."""
-        return self.scorer.rows
 
 
 def compare(config: RunConfig, progress: Progress = silent, *, force: bool = False) -> Path:
@@ -154,66 +129,67 @@ def compare(config: RunConfig, progress: Progress = silent, *, force: bool = Fal
         another process is at work on the same folder.
     """
     schema = load_schema(config)
-    found = contestants(config)
-    check(config, schema, found)
+    methods = contestants(config)
+    check(config, schema, methods)
     folder = config.folder / FOLDER / "custodian"
     inputs = [config.schema_path, *([config.data.path] if config.data.path else [])]
     log_file = folder / LOG
-    check_output(log_file, True, inputs=tuple(inputs))
-    with storage_errors(folder):
-        private_folder(folder)
-    with locked(folder / LOCK, folder):
-        _clean(folder)
+    _files.check_output(log_file, True, inputs=tuple(inputs))
+    with _files.storage_errors(folder):
+        _files.private_folder(folder)
+    with _files.locked(folder / LOCK, folder):
+        for left in folder.glob(WORK + "*"):  # real rows that a killed process left
+            shutil.rmtree(left, ignore_errors=True)
+        _files.clean_drafts(folder)
         progress("reading and checking", 0.0)
         fresh = force or not log_file.exists()
         # Without the key of a log the same split cannot be made again.
         key = SplitKey.draw(config.test_split_seed) if fresh else SplitKey.read(folder, PUT_BACK)
-        cases = Cases(config, schema, key.secret)
-        origin = _origin(config, schema, cases)
+        tables = SizedTables(config, schema, key.secret)
+        origin = _origin(config, schema, tables)
         if fresh:
             key.write(folder)  # before the log, which is worth nothing without it
-        log = Log.begin(log_file, origin) if fresh else Log.resume(log_file, origin)
-        write_whole(folder / "NOT_FOR_RELEASE.txt", NOTE)
+        log = Log.create(log_file, origin) if fresh else Log.resume(log_file, origin)
+        _files.write_whole(folder / "NOT_FOR_RELEASE.txt", NOTE)
         progress("reading and checking", 1.0)
-        _run_missing(config, cases, found, log, progress)
-        write_results(config, schema, found, log)
+        _run_missing(config, tables, methods, log, progress)
+        _write_results(config, schema, methods, log)
     return folder
 
 
-class Cases:
-    """The table at each size that is asked for, made when it is needed."""
+class SizedTables:
+    """The table at each size, split, declared and with its scorer, made when it is needed."""
 
     def __init__(self, config: RunConfig, schema: Schema, key: bytes) -> None:
         self._config, self._schema, self._key = config, schema, key
-        self._frame = None if self._grows else load_source(config.data)
-        self._known: dict[int | None, Case] = {}
+        # A simulated table is another one at each size.
+        grows = config.data.is_simulated and bool(config.compare.sizes)
+        self._frame = None if grows else load_source(config.data)
+        self._latest: dict[int | None, Scorer] = {}
 
-    @property
-    def _grows(self) -> bool:
-        """Whether each size is a table of its own, simulated."""
-        return self._config.data.is_simulated and bool(self._config.compare.sizes)
+    def digests(self) -> tuple[str, str]:
+        """Return keyed digests of the table, and of the key itself: a log keeps to one split.
 
-    @property
-    def digest(self) -> str:
-        """A digest of the table's codes under the key; of a simulated one, what it is made from.
+        Nobody without the key can test a guess of the table, and neither digest tells of the other.
 
-        Without the key nobody can test a guess of the table by it.
+        References
+        ----------
+        Aumasson, Neves, Wilcox-O'Hearn and Winnerlein 2013, "BLAKE2: simpler, smaller, fast as MD5",
+        ACNS, section 2.8: personalisation. The split itself uses none.
         """
+        digest = partial(hashlib.blake2b, digest_size=32, key=self._key)
+        split = digest(b"", person=b"synthvae split").hexdigest()
         if self._frame is None:
-            return "simulated"
-        return _mark(encode(self._frame, self._schema).tobytes(), self._key, b"synthvae table")
+            return "simulated", split
+        codes = encode(self._frame, self._schema).tobytes()
+        return digest(codes, person=b"synthvae table").hexdigest(), split
 
-    @property
-    def split_digest(self) -> str:
-        """What the key is known by again: a log goes on with its own split alone."""
-        return _mark(b"", self._key, b"synthvae split")
+    def __getitem__(self, size: int | None) -> Scorer:
+        if size not in self._latest:
+            self._latest = {size: self._scorer(size)}  # one at a time, for memory
+        return self._latest[size]
 
-    def __getitem__(self, size: int | None) -> Case:
-        if size not in self._known:
-            self._known = {size: self._make(size)}  # one at a time, for memory
-        return self._known[size]
-
-    def _make(self, size: int | None) -> Case:
+    def _scorer(self, size: int | None) -> Scorer:
         config, schema, frame = self._config, self._schema, self._frame
         if frame is None:
             assert size is not None
@@ -223,27 +199,15 @@ class Cases:
         if size is None:
             declared = schema.patients and max(1, round(schema.patients * (1 - config.holdout)))
         else:
-            train, declared = _some_patients(train, schema, size, config.seed), size
-        schema = schema.replace(patients=declared)
-        # As many synthetic rows as real ones, so that distances have the same noise. The number is
-        # used for scoring alone, and nothing that is made here is released.
+            train, declared = _sample_patients(train, schema, size, config.seed), size
+        # The default is the number of real rows, so that distances have the same noise. It is used
+        # for scoring alone, and nothing that is made here is released.
         rows = config.rows or len(train)
-        return Case(size, schema, train, Scorer(train, holdout, schema, rows, config.seed))
+        return Scorer(train, holdout, schema.replace(patients=declared), rows, config.seed)
 
 
-def _mark(content: bytes, key: bytes, use: bytes) -> str:
-    """Return a keyed digest for one use of a key, which tells nothing of its others.
-
-    References
-    ----------
-    Aumasson, Neves, Wilcox-O'Hearn and Winnerlein 2013, "BLAKE2: simpler, smaller, fast as MD5", ACNS,
-    section 2.8: personalisation. The split itself uses none.
-    """
-    return hashlib.blake2b(content, digest_size=32, key=key, person=use).hexdigest()
-
-
-def _some_patients(frame: pd.DataFrame, schema: Schema, size: int, seed: int) -> pd.DataFrame:
-    """Return the rows of so many patients, drawn at random; fewer rows where there are fewer."""
+def _sample_patients(frame: pd.DataFrame, schema: Schema, size: int, seed: int) -> pd.DataFrame:
+    """Return the rows of `size` patients drawn at random, of all where they are nearly as many."""
     if schema.patientKey is None:
         whose = np.arange(len(frame))
     else:
@@ -259,155 +223,118 @@ def _some_patients(frame: pd.DataFrame, schema: Schema, size: int, seed: int) ->
     return frame[np.isin(whose, chosen)]
 
 
-def _origin(config: RunConfig, schema: Schema, cases: Cases) -> dict[str, Any]:
+def _origin(config: RunConfig, schema: Schema, tables: SizedTables) -> dict[str, Any]:
     """Return what all lines of a log have in common; lists of what to run may grow."""
     included = {"holdout", "delta", "rows", "seed", "test_split_seed"}
-    given = config.model_dump(mode="json", include=included)
     source = config.data.model_dump(mode="json", include={"dataset", "rows"})
+    # Runs of different code must not stand in one comparison.
+    program = hashlib.sha256(code_digest().encode())
+    for name, number in _versions().items():
+        program.update(f"{name} {number}".encode())
+    table, split_digest = tables.digests()
     return {
-        "table": {"source": source, "digest": cases.digest},
-        "split": cases.split_digest,
-        "program": _program(),
+        "table": {"source": source, "digest": table},
+        "split": split_digest,
+        "program": program.hexdigest(),
         "schema": schema.digest,
-        **given,
+        **config.model_dump(mode="json", include=included),
     }
 
 
-def _program() -> str:
-    """Return a digest of the program: runs of different code must not stand in one comparison."""
-    digest = hashlib.sha256(code_digest().encode())
+def _versions() -> dict[str, str | None]:
+    """Return the versions of what a comparison's figures depend on, None where it is not installed."""
+    versions: dict[str, str | None] = dict.fromkeys(SOFTWARE)
     for name in SOFTWARE:
-        digest.update(f"{name} {_version(name)}".encode())
-    return digest.hexdigest()
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
 
 
 def _run_missing(
     config: RunConfig,
-    cases: Cases,
-    found: tuple[Contestant, ...],
+    tables: SizedTables,
+    methods: tuple[Contestant, ...],
     log: Log,
     progress: Progress,
 ) -> None:
-    named = {one.name: one for one in found}
-    cells = cells_of(config, found)
+    named = {one.name: one for one in methods}
+    cells = cells_of(config, methods)
     # All cells are looked at first: settings that changed are found before an hour has passed.
-    missing = [c for c in cells if not log.is_done(c, _settings(named[c.method]))]
+    missing = [cell for cell in cells if not log.is_done(cell, named[cell.method].settings)]
     # One size after another, since each needs its own table and references.
     missing.sort(key=lambda cell: config.compare.sizes.index(cell.size) if cell.size else 0)
     for size in dict.fromkeys(cell.size for cell in cells):
         if size not in log.references:
             progress("comparing: scoring real rows", 0.0)
-            log.add(_reference(cases[size], config.delta))
-    with _work_folder(log.path.parent) as work:
+            log.add(tables[size].reference(size, config.delta))
+    # Real rows lie in a folder that is closed to others, and removed.
+    with tempfile.TemporaryDirectory(prefix=WORK, dir=log.path.parent) as work:
         for place, cell in enumerate(missing):
             done = (len(cells) - len(missing) + place) / len(cells)
             at = "" if cell.size is None else f", {cell.size:,} patients"
             progress(f"comparing: {cell.method} at {cell.epsilon:g}{at}, run {cell.run + 1}", done)
-            log.add(_outcome(config, cases[cell.size], named[cell.method], cell, work))
+            log.add(_outcome(config, tables[cell.size], named[cell.method], cell, Path(work)))
     progress("comparing: done", 1.0)
 
 
-def _settings(one: Contestant) -> dict[str, float]:
-    return {name: float(value) for name, value in one.settings.items()}
-
-
-def _reference(case: Case, delta: float | None) -> Reference:
-    scorer = case.scorer
-    delta = checked_delta(1.0, delta, case.schema.patients)
-    return Reference(
-        size=case.size,
-        patients=case.schema.patients,
-        delta=delta,
-        train_rows=len(scorer.train),
-        holdout_rows=len(scorer.holdout),
-        figures=scorer.references(),
-    )
-
-
-def _clean(folder: Path) -> None:
-    """Remove what a process that was killed left: real rows on their way to a fit, and drafts."""
-    for left in folder.glob(".work.*"):
-        shutil.rmtree(left, ignore_errors=True)
-    clean_drafts(folder)
-
-
-@contextmanager
-def _work_folder(beside: Path) -> Iterator[Path]:
-    """Yield a folder for real rows on their way to a process: closed to others, and removed."""
-    with tempfile.TemporaryDirectory(prefix=".work.", dir=beside) as name:
-        yield Path(name)
-
-
-def _outcome(config: RunConfig, case: Case, one: Contestant, cell: Cell, work: Path) -> Outcome:
-    """Run one cell in a process of its own and score what it made; a failure is an outcome."""
-    train, schema_file = work / "train.parquet", work / "schema.yaml"
-    case.train.to_parquet(train, index=False)
-    schema_file.write_text(case.schema.to_yaml(), encoding="utf-8")
+def _outcome(config: RunConfig, scorer: Scorer, one: Contestant, cell: Cell, work: Path) -> Outcome:
+    """Run one cell in a process of its own and score its records; a failure is an outcome."""
+    work = work.resolve()
     job = Job(
         method=one.method,
-        settings=_settings(one),
+        settings=one.settings,
         epsilon=cell.epsilon,
-        delta=checked_delta(cell.epsilon, config.delta, case.schema.patients),
-        rows=case.rows,
+        delta=checked_delta(cell.epsilon, config.delta, scorer.schema.patients),
+        rows=scorer.rows,
         seed=config.seed + cell.run,
-        schema_file=schema_file.resolve(),
-        train=train.resolve(),
-        records=(work / "records.parquet").resolve(),
-        done=(work / "done.json").resolve(),
+        schema_file=work / "schema.yaml",
+        train=work / "train.parquet",
+        records=work / "records.parquet",
+        done=work / "done.json",
     )
-    ran = run_alone(job, work, config.compare.timeout)
-    base: dict[str, Any] = {"cell": cell, "settings": _settings(one), "seconds": ran.seconds}
-    if ran.done is None:
-        return Outcome(**base, failed=ran.failed)
-    base |= ran.done.model_dump()
+    scorer.train.to_parquet(job.train, index=False)
+    job.schema_file.write_text(scorer.schema.to_yaml(), encoding="utf-8")
+    seconds, done = run_alone(job, work, config.compare.timeout)
+    base: dict[str, Any] = {"cell": cell, "settings": one.settings, "seconds": seconds}
+    if isinstance(done, str):
+        return Outcome(**base, failed=done)
+    base |= done.model_dump()
     try:
-        figures = case.scorer.score(read_table(job.records))
+        return Outcome(**base, figures=scorer.score(read_table(job.records)))
     except (SynthvaeError, ValueError, MemoryError) as cause:
         return Outcome(**base, failed=f"could not be scored: {cause}")
     finally:
         job.records.unlink(missing_ok=True)
-    return Outcome(**base, figures=figures)
 
 
-def write_results(
-    config: RunConfig, schema: Schema, found: tuple[Contestant, ...], log: Log
-) -> Comparison:
-    """Write comparison.json and comparison.html from a log, and return the values."""
-    from synthvae.comparison.page import render
-
-    cells = cells_of(config, found)
+def _write_results(
+    config: RunConfig, schema: Schema, methods: tuple[Contestant, ...], log: Log
+) -> None:
+    cells = cells_of(config, methods)
     outcomes = [log.outcomes[cell] for cell in cells if cell in log.outcomes]
     if not outcomes:
         raise EvaluationError(f"{log.path} holds no runs; nothing can be compared.")
-    sizes = tuple(dict.fromkeys(cell.size for cell in cells))
-    patients = [log.references[size].patients for size in sizes]
+    references = [log.references[size] for size in dict.fromkeys(cell.size for cell in cells)]
+    patients = references[0].patients
     result = Comparison(
         name=config.name,
         title=config.title or schema.title or config.name,
         created=datetime.now(UTC).date().isoformat(),
         schema_digest=schema.digest,
-        declared_patients=patients[0],
+        declared_patients=patients,
         columns=len(schema.modelled),
         runs=config.compare.runs,
         seed=config.seed,
         split_is_predictable=config.test_split_seed is not None,
         meanings=meanings(schema),
-        references=tuple(log.references[size] for size in sizes),
+        references=tuple(references),
         summaries=summarise(outcomes, cells),
         variants=tuple(variant.name for variant in config.compare.variants),
-        advice=advise(schema, patients[0], budgets(config)),
-        software={name: number for name in SOFTWARE if (number := _version(name))},
+        advice=advise(schema, patients, budgets(config)),
+        software={name: number for name, number in _versions().items() if number},
     )
     for name, text in ((VALUES, result.to_json()), (PAGE, render(result))):
-        write_whole(log.path.parent / name, text)
-    return result
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+        _files.write_whole(log.path.parent / name, text)
 
 
 def read_result(folder: Path) -> Comparison:

@@ -1,4 +1,4 @@
-"""Small multiples: each figure against epsilon, a line a method, beside what real rows reach."""
+"""The page of a comparison: its tables, and each figure against epsilon, a line a method."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,34 +9,88 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from synthvae._text import counted
-from synthvae.comparison.results import OURS, Comparison, Mean, Meaning, Summary
+from synthvae.comparison.results import OURS, Comparison, Meaning, Reference, Summary
 from synthvae.report.drawing import COLOUR, DASHES, Drawing, Table, axes, house_style, to_svg
 from synthvae.report.page import environment
-from synthvae.report.phrases import count, direction, exact, number, plain
+from synthvae.report.phrases import count, direction, number, plain
 
-LINES = 6  # that are told apart; further methods are in the table
-APART = 1.025  # between the methods' marks at one epsilon, as a factor
+LINES = 6  # that are distinguishable; further methods are in the table
+SHIFT = 1.025  # between the methods' marks at one epsilon, as a factor
+DECIMALS = {"seconds": 1, "cpu_seconds": 1, "fit_seconds": 1, "megabytes": 0, "spent": 3}
 
 
-def figure_of(
-    result: Comparison, size: int | None, methods: Sequence[str], what: str, key: str
+@dataclass(frozen=True)
+class Part:
+    """Everything at one size of the table."""
+
+    title: str
+    key: str
+    reference: Reference
+    methods: tuple[Summary, ...]
+    variants: tuple[Summary, ...]
+    pictures: tuple[Drawing, ...]
+    failures: tuple[tuple[Summary, str, int], ...]
+
+
+def render(result: Comparison) -> str:
+    """Return the page of a comparison as HTML that loads nothing."""
+    return (
+        environment("synthvae.comparison", "synthvae.report")
+        .get_template("comparison.html")
+        .render(
+            result=result,
+            parts=[_part(result, place) for place in range(len(result.references))],
+            directions={m.key: direction(m.direction, m.goal) for m in result.meanings},
+            ours=OURS,
+            decimals=DECIMALS,
+            fits=sum(s.runs + len(s.failed) for s in result.summaries),
+        )
+    )
+
+
+def _part(result: Comparison, place: int) -> Part:
+    reference = result.references[place]
+    chosen = [one for one in result.summaries if one.size == reference.size]
+    methods = tuple(one for one in chosen if one.method not in result.variants)
+    variants = tuple(one for one in chosen if one.method in result.variants)
+    key = f"size-{place + 1}"
+    pictures = [_drawing(result, reference, methods, "Methods", key)]
+    if variants:
+        named = (OURS, *result.variants)
+        with_ours = tuple(one for one in chosen if one.method in named)
+        pictures.append(_drawing(result, reference, with_ours, "Variants", f"{key}-variants"))
+    size = reference.size
+    return Part(
+        title="The table as it is" if size is None else counted(size, "training patient"),
+        key=key,
+        reference=reference,
+        methods=methods,
+        variants=variants,
+        pictures=tuple(pictures),
+        failures=tuple(
+            (one, reason, times) for one in chosen for reason, times in Counter(one.failed).items()
+        ),
+    )
+
+
+def _drawing(
+    result: Comparison, reference: Reference, chosen: Sequence[Summary], what: str, key: str
 ) -> Drawing:
     """Draw every figure of some methods, which are called `what`, at one size."""
-    shown = tuple(methods)[:LINES]
-    chosen = [s for s in result.summaries if s.size == size and s.method in methods]
-    reference = next(r.figures for r in result.references if r.size == size)
+    methods = list(dict.fromkeys(one.method for one in chosen))
+    shown, more = methods[:LINES], len(methods) - LINES
+    size = reference.size
     with house_style():
         panels = [
-            _panel(meaning, chosen, shown, reference.get(meaning.key), f"{key}-{place}")
+            _panel(meaning, chosen, shown, reference.figures.get(meaning.key), f"{key}-{place}")
             for place, meaning in enumerate(result.meanings)
             if any(meaning.key in one.figures for one in chosen)
         ]
-    more = len(tuple(methods)) - len(shown)
     return Drawing(
         key=key,
         title=f"{what} against epsilon" + ("" if size is None else f", {count(size)} patients"),
         panels=tuple(panels),
-        table=_numbers(result.meanings, chosen),
+        table=_table(result.meanings, chosen),
         caption="Bars are 95 % t-intervals over runs. "
         "The broken grey line is what real rows reach in the place of synthetic ones."
         + (f" {more} further methods are in the table." if more > 0 else ""),
@@ -52,41 +106,37 @@ def _panel(
     key: str,
 ) -> Markup:
     plot = axes(300, 220, (48, 40, 12, 26))
-    epsilons = sorted({one.epsilon for one in chosen})
-    said = []
+    texts = []
     if reference is not None:
         plot.axhline(reference, color=COLOUR["muted"], linewidth=1.1, linestyle=(0, (4, 3)))
     for place, name in enumerate(methods):
-        found = {
-            s.epsilon: s.figures[meaning.key]
-            for s in chosen
-            if s.method == name and meaning.key in s.figures
+        means = {
+            one.epsilon: one.figures[meaning.key]
+            for one in sorted(chosen, key=lambda one: one.epsilon)
+            if one.method == name and meaning.key in one.figures
         }
-        if not found:
+        if not means:
             continue
         colour = COLOUR[f"line-{place + 1}"]
-        shift = APART ** (place - (len(methods) - 1) / 2)
-        places = [epsilon * shift for epsilon in sorted(found)]
-        means = [found[epsilon] for epsilon in sorted(found)]
+        shift = SHIFT ** (place - (len(methods) - 1) / 2)
         plot.plot(
-            places,
-            [m.value for m in means],
+            [epsilon * shift for epsilon in means],
+            [mean.value for mean in means.values()],
             color=colour,
             linestyle=DASHES[place],
             linewidth=1.6,
             marker="o",
             markersize=4,
         )
-        for x, one in zip(places, means, strict=True):
-            if one.low is not None and one.high is not None:
-                plot.plot([x, x], [one.low, one.high], color=colour, linewidth=1.1, alpha=0.75)
-        said.append(
-            f"{plain(name)} "
-            + ", ".join(f"{number(found[e].value)} at {e:g}" for e in sorted(found))
-        )
-    _dress(plot, meaning, epsilons)
+        for epsilon, mean in means.items():
+            if mean.low is not None and mean.high is not None:
+                x = epsilon * shift
+                plot.plot([x, x], [mean.low, mean.high], color=colour, linewidth=1.1, alpha=0.75)
+        values = (f"{number(mean.value)} at {epsilon:g}" for epsilon, mean in means.items())
+        texts.append(f"{plain(name)} {', '.join(values)}")
+    _dress(plot, meaning, sorted({one.epsilon for one in chosen}))
     real = "" if reference is None else f" Real rows: {number(reference)}."
-    return to_svg(plot, key, f"{plain(meaning.title)} by epsilon: {'; '.join(said)}.{real}")
+    return to_svg(plot, key, f"{plain(meaning.title)} by epsilon: {'; '.join(texts)}.{real}")
 
 
 def _dress(plot: Axes, meaning: Meaning, epsilons: Sequence[float]) -> None:
@@ -107,127 +157,11 @@ def _dress(plot: Axes, meaning: Meaning, epsilons: Sequence[float]) -> None:
     plot.grid(axis="y")
 
 
-def _numbers(meanings: Sequence[Meaning], chosen: Sequence[Summary]) -> Table:
-    """Return the means as text, one line a method and epsilon."""
+def _table(meanings: Sequence[Meaning], chosen: Sequence[Summary]) -> Table:
     rows = []
     for one in chosen:
-        cells = [plain(one.method), f"{one.epsilon:g}", str(one.runs)]
-        for meaning in meanings:
-            found = one.figures.get(meaning.key)
-            cells.append(number(found.value if found else None))
-        rows.append(tuple(cells))
+        means = [one.figures.get(meaning.key) for meaning in meanings]
+        values = (number(mean.value if mean else None) for mean in means)
+        rows.append((plain(one.method), f"{one.epsilon:g}", str(one.runs), *values))
     head = ("Method", "Epsilon", "Runs", *(plain(meaning.title) for meaning in meanings))
     return Table(head, tuple(rows))
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of a table: a method at a budget; each figure with its interval as text."""
-
-    method: str
-    epsilon: str
-    runs: str
-    figures: tuple[tuple[str, str], ...]
-    costs: tuple[tuple[str, str], ...]
-    settings: str
-
-
-@dataclass(frozen=True)
-class Part:
-    """Everything at one size of the table."""
-
-    title: str
-    key: str
-    facts: str
-    delta: float
-    real: tuple[str, ...]
-    lines: tuple[Line, ...]
-    variants: tuple[Line, ...]
-    pictures: tuple[Drawing, ...]
-    failures: tuple[tuple[str, str, int, str], ...]
-
-
-def render(result: Comparison) -> str:
-    """Return the page of a comparison as HTML that loads nothing."""
-    return (
-        environment("synthvae.comparison", "synthvae.report")
-        .get_template("comparison.html")
-        .render(
-            result=result,
-            parts=[_part(result, place) for place in range(len(result.references))],
-            directions={m.key: direction(m.direction, m.goal) for m in result.meanings},
-            ours=OURS,
-            fits=sum(s.runs + len(s.failed) for s in result.summaries),
-        )
-    )
-
-
-def _part(result: Comparison, place: int) -> Part:
-    reference = result.references[place]
-    size = reference.size
-    chosen = [one for one in result.summaries if one.size == size]
-    methods = list(dict.fromkeys(s.method for s in chosen if s.method not in result.variants))
-    variants = [name for name in result.variants if any(s.method == name for s in chosen)]
-    key = f"size-{place + 1}"
-    pictures = [figure_of(result, size, methods, "Methods", key)]
-    if variants:
-        ours = [OURS] if OURS in methods else []
-        pictures.append(figure_of(result, size, [*ours, *variants], "Variants", f"{key}-variants"))
-    lines = [_line(result, one) for one in chosen]
-    return Part(
-        title="The table as it is" if size is None else counted(size, "training patient"),
-        key=key,
-        facts=f"{counted(reference.train_rows, 'row')} to learn from, "
-        f"{counted(reference.holdout_rows, 'row')} held out",
-        delta=reference.delta,
-        real=tuple(number(reference.figures.get(m.key)) for m in result.meanings),
-        lines=tuple(one for one in lines if one.method not in result.variants),
-        variants=tuple(one for one in lines if one.method in result.variants),
-        pictures=tuple(pictures),
-        failures=tuple(_failures(chosen)),
-    )
-
-
-def _line(result: Comparison, one: Summary) -> Line:
-    costs = [
-        (number(_value(one.costs.get("seconds")), 1), _times(one, "seconds")),
-        (number(_value(one.costs.get("cpu_seconds")), 1), ""),
-        (number(_value(one.costs.get("fit_seconds")), 1), ""),
-        (number(_value(one.costs.get("megabytes")), 0), _times(one, "megabytes")),
-        (number(_value(one.costs.get("spent"))), ""),
-    ]
-    return Line(
-        method=one.method,
-        epsilon=f"{one.epsilon:g}",
-        runs=str(one.runs) + (f", {len(one.failed)} failed" if one.failed else ""),
-        figures=tuple(
-            (number(_value(found)), _interval(found))
-            for found in (one.figures.get(m.key) for m in result.meanings)
-        ),
-        costs=tuple(costs),
-        settings=", ".join(f"{name} {exact(value)}" for name, value in one.settings.items()),
-    )
-
-
-def _value(found: Mean | None) -> float | None:
-    return None if found is None else found.value
-
-
-def _interval(found: Mean | None) -> str:
-    if found is None or found.low is None:
-        return ""
-    return f"{number(found.low)} to {number(found.high)}"
-
-
-def _times(one: Summary, name: str) -> str:
-    ratio = one.ratios.get(name)
-    return "" if ratio is None or one.method == OURS else f"× {number(ratio, 2)}"
-
-
-def _failures(chosen: Sequence[Summary]) -> list[tuple[str, str, int, str]]:
-    """Return what failed, how often and why."""
-    return [
-        (one.method, f"{one.epsilon:g}", times, reason)
-        for one in chosen
-        for reason, times in Counter(one.failed).items()
-    ]

@@ -1,11 +1,14 @@
-"""What a comparison finds, as plain values."""
+"""What a comparison finds, as values: the log of its runs, their means, and the advice.
+
+The log's lines are `Reference` and `Outcome`; `summarise` and `advise` make of them what `Comparison`
+holds.
+"""
 
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from dataclasses import field as default
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,7 @@ COMPARED = ("seconds", "megabytes")
 
 
 class Cell(Frozen):
-    """One fit: a method (or variant) at a budget, on a number of patients; the how-manieth.
+    """One fit: a method or variant at a budget, on a number of patients, and the number of its run.
 
     `size` is None for the table as it is.
     """
@@ -38,35 +41,21 @@ class Cell(Frozen):
 
 
 class Outcome(Frozen):
-    """What came of one cell: its figures and what they cost, or why there are none.
-
-    Attributes
-    ----------
-    settings
-        What was replaced in the VAE's settings.
-    spent
-        The epsilon that the fit spent.
-    seconds, cpu_seconds
-        Of the whole process: starting up, reading, fitting, sampling and writing.
-    fit_seconds
-        Of the fit alone.
-    megabytes
-        Largest memory of the process.
-    """
+    """The outcome of one cell: its figures and what they cost, or why there are none."""
 
     cell: Cell
-    settings: dict[str, float] = {}
+    settings: dict[str, float] = {}  # those of the VAE that were replaced
     failed: str | None = None
     figures: dict[str, float | None] = {}
-    spent: float | None = None
-    seconds: float | None = None
-    cpu_seconds: float | None = None
+    spent: float | None = None  # epsilon of the fit
+    seconds: float | None = None  # of the whole process: start, reading, fit, sampling, writing
+    cpu_seconds: float | None = None  # of the whole process
     fit_seconds: float | None = None
-    megabytes: float | None = None
+    megabytes: float | None = None  # largest memory of the process
 
 
 class Reference(Frozen):
-    """What the same figures are for real rows, at one size."""
+    """The same figures of real rows, at one size."""
 
     size: int | None = None
     patients: int | None
@@ -77,7 +66,7 @@ class Reference(Frozen):
 
 
 class Meaning(Frozen):
-    """What a figure says."""
+    """What a figure says, and which way it is better."""
 
     key: str
     title: str
@@ -111,7 +100,7 @@ class Summary(Frozen):
 
 
 class Comparison(Frozen):
-    """Everything that a comparison found out."""
+    """Everything that a comparison found."""
 
     version: int = 1
     name: str
@@ -141,11 +130,11 @@ class Log:
 
     path: Path
     origin: dict[str, Any]
-    references: dict[int | None, Reference] = default(default_factory=dict)
-    outcomes: dict[Cell, Outcome] = default(default_factory=dict)
+    references: dict[int | None, Reference] = field(default_factory=dict)
+    outcomes: dict[Cell, Outcome] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, path: Path, origin: dict[str, Any]) -> "Log":
+    def create(cls, path: Path, origin: dict[str, Any]) -> "Log":
         """Start a log in place of any that was there."""
         log = cls(path, origin)
         write_whole(path, _line({"origin": origin}))
@@ -153,7 +142,7 @@ class Log:
 
     @classmethod
     def resume(cls, path: Path, origin: dict[str, Any]) -> "Log":
-        """Read a log to go on with.
+        """Read a log to continue.
 
         Raises
         ------
@@ -167,7 +156,13 @@ class Log:
             # What follows the last newline was being written when the job was killed.
             content, newline, torn = read_ordinary(path, LARGEST_BYTES).rpartition(b"\n")
             whole = content.decode().split("\n") if newline else []
-            log._read(whole)
+            first, *rest = map(json.loads, whole)
+            log._check_origin(first["origin"])
+            for line in rest:
+                if "reference" in line:
+                    log._keep(Reference.model_validate(line["reference"]))
+                else:
+                    log._keep(Outcome.model_validate(line["outcome"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as cause:
             raise ArtefactError(
                 f"{path} is no log of a comparison ({type(cause).__name__}); move it away, or pass "
@@ -177,9 +172,7 @@ class Log:
             write_whole(path, "".join(f"{line}\n" for line in whole))
         return log
 
-    def _read(self, lines: Iterable[str]) -> None:
-        first, *rest = [json.loads(line) for line in lines]
-        before = first["origin"]
+    def _check_origin(self, before: dict[str, Any]) -> None:
         changed = sorted(
             key for key in before | self.origin if before.get(key) != self.origin.get(key)
         )
@@ -188,13 +181,12 @@ class Log:
                 f"{self.path} was made with another {' and another '.join(changed)}; pass --force to "
                 "begin again, or give the config another name."
             )
-        for value in rest:
-            if "reference" in value:
-                reference = Reference.model_validate(value["reference"])
-                self.references[reference.size] = reference
-            else:
-                outcome = Outcome.model_validate(value["outcome"])
-                self.outcomes[outcome.cell] = outcome
+
+    def _keep(self, value: Outcome | Reference) -> None:
+        if isinstance(value, Reference):
+            self.references[value.size] = value
+        else:
+            self.outcomes[value.cell] = value
 
     def is_done(self, cell: Cell, settings: dict[str, float]) -> bool:
         """Whether a cell has figures; one that failed is tried again.
@@ -216,14 +208,10 @@ class Log:
 
     def add(self, value: Outcome | Reference) -> None:
         """Append one line."""
-        if isinstance(value, Reference):
-            self.references[value.size] = value
-            line = _line({"reference": value.model_dump(mode="json")})
-        else:
-            self.outcomes[value.cell] = value
-            line = _line({"outcome": value.model_dump(mode="json")})
+        self._keep(value)
+        kind = "reference" if isinstance(value, Reference) else "outcome"
         with storage_errors(self.path), self.path.open("a", encoding="utf-8") as file:
-            file.write(line)
+            file.write(_line({kind: value.model_dump(mode="json")}))
             file.flush()
             os.fsync(file.fileno())
 
@@ -233,7 +221,7 @@ def _line(value: dict[str, Any]) -> str:
 
 
 def mean(values: Sequence[float]) -> Mean:
-    """Return the mean of independent runs with Student's interval, which one run has not.
+    """Return the mean of independent runs, and Student's interval where there are several.
 
     Examples
     --------
@@ -256,39 +244,34 @@ def summarise(outcomes: Sequence[Outcome], cells: Sequence[Cell]) -> tuple[Summa
     }
     for outcome in outcomes:
         groups[outcome.cell.size, outcome.cell.epsilon, outcome.cell.method].append(outcome)
-    found = {key: _summary(key, group) for key, group in groups.items()}
+    summaries = {}
+    for (size, epsilon, method), group in groups.items():
+        good = [outcome for outcome in group if outcome.failed is None]
+        summaries[size, epsilon, method] = Summary(
+            method=method,
+            epsilon=epsilon,
+            size=size,
+            settings=group[0].settings if group else {},
+            runs=len(good),
+            failed=tuple(one.failed for one in group if one.failed is not None),
+            figures=_means([one.figures for one in good], good[0].figures if good else ()),
+            costs=_means([one.model_dump(include=set(COSTS)) for one in good], COSTS),
+        )
     return tuple(
-        one.model_copy(update={"ratios": _ratios(one, found.get((size, epsilon, OURS)))})
-        for (size, epsilon, _), one in found.items()
+        one.model_copy(
+            update={"ratios": _multiples_of_ours(one, summaries.get((size, epsilon, OURS)))}
+        )
+        for (size, epsilon, _), one in summaries.items()
     )
 
 
-def _summary(key: tuple[int | None, float, str], group: list[Outcome]) -> Summary:
-    good = [outcome for outcome in group if outcome.failed is None]
-    figures = {}
-    for name in good[0].figures if good else ():
-        values = [value for one in good if (value := one.figures.get(name)) is not None]
-        if values:
-            figures[name] = mean(values)
-    costs = {}
-    for name in COSTS:
-        spent = [value for one in good if (value := getattr(one, name)) is not None]
-        if spent:
-            costs[name] = mean(spent)
-    return Summary(
-        method=key[2],
-        epsilon=key[1],
-        size=key[0],
-        settings=group[0].settings if group else {},
-        runs=len(good),
-        failed=tuple(one.failed for one in group if one.failed is not None),
-        figures=figures,
-        costs=costs,
-    )
+def _means(runs: Sequence[Mapping[str, float | None]], names: Iterable[str]) -> dict[str, Mean]:
+    """Return the means of the values that are known, without those that no run has."""
+    known = {name: [v for run in runs if (v := run.get(name)) is not None] for name in names}
+    return {name: mean(values) for name, values in known.items() if values}
 
 
-def _ratios(one: Summary, ours: Summary | None) -> dict[str, float]:
-    """Return how many times our seconds and memory a method takes."""
+def _multiples_of_ours(one: Summary, ours: Summary | None) -> dict[str, float]:
     if ours is None:
         return {}
     return {
@@ -299,14 +282,13 @@ def _ratios(one: Summary, ours: Summary | None) -> dict[str, float]:
 
 
 def advise(schema: Schema, patients: int | None, epsilons: Sequence[float]) -> tuple[str, ...]:
-    """Return what to use on such a table, from public facts alone: no figure of this page enters.
+    """Return which method to use, from public facts alone: no figure of this page enters.
 
-    The rules are coarse, and are those that the methods' own costs and the public tables in the
-    documentation suggest.
+    The rules are coarse; the methods' costs and the public tables in the documentation suggest them.
     """
     columns = len(schema.modelled)
     small = all(not f.is_lattice and len(f.categories) <= 12 for f in schema.modelled)
-    said = []
+    advice = []
     for epsilon in sorted(set(epsilons)):
         signal = None if patients is None else patients * epsilon
         if signal is not None and signal < 1000:
@@ -323,10 +305,10 @@ def advise(schema: Schema, patients: int | None, epsilons: Sequence[float]) -> t
             use = "aim: few columns with few categories each, whose pairs it can measure nearly all"
         else:
             use = f"{OURS}: many or continuous columns, of which pairs alone say too little"
-        said.append(f"At epsilon {epsilon:g}, {use}.")
+        advice.append(f"At epsilon {epsilon:g}, {use}.")
     if columns > 40:
-        said.append(
+        advice.append(
             f"With {columns} columns, aim looks at {columns * (columns - 1) // 2:,} pairs in each "
             "round: expect it to take much longer than the others."
         )
-    return tuple(said)
+    return tuple(advice)

@@ -1,7 +1,7 @@
-"""What each figure of a comparison says, and what real rows stand for.
+"""The figures of a comparison: what each says, and its value for synthetic and for real rows.
 
-Which way a figure is better, its metric's record says. The figures are leaner than an evaluation's, so
-they are described in words of their own.
+The record of a figure's metric says which way it is better. The figures are leaner than an
+evaluation's, so their meanings are described here.
 """
 
 import math
@@ -14,7 +14,9 @@ import pandas as pd
 from synthvae._types import Floats
 from synthvae.attacks.density import distances
 from synthvae.attacks.membership import CLOSEST
-from synthvae.comparison.results import Meaning
+from synthvae.attacks.setup import sample_patients
+from synthvae.comparison.results import Meaning, Reference
+from synthvae.evaluation import prediction_task
 from synthvae.evaluation.analyses import C_INDEX
 from synthvae.evaluation.intervals import delong
 from synthvae.evaluation.joint import C2ST, separation
@@ -22,19 +24,12 @@ from synthvae.evaluation.learners import ROUNDS, LinearFeatures
 from synthvae.evaluation.marginals import DISTANCES, draw_margins, variation
 from synthvae.evaluation.metric import Metric
 from synthvae.evaluation.prediction_metrics import TSTR
-from synthvae.evaluation.prediction_task import (
-    EVERY,
-    LEAST_SKILL,
-    column_skills,
-    holdout_skill,
-    shares_kept,
-    telling,
-)
 from synthvae.evaluation.regression import ridge_cox
-from synthvae.evaluation.survival import concordance, followed, why_not_followed
+from synthvae.evaluation.survival import concordance, follow_up, why_no_survival
 from synthvae.evaluation.tables import Table, Tables, at_most, binnings, prepare, tokenise
 from synthvae.evaluation.validity import CELLS
-from synthvae.schema import Schema, Target
+from synthvae.privacy.budget import checked_delta
+from synthvae.schema import Schema
 
 MOST_ROWS = 20_000  # that a learner is given
 MOST_COMPARED = 4000  # rows of each kind that are told apart
@@ -42,12 +37,6 @@ MOST_ATTACKED = 2000
 PENALTY = 0.05  # of a Cox model's squared coefficients
 
 Figures = dict[str, float | None]
-
-
-def meanings(schema: Schema) -> tuple[Meaning, ...]:
-    """Return the figures that a table has, in the order of the page."""
-    survival = () if why_not_followed(schema) else (_SURVIVAL,)
-    return (*_FIDELITY, *_targets(schema), _UTILITY, *survival, *_SAFETY)
 
 
 def _meaning(metric: Metric, key: str, title: str, meaning: str, reference: str) -> Meaning:
@@ -60,20 +49,6 @@ def _meaning(metric: Metric, key: str, title: str, meaning: str, reference: str)
         goal=metric.goal,
         reference=reference,
     )
-
-
-def _targets(schema: Schema) -> list[Meaning]:
-    return [
-        _meaning(
-            TSTR,
-            f"tstr.{target.column}",
-            f"TSTR {target.column}",
-            f"{'R²' if schema[target.column].is_lattice else 'AUROC'} of predicting "
-            f"{target.column} of real rows held out, by boosted trees trained on synthetic rows.",
-            "trained on real rows (TRTR)",
-        )
-        for target in schema.target
-    ]
 
 
 _FIDELITY = (
@@ -101,12 +76,12 @@ _FIDELITY = (
     ),
 )
 _UTILITY = _meaning(
-    EVERY,
+    prediction_task.EVERY,
     "utility",
     "utility",
     "Each column in turn is predicted from the others: skill (R², or AUROC above 0.5) when "
     "trained on synthetic rows over skill when trained on real ones, cut to 0 to 1, and averaged over "
-    f"the columns where real rows give a skill above {LEAST_SKILL:g}.",
+    f"the columns where real rows give a skill above {prediction_task.LEAST_SKILL:g}.",
     "1 by definition",
 )
 _SURVIVAL = _meaning(
@@ -131,20 +106,31 @@ _SAFETY = (
 )
 
 
+def meanings(schema: Schema) -> tuple[Meaning, ...]:
+    """Return the figures that a table has, in the order of the page."""
+    targets = (
+        _meaning(
+            TSTR,
+            f"tstr.{target.column}",
+            f"TSTR {target.column}",
+            f"{'R²' if schema[target.column].is_lattice else 'AUROC'} of predicting "
+            f"{target.column} of real rows held out, by boosted trees trained on synthetic rows.",
+            "trained on real rows (TRTR)",
+        )
+        for target in schema.target
+    )
+    survival = () if why_no_survival(schema) else (_SURVIVAL,)
+    return (*_FIDELITY, *targets, _UTILITY, *survival, *_SAFETY)
+
+
 @dataclass(frozen=True)
 class Scorer:
-    """Scores tables against the same real rows, in the same way each time.
-
-    Parameters
-    ----------
-    rows
-        Rows of each synthetic table, and so of the references made from train.
-    """
+    """Scores tables against the same real rows, in the same way each time."""
 
     train: pd.DataFrame
     holdout: pd.DataFrame
     schema: Schema
-    rows: int
+    rows: int  # of each synthetic table, and so of the references made from train
     seed: int
 
     def _prepare(self, synthetic: pd.DataFrame) -> Tables:
@@ -160,36 +146,52 @@ class Scorer:
     @cached_property
     def _real_skills(self) -> dict[str, Floats]:
         names = [field.name for field in self.schema.modelled]
-        return telling(column_skills(self._real, self._real.train, names, ROUNDS))
+        return prediction_task.learnable(
+            prediction_task.column_skills(self._real, self._real.train, names, ROUNDS)
+        )
 
-    def references(self) -> Figures:
-        """Return the figures of real rows."""
+    def reference(self, size: int | None, delta: float | None) -> Reference:
+        """Return the figures of real rows, at a size of the table."""
         real = self._real
-        drawn = self._generator()
-        whose = drawn.integers(len(real.train), size=self.rows)
-        found = self._distances(real.train.take(whose))
-        found["c2st"] = self._told_apart(real.train)
-        for target in self.schema.target:
-            found[f"tstr.{target.column}"] = _skill(real, target, real.train)
-        found["utility"] = 1.0
-        if why_not_followed(self.schema) is None:
-            found["c_index"] = cox_concordance(real.train, real.holdout, self.schema)
-        return _finite(found | {"membership": 0.5, "valid": 1.0})
+        whose = self._generator().integers(len(real.train), size=self.rows)
+        distances = self._distances(real.train.take(whose))
+        return Reference(
+            size=size,
+            patients=self.schema.patients,
+            delta=checked_delta(1.0, delta, self.schema.patients),
+            train_rows=len(self.train),
+            holdout_rows=len(self.holdout),
+            figures=self._figures(real, real.train, distances, utility=1.0, membership=0.5),
+        )
 
     def score(self, synthetic: pd.DataFrame) -> Figures:
         """Return the figures of a synthetic table; None for one that it is unfit for."""
         tables = self._prepare(synthetic)
-        made = tables.synthetic
-        found = self._distances(made)
-        found["c2st"] = self._told_apart(made)
+        rows = tables.synthetic
+        utility, membership = self._utility(tables), self._membership(rows)
+        return self._figures(tables, rows, self._distances(rows), utility, membership)
+
+    def _figures(
+        self,
+        tables: Tables,
+        rows: Table,
+        distances: Figures,
+        utility: float | None,
+        membership: float | None,
+    ) -> Figures:
+        """Return all figures in order, those that depend on real rows having been computed."""
+        figures = distances | {"c2st": self._separation(rows)}
         for target in self.schema.target:
-            found[f"tstr.{target.column}"] = _skill(tables, target, made)
-        found["utility"] = self._utility(tables)
-        if why_not_followed(self.schema) is None:
-            found["c_index"] = cox_concordance(made, tables.holdout, self.schema)
-        found["membership"] = self._membership(made)
-        found["valid"] = 1 - float(made.invalid.mean())
-        return _finite(found)
+            skill = prediction_task.holdout_skill(tables, target, rows, ROUNDS)
+            figures[f"tstr.{target.column}"] = None if skill is None else float(skill[0])
+        figures["utility"] = utility
+        if why_no_survival(self.schema) is None:
+            figures["c_index"] = cox_concordance(rows, tables.holdout, self.schema)
+        figures |= {"membership": membership, "valid": 1 - float(rows.invalid.mean())}
+        return {
+            name: value if value is not None and math.isfinite(value) else None
+            for name, value in figures.items()
+        }
 
     def _generator(self) -> np.random.Generator:
         # The same draws for every table: what differs between figures is then the tables.
@@ -198,52 +200,41 @@ class Scorer:
     def _distances(self, other: Table) -> Figures:
         cuts = binnings(self._real.train, self.schema)
         levels = [cut.levels for cut in cuts]
-        real, made = (tokenise(table, cuts) for table in (self._real.train, other))
-        found: Figures = {}
+        real, tokens = (tokenise(table, cuts) for table in (self._real.train, other))
+        figures: Figures = {}
         for size in (2, 3):
             margins = draw_margins(len(cuts), size, self._generator())
-            apart = [variation(real, made, levels, margin) for margin in margins]
-            found[f"tvd{size}"] = float(np.mean(apart)) if apart else None
-        return found
+            values = [variation(real, tokens, levels, margin) for margin in margins]
+            figures[f"tvd{size}"] = float(np.mean(values)) if values else None
+        return figures
 
-    def _told_apart(self, other: Table) -> float:
-        drawn = self._generator()
-        rows = min(len(self._real.holdout), len(other), MOST_COMPARED)
-        real, made = (at_most(table, rows, drawn) for table in (self._real.holdout, other))
-        return float(separation(real, made, self.schema, drawn)[0])
+    def _separation(self, other: Table) -> float:
+        generator = self._generator()
+        number = min(len(self._real.holdout), len(other), MOST_COMPARED)
+        real, compared = (at_most(one, number, generator) for one in (self._real.holdout, other))
+        return float(separation(real, compared, self.schema, generator)[0])
 
     def _utility(self, tables: Tables) -> float | None:
-        made = column_skills(tables, tables.synthetic, self._real_skills, ROUNDS)
-        kept = [float(share[0]) for share in shares_kept(self._real_skills, made).values()]
-        return float(np.mean(kept)) if kept else None
+        skills = prediction_task.column_skills(tables, tables.synthetic, self._real_skills, ROUNDS)
+        shares = [
+            float(share[0])
+            for share in prediction_task.shares_kept(self._real_skills, skills).values()
+        ]
+        return float(np.mean(shares)) if shares else None
 
-    def _membership(self, made: Table) -> float | None:
-        drawn = self._generator()
-        real = self._real
-        number = min(real.train.patient_count, real.holdout.patient_count, MOST_ATTACKED)
-        sides = []
-        for table in (real.train, real.holdout):
-            chosen = drawn.choice(np.unique(table.patients), number, replace=False)
-            some = table.take(np.isin(table.patients, chosen))
-            sides.append(-distances(some, made, self.schema))
-        return delong(*sides)[0]
-
-
-def _finite(figures: Figures) -> Figures:
-    return {
-        name: value if value is not None and math.isfinite(value) else None
-        for name, value in figures.items()
-    }
-
-
-def _skill(tables: Tables, target: Target, learn: Table) -> float | None:
-    """Return the AUROC or R² on holdout rows of boosted trees fitted on a table."""
-    found = holdout_skill(tables, target, learn, ROUNDS)
-    return None if found is None else float(found[0])
+    def _membership(self, synthetic: Table) -> float:
+        generator = self._generator()
+        sides = (self._real.train, self._real.holdout)
+        number = min(*(side.patient_count for side in sides), MOST_ATTACKED)
+        scores = []
+        for side in sides:
+            patients = sample_patients(side, np.unique(side.patients), number, generator)
+            scores.append(-distances(patients, synthetic, self.schema))
+        return delong(*scores)[0]
 
 
 def cox_concordance(learn: Table, test: Table, schema: Schema) -> float | None:
-    """Return the c-index on `test` of a Cox model fitted on `learn`; None where none can be fitted.
+    """Return the c-index on `test` of a Cox model fitted on `learn`; None where the fit fails.
 
     Columns that a declared target says would give the event away are left out.
 
@@ -251,18 +242,17 @@ def cox_concordance(learn: Table, test: Table, schema: Schema) -> float | None:
     ----------
     Cox 1972, JRSS B 34(2); Harrell, Lee and Mark 1996, Statistics in Medicine 15(4).
     """
-    drawn = np.random.default_rng(0)
-    known, asked = (followed(at_most(table, MOST_ROWS, drawn), schema) for table in (learn, test))
+    generator = np.random.default_rng(0)
+    known, held = (follow_up(at_most(one, MOST_ROWS, generator), schema) for one in (learn, test))
     columns = _covariates(schema)
-    features = LinearFeatures(known.rows.codes[:, columns], [schema.modelled[j] for j in columns])
-    fitted = ridge_cox(
-        features(known.rows.codes[:, columns]), known.durations, known.happened, PENALTY
-    )
-    if fitted is None:
+    codes = known.rows.codes[:, columns]
+    features = LinearFeatures(codes, [schema.modelled[j] for j in columns])
+    coefficients = ridge_cox(features(codes), known.durations, known.happened, PENALTY)
+    if coefficients is None:
         return None
-    risk = features(asked.rows.codes[:, columns]) @ fitted
-    together = np.zeros(len(risk), np.int64)
-    return float(concordance(asked.durations, asked.happened, risk, together)[0])
+    risk = features(held.rows.codes[:, columns]) @ coefficients
+    one_group = np.zeros(len(risk), np.int64)
+    return float(concordance(held.durations, held.happened, risk, one_group)[0])
 
 
 def _covariates(schema: Schema) -> list[int]:

@@ -1,7 +1,7 @@
 """One fit in a process of its own, so that its time and its memory are its own.
 
-`python -m synthvae.comparison.worker JOB` reads a job, fits, samples, writes the records and what
-they cost. It is told everything in the job's file and prints nothing but errors.
+`run_alone` writes a job to a file and starts `python -m synthvae.comparison.worker JOB`, which fits,
+samples, writes the records and what they cost, and prints nothing but errors.
 """
 
 import os
@@ -9,19 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from synthvae._frozen import Frozen
+from synthvae._runtime import silent
 from synthvae.comparison.results import OURS
 from synthvae.errors import SynthvaeError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from synthvae.schema import Schema
 
 # One thread each: methods are compared on one core, whatever the machine has.
 ONE_THREAD = {
@@ -31,7 +25,7 @@ ONE_THREAD = {
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
     "JAX_PLATFORMS": "cpu",
 }
-SAID = 300  # characters of what a failed process said
+LONGEST = 300  # characters of the message of a failed process
 
 
 class Job(Frozen):
@@ -58,6 +52,50 @@ class Done(Frozen):
     megabytes: float | None
 
 
+def run_alone(job: Job, folder: Path, timeout: float) -> tuple[float, Done | str]:
+    """Do a job in a new process, and return its seconds on the wall, and its costs or why it failed.
+
+    A process that is killed, runs out of time or memory, or raises is an outcome, not an error.
+    """
+    file = folder / "job.json"
+    file.write_text(job.model_dump_json(), encoding="utf-8")
+    messages = folder / "stderr.txt"
+    job.done.unlink(missing_ok=True)
+    start = time.perf_counter()
+    with messages.open("wb") as stderr:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "synthvae.comparison.worker", str(file)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            env=os.environ | ONE_THREAD,
+        )
+        try:
+            code = child.wait(timeout)
+            failed = None if code == 0 else _reason_of_failure(code, messages)
+        except subprocess.TimeoutExpired:
+            failed = f"took longer than the timeout of {timeout:g} seconds"
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+    seconds = time.perf_counter() - start
+    if failed is None and not job.done.exists():
+        failed = "ended without a result"
+    if failed is not None:
+        return seconds, failed
+    return seconds, Done.model_validate_json(job.done.read_text(encoding="utf-8"))
+
+
+def _reason_of_failure(code: int, messages: Path) -> str:
+    if code == -signal.SIGKILL:
+        return "was killed (signal 9), as by a system that has no memory left"
+    if code < 0:
+        return f"was ended by signal {-code}"
+    lines = messages.read_text(encoding="utf-8", errors="replace").strip().split("\n")
+    return lines[-1].strip()[:LONGEST] or f"ended with exit code {code}"
+
+
 def do(job: Job) -> None:
     """Fit, sample, and write the records and the costs."""
     from synthvae.schema import Schema
@@ -65,45 +103,30 @@ def do(job: Job) -> None:
 
     schema = Schema.load(job.schema_file)
     frame = read_table(job.train)
-    begun = time.perf_counter()
-    fitted = _fit_ours(job, schema, frame) if job.method == OURS else _fit_other(job, schema, frame)
-    ended = time.perf_counter()
-    records = fitted.sample()
-    write_table(records, job.records, schema)
+    start = time.perf_counter()
+    # Each method loads its own libraries only, so that its memory is its own.
+    if job.method == OURS:
+        from synthvae.pipeline import override_settings
+        from synthvae.synthesizer import Synthesizer
+
+        settings = override_settings(schema, job.epsilon, job.settings)
+        ours = Synthesizer(schema, job.epsilon, job.delta, settings=settings).fit(frame, silent)
+        spent, sample = ours.guarantee.epsilon, partial(ours.sample, progress=silent)
+    else:
+        from synthvae.baselines import make
+
+        baseline = make(job.method, schema, job.epsilon, job.delta).fit(frame)
+        spent, sample = baseline.record.epsilon, partial(baseline.sample)
+    assert spent is not None, "a comparison has a budget"
+    fit_seconds = time.perf_counter() - start
+    write_table(sample(job.rows, seed=job.seed), job.records, schema)
     done = Done(
-        spent=fitted.spent,
-        fit_seconds=ended - begun,
+        spent=spent,
+        fit_seconds=fit_seconds,
         cpu_seconds=time.process_time(),
         megabytes=_peak_megabytes(),
     )
     job.done.write_text(done.model_dump_json(), encoding="utf-8")
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    """What is left to do after a fit, and what it spent."""
-
-    sample: "Callable[[], pd.DataFrame]"
-    spent: float
-
-
-def _fit_ours(job: Job, schema: "Schema", frame: "pd.DataFrame") -> _Fitted:
-    from synthvae._runtime import silent
-    from synthvae.pipeline import override_settings
-    from synthvae.synthesizer import Synthesizer
-
-    settings = override_settings(schema, job.epsilon, job.settings)
-    made = Synthesizer(schema, job.epsilon, job.delta, settings=settings).fit(frame, silent)
-    spent = made.guarantee.epsilon
-    assert spent is not None, "a comparison has a budget"
-    return _Fitted(lambda: made.sample(job.rows, seed=job.seed, progress=silent), spent)
-
-
-def _fit_other(job: Job, schema: "Schema", frame: "pd.DataFrame") -> _Fitted:
-    from synthvae.baselines import make
-
-    made = make(job.method, schema, job.epsilon, job.delta).fit(frame)
-    return _Fitted(lambda: made.sample(job.rows, seed=job.seed), made.record.epsilon)
 
 
 def _peak_megabytes() -> float | None:
@@ -132,58 +155,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-
-
-@dataclass(frozen=True)
-class Ran:
-    """How a process ended: what it left, or why it failed; and its seconds on the wall."""
-
-    seconds: float
-    done: Done | None
-    failed: str | None
-
-
-def run_alone(job: Job, folder: Path, timeout: float) -> Ran:
-    """Do a job in a new process and wait for it.
-
-    A process that is killed, runs out of time or memory, or raises is an outcome, not an error.
-    """
-    file = folder / "job.json"
-    file.write_text(job.model_dump_json(), encoding="utf-8")
-    said = folder / "said.txt"
-    job.done.unlink(missing_ok=True)
-    begun = time.perf_counter()
-    with said.open("wb") as stderr:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "synthvae.comparison.worker", str(file)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
-            env=os.environ | ONE_THREAD,
-        )
-        try:
-            code = child.wait(timeout)
-            failed = None if code == 0 else _why(code, said)
-        except subprocess.TimeoutExpired:
-            failed = f"took longer than the timeout of {timeout:g} seconds"
-        finally:
-            if child.poll() is None:
-                child.kill()
-                child.wait()
-    seconds = time.perf_counter() - begun
-    if failed is None and not job.done.exists():
-        failed = "ended without a result"
-    if failed is not None:
-        return Ran(seconds, None, failed)
-    return Ran(seconds, Done.model_validate_json(job.done.read_text(encoding="utf-8")), None)
-
-
-def _why(code: int, said: Path) -> str:
-    """Return why a process failed, from its exit code and the last line that it said."""
-    if code == -signal.SIGKILL:
-        return "was killed (signal 9), as by a system that has no memory left"
-    if code < 0:
-        return f"was ended by signal {-code}"
-    lines = said.read_text(encoding="utf-8", errors="replace").split("\n")
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return last[:SAID] or f"ended with exit code {code}"

@@ -1,8 +1,8 @@
 """One column's draft: what it seems to be, by its name, the dictionary and its values.
 
-What is drafted from the dictionary depends on the column's name and on the form of its values
-(whole numbers or not, which spelling of true and false) only. Whatever depends on the values
-themselves (bounds, categories, whether any is missing) is marked for review.
+A draft from the dictionary depends on the column's name and on the form of its values alone (whole
+numbers or not, which spelling of true and false). Whatever depends on the values themselves (bounds,
+categories, whether any is missing) is marked for review.
 """
 
 import math
@@ -42,16 +42,15 @@ Kind = Literal["boolean", "number", "date", "datetime", "text", "empty"]
 
 @dataclass(frozen=True)
 class ColumnDraft:
-    """A drafted field as plain values, remarks for its reader, and if it says whose row it is."""
+    """A drafted field as plain values, remarks for its reader, and whether it may be the patientKey."""
 
     field: dict[str, Any]
-    notes: tuple[str, ...]
-    person: bool = False
-    repeats: bool = False
+    notes: tuple[str, ...] = ()
+    is_patient_key: bool = False
 
 
-class _Values:
-    """A column's present values, distinct and as text, and what they have in common."""
+class _Profile:
+    """A column's present values, distinct and as text, and their common form."""
 
     def __init__(self, values: pd.Series) -> None:
         self.dtype = values.dtype
@@ -73,7 +72,7 @@ class _Values:
 
     @cached_property
     def numbers(self) -> NDArray[np.float64]:
-        """The distinct values as numbers; NaN for what is none."""
+        """The distinct values as numbers; NaN for other text."""
         return np.array([as_float(text) for text in self.distinct], float)
 
     @cached_property
@@ -105,20 +104,16 @@ class _Values:
     @cached_property
     def decimals(self) -> int:
         """The most decimals that a value is written with."""
-        numeric = [
-            text
-            for text, value in zip(self.distinct, self.numbers, strict=True)
-            if math.isfinite(value)
-        ]
-        places = [-int(Decimal(text).normalize().as_tuple().exponent) for text in numeric[:20_000]]
-        return max([0, *places])
+        finite = np.flatnonzero(np.isfinite(self.numbers))[:20_000]
+        numbers = (Decimal(self.distinct[i]).normalize() for i in finite)
+        return max([0, *(-int(number.as_tuple().exponent) for number in numbers)])
 
     @cached_property
     def spelling(self) -> tuple[str, str] | None:
         """How true and false are spelled, where these are the only values."""
-        seen = {re.sub(r"(?<=^[01])\.0+$", "", text) for text in self.distinct[:5]}
+        texts = {re.sub(r"(?<=^[01])\.0+$", "", text) for text in self.distinct[:5]}
         pairs = (*TRUE_FALSE, *SPELLINGS)
-        return next((pair for pair in pairs if len(self.distinct) < 5 and seen <= set(pair)), None)
+        return next((pair for pair in pairs if len(self.distinct) < 5 and texts <= set(pair)), None)
 
     @cached_property
     def pattern(self) -> str | None:
@@ -148,20 +143,20 @@ def _parse(text: str, form: str) -> datetime | None:
 
 def draft_column(name: str, values: pd.Series) -> ColumnDraft:
     """Return the draft of one column's field."""
-    seen = _Values(values)
-    identifier = _identifier(name, seen)
+    profile = _Profile(values)
+    identifier = _identifier(name, profile)
     if identifier is not None:
         return identifier
     variable = look_up(name)
-    drafted = _by_dictionary(name, seen, variable) if variable else None
-    return drafted or _by_values(name, seen, variable)
+    drafted = _by_dictionary(name, profile, variable) if variable else None
+    return drafted or _by_values(name, profile, variable)
 
 
 def _finish(
-    field: dict[str, Any], seen: _Values, review: list[str], notes: list[str]
+    field: dict[str, Any], profile: _Profile, review: list[str], notes: list[str]
 ) -> ColumnDraft:
     """Add what every field has: whether values may be missing, and the mark for review."""
-    if seen.missing:
+    if profile.missing:
         field.setdefault("constraints", {})["required"] = False
         review = [*review, "values are missing, so the draft allows that: is it so by design?"]
     if review:
@@ -169,71 +164,68 @@ def _finish(
     return ColumnDraft(field, tuple(f"REVIEW: {text}" for text in review) + tuple(notes))
 
 
-def _identifier(name: str, seen: _Values) -> ColumnDraft | None:
+def _identifier(name: str, profile: _Profile) -> ColumnDraft | None:
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
     words = [word for word in re.split(r"[^a-z0-9]+", spaced) if word]
     plain = "".join(words)
     keyed = bool(words) and words[-1] in load_words("keys")
     persons = load_words("persons")
-    person = plain in persons | load_words("person numbers") or (keyed and persons & set(words))
-    repeats = len(seen.distinct) < seen.rows
     field: dict[str, Any] = {"name": name, "role": "identifier"}
-    if seen.kind == "number" and seen.decimals == 0:
+    if profile.kind == "number" and profile.decimals == 0:
         field["type"] = "integer"  # so that made-up identifiers are whole numbers too
-    if seen.kind == "empty":
+    if profile.kind == "empty":
         return ColumnDraft(field, ("no value at all: left out of the model",))
-    if person:
-        return ColumnDraft(field, (), True, repeats)
-    if load_words("direct identifiers") & set(words) or re.fullmatch(
-        r"unnamed \d+", " ".join(words)
-    ):
-        return ColumnDraft(field, ("never modelled",), repeats=repeats)
-    if seen.kind == "text" and max(map(len, seen.distinct)) > LONGEST_CATEGORY:
-        return ColumnDraft(field, ("free text: left out of the model",), repeats=repeats)
-    many = len(seen.distinct) > MOST_CATEGORIES
-    if (keyed or seen.kind == "text") and (seen.nearly_unique or (many and seen.kind == "text")):
+    if plain in persons | load_words("person numbers") or (keyed and persons & set(words)):
+        return ColumnDraft(field, is_patient_key=len(profile.distinct) < profile.rows)
+    unnamed = re.fullmatch(r"unnamed \d+", " ".join(words))
+    if unnamed or load_words("direct identifiers") & set(words):
+        return ColumnDraft(field, ("never modelled",))
+    is_text, note = profile.kind == "text", None
+    if is_text and max(map(len, profile.distinct)) > LONGEST_CATEGORY:
+        note = "free text"
+    elif profile.nearly_unique and (keyed or is_text):
+        note = "nearly every row has another value"
+    elif is_text and len(profile.distinct) > MOST_CATEGORIES:
         note = "too many texts for categories (for codes, list the public ones under enum)"
-        note = "nearly every row has another value" if seen.nearly_unique else note
-        return ColumnDraft(field, (f"{note}: left out of the model",), repeats=repeats)
-    return None
+    return None if note is None else ColumnDraft(field, (f"{note}: left out of the model",))
 
 
-def _by_dictionary(name: str, seen: _Values, variable: Variable) -> ColumnDraft | None:
+def _by_dictionary(name: str, profile: _Profile, variable: Variable) -> ColumnDraft | None:
     """Return a field as in the dictionary; None where the values do not match it."""
     known = f"dictionary: {variable.name}; {variable.basis}"
     field: dict[str, Any] = {"name": name}
     if variable.ranges:
-        return _by_range(field, seen, variable, known) if seen.kind == "number" else None
+        return _by_range(field, profile, variable, known) if profile.kind == "number" else None
     if variable.flag:
-        if seen.spelling is None and not pd.api.types.is_bool_dtype(seen.dtype):
+        if profile.spelling is None and not pd.api.types.is_bool_dtype(profile.dtype):
             return None
-        return _finish(field | _boolean(seen), seen, [], [known])
-    if len(seen.distinct) > MOST_CATEGORIES:
+        return _finish(field | _boolean(profile), profile, [], [known])
+    if len(profile.distinct) > MOST_CATEGORIES:
         return None
     field |= {"type": "string", "role": variable.role} if variable.role else {"type": "string"}
-    usual = next((enum for enum in variable.enums if set(seen.distinct) <= set(enum)), None)
-    field["constraints"] = {"enum": list(usual or sorted(seen.distinct))}
+    usual = next((enum for enum in variable.enums if set(profile.distinct) <= set(enum)), None)
+    field["constraints"] = {"enum": list(usual or sorted(profile.distinct))}
     review = [] if usual else ["these are the categories that stand in the data"]
-    return _finish(field, seen, review, [known])
+    return _finish(field, profile, review, [known])
 
 
 def _by_range(
-    field: dict[str, Any], seen: _Values, variable: Variable, known: str
+    field: dict[str, Any], profile: _Profile, variable: Variable, known: str
 ) -> ColumnDraft | None:
     usual = variable.ranges[0]
     review: list[str] = []
-    fitting = [each for each in variable.ranges if _share_inside(seen, each) == 1]
+    fitting = [each for each in variable.ranges if _share_inside(profile, each) == 1]
     if fitting:
         chosen = fitting[0]
         if chosen is not usual:
             review.append(f"the values do not fit {usual.unit}, but {chosen.unit}: which is it?")
-    elif _share_inside(seen, usual) >= 0.95:
+    elif _share_inside(profile, usual) >= 0.95:
         chosen = usual
         review.append("some values lie outside these bounds; if they are errors, set `invalid`")
     else:
         return None
-    decimals = min(chosen.decimals, seen.decimals)
-    whole = decimals == 0 and seen.decimals == 0
+    decimals = min(chosen.decimals, profile.decimals)
+    whole = decimals == 0 and profile.decimals == 0
     field["type"] = "integer" if whole else "number"
     if chosen.unit:
         field["unit"] = chosen.unit
@@ -243,72 +235,75 @@ def _by_range(
     if whole:
         low, high = math.ceil(low), math.floor(high)
     field["constraints"] = {"minimum": low, "maximum": high}
-    return _finish(field, seen, review + _unreadable(seen), [known])
+    return _finish(field, profile, review + _unreadable(profile), [known])
 
 
-def _share_inside(seen: _Values, limits: Range) -> float:
-    inside = (seen.numbers >= limits.minimum) & (seen.numbers <= limits.maximum)
-    return float(seen.counts[inside].sum() / seen.counts[~np.isnan(seen.numbers)].sum())
+def _share_inside(profile: _Profile, limits: Range) -> float:
+    inside = (profile.numbers >= limits.minimum) & (profile.numbers <= limits.maximum)
+    return float(profile.counts[inside].sum() / profile.counts[~np.isnan(profile.numbers)].sum())
 
 
-def _unreadable(seen: _Values) -> list[str]:
-    found = []
-    if np.isnan(seen.numbers).any():
-        found.append("some values are not numbers: correct them, or list them in missingValues")
-    if seen.usable.size < (~np.isnan(seen.numbers)).sum():
-        found.append("some values are infinite or absurdly large: correct them, or set `invalid`")
-    return found
+def _unreadable(profile: _Profile) -> list[str]:
+    remarks = []
+    if np.isnan(profile.numbers).any():
+        remarks.append("some values are not numbers: correct them, or list them in missingValues")
+    if profile.usable.size < (~np.isnan(profile.numbers)).sum():
+        remarks.append("some values are infinite or absurdly large: correct them, or set `invalid`")
+    return remarks
 
 
-def _by_values(name: str, seen: _Values, variable: Variable | None) -> ColumnDraft:
+def _by_values(name: str, profile: _Profile, variable: Variable | None) -> ColumnDraft:
     """Return a field whose bounds or categories are read off the data, all for review."""
     field: dict[str, Any] = {"name": name}
     notes = [f"not as in the dictionary: {variable.name}; {variable.basis}"] if variable else []
-    if seen.kind == "boolean" or seen.spelling:
-        field |= _boolean(seen)
-        sure = seen.kind == "boolean"
+    if profile.kind == "boolean" or profile.spelling:
+        field |= _boolean(profile)
+        sure = profile.kind == "boolean"
         review = [] if sure else ["no other values stand in the data"]
-    elif seen.kind == "number":
-        field |= _number(seen)
-        review = ["the bounds are the least and largest value, rounded outward", *_unreadable(seen)]
+    elif profile.kind == "number":
+        field |= _number(profile)
+        review = [
+            "the bounds are the least and largest value, rounded outward",
+            *_unreadable(profile),
+        ]
         if variable:
             review.append("the values do not fit the dictionary's range; check the unit")
-    elif seen.kind in ("date", "datetime"):
-        field |= _dates(seen)
+    elif profile.kind in ("date", "datetime"):
+        field |= _dates(profile)
         review = ["the bounds are the first and last year in the data"]
-        if "%d/%m" in field.get("format", "") and seen.follows(
+        if "%d/%m" in field.get("format", "") and profile.follows(
             field["format"].replace("%d/%m", "%m/%d")
         ):
             review.append("the day and the month might as well be the other way around")
-    elif len(seen.distinct) > MOST_CATEGORIES:
+    elif len(profile.distinct) > MOST_CATEGORIES:
         field |= {"role": "identifier"}
-        return ColumnDraft(field, ("too many different values: left out",), repeats=True)
+        return ColumnDraft(field, ("too many different values: left out",))
     else:
-        field |= {"type": "string", "constraints": {"enum": sorted(seen.distinct)}}
+        field |= {"type": "string", "constraints": {"enum": sorted(profile.distinct)}}
         review = ["these are the categories that stand in the data"]
     if variable is not None and variable.role:
         field["role"] = variable.role
-    return _finish(field, seen, review, notes)
+    return _finish(field, profile, review, notes)
 
 
-def _boolean(seen: _Values) -> dict[str, Any]:
-    if seen.spelling is None or seen.spelling in TRUE_FALSE:
+def _boolean(profile: _Profile) -> dict[str, Any]:
+    if profile.spelling is None or profile.spelling in TRUE_FALSE:
         return {"type": "boolean"}
-    true, false = seen.spelling
+    true, false = profile.spelling
     return {"type": "boolean", "trueValues": [true], "falseValues": [false]}
 
 
-def _number(seen: _Values) -> dict[str, Any]:
-    low, high = float(seen.usable.min()), float(seen.usable.max())
+def _number(profile: _Profile) -> dict[str, Any]:
+    low, high = float(profile.usable.min()), float(profile.usable.max())
     width = high - low or abs(high) or 1.0
     step = max(10.0 ** math.floor(math.log10(width)), FINEST)
     low, high = math.floor(low / step) * step, math.ceil(high / step) * step
     high = high if high > low else low + step
     digits = max(0, -math.floor(math.log10(step)))
     bounds = {"minimum": _tidy(round(low, digits)), "maximum": _tidy(round(high, digits))}
-    if seen.decimals == 0:
+    if profile.decimals == 0:
         return {"type": "integer", "constraints": bounds}
-    decimals = seen.decimals
+    decimals = profile.decimals
     if decimals > MOST_DECIMALS:  # digits of a computation, not of a measurement
         decimals = min(9, max(0, 3 - math.floor(math.log10(high - low))))
     most = 14 - math.floor(math.log10(max(abs(low), abs(high), 1)))
@@ -319,11 +314,11 @@ def _tidy(value: float) -> float | int:
     return int(value) if value == int(value) else value
 
 
-def _dates(seen: _Values) -> dict[str, Any]:
-    form = seen.pattern or DATE_FORMATS[0]
+def _dates(profile: _Profile) -> dict[str, Any]:
+    form = profile.pattern or DATE_FORMATS[0]
     parsed = [
         cell if isinstance(cell, date) else _parse(text, form)
-        for text, cell in zip(seen.distinct, seen.objects, strict=True)
+        for text, cell in zip(profile.distinct, profile.objects, strict=True)
     ]
     years = [moment.year for moment in parsed if moment]
     ends = [f"{min(years):04d}-01-01", f"{max(years):04d}-12-31"]

@@ -74,14 +74,14 @@ def _contents() -> dict[str, Any]:
 @cache
 def load_dictionary() -> dict[str, Variable]:
     """Return every variable of the dictionary under each of its names, written plainly."""
-    found: dict[str, Variable] = {}
+    variables: dict[str, Variable] = {}
     for entry in _contents()["variables"]:
         variable = Variable.model_validate(entry)
-        for name in {_plain(name) for name in (variable.name, *variable.aliases)}:
-            if name in found:
+        for name in {"".join(_words(name)) for name in (variable.name, *variable.aliases)}:
+            if name in variables:
                 raise ConfigError(f"The dictionary {DICTIONARY.name} has {name!r} twice.")
-            found[name] = variable
-    return found
+            variables[name] = variable
+    return variables
 
 
 def look_up(name: str) -> Variable | None:
@@ -98,7 +98,7 @@ def look_up(name: str) -> Variable | None:
     True
     """
     known = load_dictionary()
-    words = [word for word in re.split(r"[^a-z0-9]+", _fold(name)) if word]
+    words = _words(name)
     size = len(words)
     if size > MOST_WORDS:
         return None
@@ -111,11 +111,9 @@ def look_up(name: str) -> Variable | None:
     return None
 
 
-def _fold(name: str) -> str:
+def _words(name: str) -> list[str]:
+    """Return a name's words of plain letters and digits, in small letters and without accents."""
     split = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", name)
-    plain = unicodedata.normalize("NFKD", split)
-    return "".join(mark for mark in plain if not unicodedata.combining(mark)).lower()
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "", _fold(name))
+    signs = unicodedata.normalize("NFKD", split)
+    plain = "".join(sign for sign in signs if not unicodedata.combining(sign)).lower()
+    return re.findall(r"[a-z0-9]+", plain)

@@ -47,7 +47,7 @@ def draft_schema(frame: pd.DataFrame, name: str = "table") -> Schema:
     Returns
     -------
     Schema
-        A schema without `patients`, which has to be declared.
+        Without `patients`, which has to be declared.
 
     Raises
     ------
@@ -100,32 +100,27 @@ def draft_yaml(frame: pd.DataFrame, name: str = "table") -> str:
 
 
 def _draft(frame: pd.DataFrame, name: str) -> tuple[dict[str, Any], list[ColumnDraft]]:
-    _check(frame)
-    names = [str(column) for column in frame.columns]
-    columns = [draft_column(each, frame.iloc[:, j]) for j, each in enumerate(names)]
-    value: dict[str, Any] = {"name": name, "missingValues": list(MISSING_SPELLINGS)}
-    # The first column that names a person and repeats: a table of visits has it before others.
-    whose = next((column for column in columns if column.person and column.repeats), None)
-    if whose is not None:
-        value |= {"patientKey": whose.field["name"], "maxRows": MAX_ROWS}
-    value["fields"] = [column.field for column in columns]
-    return value, columns
-
-
-def _check(frame: pd.DataFrame) -> None:
     if frame.empty:
         raise DataError("The table has no rows or no columns; there is nothing to draft from.")
-    names = [str(name) for name in frame.columns]
+    names = [str(column) for column in frame.columns]
     twice = first_repeated(names)
     if twice is not None:
         raise DataError(f"The column '{twice}' stands twice in the table; rename one of them.")
     if "" in names:
         raise DataError(f"Column {names.index('') + 1} of the table has no name; give it one.")
+    columns = [draft_column(each, frame.iloc[:, j]) for j, each in enumerate(names)]
+    value: dict[str, Any] = {"name": name, "missingValues": list(MISSING_SPELLINGS)}
+    # The first one: a table of visits has it before others.
+    key = next((column for column in columns if column.is_patient_key), None)
+    if key is not None:
+        value |= {"patientKey": key.field["name"], "maxRows": MAX_ROWS}
+    value["fields"] = [column.field for column in columns]
+    return value, columns
 
 
 def _render(column: ColumnDraft) -> str:
     """Return one field as an item of the list, its remarks above it."""
-    lines = [f"# {note}" for note in column.notes]
-    for i, line in enumerate(write_yaml(column.field).splitlines()):
-        lines.append(("  " if i else "- ") + line)
+    first, *rest = write_yaml(column.field).splitlines()
+    remarks = (f"# {note}" for note in column.notes)
+    lines = (*remarks, f"- {first}", *(f"  {line}" for line in rest))
     return "".join(f"  {line}\n" for line in lines)

@@ -1,14 +1,13 @@
 """The analyses that the records are meant for, done on real rows and on synthetic ones."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from synthvae._text import counted
 from synthvae._types import Floats
-from synthvae.config import Wanted
+from synthvae.config import AnalysisRequest
 from synthvae.evaluation.intervals import LEVEL, interval, jackknife, jackknife_groups, rounded
 from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.regression import Fit, NotFittedError, Terms, fit_model
@@ -16,9 +15,10 @@ from synthvae.evaluation.results import Analysis, Coefficient, Interval, Score
 from synthvae.evaluation.survival import (
     compare_curves,
     concordance,
-    followed,
-    formula,
-    why_not_followed,
+    described,
+    follow_up,
+    not_run,
+    why_no_survival,
 )
 from synthvae.evaluation.tables import Tables, at_most
 from synthvae.evaluation.validity import slug
@@ -28,21 +28,16 @@ MOST_RANKED = 4000
 DRAWS = 1000
 SIMULATED = f"simulation of the synthetic estimates, {DRAWS:,} draws"
 
-
-_metric = partial(Metric, family="analyses", topic="utility", disclosure="grid")
+_metric = partial(Metric, direction="higher", family="analyses", topic="utility", disclosure="grid")
+_TWO_SAMPLES = "two samples of one population and size overlap by 0.71 on average (1 - 2/(3.92 √π))"
 OVERLAP = _metric(
     "overlap.<analysis>",
     "Overlap of confidence intervals: {name}",
     "How far the confidence intervals of the synthetic rows' coefficients cover those of train's and "
     "the other way round, on average: 1 is the same interval, 0 or less means that they do not "
     "touch. More rows make narrower intervals, which are harder to meet.",
-    "higher",
     goal=1.0,
-    threshold=Limits(
-        0.6,
-        0.3,
-        "two samples of one population and size overlap by 0.71 on average (1 - 2/(3.92 √π))",
-    ),
+    threshold=Limits(0.6, 0.3, _TWO_SAMPLES),
     section="analyses",
 )
 SIGNS = _metric(
@@ -50,7 +45,6 @@ SIGNS = _metric(
     "Agreement of signs: {name}",
     "Of the coefficients that train's rows tell from 0, the share that have the same sign on "
     "synthetic rows: how often a conclusion would keep its direction.",
-    "higher",
     goal=1.0,
     threshold=Limits(0.95, 0.80, "at most one conclusion in twenty turns round"),
     section="analyses",
@@ -62,30 +56,25 @@ C_INDEX = _metric(
     "How well the Cox model fitted on synthetic rows ranks the survival of real patients whom it "
     "never saw: 0.5 is a coin's toss, 1 the right order. The goal is what fitting on train's rows "
     "reaches.",
-    "higher",
+    goal_from="real",
     threshold=Limits(-0.02, -0.06, "0.02 below fitting on real rows", beside="real"),
     charted=True,
 )
 METRICS = (OVERLAP, SIGNS, C_INDEX)
 
-
-@dataclass(frozen=True)
-class AnalysisFindings:
-    """The analyses, and the scores that sum them up."""
-
-    analyses: tuple[Analysis, ...]
-    scores: tuple[Score, ...]
+Measure = Callable[[Fit, Fit, Floats | None], Floats | None]
 
 
 def compare_analyses(
-    tables: Tables, wanted: Sequence[Wanted], declared: bool, generator: np.random.Generator
-) -> AnalysisFindings:
+    tables: Tables,
+    requests: Sequence[AnalysisRequest],
+    declared: bool,
+    generator: np.random.Generator,
+) -> tuple[tuple[Analysis, ...], list[Score]]:
     """Do each analysis on train, on the synthetic rows and on the tables to compare with.
 
-    Parameters
-    ----------
-    declared
-        Whether the user asked for these analyses; if not, they are marked as defaults.
+    Returns the analyses, and the scores that sum them up; those that the user did not declare are
+    marked as defaults.
 
     References
     ----------
@@ -93,90 +82,64 @@ def compare_analyses(
     altered to protect confidentiality", The American Statistician 60(3): the overlap of intervals.
     """
     note = "" if declared else "A default: no analysis was declared under `evaluation`. "
-    found = [
-        compare_curves(tables, one, note, generator)
-        if one.kind == "kaplan-meier"
-        else _compare_models(tables, one, note, generator)
-        for one in wanted
+    done = [
+        (compare_curves if request.kind == "kaplan-meier" else _compare_models)(
+            tables, request, note, generator
+        )
+        for request in requests
     ]
-    return AnalysisFindings(
-        tuple(analysis for analysis, _ in found),
-        tuple(score for _, scores in found for score in scores),
-    )
+    return tuple(analysis for analysis, _ in done), [score for _, each in done for score in each]
 
 
 def _compare_models(
-    tables: Tables, wanted: Wanted, note: str, generator: np.random.Generator
-) -> tuple[Analysis, tuple[Score, ...]]:
-    metrics = [
-        metric.of(analysis=slug(wanted.name), name=wanted.name)
-        for metric in METRICS[: 3 if wanted.kind == "cox" else 2]
-    ]
-    if wanted.kind == "cox":
-        reason = why_not_followed(tables.schema)
-        if reason is not None:
-            return _not_run(tables, wanted, metrics, note, reason)
-    assert wanted.kind != "kaplan-meier"
-    terms = Terms(tables.schema, wanted.predictors, tables.train)
+    tables: Tables, request: AnalysisRequest, note: str, generator: np.random.Generator
+) -> tuple[Analysis, list[Score]]:
+    assert request.kind != "kaplan-meier"
+    is_cox, schema = request.kind == "cox", tables.schema
+    names = {"analysis": slug(request.name), "name": request.name}
+    metrics = [metric.of(**names) for metric in (METRICS if is_cox else METRICS[:2])]
+    if is_cox and (reason := why_no_survival(schema)):
+        return not_run(request, schema, metrics, note, reason)
+    terms = Terms(schema, request.predictors, tables.train)
     fits: dict[str, Fit] = {}
     reasons: dict[str, str] = {}
     for name in ("train", "synthetic", "holdout", "independent"):
-        some = at_most(getattr(tables, name), MOST_ROWS, generator)
+        sampled = at_most(getattr(tables, name), MOST_ROWS, generator)
         try:
-            fits[name] = fit_model(wanted.kind, wanted.outcome, terms, some, tables.schema)
+            fits[name] = fit_model(request.kind, request.outcome, terms, sampled, schema)
         except NotFittedError as cause:
             reasons[name] = f"cannot be fitted to the {name} rows: {cause}"
     for name in ("train", "synthetic"):
         if name in reasons:
-            return _not_run(tables, wanted, metrics, note, reasons[name])
-    shared = [term for term in fits["train"].terms if term in fits["synthetic"].terms]
-    if not shared:
-        return _not_run(tables, wanted, metrics, note, "no term varies in both tables")
-    detail = note + _detail(terms, shared, fits, tables)
-    real, made = fits["train"].only(shared), fits["synthetic"].only(shared)
+            return not_run(request, schema, metrics, note, reasons[name])
+    pairs = {
+        name: _shared_terms(fits["train"], fit) for name, fit in fits.items() if name != "train"
+    }
+    real, synthetic = pairs["synthetic"]
+    if not real.terms:
+        return not_run(request, schema, metrics, note, "no term varies in both tables")
+    detail = note + _detail(terms, real, synthetic, tables)
     scores = [
-        _score(metric, measure, fits, detail, generator)
+        _score(metric, measure, pairs, detail, generator)
         for metric, measure in zip(metrics[:2], (mean_overlap, same_signs), strict=True)
     ]
-    if wanted.kind == "cox":
+    if is_cox:
         scores.append(_rank(metrics[2], fits, terms, tables, generator))
-    return (
-        Analysis(
-            name=wanted.name,
-            kind=wanted.kind,
-            formula=formula(wanted, tables.schema),
-            real_rows=real.rows,
-            synthetic_rows=made.rows,
-            coefficients=_coefficients(real, made),
-            detail=detail,
-        ),
-        tuple(scores),
-    )
+    rows, coefficients = (real.rows, synthetic.rows), _coefficients(real, synthetic)
+    return described(request, schema, rows, coefficients=coefficients, detail=detail), scores
 
 
-def _not_run(
-    tables: Tables, wanted: Wanted, metrics: Sequence[Metric], note: str, reason: str
-) -> tuple[Analysis, tuple[Score, ...]]:
-    return (
-        Analysis(
-            name=wanted.name,
-            kind=wanted.kind,
-            formula=formula(wanted, tables.schema),
-            real_rows=0,
-            synthetic_rows=0,
-            detail=note.strip(),
-            not_run=reason,
-        ),
-        tuple(metric.unanswered(reason) for metric in metrics),
-    )
+def _shared_terms(real: Fit, other: Fit) -> tuple[Fit, Fit]:
+    shared = [term for term in real.terms if term in other.terms]
+    return real.only(shared), other.only(shared)
 
 
-def _detail(terms: Terms, shared: list[str], fits: dict[str, Fit], tables: Tables) -> str:
+def _detail(terms: Terms, real: Fit, synthetic: Fit, tables: Tables) -> str:
     text = (
-        f"{counted(len(shared), 'coefficient')}, from {counted(fits['train'].rows, 'row')} of train "
-        f"and {counted(fits['synthetic'].rows, 'synthetic row')} in which nothing is missing."
+        f"{counted(len(real.terms), 'coefficient')}, from {counted(real.rows, 'row')} of train "
+        f"and {counted(synthetic.rows, 'synthetic row')} in which nothing is missing."
     )
-    lost = [name for name in terms.names if name not in shared]
+    lost = [name for name in terms.names if name not in real.terms]
     if lost:
         text += f" Left out, as constant or following from others: {', '.join(lost[:5])}"
         text += f" and {len(lost) - 5} more." if len(lost) > 5 else "."
@@ -187,45 +150,45 @@ def _detail(terms: Terms, shared: list[str], fits: dict[str, Fit], tables: Table
     return text
 
 
-def overlaps(real: Fit, made: Fit, estimates: Floats | None = None) -> Floats:
+def overlaps(real: Fit, synthetic: Fit, estimates: Floats | None = None) -> Floats:
     """Return how far each pair of intervals overlaps, for the synthetic estimates or for others."""
-    middle = made.estimates if estimates is None else estimates
-    low = np.maximum(real.estimates - real.half, middle - made.half)
-    high = np.minimum(real.estimates + real.half, middle + made.half)
-    return np.asarray((high - low) * (1 / real.half + 1 / made.half) / 4)
+    middle = synthetic.estimates if estimates is None else estimates
+    low = np.maximum(real.estimates - real.half, middle - synthetic.half)
+    high = np.minimum(real.estimates + real.half, middle + synthetic.half)
+    return np.asarray((high - low) * (1 / real.half + 1 / synthetic.half) / 4)
 
 
-def mean_overlap(real: Fit, made: Fit, estimates: Floats | None = None) -> Floats | None:
+def mean_overlap(real: Fit, synthetic: Fit, estimates: Floats | None = None) -> Floats | None:
     """Return the mean overlap over the coefficients, one figure for each row of estimates."""
-    return np.asarray(overlaps(real, made, estimates).mean(axis=-1))
+    return np.asarray(overlaps(real, synthetic, estimates).mean(axis=-1))
 
 
-def same_signs(real: Fit, made: Fit, estimates: Floats | None = None) -> Floats | None:
+def same_signs(real: Fit, synthetic: Fit, estimates: Floats | None = None) -> Floats | None:
     """Return the share of the coefficients told from 0 that keep their sign; None without any."""
     clear = np.abs(real.estimates) > real.half
     if not clear.any():
         return None
-    middle = made.estimates if estimates is None else estimates
+    middle = synthetic.estimates if estimates is None else estimates
     return np.asarray((np.sign(middle) == np.sign(real.estimates))[..., clear].mean(axis=-1))
 
 
 def _score(
     metric: Metric,
-    measure: Callable[[Fit, Fit, Floats | None], Floats | None],
-    fits: dict[str, Fit],
+    measure: Measure,
+    pairs: dict[str, tuple[Fit, Fit]],
     detail: str,
     generator: np.random.Generator,
 ) -> Score:
-    found = {name: _against_train(measure, fits, name) for name in fits if name != "train"}
-    value = found.pop("synthetic")
+    figures: dict[str, float | None] = {}
+    for name, pair in pairs.items():
+        figure = measure(*pair, None) if pair[0].terms else None
+        figures[name] = None if figure is None else float(figure)
+    value = figures.pop("synthetic")
     if value is None:
         return metric.unanswered("train's rows tell no coefficient from 0")
-    shared = [term for term in fits["train"].terms if term in fits["synthetic"].terms]
-    real, made = fits["train"].only(shared), fits["synthetic"].only(shared)
-    drawn = _draws(made, generator)
-    simulated = measure(real, made, drawn)
+    simulated = measure(*pairs["synthetic"], _draws(pairs["synthetic"][1], generator))
     assert simulated is not None
-    return metric.answer(value, _around(value, simulated), found | {"ideal": 1.0}, detail)
+    return metric.answer(value, _around(value, simulated), figures | {"ideal": 1.0}, detail)
 
 
 def _draws(fit: Fit, generator: np.random.Generator) -> Floats:
@@ -238,39 +201,29 @@ def _draws(fit: Fit, generator: np.random.Generator) -> Floats:
     return np.asarray(fit.estimates + generator.standard_normal((DRAWS, len(values))) @ root.T)
 
 
-def _against_train(
-    measure: Callable[[Fit, Fit, Floats | None], Floats | None], fits: dict[str, Fit], name: str
-) -> float | None:
-    shared = [term for term in fits["train"].terms if term in fits[name].terms]
-    if not shared:
-        return None
-    found = measure(fits["train"].only(shared), fits[name].only(shared), None)
-    return None if found is None else float(found)
-
-
 def _around(value: float, simulated: Floats) -> Interval:
     """Return an interval around a figure as wide as it varies; never above 1."""
     half = np.quantile(np.abs(simulated - simulated.mean()), LEVEL)
     return interval(value - half, min(1.0, value + half), SIMULATED)
 
 
-def _coefficients(real: Fit, made: Fit) -> tuple[Coefficient, ...]:
-    each = overlaps(real, made)
+def _coefficients(real: Fit, synthetic: Fit) -> tuple[Coefficient, ...]:
+    each = overlaps(real, synthetic)
     return tuple(
         Coefficient(
             term=term,
             real=rounded(real.estimates[j]),
-            real_interval=_of(real, j),
-            synthetic=rounded(made.estimates[j]),
-            synthetic_interval=_of(made, j),
+            real_interval=_wald(real, j),
+            synthetic=rounded(synthetic.estimates[j]),
+            synthetic_interval=_wald(synthetic, j),
             overlap=rounded(each[j]),
-            same_sign=bool(np.sign(real.estimates[j]) == np.sign(made.estimates[j])),
+            same_sign=bool(np.sign(real.estimates[j]) == np.sign(synthetic.estimates[j])),
         )
         for j, term in enumerate(real.terms)
     )
 
 
-def _of(fit: Fit, j: int) -> Interval:
+def _wald(fit: Fit, j: int) -> Interval:
     middle, half = fit.estimates[j], fit.half[j]
     return interval(middle - half, middle + half, "Wald")
 
@@ -283,32 +236,25 @@ def _rank(
     generator: np.random.Generator,
 ) -> Score:
     """Return how well the synthetic rows' Cox model ranks the holdout's survival."""
-    test = followed(at_most(tables.holdout, MOST_RANKED, generator), tables.schema)
+    test = follow_up(at_most(tables.holdout, MOST_RANKED, generator), tables.schema)
     scaled = terms(test.rows)
-    complete = np.isfinite(scaled).all(axis=1)
-    if not complete.any() or not test.happened[complete].any():
+    complete = np.asarray(np.isfinite(scaled).all(axis=1))
+    test, scaled = test.take(complete), scaled[complete]
+    if not test.happened.any():
         return metric.unanswered("no event happened in a complete row of the holdout")
-    whose = test.rows.take(np.asarray(complete))
-    groups = jackknife_groups(whose.patients, generator)
-    found = {}
+    groups = jackknife_groups(test.rows.patients, generator)
+    figures = {}
     for name in ("synthetic", "train", "independent"):
         if name in fits:
             kept = [terms.names.index(term) for term in fits[name].terms]
-            risk = scaled[complete][:, kept] @ (fits[name].estimates * terms.spread[kept])
-            found[name] = concordance(
-                test.durations[complete], test.happened[complete], risk, groups
-            )
-    value = float(found["synthetic"][0])
-    if not np.isfinite(value):
+            risk = scaled[:, kept] @ (fits[name].estimates * terms.spread[kept])
+            figures[name] = concordance(test.durations, test.happened, risk, groups)
+    if not np.isfinite(figures["synthetic"][0]):
         return metric.unanswered("no two rows of the holdout can be compared")
-    independent = found.get("independent")
-    return metric.with_goal(float(found["train"][0])).answer(
-        value,
-        jackknife(value, found["synthetic"][1:], "holdout patients"),
-        {
-            "real": float(found["train"][0]),
-            "independent": None if independent is None else float(independent[0]),
-            "chance": 0.5,
-        },
-        f"Tested on {counted(len(whose), 'holdout row')}; 'real' is the model fitted on train.",
+    independent = float(figures["independent"][0]) if "independent" in figures else None
+    return metric.answer(
+        float(figures["synthetic"][0]),
+        jackknife(figures["synthetic"], "holdout patients"),
+        {"real": float(figures["train"][0]), "independent": independent, "chance": 0.5},
+        f"Tested on {counted(len(test.rows), 'holdout row')}; 'real' is the model fitted on train.",
     )

@@ -1,4 +1,8 @@
-"""Confidence intervals: exact for shares, DeLong for ranks, else jackknife or bootstrap."""
+"""Confidence intervals: exact for shares, DeLong for ranks, else jackknife or bootstrap.
+
+Figures of a jackknife or a bootstrap are in one array: first that of all rows, then those of each
+group left out or of each resample.
+"""
 
 import numpy as np
 from scipy import special, stats
@@ -10,6 +14,7 @@ LEVEL = 0.95
 GROUPS = 20
 RESAMPLES = 300
 DIGITS = 6
+NORMAL = float(stats.norm.ppf((1 + LEVEL) / 2))
 
 
 def rounded(value: float) -> float:
@@ -38,43 +43,39 @@ def clopper_pearson(successes: int, trials: int) -> Interval:
     return interval(*exact_limits(successes, trials), "Clopper-Pearson")
 
 
-def exact_limits(successes: int, trials: int, level: float = LEVEL) -> tuple[float, float]:
+def exact_limits(successes: float, trials: float, level: float = LEVEL) -> tuple[float, float]:
     """Return both ends of Clopper and Pearson's interval at any level."""
-    tail = (1 - level) / 2
-    low = stats.beta.ppf(tail, successes, trials - successes + 1) if successes else 0.0
-    high = (
-        stats.beta.ppf(1 - tail, successes + 1, trials - successes) if successes < trials else 1.0
-    )
+    tail, failures = (1 - level) / 2, trials - successes
+    low = stats.beta.ppf(tail, successes, failures + 1) if successes else 0.0
+    high = stats.beta.ppf(1 - tail, successes + 1, failures) if successes < trials else 1.0
     return float(low), float(high)
 
 
 def clustered_share(chosen: Bools, patients: Ints) -> Interval:
-    """Return the interval of a share of rows, of which some are the same patient's.
+    """Return the interval of a share of rows, shape (rows,), of which some are the same patient's.
 
     With a row a patient it is Clopper and Pearson's. Else the rows count as the number of independent
     ones that would give the share's variance between patients (Korn & Graubard 1998, Survey
     Methodology 24): at most the rows; where no row is chosen or every one, the patients.
-
-    Parameters
-    ----------
-    chosen, patients
-        Shape (rows,).
     """
     rows, successes = len(chosen), int(chosen.sum())
-    whose = np.unique(patients, return_inverse=True)[1]
-    count = int(whose.max()) + 1
+    places, count = _numbered(patients)
     if count == rows:
         return clopper_pearson(successes, rows)
-    share, worth = successes / rows, float(count)
+    share, effective = successes / rows, float(count)
     if 0 < successes < rows and count > 1:
-        excess = np.bincount(whose, weights=chosen - share)
+        excess = np.bincount(places, weights=chosen - share)
         variance = count / (count - 1) * float(excess @ excess) / rows**2
-        worth = min(rows, share * (1 - share) / variance) if variance else rows
-        worth *= (stats.norm.ppf((1 + LEVEL) / 2) / stats.t.ppf((1 + LEVEL) / 2, count - 1)) ** 2
-    tail, hits = (1 - LEVEL) / 2, share * worth
-    low = stats.beta.ppf(tail, hits, worth - hits + 1) if hits else 0.0
-    high = stats.beta.ppf(1 - tail, hits + 1, worth - hits) if hits < worth else 1.0
-    return interval(low, high, f"Korn-Graubard, {count:,} patients")
+        effective = min(rows, share * (1 - share) / variance) if variance else rows
+        effective *= (NORMAL / stats.t.ppf((1 + LEVEL) / 2, count - 1)) ** 2
+    limits = exact_limits(share * effective, effective)
+    return interval(*limits, f"Korn-Graubard, {count:,} patients")
+
+
+def _numbered(patients: Ints) -> tuple[Ints, int]:
+    """Return each row's patient as a number from 0, and the number of patients."""
+    places = np.unique(patients, return_inverse=True)[1]
+    return places, int(places.max()) + 1
 
 
 def delong(positives: Floats, negatives: Floats) -> tuple[float, Interval]:
@@ -96,19 +97,15 @@ def delong(positives: Floats, negatives: Floats) -> tuple[float, Interval]:
     above = (ranks[:m] - stats.rankdata(positives)) / n
     below = 1 - (ranks[m:] - stats.rankdata(negatives)) / m
     auc = float(above.mean())
-    variance = _variance(above) / m + _variance(below) / n
+    variance = sum(float(part.var(ddof=1)) / len(part) for part in (above, below) if len(part) > 1)
     least = newcombe(auc, m, n)
     if variance < 1e-12 or not 0 < auc < 1:
         return auc, least
-    half = stats.norm.ppf((1 + LEVEL) / 2) * variance**0.5 / (auc * (1 - auc))
+    half = NORMAL * variance**0.5 / (auc * (1 - auc))
     low, high = special.expit(special.logit(auc) + np.array([-half, half]))
     return auc, interval(
         min(low, least.low), max(high, least.high), "DeLong on the logit scale, at least Newcombe's"
     )
-
-
-def _variance(values: Floats) -> float:
-    return float(values.var(ddof=1)) if len(values) > 1 else 0.0
 
 
 def newcombe(auc: float, positives: int, negatives: int) -> Interval:
@@ -123,74 +120,71 @@ def newcombe(auc: float, positives: int, negatives: int) -> Interval:
     mean = (positives + negatives) / 2 - 1
     spread = 1 + mean * (1 - candidates) / (2 - candidates) + mean * candidates / (1 + candidates)
     error = np.sqrt(candidates * (1 - candidates) * spread / (positives * negatives))
-    kept = candidates[np.abs(candidates - auc) <= stats.norm.ppf((1 + LEVEL) / 2) * error]
-    low, high = (min(kept.min(), auc), max(kept.max(), auc)) if len(kept) else (auc, auc)
-    return interval(low, high, "Newcombe's method 5")
+    kept = np.r_[auc, candidates[np.abs(candidates - auc) <= NORMAL * error]]
+    return interval(kept.min(), kept.max(), "Newcombe's method 5")
 
 
 def jackknife_groups(patients: Ints, generator: np.random.Generator) -> Ints:
     """Return which of at most `GROUPS` equal groups of patients each row falls into."""
-    whose = np.unique(patients, return_inverse=True)[1]
-    count = int(whose.max()) + 1
-    return np.asarray(generator.permutation(count)[whose] % min(GROUPS, count))
+    places, count = _numbered(patients)
+    return np.asarray(generator.permutation(count)[places] % min(GROUPS, count))
+
+
+def jackknife_sets(patients: Ints, generator: np.random.Generator) -> Bools:
+    """Return which rows are kept: all, then all but each group, shape (1 + groups, rows)."""
+    groups = jackknife_groups(patients, generator)
+    return np.asarray(groups != np.arange(-1, groups.max() + 1)[:, None])
 
 
 def jackknife(
-    value: float, without: Floats, of: str, bounds: tuple[float, float] = (0.0, 1.0)
+    figures: Floats, of: str, bounds: tuple[float, float] = (0.0, 1.0)
 ) -> Interval | None:
     """Return the delete-a-group jackknife interval of a figure, None where there is one group.
 
     Unlike a bootstrap's, its width is not inflated by the bias that resampling adds to a distance.
-
-    Parameters
-    ----------
-    without
-        The figure with each group left out, shape (groups,).
+    `figures` has the figure of all rows, then with each group left out, shape (1 + groups,).
 
     References
     ----------
     Shao & Tu 1995, The Jackknife and Bootstrap, section 5.3.
     """
+    value, without = float(figures[0]), figures[1:]
     groups = len(without)
     if groups < 2:
         return None
     error = (groups - 1) ** 0.5 * without.std()
     half = stats.t.ppf((1 + LEVEL) / 2, groups - 1) * error
-    return interval(
-        max(bounds[0], value - half),
-        min(bounds[1], value + half),
-        f"jackknife over {groups} groups of {of}",
-    )
+    low, high = max(bounds[0], value - half), min(bounds[1], value + half)
+    return interval(low, high, f"jackknife over {groups} groups of {of}")
 
 
-def resample_weights(
+def bootstrap_weights(
     patients: Ints, generator: np.random.Generator, resamples: int = RESAMPLES
 ) -> Floats:
-    """Return how often each row stands in each bootstrap of patients, shape (resamples, rows)."""
-    whose = np.unique(patients, return_inverse=True)[1]
-    count = int(whose.max()) + 1
+    """Return how often each row stands in the sample: once, then in each bootstrap of patients.
+
+    Shape (1 + resamples, rows).
+    """
+    places, count = _numbered(patients)
     drawn = generator.integers(count, size=(resamples, count))
-    return np.stack([np.bincount(draw, minlength=count)[whose] for draw in drawn]).astype(float)
+    counts = [np.ones(count), *(np.bincount(draw, minlength=count) for draw in drawn)]
+    return np.stack([each[places] for each in counts]).astype(float)
 
 
-def percentile(figures: Floats, what: str) -> Interval | None:
+def percentile(figures: Floats, of: str) -> Interval | None:
     """Return the percentile interval of a bootstrap, None where most resamples gave no figure."""
-    usable = figures[np.isfinite(figures)]
-    if len(usable) < len(figures) / 2:
+    resampled = figures[1:]
+    usable = resampled[np.isfinite(resampled)]
+    if len(usable) < len(resampled) / 2:
         return None
     low, high = np.quantile(usable, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return interval(low, high, f"bootstrap of {what}, {len(usable)} resamples")
+    return interval(low, high, f"bootstrap of {of}, {len(usable)} resamples")
 
 
 def weighted_auc(scores: Floats, positive: Bools, weights: Floats) -> Floats:
-    """Return the AUC under each set of row weights, shape (sets,); NaN where a class has none.
+    """Return the AUC of scores under each set of row weights, NaN where a class has none.
 
-    Parameters
-    ----------
-    scores, positive
-        Shape (rows,).
-    weights
-        Shape (sets, rows).
+    Scores and classes have the shape (rows,), weights (sets, rows), the areas (sets,).
     """
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])

@@ -1,6 +1,6 @@
-"""The first two principal components: all columns at once, as a cloud on a plane."""
+"""All columns at once: principal components, a classifier two-sample test and propensity scores."""
 
-from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -8,10 +8,10 @@ import numpy as np
 from synthvae._text import counted
 from synthvae._types import Bools, Floats, Ints
 from synthvae.evaluation.intervals import (
+    bootstrap_weights,
     jackknife,
-    jackknife_groups,
+    jackknife_sets,
     percentile,
-    resample_weights,
     rounded,
     rounded_rows,
     weighted_auc,
@@ -19,7 +19,7 @@ from synthvae.evaluation.intervals import (
 from synthvae.evaluation.learners import LinearFeatures, boosted_classes, tree_features
 from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.results import Components, Score
-from synthvae.evaluation.tables import Table, Tables, at_most
+from synthvae.evaluation.tables import REFERENCES, Table, Tables, at_most
 from synthvae.field import Field
 from synthvae.schema import Schema
 
@@ -35,102 +35,83 @@ FOLDS = 3
 ROUNDS = 60
 MOST_CLASSIFIED_ROWS = 4000
 LEAST_PATIENTS = 30
-
-C2ST = Metric(
-    "c2st",
-    "Telling synthetic from real (C2ST AUC)",
-    "How well a classifier that saw both kinds tells a synthetic row from a real one: 0.5 is a "
-    "coin's toss, 1 means that every row gives itself away. It finds any difference, small ones "
-    "too; how much a difference matters, the other scores say.",
-    "towards",
-    family="detection",
-    topic="fidelity",
-    goal=0.5,
-    threshold=Limits(
-        0.1,
-        0.2,
-        "Hosmer, Lemeshow & Sturdivant 2013, Applied Logistic Regression, section 5.2.4: from an AUC "
-        "of 0.7 on, discrimination counts as acceptable, here poor; that 0.6 is good is our own line",
-        "literature",
-    ),
-    disclosure="grid",
-    headline=True,
-)
 MOST_PROPENSITY_ROWS = 5000
 MOST_PRODUCTS = 40
 LEAST_ROWS = 50
 RIDGE = 1e-6  # a row, so that separated rows have an answer
 STEPS = 25
 
-PMSE = Metric(
+_metric = partial(Metric, family="detection", topic="fidelity", disclosure="grid")
+_HOSMER = (
+    "Hosmer, Lemeshow & Sturdivant 2013, Applied Logistic Regression, section 5.2.4: from an AUC "
+    "of 0.7 on, discrimination counts as acceptable, here poor; that 0.6 is good is our own line"
+)
+C2ST = _metric(
+    "c2st",
+    "Telling synthetic from real (C2ST AUC)",
+    "How well a classifier that saw both kinds tells a synthetic row from a real one: 0.5 is a "
+    "coin's toss, 1 means that every row gives itself away. It finds any difference, small ones "
+    "too; how much a difference matters, the other scores say.",
+    "towards",
+    goal=0.5,
+    threshold=Limits(0.1, 0.2, _HOSMER, "literature"),
+    headline=True,
+)
+PMSE = _metric(
     "pmse_ratio",
     "Propensity error (pMSE ratio)",
     "How much better a logistic regression of single columns and of products of pairs tells "
     "synthetic rows from train's than chance alone would: 1 is what new real rows of independent "
     "patients give. Where tables differ, it grows with the number of rows.",
     "lower",
-    family="detection",
-    topic="fidelity",
     goal=1.0,
     threshold=Limits(3.0, 10.0, "3 and 10 times what new real rows give on average"),
-    disclosure="grid",
 )
 METRICS = (C2ST, PMSE)
 
 
-@dataclass(frozen=True)
 class Coordinates:
-    """How rows become points: train decides, so that every table lands in the same space."""
-
-    fields: tuple[Field, ...]
-    levels: tuple[Ints, ...]
-    ranks: tuple[Ints, ...]
-    mean: Floats
-    scale: Floats
-
-    def of(self, codes: Ints) -> Floats:
-        """Return rows of codes as standardised coordinates, shape (rows, coordinates)."""
-        return np.asarray((_raw(codes, self.levels, self.ranks) - self.mean) / self.scale)
-
-
-def coordinates(train: Table, fields: tuple[Field, ...]) -> Coordinates:
-    """Return the coordinates of mixed columns.
+    """Rows of mixed columns as points: train decides how, so that all tables share one space.
 
     A number is its rank among train's, a missing cell or special value of it the middle one; these
     and categories have an indicator each. All are standardised by train, and those of one column
     share its weight, so that columns weigh the same.
     """
-    levels = tuple(_levels(field, train.codes[:, j]) for j, field in enumerate(fields))
-    ranks = tuple(_ranks(field, train.codes[:, j]) for j, field in enumerate(fields))
-    raw = _raw(train.codes, levels, ranks)
-    sd = raw.std(axis=0)
-    moves = sd > 0
-    widths = [len(level) + bool(len(rank)) for level, rank in zip(levels, ranks, strict=True)]
-    column = np.repeat(np.arange(len(fields)), widths)
-    alive = np.bincount(column[moves], minlength=len(fields))[column]
-    scale = np.where(moves, sd * np.sqrt(np.maximum(alive, 1)), np.inf)
-    return Coordinates(fields, levels, ranks, raw.mean(axis=0), scale)
+
+    def __init__(self, train: Table, fields: tuple[Field, ...]) -> None:
+        columns = list(zip(fields, train.codes.T, strict=True))
+        self._levels = [_levels(field, codes) for field, codes in columns]
+        self._ordered = [
+            np.sort(codes[codes >= 0]) if field.is_lattice else np.empty(0, np.int64)
+            for field, codes in columns
+        ]
+        raw = self._raw(train.codes)
+        self.mean, sd = raw.mean(axis=0), raw.std(axis=0)
+        sizes = zip(self._levels, self._ordered, strict=True)
+        widths = [len(levels) + bool(len(ordered)) for levels, ordered in sizes]
+        column = np.repeat(np.arange(len(fields)), widths)
+        varied = np.bincount(column[sd > 0], minlength=len(fields))[column]
+        self.scale = np.where(sd > 0, sd * np.sqrt(np.maximum(varied, 1)), np.inf)
+
+    def __call__(self, codes: Ints) -> Floats:
+        """Return rows of codes as standardised coordinates, shape (rows, coordinates)."""
+        return np.asarray((self._raw(codes) - self.mean) / self.scale)
+
+    def _raw(self, codes: Ints) -> Floats:
+        parts = []
+        for column, levels, ordered in zip(codes.T, self._levels, self._ordered, strict=True):
+            if len(ordered):
+                below, up_to = (np.searchsorted(ordered, column, s) for s in ("left", "right"))
+                middle = (below + up_to) / (2 * len(ordered))
+                parts.append(np.where(column < 0, 0.5, middle)[:, None])
+            parts.append((column[:, None] == levels).astype(float))
+        return np.concatenate(parts, axis=1)
 
 
 def _levels(field: Field, codes: Ints) -> Ints:
     """Return the codes that have an indicator: the most frequent ones that are no numbers."""
-    seen, counts = np.unique(codes[codes < 0] if field.is_lattice else codes, return_counts=True)
-    return np.sort(seen[np.argsort(-counts, kind="stable")[:MOST_INDICATORS]])
-
-
-def _ranks(field: Field, codes: Ints) -> Ints:
-    return np.sort(codes[codes >= 0]) if field.is_lattice else np.empty(0, np.int64)
-
-
-def _raw(codes: Ints, levels: tuple[Ints, ...], ranks: tuple[Ints, ...]) -> Floats:
-    parts = []
-    for j, (level, ordered) in enumerate(zip(levels, ranks, strict=True)):
-        if len(ordered):
-            sides = [np.searchsorted(ordered, codes[:, j], side) for side in ("left", "right")]
-            middle = (sides[0] + sides[1]) / (2 * len(ordered))
-            parts.append(np.where(codes[:, j] < 0, 0.5, middle)[:, None])
-        parts.append((codes[:, j, None] == level).astype(float))
-    return np.concatenate(parts, axis=1)
+    levels, counts = np.unique(codes[codes < 0] if field.is_lattice else codes, return_counts=True)
+    return np.sort(levels[np.argsort(-counts, kind="stable")[:MOST_INDICATORS]])
 
 
 def principal_components(tables: Tables, generator: np.random.Generator) -> Components | None:
@@ -139,26 +120,21 @@ def principal_components(tables: Tables, generator: np.random.Generator) -> Comp
     Pearson 1901 (Philosophical Magazine 2): the plane nearest to the rows, here to at most 20,000 of
     train, fewer of a wide one. None where train varies in less than two directions.
     """
-    train, holdout, synthetic = (
-        at_most(table, MOST_PROJECTED_ROWS, generator)
-        for table in (tables.train, tables.holdout, tables.synthetic)
-    )
+    names = ("train", "holdout", "synthetic")
+    sampled = [at_most(getattr(tables, name), MOST_PROJECTED_ROWS, generator) for name in names]
     fields = tuple(tables.schema.modelled)
-    room = MOST_CELLS // ((1 + MOST_INDICATORS) * len(fields))
-    fitted = at_most(train, max(2, room), generator)
-    space = coordinates(fitted, fields)
-    explained, axes = _decompose(space.of(fitted.codes))
+    most = MOST_CELLS // ((1 + MOST_INDICATORS) * len(fields))
+    fitted = at_most(sampled[0], max(2, most), generator)
+    coordinates = Coordinates(fitted, fields)
+    explained, axes = _decompose(coordinates(fitted.codes))
     if axes is None:
         return None
-    points = [_project(table.codes, space, axes) for table in (train, holdout, synthetic)]
+    points = [_project(table.codes, coordinates, axes) for table in sampled]
     edges = [_edges([each[:, k] for each in points]) for k in (0, 1)]
-    shares = [_histogram(each, edges) for each in points]
     return Components(
         explained=(rounded(explained[0]), rounded(explained[1])),
         edges=(tuple(map(rounded, edges[0])), tuple(map(rounded, edges[1]))),
-        train=shares[0],
-        holdout=shares[1],
-        synthetic=shares[2],
+        **{name: _histogram(each, edges) for name, each in zip(names, points, strict=True)},
     )
 
 
@@ -176,10 +152,9 @@ def _decompose(points: Floats) -> tuple[Floats, Floats | None]:
     return variance / variance.sum(), axes * signs[:, None]
 
 
-def _project(codes: Ints, space: Coordinates, axes: Floats) -> Floats:
-    return np.concatenate(
-        [space.of(codes[start : start + BLOCK]) @ axes.T for start in range(0, len(codes), BLOCK)]
-    )
+def _project(codes: Ints, coordinates: Coordinates, axes: Floats) -> Floats:
+    starts = range(0, len(codes), BLOCK)
+    return np.concatenate([coordinates(codes[at : at + BLOCK]) @ axes.T for at in starts])
 
 
 def _edges(points: list[Floats]) -> Floats:
@@ -196,39 +171,34 @@ def _histogram(points: Floats, edges: list[Floats]) -> tuple[tuple[float, ...], 
     return rounded_rows(counts / len(points))
 
 
-def tell_apart(tables: Tables, generator: np.random.Generator) -> tuple[Score, ...]:
+def classifier_test(tables: Tables, generator: np.random.Generator) -> Score:
     """Return the AUC with which boosted trees tell synthetic rows from holdout rows.
 
     References
     ----------
     Lopez-Paz & Oquab 2017, "Revisiting Classifier Two-Sample Tests", ICLR.
     """
-    everything = (tables.holdout, tables.synthetic, tables.train)
-    fewest = min(table.patient_count for table in everything)
+    compared = (tables.holdout, tables.synthetic, tables.train)
+    fewest = min(table.patient_count for table in compared)
     if fewest < LEAST_PATIENTS:
-        reason = (
+        return C2ST.unanswered(
             f"needs {LEAST_PATIENTS} patients (or rows) in each table; the smallest has {fewest}"
         )
-        return (C2ST.unanswered(reason),)
-    rows = min(*(len(table) for table in everything), MOST_CLASSIFIED_ROWS)
+    rows = min(*(len(table) for table in compared), MOST_CLASSIFIED_ROWS)
     real, synthetic, train, independent = (
-        at_most(table, rows, generator)
-        for table in (tables.holdout, tables.synthetic, tables.train, tables.independent)
+        at_most(table, rows, generator) for table in (*compared, tables.independent)
     )
-    schema = tables.schema
-    figures = separation(real, synthetic, schema, generator)
-    score = C2ST.answer(
+    figures, held, shuffled = (
+        separation(real, other, tables.schema, generator)
+        for other in (synthetic, train, independent)
+    )
+    return C2ST.answer(
         figures[0],
-        percentile(figures[1:], "patients and synthetic rows"),
-        {
-            "holdout": float(separation(real, train, schema, generator)[0]),
-            "independent": float(separation(real, independent, schema, generator)[0]),
-            "chance": 0.5,
-        },
+        percentile(figures, "patients and synthetic rows"),
+        {"holdout": float(held[0]), "independent": float(shuffled[0]), "chance": 0.5},
         f"Boosted trees, {FOLDS}-fold cross-validation, {rows:,} holdout rows against as many "
         "others; 'holdout' is the holdout against train, both real.",
     )
-    return (score,)
 
 
 def separation(real: Table, other: Table, schema: Schema, generator: np.random.Generator) -> Floats:
@@ -238,23 +208,22 @@ def separation(real: Table, other: Table, schema: Schema, generator: np.random.G
     """
     features = np.concatenate([tree_features(t.codes, schema.modelled) for t in (real, other)])
     is_other = np.repeat([False, True], [len(real), len(other)])
-    whose = np.r_[real.patients, other.patients + 1 + real.patients.max()]
+    patients = np.r_[real.patients, other.patients + 1 + real.patients.max()]
     folds = np.concatenate([_folds(table.patients, generator) for table in (real, other)])
     chances = np.zeros(len(features))
     for fold in range(FOLDS):
         learn, test = folds != fold, folds == fold
-        found = boosted_classes(features[learn], is_other[learn], features[test], ROUNDS)
-        chances[test] = found[:, 1]
-    weights = np.r_[np.ones((1, len(features))), resample_weights(whose, generator)]
-    return weighted_auc(chances, is_other, weights)
+        predicted = boosted_classes(features[learn], is_other[learn], features[test], ROUNDS)
+        chances[test] = predicted[:, 1]
+    return weighted_auc(chances, is_other, bootstrap_weights(patients, generator))
 
 
 def _folds(patients: Ints, generator: np.random.Generator) -> Ints:
-    whose = np.unique(patients, return_inverse=True)[1]
-    return np.asarray(generator.permutation(int(whose.max()) + 1)[whose] % FOLDS)
+    places = np.unique(patients, return_inverse=True)[1]
+    return np.asarray(generator.permutation(int(places.max()) + 1)[places] % FOLDS)
 
 
-def compare_propensity(tables: Tables, generator: np.random.Generator) -> tuple[Score, ...]:
+def compare_propensity(tables: Tables, generator: np.random.Generator) -> Score:
     """Return the pMSE ratio of the synthetic table against train, with those of other tables.
 
     The expectation is that of two independent samples, as when labels are permuted. Snoke et al. give
@@ -265,37 +234,30 @@ def compare_propensity(tables: Tables, generator: np.random.Generator) -> tuple[
     Snoke, Raab, Nowok, Dibben & Slavkovic 2018, "General and specific utility measures for
     synthetic data", Journal of the Royal Statistical Society A 181(3), section 3.
     """
-    names = ("holdout", "independent", "bootstrap")
-    tables_of = {name: getattr(tables, name) for name in ("synthetic", "train", *names)}
-    rows = min(MOST_PROPENSITY_ROWS, *(len(table) for table in tables_of.values()))
+    compared = {name: getattr(tables, name) for name in ("synthetic", "train", *REFERENCES)}
+    rows = min(MOST_PROPENSITY_ROWS, *(len(table) for table in compared.values()))
     if rows < LEAST_ROWS:
-        reason = f"needs {LEAST_ROWS} rows in each table; the smallest has {rows}"
-        return (PMSE.unanswered(reason),)
-    sampled = {name: at_most(table, rows, generator) for name, table in tables_of.items()}
+        return PMSE.unanswered(f"needs {LEAST_ROWS} rows in each table; the smallest has {rows}")
+    sampled = {name: at_most(table, rows, generator) for name, table in compared.items()}
     design = Design(tables.schema, generator)
-    ratios: dict[str, float | None] = {
-        name: propensity_ratio(*design(sampled["train"], sampled[name])) for name in names
+    ratios = {
+        name: propensity_ratio(*design(sampled["train"], sampled[name])) for name in REFERENCES
     }
     features, synthetic = design(sampled["train"], sampled["synthetic"])
-    groups = np.r_[np.full(rows, -1), jackknife_groups(sampled["synthetic"].patients, generator)]
-    value, start = propensity_ratio(features, synthetic), fit_logistic(features, synthetic)
-    without = np.array(
-        [
-            propensity_ratio(features[groups != group], synthetic[groups != group], start)
-            for group in range(int(groups.max()) + 1)
-        ]
-    )
-    score = PMSE.answer(
-        value,
-        jackknife(value, without, "synthetic rows", (0.0, np.inf)),
+    start = fit_logistic(features, synthetic)
+    figures = [propensity_ratio(features, synthetic)]
+    for kept in jackknife_sets(sampled["synthetic"].patients, generator)[1:]:
+        rows_kept = np.r_[np.ones(rows, bool), kept]
+        figures.append(propensity_ratio(features[rows_kept], synthetic[rows_kept], start))
+    drawn = f", drawn from {len(tables.synthetic):,}" if rows < len(tables.synthetic) else ""
+    return PMSE.answer(
+        figures[0],
+        jackknife(np.array(figures), "synthetic rows", (0.0, np.inf)),
         ratios | {"ideal": 1.0},
-        f"{counted(rows, 'row')} of each table"
-        + (f", drawn from {len(tables.synthetic):,}" if rows < len(tables.synthetic) else "")
-        + f"; {features.shape[1]} terms. Chance is that of two samples of one population, with "
-        "rows independent of each other; where patients have several rows, read it beside the "
-        "holdout's.",
+        f"{counted(rows, 'row')} of each table{drawn}; {features.shape[1]} terms. Chance is that of "
+        "two samples of one population, with rows independent of each other; where patients have "
+        "several rows, read it beside the holdout's.",
     )
-    return (score,)
 
 
 class Design:
@@ -307,9 +269,9 @@ class Design:
         chosen = generator.permutation(len(pairs))[:MOST_PRODUCTS]
         self._pairs = [pairs[i] for i in sorted(chosen.tolist())]
 
-    def __call__(self, real: Table, made: Table) -> tuple[Floats, Bools]:
+    def __call__(self, real: Table, other: Table) -> tuple[Floats, Bools]:
         """Return independent terms of the rows of both, and which rows are the second one's."""
-        codes = np.concatenate([real.codes, made.codes])
+        codes = np.concatenate([real.codes, other.codes])
         single = [
             LinearFeatures(codes[:, [j]], [field])(codes[:, [j]])[:, 1:]
             for j, field in enumerate(self._fields)
@@ -321,7 +283,7 @@ class Design:
             if first is not None and second is not None
         ]
         terms = _centred(np.column_stack([*single, *products]))
-        return _independent(terms), np.repeat([False, True], [len(real), len(made)])
+        return _independent(terms), np.repeat([False, True], [len(real), len(other)])
 
 
 def _centred(terms: Floats) -> Floats:
@@ -356,16 +318,8 @@ def propensity_ratio(features: Floats, synthetic: Bools, start: Floats | None = 
     """Return the mean squared error of the propensity scores over its expectation under the null.
 
     With N rows, of which a share c is synthetic, and k terms, the intercept among them, the error is
-    the mean of (p - c)² and its expectation (k - 1)(1 - c) c / N.
-
-    Parameters
-    ----------
-    features
-        Linearly independent terms, the intercept first, shape (rows, terms).
-    synthetic
-        Which rows are synthetic, shape (rows,).
-    start
-        Coefficients to begin the fit with.
+    the mean of (p - c)² and its expectation (k - 1)(1 - c) c / N. The terms, shape (rows, terms), are
+    linearly independent, the intercept first; `start` are coefficients to begin the fit with.
     """
     rows, terms = features.shape
     share = float(synthetic.mean())

@@ -4,7 +4,7 @@ scikit-learn is imported when something is fitted: reading a report imports this
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -26,25 +26,14 @@ Learner = Literal["linear", "forest", "boosting", "tree"]
 
 
 def tree_features(codes: Ints, fields: Sequence[Field]) -> Floats:
-    """Return codes as features for trees: missing is NaN, a number's special values have columns.
+    """Return codes, shape (rows, columns), as features for trees, shape (rows, features).
 
-    Parameters
-    ----------
-    codes
-        Shape (rows, columns).
-
-    Returns
-    -------
-    ndarray
-        Shape (rows, features).
+    Missing is NaN, and a number's special values have columns of their own.
     """
     columns = []
-    for j, field in enumerate(fields):
-        values = codes[:, j].astype(float)
-        values[codes[:, j] < 0] = np.nan
-        columns.append(values)
-        for i in range(len(field.special)):
-            columns.append((codes[:, j] == FIRST_SPECIAL - i).astype(float))
+    for column, field in zip(codes.T, fields, strict=True):
+        columns.append(np.where(column < 0, np.nan, column))
+        columns += [(column == FIRST_SPECIAL - i).astype(float) for i in range(len(field.special))]
     return np.column_stack(columns)
 
 
@@ -56,18 +45,19 @@ class LinearFeatures:
     """
 
     def __init__(self, codes: Ints, fields: Sequence[Field]) -> None:
-        self._scales = [_scale(codes[:, j]) for j in range(len(fields))]
-        self._levels = [_levels(codes[:, j], field) for j, field in enumerate(fields)]
-        self._lattice = [field.is_lattice for field in fields]
+        self._columns = [
+            (field.is_lattice, *_scale(column), _levels(column, field))
+            for column, field in zip(codes.T, fields, strict=True)
+        ]
 
     def __call__(self, codes: Ints) -> Floats:
         """Return the features of rows, shape (rows, features)."""
         columns = [np.zeros(len(codes))]
-        for j, (mean, spread) in enumerate(self._scales):
-            if self._lattice[j]:
-                numbers = np.clip((codes[:, j] - mean) / spread, -CLIP, CLIP)
-                columns.append(np.where(codes[:, j] >= 0, numbers, 0.0))
-            columns += [(codes[:, j] == level).astype(float) for level in self._levels[j]]
+        for column, (is_lattice, mean, sd, levels) in zip(codes.T, self._columns, strict=True):
+            if is_lattice:
+                numbers = np.clip((column - mean) / sd, -CLIP, CLIP)
+                columns.append(np.where(column >= 0, numbers, 0.0))
+            columns += [(column == level).astype(float) for level in levels]
         return np.column_stack(columns)
 
 
@@ -104,30 +94,25 @@ def predict_classes(
     from sklearn.linear_model import LogisticRegression
     from sklearn.tree import DecisionTreeClassifier
 
-    seen_codes, labels = fit
-    seen = np.unique(labels)
-    rounds = rounds if classes <= 5 else max(10, 5 * rounds // classes)
-    model: Any
-    if learner == "linear":
-        prepare = LinearFeatures(seen_codes, fields)
-        model = LogisticRegression(max_iter=300)
-        with warnings.catch_warnings(), _one_thread():
-            # Stopping after 300 steps is good enough for a ranking, and no fault of the caller's.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(prepare(seen_codes), labels)
-        found = model.predict_proba(prepare(codes))
-    elif learner == "boosting":
-        found = boosted_classes(
-            tree_features(seen_codes, fields), labels, tree_features(codes, fields), rounds
-        )
-    elif len(seen) == 1:
-        found = np.ones((len(codes), 1))
+    features, labels = _features(learner, fields, fit[0]), fit[1]
+    trained, tested, seen = features(fit[0]), features(codes), np.unique(labels)
+    if learner == "boosting":
+        rounds = rounds if classes <= 5 else max(10, 5 * rounds // classes)
+        predicted = boosted_classes(trained, labels, tested, rounds)
+    elif learner != "linear" and len(seen) == 1:
+        predicted = np.ones((len(codes), 1))
     else:
-        forest = RandomForestClassifier(FOREST_TREES, **FOREST)
-        model = forest if learner == "forest" else DecisionTreeClassifier(**TREE)
-        found = _fitted(model, fields, fit).predict_proba(_filled(codes, fields))
+        models = {
+            "linear": LogisticRegression(max_iter=300),
+            "forest": RandomForestClassifier(FOREST_TREES, **FOREST),
+            "tree": DecisionTreeClassifier(**TREE),
+        }
+        # Stopping after 300 steps is good enough for a ranking, and no fault of the caller's.
+        with warnings.catch_warnings(action="ignore", category=ConvergenceWarning), _one_thread():
+            model = models[learner].fit(trained, labels)
+        predicted = model.predict_proba(tested)
     chances = np.zeros((len(codes), classes))
-    chances[:, seen] = found
+    chances[:, seen] = predicted
     return chances
 
 
@@ -143,41 +128,38 @@ def predict_numbers(
     from sklearn.linear_model import Ridge
     from sklearn.tree import DecisionTreeRegressor
 
-    seen_codes, numbers = fit
-    if learner == "linear":
-        prepare = LinearFeatures(seen_codes, fields)
-        with _one_thread():
-            return np.asarray(Ridge().fit(prepare(seen_codes), numbers).predict(prepare(codes)))
-    if learner != "boosting":
-        forest = RandomForestRegressor(FOREST_TREES, **FOREST)
-        grown = forest if learner == "forest" else DecisionTreeRegressor(**TREE)
-        found = _fitted(grown, fields, fit).predict(_filled(codes, fields))
-        return np.asarray(found)
-    features, asked = tree_features(seen_codes, fields), tree_features(codes, fields)
-    known = _known(features)
-    model = HistGradientBoostingRegressor(max_iter=rounds, **TREES)
+    models = {
+        "linear": Ridge(),
+        "forest": RandomForestRegressor(FOREST_TREES, **FOREST),
+        "boosting": HistGradientBoostingRegressor(max_iter=rounds, **TREES),
+        "tree": DecisionTreeRegressor(**TREE),
+    }
+    features = _features(learner, fields, fit[0])
+    trained = features(fit[0])
+    known = _known(trained) if learner == "boosting" else slice(None)
     with _one_thread():
-        return np.asarray(model.fit(features[:, known], numbers).predict(asked[:, known]))
+        model = models[learner].fit(trained[:, known], fit[1])
+        return np.asarray(model.predict(features(codes)[:, known]))
 
 
-def _filled(codes: Ints, fields: Sequence[Field]) -> Floats:
-    """Return features for trees that take no missing value: it is a number below all others."""
-    return np.nan_to_num(tree_features(codes, fields), nan=-1.0)
-
-
-def _fitted(model: Any, fields: Sequence[Field], fit: tuple[Ints, NDArray[Any]]) -> Any:
-    with _one_thread():
-        return model.fit(_filled(fit[0], fields), fit[1])
-
-
-def boosted_classes(features: Floats, labels: NDArray[Any], asked: Floats, rounds: int) -> Floats:
-    """Return the probability of each class that is in `labels`, shape (rows asked, classes)."""
+def boosted_classes(features: Floats, labels: NDArray[Any], tested: Floats, rounds: int) -> Floats:
+    """Return the probability of each class that is in `labels`, shape (tested rows, classes)."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     known = _known(features)
     model = HistGradientBoostingClassifier(max_iter=rounds, **TREES)
     with _one_thread():
-        return np.asarray(model.fit(features[:, known], labels).predict_proba(asked[:, known]))
+        return np.asarray(model.fit(features[:, known], labels).predict_proba(tested[:, known]))
+
+
+def _features(learner: Learner, fields: Sequence[Field], codes: Ints) -> Callable[[Ints], Floats]:
+    """Return what makes features of codes for a learner that is fitted on some."""
+    if learner == "linear":
+        return LinearFeatures(codes, fields)
+    if learner == "boosting":
+        return lambda codes: tree_features(codes, fields)
+    # These trees take no missing value: it is a number below all others.
+    return lambda codes: np.nan_to_num(tree_features(codes, fields), nan=-1.0)
 
 
 def _one_thread() -> Any:

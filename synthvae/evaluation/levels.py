@@ -26,7 +26,7 @@ from synthvae.evaluation import (
     validity,
 )
 from synthvae.evaluation.metric import Metric
-from synthvae.evaluation.results import Evaluation, GroupFigure, Interval, Score, Threshold
+from synthvae.evaluation.results import Evaluation, GroupFigure, Score, Threshold
 
 MODULES = (
     *(validity, sdmetrics_report, marginals, pairs, joint),
@@ -36,10 +36,7 @@ MODULES = (
 METRICS: tuple[Metric, ...] = tuple(metric for module in MODULES for metric in module.METRICS)
 # A score of another version, say: it has no threshold, and nothing of it is published.
 UNKNOWN = Metric(
-    "",
-    "",
-    "",
-    "lower",
+    *("", "", "", "lower"),
     family="unknown",
     topic="fidelity",
     charted=True,
@@ -72,13 +69,13 @@ def check_limits(limits: Mapping[str, Limit]) -> None:
 
 
 def with_threshold(score: Score, limits: Mapping[str, Limit]) -> Score:
-    """Return a score with the steward's threshold, else its metric's; None where it has none."""
+    """Return a score with the steward's threshold, else its metric's, where it has one."""
     limit = limits.get(score.key)
-    threshold = metric_of(score.key).threshold_of(score)
-    if limit is not None:
-        threshold = Threshold(
-            good=limit.good, poor=limit.poor, basis="steward-set", source=limit.reason
-        )
+    if limit is None:
+        threshold = metric_of(score.key).threshold_of(score)
+    else:
+        good, poor, source = limit.good, limit.poor, limit.reason
+        threshold = Threshold(good=good, poor=poor, basis="steward-set", source=source)
     return score if threshold is None else score.model_copy(update={"threshold": threshold})
 
 
@@ -93,13 +90,13 @@ def judge(score: Score) -> Level:
     Examples
     --------
     >>> limit = Threshold(good=0.05, poor=0.1, basis="project default", source="a reason")
-    >>> asked = dict(key="d", topic="fidelity", title="d", meaning="d", direction="lower")
-    >>> [judge(Score(value=v, threshold=limit, **asked)) for v in (0.05, 0.07, 0.2)]
+    >>> facts = dict(key="d", topic="fidelity", title="d", meaning="d", direction="lower")
+    >>> [judge(Score(value=v, threshold=limit, **facts)) for v in (0.05, 0.07, 0.2)]
     ['green', 'amber', 'red']
     """
     if score.not_run is not None:
         return "open"
-    level = _level(score.value, score.interval, score)
+    level = judge_figure(score, score)
     if level == "green" and (is_above_chance(score) or draws_worse(score)):
         return "amber"
     return level
@@ -118,32 +115,17 @@ def draws_worse(score: Score) -> bool:
     return any(SEVERITY[_level_of_value(draw, score)] > first for draw in score.draws)
 
 
-def judge_figure(figure: GroupFigure, score: Score) -> Level:
-    """Return how one group's figure stands by the threshold of a score."""
-    return _level(figure.value, figure.interval, score)
-
-
 def judge_group(evaluation: Evaluation, figure: GroupFigure) -> Level:
     """Return how one group's figure stands by the threshold of the score it belongs to."""
-    if figure.not_run is not None:
-        return "open"
     score = next((score for score in evaluation.scores if score.key == figure.key), None)
-    return "open" if score is None else judge_figure(figure, score)
+    if figure.not_run is not None or score is None:
+        return "open"
+    return judge_figure(figure, score)
 
 
-def worst(levels: Sequence[Level]) -> Level:
-    """Return the worst of some levels; of none, open.
-
-    Examples
-    --------
-    >>> worst(["green", "amber", "green"]), worst([])
-    ('amber', 'open')
-    """
-    return max(levels, key=SEVERITY.__getitem__, default="open")
-
-
-def _level(value: float | None, interval: Interval | None, score: Score) -> Level:
-    level = _level_of_value(value, score)
+def judge_figure(figure: Score | GroupFigure, score: Score) -> Level:
+    """Return how a figure with its interval stands by the threshold of a score."""
+    level, interval = _level_of_value(figure.value, score), figure.interval
     if interval is None or level not in ("green", "red"):
         return level
     best, furthest = interval.low, interval.high
@@ -171,3 +153,14 @@ def _level_of_value(value: float | None, score: Score) -> Level:
     if found <= good:
         return "green"
     return "red" if found > poor else "amber"
+
+
+def worst(levels: Sequence[Level]) -> Level:
+    """Return the worst of some levels; of none, open.
+
+    Examples
+    --------
+    >>> worst(["green", "amber", "green"]), worst([])
+    ('amber', 'open')
+    """
+    return max(levels, key=SEVERITY.__getitem__, default="open")

@@ -1,13 +1,13 @@
-"""One record a figure: what it is called, which way it is better, from where on it is good, who sees it.
+"""One record a figure: its name, which way it is better, from where on it is good, who may see it.
 
-A record stands beside the computation of its figure, in the `METRICS` of that module, and `catalogue`
+A record stands beside the computation of its figure, in the `METRICS` of that module, and `levels`
 finds it by a score's key. Levels, the page, its public rendering, the terminal and the comparison
 read it there: no other module knows a key.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, replace
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -15,20 +15,12 @@ import numpy as np
 from synthvae.evaluation.intervals import rounded
 from synthvae.evaluation.results import Basis, Direction, Interval, Score, Threshold, Topic
 
-Family = Literal[
-    "schema",
-    "rules",
-    "sdmetrics",
-    "margins",
-    "associations",
-    "detection",
-    "predictions",
-    "analyses",
-    "groups",
-    "copies",
-    "attacks",
-    "unknown",
+NOISE = "beyond the noise of train's patients drawn again"  # what "bootstrap" stands for
+_OfTables = Literal[
+    "schema", "rules", "sdmetrics", "margins", "associations", "detection", "groups"
 ]
+_OfUses = Literal["predictions", "analyses", "copies", "attacks", "unknown"]
+Family = _OfTables | _OfUses
 Disclosure = Literal[
     "synthetic rows",  # a figure of the synthetic rows, beside shares of real rows in whole steps
     "margins",  # the mean distance of the margins that are published
@@ -66,33 +58,8 @@ class Limits:
 class Metric:
     """What is known of a figure beforehand; it becomes a score with an answer or without one.
 
-    Parameters
-    ----------
-    key
-        That of its score. Scores that differ in a name alone share a record, whose key, title and
-        meaning have places for the names: ``rule.<name>``, "Rows that break '{name}'".
-    family
-        What kind of figure it is.
-    goal
-        The best value, where it is the same for every table.
-    threshold
-        None for a figure that is for information, until a steward sets one.
-    disclosure
-        How the public rendering shows it.
-    withheld_as
-        Why it does not: what it could tell of single patients.
-    section
-        Which table of the page has it: that of its topic, or another one.
-    headline
-        Whether it is among the scores to read first.
-    charted
-        Whether it is drawn beside what is learnt from real rows.
-    tripwire
-        Whether it can raise an alarm, but is no evidence of privacy when it is quiet.
-    attack
-        The key of the attack that it sums up: it is judged against chance.
-    share_of
-        What a value is a share of, in words that follow it.
+    Scores that differ in a name alone share a record, whose key, title and meaning have places for
+    the names: ``rule.<name>``, "Rows that break '{name}'".
 
     Examples
     --------
@@ -106,23 +73,24 @@ class Metric:
     ('rule.age', {'name': 'age'})
     """
 
-    key: str
+    key: str  # that of its score
     title: str
     meaning: str
     direction: Direction
     _: KW_ONLY
     family: Family
     topic: Topic
-    goal: float | None = None
-    threshold: Limits | None = None
-    disclosure: Disclosure = "withheld"
-    withheld_as: str = ""
-    section: Literal["topic", "analyses", "attacks"] = "topic"
-    headline: bool = False
-    charted: bool = False
-    tripwire: bool = False
-    attack: str = ""
-    share_of: str = ""
+    goal: float | None = None  # the best value, where it is the same for every table
+    goal_from: str = ""  # else the reference that is the goal
+    threshold: Limits | None = None  # without one, it is for information until a steward sets one
+    disclosure: Disclosure = "withheld"  # how the public rendering shows it
+    withheld_as: str = ""  # why it does not: what it could tell of single patients
+    section: Literal["topic", "analyses", "attacks"] = "topic"  # the table of the page that has it
+    headline: bool = False  # among the scores to read first
+    charted: bool = False  # drawn beside what is learnt from real rows
+    tripwire: bool = False  # can raise an alarm, but is no evidence of privacy when it is quiet
+    attack: str = ""  # the key of the attack that it sums up: it is judged against chance
+    share_of: str = ""  # what a value is a share of, in words that follow it
 
     @property
     def stem(self) -> str:
@@ -131,12 +99,8 @@ class Metric:
 
     def of(self, **names: str) -> "Metric":
         """Return the record of one of the scores that share this one."""
-        return replace(
-            self,
-            key=self.key_of(**names),
-            title=self.title.format(**names),
-            meaning=self.meaning.format(**names),
-        )
+        title, meaning = self.title.format(**names), self.meaning.format(**names)
+        return replace(self, key=self.key_of(**names), title=title, meaning=meaning)
 
     def key_of(self, **names: str) -> str:
         """Return the key of one of the scores that share this record."""
@@ -144,73 +108,49 @@ class Metric:
 
     def names(self, key: str) -> dict[str, str] | None:
         """Return the names in the key of a score of this record, None for another's."""
-        found = self._pattern.fullmatch(key)
-        return None if found is None else found.groupdict()
-
-    @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        parts = re.split(r"<(\w+)>", self.key)
-        places = [f"(?P<{part}>.+)" if place % 2 else re.escape(part)
-                  for place, part in enumerate(parts)]  # fmt: skip
-        return re.compile("".join(places), re.DOTALL)
-
-    def with_goal(self, goal: float | None) -> "Metric":
-        """Return the same record with a goal that the data set."""
-        return replace(self, goal=goal)
+        pattern = re.sub(r"<(\w+)>", r"(?P<\1>.+)", re.escape(self.key))
+        match = re.fullmatch(pattern, key, re.DOTALL)
+        return None if match is None else match.groupdict()
 
     def answer(
         self,
         value: float,
         interval: Interval | None = None,
-        references: dict[str, float | None] | None = None,
+        references: Mapping[str, float | None] | None = None,
         detail: str = "",
     ) -> Score:
-        """Return the score that was found."""
+        """Return the score that was computed."""
         known = {name: _digits(figure) for name, figure in (references or {}).items()}
-        return Score(
-            **self._described(),
-            value=rounded(value),
-            interval=interval,
-            references=known,
-            detail=detail,
-        )
+        goal = known.get(self.goal_from) if self.goal_from else _digits(self.goal)
+        found = {"interval": interval, "references": known, "detail": detail}
+        return self._score(value=rounded(value), goal=goal, **found)
 
     def unanswered(self, reason: str) -> Score:
         """Return the score of a metric that did not run, which never counts as a pass."""
-        return Score(**self._described(), value=None, not_run=reason)
+        return self._score(value=None, goal=_digits(self.goal), not_run=reason)
 
-    def _described(self) -> dict[str, Any]:
-        return {
-            "key": self.key,
-            "topic": self.topic,
-            "title": self.title,
-            "meaning": self.meaning,
-            "direction": self.direction,
-            "goal": _digits(self.goal),
-        }
+    def _score(self, **found: Any) -> Score:
+        facts = ("key", "topic", "title", "meaning", "direction")
+        return Score(**{name: getattr(self, name) for name in facts}, **found)
 
     def threshold_of(self, score: Score) -> Threshold | None:
         """Return the default threshold of a score, None where it or its reference is missing."""
-        line = self.threshold
-        if line is None:
+        limits = self.threshold
+        if limits is None:
             return None
-        good, poor = line.good, line.poor
-        if line.beside is not None:
-            reference = score.references.get(line.beside)
+        good, poor = limits.good, limits.poor
+        if limits.beside is not None:
+            reference = score.references.get(limits.beside)
             if reference is None:
                 return None
             if self.direction == "towards":
                 reference = abs(reference - (score.goal or 0.0))
-            good, poor = (
-                end * reference if line.times else reference + end for end in (good, poor)
-            )
+            ends = (end * reference if limits.times else reference + end for end in (good, poor))
+            good, poor = ends
         return Threshold(
-            good=rounded(good), poor=rounded(poor), basis=line.basis, source=line.source
+            good=rounded(good), poor=rounded(poor), basis=limits.basis, source=limits.source
         )
 
 
 def _digits(figure: float | None) -> float | None:
     return rounded(figure) if figure is not None and np.isfinite(figure) else None
-
-
-NOISE = "beyond the noise of train's patients drawn again"  # what "bootstrap" stands for

@@ -1,7 +1,7 @@
-"""How strongly each pair of columns hangs together, in one measure for every kind of column."""
+"""How strongly pairs of columns hang together: associations, rank correlations, tables of the worst."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from math import prod
 
@@ -13,56 +13,168 @@ from synthvae._types import Floats, Ints
 from synthvae.evaluation.intervals import jackknife, jackknife_groups, rounded, rounded_rows
 from synthvae.evaluation.metric import NOISE, Limits, Metric
 from synthvae.evaluation.results import Associations, PairDistance, PairTable, Score
-from synthvae.evaluation.tables import Binning, Tables, tokenise
+from synthvae.evaluation.tables import REFERENCES, Binning, Tables, tokenise
 
 MOST_COLUMNS = 60
 MOST_ASSOCIATED_LEVELS = 50
+PICTURED = 6
+MOST_SHOWN_LEVELS = 10
+FEWEST_BINS = 2  # of a number with many special values
 MEASURE = "bias-corrected Cramér's V of the binned columns"
-ASSOCIATIONS = Metric(
+
+_metric = partial(
+    Metric,
+    direction="lower",
+    family="associations",
+    topic="fidelity",
+    goal_from="bootstrap",
+    threshold=Limits(0.02, 0.06, f"0.02 {NOISE}", beside="bootstrap"),
+)
+ASSOCIATIONS = _metric(
     "associations",
     "Association difference",
     "How far the strength of association of a pair of columns (0: independent, 1: one follows from "
     "the other) is from train's, on average. Shuffled columns lose all of it.",
-    "lower",
-    family="associations",
-    topic="fidelity",
-    threshold=Limits(0.02, 0.06, f"0.02 {NOISE}", beside="bootstrap"),
     disclosure="grid",
 )
-RANK_CORRELATIONS = Metric(
+RANK_CORRELATIONS = _metric(
     "rank_correlations",
     "Rank correlation difference",
     "How far Spearman's rank correlation of a pair of columns of numbers or dates (-1 to 1) is from "
     "train's, on average: whether they rise and fall together, which a strength of association "
     "without a sign does not tell. Shuffled columns lose all of it.",
-    "lower",
-    family="associations",
-    topic="fidelity",
-    threshold=Limits(0.02, 0.06, f"0.02 {NOISE}", beside="bootstrap"),
     withheld_as="of two such columns it is one correlation, which a few outlying patients can move by "
     "six times their share of the rows",
 )
 METRICS = (ASSOCIATIONS, RANK_CORRELATIONS)
-PICTURED = 6
-MOST_SHOWN_LEVELS = 10
-FEWEST_BINS = 2  # of a number with many special values
 
 
-@dataclass(frozen=True)
-class AssociationFindings:
-    """The scores, and the matrices that the figure shows."""
+def compare_associations(
+    tables: Tables, cuts: tuple[Binning, ...], generator: np.random.Generator
+) -> tuple[tuple[Score, ...], Associations]:
+    """Return how far the synthetic table's associations are from train's, and both matrices.
 
-    scores: tuple[Score, ...]
-    associations: Associations
+    Of more than `MOST_COLUMNS` columns, a random sample is looked at.
+    """
+    chosen = list(range(len(cuts)))
+    if len(cuts) > MOST_COLUMNS:
+        chosen = sorted(generator.choice(len(cuts), MOST_COLUMNS, replace=False).tolist())
+    groups = jackknife_groups(tables.synthetic.patients, generator)
+    columns = tuple(cuts[j].field.name for j in chosen)
+    if len(chosen) < 2:
+        scores = tuple(metric.unanswered("needs 2 columns; there is 1") for metric in METRICS)
+        alone = ((1.0,),)
+        return scores, Associations(columns=columns, measure=MEASURE, train=alone, synthetic=alone)
+    tokens = _folded_tokens(tables, cuts, chosen, ("train", "synthetic", *REFERENCES))
+    figures = {
+        name: pair_strengths(table, groups if name == "synthetic" else None)
+        for name, table in tokens.items()
+    }
+    pairs = f"{counted(len(figures['train']), 'pair')} of columns"
+    detail = f"Mean over {pairs}; measure: {MEASURE}, missing as a level."
+    if len(chosen) < len(cuts):
+        detail += f" {len(chosen)} of {len(cuts)} columns, drawn at random."
+    scores = (
+        _difference(ASSOCIATIONS, figures, (0.0, 1.0), detail),
+        compare_rank_correlations(tables, cuts, chosen, groups),
+    )
+    real, synthetic = (_square(figures[n][:, 0], len(columns)) for n in ("train", "synthetic"))
+    return scores, Associations(columns=columns, measure=MEASURE, train=real, synthetic=synthetic)
+
+
+def compare_rank_correlations(
+    tables: Tables, cuts: tuple[Binning, ...], chosen: list[int], groups: Ints
+) -> Score:
+    """Return how far the rank correlations of the synthetic table are from train's, on average.
+
+    Pairs of the chosen columns count where both vary in train. A row counts for a pair where it has
+    both values; its ranks are those among all values of each column. `groups` says which group each
+    synthetic row is in, for the jackknife, shape (rows,).
+
+    References
+    ----------
+    Spearman 1904, American Journal of Psychology 15; with ties, as Pearson's correlation of midranks.
+    """
+    columns = [j for j in chosen if cuts[j].field.is_lattice]
+    if len(columns) < 2:
+        return RANK_CORRELATIONS.unanswered("needs 2 columns of numbers or dates")
+    correlations = {
+        name: rank_correlations(
+            getattr(tables, name).codes[:, columns], groups if name == "synthetic" else None
+        )
+        for name in ("train", "synthetic", *REFERENCES)
+    }
+    known = np.isfinite(correlations["train"][:, 0])
+    if not known.any():
+        return RANK_CORRELATIONS.unanswered("no two columns of numbers or dates vary in train")
+    detail = (
+        f"Mean over {counted(int(known.sum()), 'pair')} of columns of numbers or dates; a "
+        "correlation that a table does not have, since a column is constant there, counts as 0."
+    )
+    figures = {name: np.nan_to_num(table)[known] for name, table in correlations.items()}
+    return _difference(RANK_CORRELATIONS, figures, (0.0, 2.0), detail)
+
+
+def association_distance(tables: Tables, cuts: tuple[Binning, ...], shown: Associations) -> float:
+    """Return the score of a synthetic table alone, on the columns that were shown for another."""
+    names = [cut.field.name for cut in cuts]
+    chosen = [names.index(name) for name in shown.columns]
+    tokens = _folded_tokens(tables, cuts, chosen, ("train", "synthetic"))
+    real, synthetic = (pair_strengths(table)[:, 0] for table in tokens.values())
+    return rounded(float(np.abs(synthetic - real).mean()))
+
+
+def _difference(
+    metric: Metric, figures: dict[str, Floats], bounds: tuple[float, float], detail: str
+) -> Score:
+    """Return the mean difference from train of figures, by table of shape (pairs, 1 + groups)."""
+    real = figures["train"]
+    gaps = np.abs(figures["synthetic"] - real).mean(axis=0)
+    references = {n: float(np.abs(figures[n][:, 0] - real[:, 0]).mean()) for n in REFERENCES}
+    interval = jackknife(gaps, "synthetic rows", bounds)
+    return metric.answer(gaps[0], interval, references | {"ideal": 0.0}, detail)
+
+
+def _folded_tokens(
+    tables: Tables, cuts: tuple[Binning, ...], chosen: list[int], names: Sequence[str]
+) -> dict[str, Ints]:
+    return fold({name: tokenise(getattr(tables, name), cuts)[chosen] for name in names})
+
+
+def fold(tokens: dict[str, Ints]) -> dict[str, Ints]:
+    """Merge all but each column's most frequent tokens in train into one, in every table."""
+    folded = {name: table.copy() for name, table in tokens.items()}
+    for j, column in enumerate(tokens["train"]):
+        counts = np.bincount(column)
+        if len(counts) > MOST_ASSOCIATED_LEVELS:
+            kept = np.argsort(-counts, kind="stable")[:MOST_ASSOCIATED_LEVELS]
+            for table in folded.values():
+                table[j][~np.isin(table[j], kept)] = len(counts)
+    return folded
+
+
+def pair_strengths(tokens: Ints, groups: Ints | None = None) -> Floats:
+    """Return the strength of each pair: of all rows, then with each group of rows left out.
+
+    Tokens have the shape (columns, rows), groups (rows,), strengths (pairs, 1 + groups), pairs in
+    the order of `itertools.combinations`.
+    """
+    places = np.zeros(tokens.shape[1], np.int64) if groups is None else groups
+    count = int(places.max()) + 1
+    dense = [np.unique(column, return_inverse=True) for column in tokens]
+    found = []
+    for first, second in combinations(dense, 2):
+        shape = (len(first[0]), len(second[0]), count)
+        cells = np.ravel_multi_index((first[1], second[1], places), shape)
+        parts = np.bincount(cells, minlength=prod(shape)).reshape(shape).astype(float)
+        whole = parts.sum(axis=2, keepdims=True)
+        counts = whole if groups is None else np.concatenate([whole, whole - parts], axis=2)
+        found.append(strength(counts))
+    return np.array(found)
 
 
 def strength(counts: Floats) -> Floats:
-    """Return the bias-corrected Cramér's V of contingency tables, 0 to 1.
-
-    Parameters
-    ----------
-    counts
-        Shape (levels, levels, tables).
+    """Return the bias-corrected Cramér's V, 0 to 1, of tables of counts, shape (levels, levels, tables).
 
     References
     ----------
@@ -84,147 +196,11 @@ def strength(counts: Floats) -> Floats:
     return np.asarray(np.sqrt(np.minimum(1, ratio)))
 
 
-def pair_strengths(tokens: Ints, groups: Ints | None = None) -> Floats:
-    """Return the strength of each pair: of all rows, then with each group of rows left out.
-
-    Parameters
-    ----------
-    tokens
-        Shape (columns, rows).
-    groups
-        Which group each row is in, shape (rows,).
-
-    Returns
-    -------
-    ndarray
-        Shape (pairs, 1 + groups), pairs in the order of `itertools.combinations`.
-    """
-    places = np.zeros(tokens.shape[1], np.int64) if groups is None else groups
-    count = int(places.max()) + 1
-    dense = [np.unique(column, return_inverse=True) for column in tokens]
-    found = []
-    for first, second in combinations(dense, 2):
-        shape = (len(first[0]), len(second[0]), count)
-        cells = np.ravel_multi_index((first[1], second[1], places), shape)
-        parts = np.bincount(cells, minlength=prod(shape)).reshape(shape).astype(float)
-        whole = parts.sum(axis=2, keepdims=True)
-        counts = whole if groups is None else np.concatenate([whole, whole - parts], axis=2)
-        found.append(strength(counts))
-    return np.array(found)
-
-
-def fold(tokens: dict[str, Ints]) -> dict[str, Ints]:
-    """Merge all but each column's most frequent tokens in train into one, in every table."""
-    folded = {name: table.copy() for name, table in tokens.items()}
-    for j, column in enumerate(tokens["train"]):
-        counts = np.bincount(column)
-        if len(counts) > MOST_ASSOCIATED_LEVELS:
-            kept = np.argsort(-counts, kind="stable")[:MOST_ASSOCIATED_LEVELS]
-            for table in folded.values():
-                table[j][~np.isin(table[j], kept)] = len(counts)
-    return folded
-
-
-def compare_associations(
-    tables: Tables, cuts: tuple[Binning, ...], generator: np.random.Generator
-) -> AssociationFindings:
-    """Return how far the synthetic table's associations are from train's, and both matrices."""
-    chosen = _columns_to_show(len(cuts), generator)
-    names = ("train", "holdout", "synthetic", "independent", "bootstrap")
-    tokens = fold({name: tokenise(getattr(tables, name), cuts)[chosen] for name in names})
-    groups = jackknife_groups(tables.synthetic.patients, generator)
-    columns = tuple(cuts[j].field.name for j in chosen)
-    if len(chosen) < 2:
-        return AssociationFindings(
-            tuple(metric.unanswered("needs 2 columns; there is 1") for metric in METRICS),
-            Associations(columns=columns, measure=MEASURE, train=((1.0,),), synthetic=((1.0,),)),
-        )
-    made = pair_strengths(tokens["synthetic"], groups)
-    found = {name: pair_strengths(tokens[name])[:, 0] for name in names if name != "synthetic"}
-    gaps = np.abs(made - found["train"][:, None]).mean(axis=0)
-    references: dict[str, float | None] = {
-        name: float(np.abs(found[name] - found["train"]).mean())
-        for name in ("holdout", "independent", "bootstrap")
-    }
-    pairs = f"{counted(len(made), 'pair')} of columns"
-    detail = f"Mean over {pairs}; measure: {MEASURE}, missing as a level."
-    if len(chosen) < len(cuts):
-        detail += f" {len(chosen)} of {len(cuts)} columns, drawn at random."
-    score = ASSOCIATIONS.with_goal(references["bootstrap"]).answer(
-        gaps[0],
-        jackknife(float(gaps[0]), gaps[1:], "synthetic rows"),
-        references | {"ideal": 0.0},
-        detail,
-    )
-    return AssociationFindings(
-        (score, compare_rank_correlations(tables, cuts, chosen, groups)),
-        Associations(
-            columns=columns,
-            measure=MEASURE,
-            train=_square(found["train"], len(columns)),
-            synthetic=_square(made[:, 0], len(columns)),
-        ),
-    )
-
-
-def compare_rank_correlations(
-    tables: Tables, cuts: tuple[Binning, ...], chosen: list[int], groups: Ints
-) -> Score:
-    """Return how far the rank correlations of the synthetic table are from train's, on average.
-
-    Pairs count where both columns vary in train. A row counts for a pair where it has both values;
-    its ranks are those among all values of each column.
-
-    Parameters
-    ----------
-    chosen
-        Columns that are looked at, as places.
-    groups
-        Which group each synthetic row is in, for the jackknife, shape (rows,).
-
-    References
-    ----------
-    Spearman 1904, American Journal of Psychology 15; with ties, as Pearson's correlation of midranks.
-    """
-    columns = [j for j in chosen if cuts[j].field.is_lattice]
-    if len(columns) < 2:
-        return RANK_CORRELATIONS.unanswered("needs 2 columns of numbers or dates")
-    found = {
-        name: rank_correlations(getattr(tables, name).codes[:, columns])[:, 0]
-        for name in ("train", "holdout", "independent", "bootstrap")
-    }
-    made = rank_correlations(tables.synthetic.codes[:, columns], groups)
-    known = np.isfinite(found["train"])
-    if not known.any():
-        return RANK_CORRELATIONS.unanswered("no two columns of numbers or dates vary in train")
-    gaps = np.abs(np.nan_to_num(made) - found["train"][:, None])[known].mean(axis=0)
-    references: dict[str, float | None] = {
-        name: float(np.abs(np.nan_to_num(found[name]) - found["train"])[known].mean())
-        for name in ("holdout", "independent", "bootstrap")
-    }
-    return RANK_CORRELATIONS.with_goal(references["bootstrap"]).answer(
-        gaps[0],
-        jackknife(float(gaps[0]), gaps[1:], "synthetic rows", (0.0, 2.0)),
-        references | {"ideal": 0.0},
-        f"Mean over {counted(int(known.sum()), 'pair')} of columns of numbers or dates; a "
-        "correlation that a table does not have, since a column is constant there, counts as 0.",
-    )
-
-
 def rank_correlations(codes: Ints, groups: Ints | None = None) -> Floats:
     """Return each pair's rank correlation: of all rows, then with each group of rows left out.
 
-    Parameters
-    ----------
-    codes
-        Shape (rows, columns); below 0 where there is no value.
-    groups
-        Which group each row is in, shape (rows,).
-
-    Returns
-    -------
-    ndarray
-        Shape (pairs, 1 + groups), NaN where a column does not vary.
+    Codes have the shape (rows, columns), below 0 where there is no value; groups (rows,);
+    correlations (pairs, 1 + groups), NaN where a column does not vary.
     """
     present = (codes >= 0).astype(float)
     ranks = np.zeros(codes.shape)
@@ -247,28 +223,11 @@ def rank_correlations(codes: Ints, groups: Ints | None = None) -> Floats:
 def _correlation(sums: Floats) -> Floats:
     rows, total, squares, products = sums
     rows = np.maximum(rows, 1)
-    spread = np.maximum(squares / rows - (total / rows) ** 2, 0)
-    together = products / rows - total * total.T / rows**2
-    usable = (spread > 1e-12) & (spread.T > 1e-12)
-    scale = np.sqrt(np.where(usable, spread * spread.T, 1))
-    return np.where(usable, together / scale, np.nan)
-
-
-def association_distance(tables: Tables, cuts: tuple[Binning, ...], shown: Associations) -> float:
-    """Return the score of a synthetic table alone, on the columns that were shown for another."""
-    names = [cut.field.name for cut in cuts]
-    chosen = [names.index(name) for name in shown.columns]
-    tokens = fold(
-        {name: tokenise(getattr(tables, name), cuts)[chosen] for name in ("train", "synthetic")}
-    )
-    real, made = (pair_strengths(tokens[name])[:, 0] for name in ("train", "synthetic"))
-    return rounded(float(np.abs(made - real).mean()))
-
-
-def _columns_to_show(columns: int, generator: np.random.Generator) -> list[int]:
-    if columns <= MOST_COLUMNS:
-        return list(range(columns))
-    return sorted(generator.choice(columns, MOST_COLUMNS, replace=False).tolist())
+    variance = np.maximum(squares / rows - (total / rows) ** 2, 0)
+    covariance = products / rows - total * total.T / rows**2
+    usable = (variance > 1e-12) & (variance.T > 1e-12)
+    scale = np.sqrt(np.where(usable, variance * variance.T, 1))
+    return np.where(usable, covariance / scale, np.nan)
 
 
 def _square(pairs: Floats, columns: int) -> tuple[tuple[float, ...], ...]:
@@ -280,41 +239,34 @@ def _square(pairs: Floats, columns: int) -> tuple[tuple[float, ...], ...]:
 def pair_tables(
     tables: Tables, cuts: Sequence[Binning], worst: Sequence[PairDistance]
 ) -> tuple[PairTable, ...]:
-    """Return the joint shares of the worst pairs of columns, at most ten levels a column.
+    """Return the joint shares of the `PICTURED` worst pairs of columns, at most ten levels a column.
 
     Of a number with more, neighbouring bins are joined; of categories, the most frequent stand and
     the others are one level. Joining cells never makes a distance larger.
-
-    Parameters
-    ----------
-    tables
-        Train and synthetic rows.
-    cuts
-        How each modelled column is cut.
-    worst
-        Pairs of columns, the worst first; the first six are tabulated.
     """
     places = {cut.field.name: place for place, cut in enumerate(cuts)}
-    return tuple(
-        _joint(tables, cuts, [places[name] for name in pair.columns]) for pair in worst[:PICTURED]
-    )
-
-
-def _joint(tables: Tables, cuts: Sequence[Binning], places: list[int]) -> PairTable:
-    rows, columns = (
-        _levels(cuts[j], tables.train.codes[:, j], tables.synthetic.codes[:, j]) for j in places
-    )
-    shape = len(rows[0]), len(columns[0])
-    train = _shares(rows[1], columns[1], shape)
-    synthetic = _shares(rows[2], columns[2], shape)
-    return PairTable(
-        columns=(cuts[places[0]].field.name, cuts[places[1]].field.name),
-        row_labels=rows[0],
-        column_labels=columns[0],
-        train=rounded_rows(train),
-        synthetic=rounded_rows(synthetic),
-        distance=rounded(np.abs(train - synthetic).sum() / 2),
-    )
+    codes = tables.train.codes, tables.synthetic.codes
+    found = []
+    for pair in worst[:PICTURED]:
+        (row_labels, *rows), (column_labels, *columns) = (
+            _levels(cuts[j], *(table[:, j] for table in codes))
+            for j in (places[name] for name in pair.columns)
+        )
+        shape = len(row_labels), len(column_labels)
+        train, synthetic = (
+            _shares(row, column, shape) for row, column in zip(rows, columns, strict=True)
+        )
+        found.append(
+            PairTable(
+                columns=pair.columns,
+                row_labels=row_labels,
+                column_labels=column_labels,
+                train=rounded_rows(train),
+                synthetic=rounded_rows(synthetic),
+                distance=rounded(np.abs(train - synthetic).sum() / 2),
+            )
+        )
+    return tuple(found)
 
 
 def _shares(rows: Ints, columns: Ints, shape: tuple[int, int]) -> Floats:
@@ -327,15 +279,13 @@ def _levels(cut: Binning, train: Ints, synthetic: Ints) -> tuple[tuple[str, ...]
 
     Levels that no row has are left out, missing cells come last, and what is joined before them.
     """
-    cut = _coarser(cut, train, synthetic)
+    cut = _coarsened(cut, train, synthetic)
     tokens = [cut.tokens(codes) for codes in (train, synthetic)]
     counts = sum(np.bincount(each, minlength=cut.levels) / len(each) for each in tokens)
-    used = np.flatnonzero(counts)
-    kept = used
+    kept = used = np.flatnonzero(counts)
     if len(used) > MOST_SHOWN_LEVELS:
-        order = np.argsort(-np.asarray(counts), kind="stable")
-        kept = np.sort(order[: MOST_SHOWN_LEVELS - 1])
-    shown = [int(token) for token in kept if token]
+        kept = np.argsort(-np.asarray(counts), kind="stable")[: MOST_SHOWN_LEVELS - 1]
+    shown = [int(token) for token in np.sort(kept) if token]
     names = [cut.labels[token] for token in shown]
     places = np.full(cut.levels, len(shown), np.int64)
     places[shown] = np.arange(len(shown))
@@ -347,7 +297,7 @@ def _levels(cut: Binning, train: Ints, synthetic: Ints) -> tuple[tuple[str, ...]
     return tuple(names), places[tokens[0]], places[tokens[1]]
 
 
-def _coarser(cut: Binning, train: Ints, synthetic: Ints) -> Binning:
+def _coarsened(cut: Binning, train: Ints, synthetic: Ints) -> Binning:
     """Leave out edges of a number, so that its bins have room beside its other levels."""
     special = np.unique(np.concatenate([codes[codes < 0] for codes in (train, synthetic)]))
     room = max(FEWEST_BINS, MOST_SHOWN_LEVELS - len(special))

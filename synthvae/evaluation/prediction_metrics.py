@@ -4,7 +4,7 @@ By hand, since scikit-learn takes one set of weights at a time: for 200 resample
 needs 13 times as long for average precision and 5 times for the slope, and has no offset.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthvae._text import counted
-from synthvae._types import Bools, Floats
+from synthvae._types import Floats
 from synthvae.evaluation.intervals import (
+    bootstrap_weights,
     jackknife,
-    jackknife_groups,
+    jackknife_sets,
     newcombe,
     percentile,
-    resample_weights,
 )
 from synthvae.evaluation.learners import Learner
 from synthvae.evaluation.metric import Limits, Metric
@@ -36,19 +36,8 @@ Measure = Callable[[NDArray[np.float64], Floats, Floats], Floats]
 def average_precision(truth: Floats, predicted: Floats, weights: Floats) -> Floats:
     """Return the area under the precision-recall curve under each set of row weights.
 
-    Parameters
-    ----------
-    truth
-        1 for the class in question, else 0, shape (rows,).
-    predicted
-        Its probability, shape (rows,).
-    weights
-        Shape (sets, rows).
-
-    Returns
-    -------
-    ndarray
-        Shape (sets,); NaN where a set has no row of the class.
+    Truth (1 for the class in question, else 0) and its predicted probability have the shape (rows,),
+    weights (sets, rows), areas (sets,): NaN where a set has no row of the class.
 
     References
     ----------
@@ -100,9 +89,9 @@ def _log_odds(predicted: Floats) -> Floats:
 
 def _solve(design: Floats, truth: Floats, weights: Floats, offset: Floats) -> Floats:
     """Return a logistic regression's coefficients under each set of weights, by Newton's method."""
-    found = np.full((len(weights), design.shape[1]), np.nan)
+    solutions = np.full((len(weights), design.shape[1]), np.nan)
     for row, weight in enumerate(weights):
-        if not _both_classes(truth, weight):
+        if len(np.unique(truth[weight > 0])) != 2:
             continue
         beta = np.zeros(design.shape[1])
         for _ in range(STEPS):
@@ -113,26 +102,24 @@ def _solve(design: Floats, truth: Floats, weights: Floats, offset: Floats) -> Fl
             beta = beta + np.clip(step, -5, 5)
             if np.abs(step).max() < 1e-8:
                 break
-        found[row] = beta
-    return found
+        solutions[row] = beta
+    return solutions
 
 
-def _both_classes(truth: Floats, weight: Floats) -> bool:
-    seen: Bools = weight > 0
-    return bool(seen.any()) and len(np.unique(truth[seen])) == 2
-
-
-_metric = partial(Metric, family="predictions", topic="utility", disclosure="grid")
+_metric = partial(Metric, family="predictions", topic="utility", disclosure="grid", charted=True)
+_TESTED = "Trained on synthetic rows, tested on real patients."
 _SKILL = "an analyst should lose at most 0.03 against training on real rows; 0.10 is poor"
+_LOST = Limits(-0.03, -0.10, _SKILL, beside="real")
+_WORSE = Limits(1.05, 1.20, "at most 5 % worse than after real rows", beside="real", times=True)
 TSTR = _metric(
     "tstr.<target>.<learner>",
     "{skill} of '{target}' ({model})",
     "How well {model} trained on synthetic rows predicts '{target}' of real patients whom it never "
     "saw (TSTR). The goal is what training on real rows reaches (TRTR).",
     "higher",
-    threshold=Limits(-0.03, -0.10, _SKILL, beside="real"),
+    goal_from="real",
+    threshold=_LOST,
     headline=True,
-    charted=True,
 )
 TSTR_LOSS = _metric(
     "tstr_loss.<target>.<learner>",
@@ -142,7 +129,6 @@ TSTR_LOSS = _metric(
     "lower",
     goal=0.0,
     threshold=Limits(0.03, 0.10, _SKILL),
-    charted=True,
 )
 RMSE = _metric(
     "rmse.<target>.<learner>",
@@ -150,20 +136,17 @@ RMSE = _metric(
     "Root mean squared error{unit} on real patients after training on synthetic rows. The goal is "
     "that of training on real rows.",
     "lower",
-    threshold=Limits(
-        1.05, 1.20, "at most 5 % worse than after real rows", beside="real", times=True
-    ),
-    charted=True,
+    goal_from="real",
+    threshold=_WORSE,
 )
-_TESTED = "Trained on synthetic rows, tested on real patients."
 AUPRC = _metric(
     "auprc.<target>.<learner>",
     "AUPRC of '{target}' ({model})",
     "Area under the precision-recall curve: how well the model finds the rarer outcome. Guessing "
     f"reaches the outcome's share. {_TESTED}",
     "higher",
-    threshold=Limits(-0.03, -0.10, _SKILL, beside="real"),
-    charted=True,
+    goal_from="real",
+    threshold=_LOST,
 )
 BRIER = _metric(
     "brier.<target>.<learner>",
@@ -171,8 +154,8 @@ BRIER = _metric(
     "Mean squared error of the predicted probabilities: 0 is perfect. It judges ranks and "
     f"probabilities at once. {_TESTED}",
     "lower",
+    goal_from="real",
     threshold=Limits(0.01, 0.04, "at most 0.01 worse than after real rows", beside="real"),
-    charted=True,
 )
 SLOPE = _metric(
     "calibration_slope.<target>.<learner>",
@@ -182,6 +165,7 @@ SLOPE = _metric(
     "towards",
     goal=1.0,
     threshold=Limits(0.1, 0.3, "a tenth further from 1 than after real rows", beside="real"),
+    charted=False,
 )
 INTERCEPT = _metric(
     "calibration_intercept.<target>.<learner>",
@@ -191,6 +175,7 @@ INTERCEPT = _metric(
     "towards",
     goal=0.0,
     threshold=Limits(0.1, 0.3, "a tenth further from 0 than after real rows", beside="real"),
+    charted=False,
 )
 MEASURES: dict[Metric, Measure] = {
     AUPRC: average_precision,
@@ -202,7 +187,6 @@ METRICS = (TSTR, TSTR_LOSS, RMSE, *MEASURES)
 
 
 def _named(metric: Metric, field: Field, learner: Learner) -> Metric:
-    """Return the record of a metric for one target and learner."""
     linear = "linear regression" if field.is_lattice else "logistic regression"
     models = {"linear": linear, "forest": "random forest"}
     return metric.of(
@@ -215,7 +199,6 @@ def _named(metric: Metric, field: Field, learner: Learner) -> Metric:
 
 
 def _measured(field: Field) -> tuple[Metric, ...]:
-    """Return what is measured besides skill: of predicted numbers, or of probabilities."""
     return (RMSE,) if field.is_lattice else tuple(MEASURES)
 
 
@@ -229,82 +212,61 @@ class Judge:
     """Scores predictions of one target for the same holdout rows, with the same resamples."""
 
     def __init__(self, task: Task, tables: Tables, generator: np.random.Generator) -> None:
-        self._task, self._tables = task, tables
+        self._task, self._field = task, task.field
         self._test, self._truth = task.rows_of(task.test)
-        rows = np.ones((1, len(self._test)))
-        self._resamples = np.r_[rows, resample_weights(self._test.patients, generator)]
-        groups = jackknife_groups(self._test.patients, generator)
-        without = [(groups != group).astype(float) for group in range(int(groups.max()) + 1)]
-        self._without = np.stack([rows[0], *without])
+        self._detail = _detail(task, self._test, tables)
+        self._resamples = bootstrap_weights(self._test.patients, generator)
+        self._without = jackknife_sets(self._test.patients, generator).astype(float)
 
     def scores(self, learner: Learner, fitted: dict[str, Floats]) -> list[Score]:
         """Return every score of one learner: fitted on synthetic, real and independent rows."""
-        field = self._task.field
+        synthetic, real, independent = (
+            skill(self._truth, fitted[name], self._resamples)
+            for name in ("synthetic", "real", "independent")
+        )
+        at_start = {"real": float(real[0]), "independent": float(independent[0])}
         return [
-            *self._skills(learner, fitted),
-            *(self._measure(metric, learner, fitted) for metric in _measured(field)),
-        ]
-
-    def _skills(self, learner: Learner, fitted: dict[str, Floats]) -> Sequence[Score]:
-        figures = {
-            name: skill(self._truth, predicted, self._resamples)
-            for name, predicted in fitted.items()
-        }
-        synthetic, real = figures["synthetic"], figures["real"]
-        at_start = {name: float(figure[0]) for name, figure in figures.items()}
-        detail = _detail(self._task, self._test, self._tables)
-        references: dict[str, float | None] = {
-            "real": at_start["real"],
-            "independent": at_start["independent"],
-            "chance": 0.0 if self._task.is_number else 0.5,
-        }
-        return (
-            _named(TSTR, self._task.field, learner)
-            .with_goal(at_start["real"])
-            .answer(
+            _named(TSTR, self._field, learner).answer(
                 synthetic[0],
                 _interval(synthetic, self._truth, self._test, fitted["synthetic"]),
-                references,
-                detail,
+                at_start | {"chance": 0.0 if self._task.is_number else 0.5},
+                self._detail,
             ),
-            _named(TSTR_LOSS, self._task.field, learner).answer(
+            _named(TSTR_LOSS, self._field, learner).answer(
                 real[0] - synthetic[0],
-                percentile(real[1:] - synthetic[1:], "holdout patients"),
+                percentile(real - synthetic, "holdout patients"),
                 {"independent": at_start["real"] - at_start["independent"], "ideal": 0.0},
-                detail,
+                self._detail,
             ),
-        )
+            *(self._measure(metric, learner, fitted) for metric in _measured(self._field)),
+        ]
 
     def _measure(self, metric: Metric, learner: Learner, fitted: dict[str, Floats]) -> Score:
-        asked = _named(metric, self._task.field, learner)
+        named = _named(metric, self._field, learner)
         if self._task.is_number:
             measure: Measure = root_mean_squared_error
-            scale, truth = 10.0**self._task.field.places, self._truth
+            scale, truth = 10.0**self._field.places, self._truth
+        elif fitted["real"].shape[1] != 2:
+            return named.unanswered(f"'{self._field.name}' has more than two classes")
         else:
-            if fitted["real"].shape[1] != 2:
-                return asked.unanswered(f"'{self._task.field.name}' has more than two classes")
             measure, scale, truth = MEASURES[metric], 1.0, (self._truth == 1).astype(float)
         figures = {
             name: measure(truth, of if of.ndim == 1 else of[:, 1], self._without) / scale
             for name, of in fitted.items()
         }
-        value = float(figures["synthetic"][0])
-        if not np.isfinite(value):
-            return asked.unanswered("the holdout's rows allow no such figure")
-        asked = asked if asked.goal is not None else asked.with_goal(float(figures["real"][0]))
-        bounds = (0.0, 1.0) if metric in (AUPRC, BRIER) else (-np.inf, np.inf)
+        if not np.isfinite(figures["synthetic"][0]):
+            return named.unanswered("the holdout's rows allow no such figure")
+        references = {name: float(figures[name][0]) for name in ("real", "independent")}
         share = float(truth.mean())
         # What predicting the same for everybody gives.
         chance = {RMSE: float(truth.std()) / scale, AUPRC: share, BRIER: share * (1 - share)}
-        references: dict[str, float | None] = {
-            name: float(figures[name][0]) for name in ("real", "independent")
-        }
-        references |= {"chance": chance[metric]} if metric in chance else {"ideal": metric.goal}
-        return asked.answer(
-            value,
-            jackknife(value, figures["synthetic"][1:], "holdout patients", bounds),
-            references,
-        )
+        if metric in chance:
+            references["chance"] = chance[metric]
+        else:
+            references["ideal"] = 1.0 if metric is SLOPE else 0.0
+        bounds = (0.0, 1.0) if metric in (AUPRC, BRIER) else (-np.inf, np.inf)
+        interval = jackknife(figures["synthetic"], "holdout patients", bounds)
+        return named.answer(float(figures["synthetic"][0]), interval, references)
 
 
 def _detail(task: Task, test: Table, tables: Tables) -> str:
@@ -328,8 +290,10 @@ def _detail(task: Task, test: Table, tables: Tables) -> str:
 def _interval(
     figures: Floats, truth: NDArray[Any], test: Table, predicted: Floats
 ) -> Interval | None:
-    found = percentile(figures[1:], "holdout patients")
-    if found is None or found.low < found.high or predicted.ndim == 1 or predicted.shape[1] != 2:
-        return found
+    interval = percentile(figures, "holdout patients")
+    if interval is None or interval.low < interval.high:
+        return interval
+    if predicted.ndim == 1 or predicted.shape[1] != 2:
+        return interval
     positive, negative = (len(np.unique(test.patients[truth == label])) for label in (1, 0))
     return newcombe(float(figures[0]), positive, negative)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from synthvae._text import counted
 from synthvae._types import Bools, Floats, Ints
-from synthvae.evaluation.intervals import jackknife, jackknife_groups, weighted_auc
+from synthvae.evaluation.intervals import jackknife, jackknife_sets, weighted_auc
 from synthvae.evaluation.learners import ROUNDS, Learner, predict_classes, predict_numbers
 from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.results import Score
@@ -19,10 +19,12 @@ from synthvae.schema import Target
 
 MOST_ROWS = 20_000
 MOST_CLASSES = 20
-MOST_ROWS_A_COLUMN = 4000
+MOST_ROWS_EVERY_COLUMN = 4000
 COLUMN_ROUNDS = 30
 LEAST_SKILL = 0.05  # of real rows, for a column to count
 WORST = 5
+
+Skills = dict[str, Floats]  # of columns, by name
 
 EVERY = Metric(
     "all_targets",
@@ -38,8 +40,6 @@ EVERY = Metric(
     disclosure="grid",
 )
 METRICS = (EVERY,)
-
-Skills = dict[str, Floats]  # of columns, by name
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,9 @@ def make_task(tables: Tables, target: Target, generator: np.random.Generator) ->
     hidden = {target.column, *target.without}
     columns = [j for j, name in enumerate(names) if name not in hidden]
     place = names.index(target.column)
-    return Task(
-        modelled[place],
-        place,
-        columns,
-        [modelled[j] for j in columns],
-        _classes(modelled[place], tables.train.codes[:, place]),
-        at_most(tables.holdout, MOST_ROWS, generator),
-    )
+    classes = _classes(modelled[place], tables.train.codes[:, place])
+    test = at_most(tables.holdout, MOST_ROWS, generator)
+    return Task(modelled[place], place, columns, [modelled[j] for j in columns], classes, test)
 
 
 def _classes(field: Field, codes: Ints) -> Ints:
@@ -104,8 +99,11 @@ def _classes(field: Field, codes: Ints) -> Ints:
     return classes
 
 
-def why_not(task: Task, tables: Tables) -> str | None:
-    """Return why a target cannot be scored, None where it can."""
+def scored_task(tables: Tables, target: Target, generator: np.random.Generator) -> Task | str:
+    """Return the task of predicting a target, or why it cannot be scored."""
+    if target.column in tables.schema.identifiers:
+        return "the target is an identifier, never modelled"
+    task = make_task(tables, target, generator)
     if not task.columns:
         return "no columns are left to predict from"
     sources = {"holdout": task.test, "train": tables.train, "synthetic": tables.synthetic}
@@ -116,40 +114,28 @@ def why_not(task: Task, tables: Tables) -> str | None:
         if distinct == 1 and (name == "holdout" or not task.is_number):
             what = "value" if task.is_number else "class"
             return f"the {name} table has one {what} only of '{task.field.name}'"
-    return None
+    return task
 
 
 def predict(learner: Learner, task: Task, table: Table, rounds: int = ROUNDS) -> Floats:
     """Return what a learner fitted on a table predicts for the task's holdout rows."""
     known, truth = task.rows_of(table)
-    asked = task.rows_of(task.test)[0].codes[:, task.columns]
-    codes = known.codes[:, task.columns]
+    fit = known.codes[:, task.columns], truth
+    tested = task.rows_of(task.test)[0].codes[:, task.columns]
     if task.is_number:
-        return predict_numbers(learner, task.fields, (codes, truth), asked, rounds)
+        return predict_numbers(learner, task.fields, fit, tested, rounds)
     classes = int(task.classes.max()) + 1
-    return predict_classes(learner, task.fields, (codes, truth), asked, classes, rounds)
+    return predict_classes(learner, task.fields, fit, tested, classes, rounds)
 
 
 def holdout_skill(
-    tables: Tables,
-    target: Target,
-    learn: Table,
-    rounds: int,
-    weights: Floats | None = None,
+    tables: Tables, target: Target, learn: Table, rounds: int, weights: Floats | None = None
 ) -> Floats | None:
-    """Return the AUROC or R² on holdout rows of boosted trees fitted on a table.
+    """Return the AUROC or R² on holdout rows of boosted trees fitted on a table, shape (sets,).
 
-    A table of one class teaches nothing, so that its skill is chance, rather than none.
-
-    Parameters
-    ----------
-    weights
-        Sets of weights of the holdout's rows, shape (sets, rows); each row once by default.
-
-    Returns
-    -------
-    ndarray or None
-        Shape (sets,); None where nothing can be learnt or tested.
+    `weights` are sets of weights of the holdout's rows, shape (sets, rows); each row once by default.
+    A table of one class teaches nothing: its skill is that of chance. None where nothing can be
+    learnt or tested.
     """
     if target.column in tables.schema.identifiers:
         return None
@@ -162,21 +148,15 @@ def holdout_skill(
     weights = np.ones((1, len(rows))) if weights is None else weights[:, known]
     if classes == 1 and not task.is_number:
         return np.full(len(weights), 0.5)
-    some = at_most(learn, MOST_ROWS, generator)
-    return skill(truth, predict("boosting", task, some, rounds), weights)
+    sampled = at_most(learn, MOST_ROWS, generator)
+    return skill(truth, predict("boosting", task, sampled, rounds), weights)
 
 
 def skill(truth: NDArray[Any], predicted: Floats, weights: Floats) -> Floats:
     """Return the AUROC or R² under each set of row weights, shape (sets,); NaN where there is none.
 
-    Parameters
-    ----------
-    truth
-        The class or the number of each row, shape (rows,).
-    predicted
-        The probability of each class, shape (rows, classes), or the number, shape (rows,).
-    weights
-        Shape (sets, rows).
+    Truth is the class or the number of each row, shape (rows,); predicted is the probability of each
+    class, shape (rows, classes), or the number, shape (rows,); weights have the shape (sets, rows).
     """
     if predicted.ndim == 1:
         return _r2(truth, predicted, weights)
@@ -200,66 +180,52 @@ def _r2(truth: Floats, predicted: Floats, weights: Floats) -> Floats:
     return np.asarray(1 - ratio)
 
 
-def predict_every_column(tables: Tables, generator: np.random.Generator) -> tuple[Score, ...]:
+def predict_every_column(tables: Tables, generator: np.random.Generator) -> Score:
     """Return the mean share of the real skill that synthetic rows teach, over all columns."""
-    some = Tables(
+    names = ("train", "holdout", "synthetic", "independent", "bootstrap")
+    sampled = Tables(
         tables.schema,
-        *(
-            at_most(table, MOST_ROWS_A_COLUMN, generator)
-            for table in (
-                tables.train,
-                tables.holdout,
-                tables.synthetic,
-                tables.independent,
-                tables.bootstrap,
-            )
-        ),
+        *(at_most(getattr(tables, name), MOST_ROWS_EVERY_COLUMN, generator) for name in names),
     )
-    groups = jackknife_groups(some.holdout.patients, generator)
-    sets = np.arange(groups.max() + 1)[:, None] != groups
-    weights = np.r_[np.ones((1, len(groups))), sets]
-    names = [field.name for field in tables.schema.modelled]
-    real = telling(column_skills(some, some.train, names, COLUMN_ROUNDS, weights))
+    weights = jackknife_sets(sampled.holdout.patients, generator).astype(float)
+    columns = [field.name for field in tables.schema.modelled]
+    real = learnable(column_skills(sampled, sampled.train, columns, COLUMN_ROUNDS, weights))
     if not real:
-        reason = f"no column can be told from the others with a skill of {LEAST_SKILL:g} or more"
-        return (EVERY.unanswered(reason),)
-    shares = shares_kept(real, column_skills(some, some.synthetic, real, COLUMN_ROUNDS, weights))
-    kept = np.mean([*shares.values()], axis=0)
+        return EVERY.unanswered(
+            f"no column can be told from the others with a skill of {LEAST_SKILL:g} or more"
+        )
+    learnt = column_skills(sampled, sampled.synthetic, real, COLUMN_ROUNDS, weights)
+    shares = shares_kept(real, learnt)
+    figures = np.mean([*shares.values()], axis=0)
     worst = sorted(shares, key=lambda name: float(shares[name][0]))[:WORST]
     named = ", ".join(f"'{name}' ({shares[name][0]:.2f} of {real[name][0]:.2f})" for name in worst)
-    sampled = ""
-    if max(len(tables.train), len(tables.synthetic), len(tables.holdout)) > MOST_ROWS_A_COLUMN:
-        sampled = f" At most {MOST_ROWS_A_COLUMN:,} rows of each table, drawn at random."
-    score = EVERY.answer(
-        kept[0],
-        jackknife(float(kept[0]), kept[1:], "holdout patients"),
+    note = ""
+    if max(len(getattr(tables, name)) for name in names[:3]) > MOST_ROWS_EVERY_COLUMN:
+        note = f" At most {MOST_ROWS_EVERY_COLUMN:,} rows of each table, drawn at random."
+    return EVERY.answer(
+        figures[0],
+        jackknife(figures, "holdout patients"),
         {"chance": 0.0, "ideal": 1.0},
-        f"{counted(len(real), 'column')} of {len(tables.schema.modelled)} have a skill above "
-        f"{LEAST_SKILL:g} on real rows. Least is kept of: {named}.{sampled}",
+        f"{counted(len(real), 'column')} of {len(columns)} have a skill above "
+        f"{LEAST_SKILL:g} on real rows. Least is kept of: {named}.{note}",
     )
-    return (score,)
 
 
-def telling(skills: Skills) -> Skills:
+def learnable(skills: Skills) -> Skills:
     """Return the skills of the columns that can be told from the others at all."""
     return {name: figures for name, figures in skills.items() if figures[0] > LEAST_SKILL}
 
 
 def shares_kept(real: Skills, synthetic: Skills) -> Skills:
     """Return the share of each real skill that synthetic rows teach, 0 to 1."""
-    nothing = np.zeros(1)
     return {
-        name: np.clip(synthetic.get(name, nothing) / np.maximum(figures, 1e-9), 0, 1)
+        name: np.clip(synthetic.get(name, np.zeros(1)) / np.maximum(figures, 1e-9), 0, 1)
         for name, figures in real.items()
     }
 
 
 def column_skills(
-    tables: Tables,
-    learn: Table,
-    names: Iterable[str],
-    rounds: int,
-    weights: Floats | None = None,
+    tables: Tables, learn: Table, names: Iterable[str], rounds: int, weights: Floats | None = None
 ) -> Skills:
     """Return the skill with which boosted trees fitted on a table predict columns of the holdout.
 

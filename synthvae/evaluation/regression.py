@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize
 
 from synthvae._types import Floats, Ints
-from synthvae.evaluation.intervals import LEVEL
-from synthvae.evaluation.survival import followed
+from synthvae.evaluation.intervals import LEVEL, NORMAL
+from synthvae.evaluation.survival import follow_up
 from synthvae.evaluation.tables import Table, number_of
 from synthvae.field import Field
 from synthvae.schema import Schema
@@ -21,6 +21,7 @@ TOO_LARGE = 20.0  # a log odds per standard deviation that nothing but separatio
 LEAST_SPREAD = 1e-3  # of a feature that counts as varied
 
 Model = Literal["linear", "logistic", "cox"]
+Estimates = tuple[Floats, Floats, Floats]  # estimates, their covariance, half-widths of intervals
 
 
 class NotFittedError(Exception):
@@ -43,13 +44,8 @@ class Fit:
     def only(self, terms: Sequence[str]) -> "Fit":
         """Return the fit's figures of some of its terms."""
         kept = [self.terms.index(term) for term in terms]
-        return Fit(
-            tuple(terms),
-            self.estimates[kept],
-            self.covariance[np.ix_(kept, kept)],
-            self.half[kept],
-            self.rows,
-        )
+        covariance = self.covariance[np.ix_(kept, kept)]
+        return Fit(tuple(terms), self.estimates[kept], covariance, self.half[kept], self.rows)
 
 
 class Terms:
@@ -61,9 +57,12 @@ class Terms:
 
     def __init__(self, schema: Schema, predictors: Sequence[str], train: Table) -> None:
         names = [field.name for field in schema.modelled]
-        self._places = [names.index(name) for name in predictors]
-        self._fields = [schema.modelled[j] for j in self._places]
-        self.names = [label for field in self._fields for label in _labels(field)]
+        places = [names.index(name) for name in predictors]
+        self._columns = [(place, schema.modelled[place]) for place in places]
+        self.names: list[str] = []
+        for _, field in self._columns:
+            labels = [f"{field.name} = {category}" for category in field.categories[1:]]
+            self.names += [field.name] if field.is_lattice else labels
         values = self._values(train)
         known = values[np.isfinite(values).all(axis=1)]
         empty = np.zeros(len(self.names))
@@ -76,25 +75,18 @@ class Terms:
         return (self._values(table) - self._centre) / self.spread
 
     def _values(self, table: Table) -> Floats:
-        columns = [
-            _values_of(field, table.codes[:, place])
-            for place, field in zip(self._places, self._fields, strict=True)
-        ]
+        columns = []
+        for place, field in self._columns:
+            codes = table.codes[:, [place]]
+            values = (codes == np.arange(1, len(field.categories))).astype(float)
+            values[codes[:, 0] < 0] = np.nan
+            columns.append(in_units(field, codes) if field.is_lattice else values)
         return np.concatenate(columns, axis=1)
 
 
-def _labels(field: Field) -> list[str]:
-    if field.is_lattice:
-        return [field.name]
-    return [f"{field.name} = {category}" for category in field.categories[1:]]
-
-
-def _values_of(field: Field, codes: Ints) -> Floats:
-    if field.is_lattice:
-        return (number_of(field, codes) / 10.0**field.places)[:, None]
-    values = (codes[:, None] == np.arange(1, len(field.categories))).astype(float)
-    values[codes < 0] = np.nan
-    return np.asarray(values)
+def in_units(field: Field, codes: Ints) -> Floats:
+    """Return lattice codes in the unit of the column, from its minimum; missing ones are NaN."""
+    return number_of(field, codes) / 10.0**field.places
 
 
 def fit_model(kind: Model, outcome: str | None, terms: Terms, table: Table, schema: Schema) -> Fit:
@@ -108,26 +100,35 @@ def fit_model(kind: Model, outcome: str | None, terms: Terms, table: Table, sche
         There is nothing to fit, or the fit does not converge.
     """
     if kind == "cox":
-        known = followed(table, schema)
+        known = follow_up(table, schema)
         rows, truth = known.rows, np.column_stack([known.durations, known.happened])
     else:
         assert outcome is not None
         place = [field.name for field in schema.modelled].index(outcome)
         field, codes = schema.modelled[place], table.codes[:, place]
-        numbers = number_of(field, codes) / 10.0**field.places
-        values = numbers if field.is_lattice else np.where(codes < 0, np.nan, codes.astype(float))
-        some = np.isfinite(values)
-        rows, truth = table.take(some), values[some]
+        classes = np.where(codes < 0, np.nan, codes.astype(float))
+        values = in_units(field, codes) if field.is_lattice else classes
+        has_outcome = np.isfinite(values)
+        rows, truth = table.take(has_outcome), values[has_outcome]
     scaled = terms(rows)
     complete = np.isfinite(scaled).all(axis=1)
-    scaled, truth, whose = scaled[complete], truth[complete], rows.patients[complete]
-    kept = _own_terms(scaled)
+    scaled, truth, patients = scaled[complete], truth[complete], rows.patients[complete]
+    kept = _independent_terms(scaled)
     if not kept or len(scaled) < len(kept) + 2:
         raise NotFittedError(f"{len(scaled)} complete rows with {len(kept)} terms that vary")
-    return _in_units(_run(kind, scaled[:, kept], truth, whose), kept, terms, len(scaled))
+    clusters = patients if len(np.unique(patients)) < len(patients) else None
+    # Whether a fit may be used is judged by its estimates, not by warnings.
+    with warnings.catch_warnings(action="ignore"):
+        if kind == "cox":
+            estimates, covariance, half = _cox(scaled[:, kept], truth, clusters)
+        else:
+            estimates, covariance, half = _statsmodels(kind, scaled[:, kept], truth, clusters)
+    names, spread = tuple(terms.names[j] for j in kept), terms.spread[kept]
+    covariance = covariance / np.outer(spread, spread)
+    return Fit(names, estimates / spread, covariance, half / spread, len(scaled))
 
 
-def _own_terms(scaled: Floats) -> list[int]:
+def _independent_terms(scaled: Floats) -> list[int]:
     """Return the terms that are no sum of earlier ones, nor constant."""
     if not len(scaled):
         return []
@@ -138,25 +139,13 @@ def _own_terms(scaled: Floats) -> list[int]:
     return [int(j) for j in np.flatnonzero(size[1:] > DEPENDENT)]
 
 
-def _run(kind: Model, scaled: Floats, truth: Floats, whose: Ints) -> tuple[Floats, Floats, Floats]:
-    """Return estimates, covariance and half-widths of a model's terms."""
-    clustered = len(np.unique(whose)) < len(whose)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # whether a fit may be used is judged below
-        if kind == "cox":
-            return _cox(scaled, truth, whose if clustered else None)
-        return _statsmodels(kind, scaled, truth, whose if clustered else None)
-
-
-def _statsmodels(
-    kind: Model, scaled: Floats, truth: Floats, whose: Ints | None
-) -> tuple[Floats, Floats, Floats]:
+def _statsmodels(kind: Model, scaled: Floats, truth: Floats, clusters: Ints | None) -> Estimates:
     import statsmodels.api as sm
 
     if len(np.unique(truth)) < 2:
         raise NotFittedError("the outcome has one value only")
     design = np.column_stack([np.ones(len(scaled)), scaled])
-    robust = {} if whose is None else {"cov_type": "cluster", "cov_kwds": {"groups": whose}}
+    robust = {} if clusters is None else {"cov_type": "cluster", "cov_kwds": {"groups": clusters}}
     result: Any
     try:
         if kind == "linear":
@@ -173,21 +162,21 @@ def _statsmodels(
     return estimates[1:], covariance[1:, 1:], half[1:]
 
 
-def _cox(scaled: Floats, truth: Floats, whose: Ints | None) -> tuple[Floats, Floats, Floats]:
+def _cox(scaled: Floats, truth: Floats, clusters: Ints | None) -> Estimates:
     from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
     if not truth[:, 1].any():
         raise NotFittedError("no event happened")
     try:
         warnings.simplefilter("error", ConvergenceWarning)
-        model = _cox_model(scaled, truth[:, 0], truth[:, 1]).fit(groups=whose)
+        model = _cox_model(scaled, truth[:, 0], truth[:, 1]).fit(groups=clusters)
     except (ConvergenceWarning, ZeroDivisionError, np.linalg.LinAlgError, ValueError):
         raise NotFittedError("the Cox model does not converge") from None
     estimates, covariance = np.asarray(model.params), np.asarray(model.cov_params())
     errors = np.sqrt(np.diag(covariance))  # robust, where patients have several rows
     if not np.abs(estimates).max() <= TOO_LARGE or not np.isfinite(errors).all():
         raise NotFittedError("the terms all but determine the event, so there is no estimate")
-    return estimates, covariance, stats.norm.ppf((1 + LEVEL) / 2) * errors
+    return estimates, covariance, NORMAL * errors
 
 
 def _cox_model(terms: Floats, durations: Floats, happened: NDArray[Any]) -> Any:
@@ -201,13 +190,8 @@ def ridge_cox(
 ) -> Floats | None:
     """Return the coefficients of a Cox model with a ridge penalty, None where it has none.
 
-    The penalty is on squared coefficients of standardised features, and added to minus the mean
-    log partial likelihood.
-
-    Parameters
-    ----------
-    features
-        Shape (rows, features); a constant one has the coefficient 0.
+    The penalty is on squared coefficients of standardised features, shape (rows, features), and added
+    to minus the mean log partial likelihood. A constant feature has the coefficient 0.
 
     References
     ----------
@@ -229,17 +213,3 @@ def ridge_cox(
     )
     found[varied] = result.x / spread[varied]
     return found if result.success else None
-
-
-def _in_units(
-    found: tuple[Floats, Floats, Floats], kept: list[int], terms: Terms, rows: int
-) -> Fit:
-    estimates, covariance, half = found
-    spread = terms.spread[kept]
-    return Fit(
-        tuple(terms.names[j] for j in kept),
-        estimates / spread,
-        covariance / np.outer(spread, spread),
-        half / spread,
-        rows,
-    )

@@ -5,6 +5,7 @@ Values computed from real rows are disclosures (not covered by the guarantee), s
 stays with the custodian.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -18,6 +19,8 @@ Topic = Literal["validity", "fidelity", "utility", "privacy"]
 Direction = Literal["higher", "lower", "towards"]
 Depth = Literal["screen", "standard", "deep"]
 Basis = Literal["standard", "literature", "project default", "steward-set"]
+Shares = tuple[float, ...]
+Matrix = tuple[Shares, ...]
 
 
 class Interval(Frozen):
@@ -102,8 +105,8 @@ class Curve(Frozen):
 
     group: str
     times: tuple[float, ...]
-    real: tuple[float, ...]
-    synthetic: tuple[float, ...]
+    real: Shares
+    synthetic: Shares
 
 
 class Analysis(Frozen):
@@ -142,9 +145,9 @@ class Margin(Frozen):
     column: str
     kind: Literal["category", "number", "date"]
     labels: tuple[str, ...]
-    train: tuple[float, ...]
-    holdout: tuple[float, ...]
-    synthetic: tuple[float, ...]
+    train: Shares
+    holdout: Shares
+    synthetic: Shares
     distance: float
     holdout_distance: float
     train_summary: NumberSummary | None = None
@@ -175,8 +178,8 @@ class PairTable(Frozen):
     columns: tuple[str, str]
     row_labels: tuple[str, ...]
     column_labels: tuple[str, ...]
-    train: tuple[tuple[float, ...], ...]
-    synthetic: tuple[tuple[float, ...], ...]
+    train: Matrix
+    synthetic: Matrix
     distance: float
 
     @model_validator(mode="after")
@@ -184,8 +187,7 @@ class PairTable(Frozen):
         rows, columns = len(self.row_labels), len(self.column_labels)
         if not rows or not columns:
             raise ValueError("a table of a pair has at least one row and one column")
-        for shares in (self.train, self.synthetic):
-            _require_shape(shares, rows, columns)
+        _require_shape((self.train, self.synthetic), rows, columns)
         return self
 
 
@@ -199,22 +201,25 @@ class Components(Frozen):
 
     explained: tuple[float, float]
     edges: tuple[tuple[float, ...], tuple[float, ...]]
-    train: tuple[tuple[float, ...], ...]
-    holdout: tuple[tuple[float, ...], ...]
-    synthetic: tuple[tuple[float, ...], ...]
+    train: Matrix
+    holdout: Matrix
+    synthetic: Matrix
 
     @model_validator(mode="after")
     def _one_share_a_cell(self) -> Self:
         if any(len(edges) < 2 for edges in self.edges):
             raise ValueError("each component needs at least two edges")
-        for shares in (self.train, self.holdout, self.synthetic):
-            _require_shape(shares, len(self.edges[0]) - 1, len(self.edges[1]) - 1)
+        rows, columns = (len(edges) - 1 for edges in self.edges)
+        _require_shape((self.train, self.holdout, self.synthetic), rows, columns)
         return self
 
 
-def _require_shape(shares: tuple[tuple[float, ...], ...], rows: int, columns: int) -> None:
-    if len(shares) != rows or any(len(row) != columns for row in shares):
-        raise ValueError(f"shares must be in {rows} rows of {columns}")
+def _require_shape(
+    matrices: Sequence[Matrix], rows: int, columns: int, what: str = "shares must be"
+) -> None:
+    for matrix in matrices:
+        if len(matrix) != rows or any(len(row) != columns for row in matrix):
+            raise ValueError(f"{what} in {rows} rows of {columns}")
 
 
 class Associations(Frozen):
@@ -222,17 +227,13 @@ class Associations(Frozen):
 
     columns: tuple[str, ...]
     measure: str
-    train: tuple[tuple[float, ...], ...]
-    synthetic: tuple[tuple[float, ...], ...]
+    train: Matrix
+    synthetic: Matrix
 
     @model_validator(mode="after")
     def _square(self) -> Self:
         size = len(self.columns)
-        for matrix in (self.train, self.synthetic):
-            if len(matrix) != size or any(len(row) != size for row in matrix):
-                raise ValueError(
-                    f"the matrices must be square, of one row for each of {size} columns"
-                )
+        _require_shape((self.train, self.synthetic), size, size, "the matrices must be square,")
         return self
 
 
@@ -246,8 +247,8 @@ class Attack(Frozen):
     non_members: int
     auc: float
     auc_interval: Interval
-    fpr: tuple[float, ...]
-    tpr: tuple[float, ...]
+    fpr: Shares
+    tpr: Shares
     tpr_at: tuple[tuple[float, float, Interval], ...]
     detection_limit: float
     tripwire: bool = False

@@ -1,4 +1,4 @@
-"""The parts of a statement about one record, as functions of codes, with missing values in mind.
+"""Statements about one record, read from text into functions of codes, with missing values in mind.
 
 A value that is missing is null. Truth has three values (Kleene 1952, Introduction to Metamathematics,
 section 64): what depends on a missing value is undecided, unless the rest decides it.
@@ -24,15 +24,15 @@ from synthvae.evaluation.tables import number_of
 from synthvae.field import LARGEST, Field
 from synthvae.schema import Schema
 
-TOLERANCE = 1e-9  # relative, of numbers: 0.1 + 0.2 equals 0.3
-MOMENT = 1e-3  # seconds, of dates
-ORDERS = {ast.Lt: pc.less, ast.LtE: pc.less, ast.Gt: pc.greater, ast.GtE: pc.greater}
-
 Kind = Literal["number", "text", "date", "truth"]
 Values = Any  # an Arrow array of one value for each row, or a scalar for all
+
+TOLERANCE = 1e-9  # relative, of numbers: 0.1 + 0.2 equals 0.3
+MOMENT = 1e-3  # seconds, of dates
 DEEPEST = 60
 DAY = 86_400.0
 KINDS = {"number": "a number", "text": "text", "date": "a date", "truth": "true or false"}
+ORDERS = {ast.Lt: pc.less, ast.LtE: pc.less, ast.Gt: pc.greater, ast.GtE: pc.greater}
 
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`([^`]+)`")
 _SUMS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -60,6 +60,39 @@ class Term:
     field: Field | None = None
     constant: Any = None
 
+    def holds(self, codes: Ints) -> tuple[Bools, Bools]:
+        """Return for each row whether it holds, of a truth, and whether that is decided.
+
+        Codes have the shape (rows, columns), the columns of `schema.modelled`.
+        """
+        values = self.of(codes)
+        known = pc.is_valid(values)
+        return np.asarray(pc.and_kleene(values, known)), np.asarray(known)
+
+
+def read_statement(text: str, schema: Schema, where: str) -> Term:
+    """Read a statement and check it against a schema; `where`, for the message: "the rule 'adults'".
+
+    Raises
+    ------
+    ConfigError
+        The statement cannot be read, or does not fit the schema; the text says where in it.
+
+    Examples
+    --------
+    >>> schema = Schema.from_dict({"name": "demo", "fields": [
+    ...     {"name": "age", "type": "integer", "constraints": {"minimum": 0, "maximum": 110}}]})
+    >>> read_statement("18 <= age < 65", schema, "the rule 'adults'").holds(np.array([[17], [18]]))
+    (array([False,  True]), array([ True,  True]))
+    """
+    reader = _Reader(" ".join(text.split()), schema, where)
+    term = reader.read()
+    if term.kind != "truth":
+        reader.refuse(f"it is {KINDS[term.kind]}, not a statement that holds or does not")
+    if not reader.names_column:
+        reader.refuse("it names no column")
+    return term
+
 
 def fixed(kind: Kind, value: Any) -> Term:
     """Return the same value for every row."""
@@ -80,16 +113,12 @@ def column_of(field: Field, place: int) -> Term:
     if field.is_lattice:
         return Term(kind, on_lattice, field)
     if field.type == "boolean":
-        kind, labels = "truth", np.array([False, True])
+        kind, labels = "truth", pa.array([False, True])
     else:
-        labels = np.array([float(x) if is_number else x for x in field.categories])
-    texts = pa.array(labels)
+        labels = pa.array([float(x) if is_number else x for x in field.categories])
 
     def of_category(codes: Ints) -> Values:
-        column, absent = codes[:, place], codes[:, place] < 0
-        if kind == "text":
-            return texts.take(pa.array(column, mask=absent))
-        return pa.array(labels[column], mask=absent)
+        return labels.take(pa.array(codes[:, place], mask=codes[:, place] < 0))
 
     return Term(kind, of_category, field)
 
@@ -99,9 +128,9 @@ def applied(kind: Kind, function: Callable[..., Values], *terms: Term) -> Term:
     return Term(kind, lambda codes: function(*(term.of(codes) for term in terms)))
 
 
-def as_number(term: Term) -> Term:
-    """Return a truth as 0 or 1."""
-    return applied("number", lambda values: pc.cast(values, pa.float64()), term)
+def truth(function: Callable[..., Values], *terms: Term) -> Term:
+    """Return a truth that follows from other terms."""
+    return applied("truth", function, *terms)
 
 
 def combined(function: Callable[[Values, Values], Values], left: Term, right: Term) -> Term:
@@ -130,80 +159,10 @@ def compared(op: ast.cmpop, left: Term, right: Term) -> Term:
             return pc.or_(strictly, alike)
         return pc.and_(strictly, pc.invert(alike))
 
-    if isinstance(op, ast.Eq | ast.NotEq):
-        equal = applied("truth", same, left, right)
-        return equal if isinstance(op, ast.Eq) else opposite(equal)
-    return applied("truth", ordered, left, right)
-
-
-def both(left: Term, right: Term) -> Term:
-    """Return whether both hold: decided where one is known to fail, too."""
-    return applied("truth", pc.and_kleene, left, right)
-
-
-def either(left: Term, right: Term) -> Term:
-    """Return whether one of the two holds, or both: decided where one is known to hold, too."""
-    return applied("truth", pc.or_kleene, left, right)
-
-
-def opposite(term: Term) -> Term:
-    """Return whether it does not hold."""
-    return applied("truth", pc.invert, term)
-
-
-def missing(term: Term) -> Term:
-    """Return whether there is no value."""
-    return applied("truth", pc.is_null, term)
-
-
-@dataclass(frozen=True)
-class Statement:
-    """A statement about one record that was found to fit a schema."""
-
-    text: str
-    columns: frozenset[str]
-    term: Term
-
-    def holds(self, codes: Ints) -> tuple[Bools, Bools]:
-        """Return for each row of codes whether the statement holds, and whether that is decided.
-
-        Parameters
-        ----------
-        codes
-            Shape (rows, columns), the columns of `schema.modelled`.
-        """
-        values = self.term.of(codes)
-        known = pc.is_valid(values)
-        return np.asarray(pc.and_kleene(values, known)), np.asarray(known)
-
-
-def read_statement(text: str, schema: Schema, where: str) -> Statement:
-    """Read a statement and check it against a schema.
-
-    Parameters
-    ----------
-    where
-        What the statement belongs to, for the message: "the rule 'adults'".
-
-    Raises
-    ------
-    ConfigError
-        The statement cannot be read, or does not fit the schema; the text says where in it.
-
-    Examples
-    --------
-    >>> schema = Schema.from_dict({"name": "demo", "fields": [
-    ...     {"name": "age", "type": "integer", "constraints": {"minimum": 0, "maximum": 110}}]})
-    >>> read_statement("18 <= age < 65", schema, "the rule 'adults'").holds(np.array([[17], [18]]))
-    (array([False,  True]), array([ True,  True]))
-    """
-    reader = _Reader(" ".join(text.split()), schema, where)
-    term = reader.read()
-    if term.kind != "truth":
-        reader.refuse(f"it is {KINDS[term.kind]}, not a statement that holds or does not")
-    if not reader.named:
-        reader.refuse("it names no column")
-    return Statement(text, frozenset(reader.named), term)
+    if type(op) in ORDERS:
+        return truth(ordered, left, right)
+    equal = truth(same, left, right)
+    return equal if isinstance(op, ast.Eq) else truth(pc.invert, equal)
 
 
 class _Reader:
@@ -213,7 +172,7 @@ class _Reader:
         self.text, self.schema, self.where = text, schema, where
         self.quoted: dict[int, str] = {}
         self.plain = _QUOTED.sub(self._hide, text)
-        self.named: set[str] = set()
+        self.names_column = False
         self.places = {field.name: j for j, field in enumerate(schema.modelled)}
 
     def _hide(self, match: re.Match[str]) -> str:
@@ -233,8 +192,8 @@ class _Reader:
 
     def read(self) -> Term:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about odd escapes in text
+            # Python warns about odd escapes in text.
+            with warnings.catch_warnings(action="ignore"):
                 tree = ast.parse(self.plain, mode="eval").body
         except SyntaxError as cause:
             at = f" near character {cause.offset}" if cause.offset else ""
@@ -249,30 +208,30 @@ class _Reader:
         """Return what a node of the tree means; a node of any other kind is refused."""
         match node:
             case ast.Constant():
-                found = self._constant(node)
+                term = self._constant(node)
             case ast.Name():
-                found = self._name(node)
+                term = self._name(node)
             case ast.Call(func=ast.Name(id="missing"), args=[inside], keywords=[]):
-                found = missing(self.term(inside))
+                term = truth(pc.is_null, self.term(inside))
             case ast.BoolOp():
-                join = either if isinstance(node.op, ast.Or) else both
-                found = reduce(join, [self._truth(value) for value in node.values])
+                # One part that is known to hold, or to fail, may decide the whole.
+                join = pc.or_kleene if isinstance(node.op, ast.Or) else pc.and_kleene
+                term = reduce(lambda a, b: truth(join, a, b), map(self._truth, node.values))
             case ast.UnaryOp(op=ast.Not()):
-                found = opposite(self._truth(node.operand))
+                term = truth(pc.invert, self._truth(node.operand))
             case ast.UnaryOp(op=ast.USub() | ast.UAdd()):
-                found = self._signed(node)
+                term = self._signed(node)
             case ast.BinOp() if type(node.op) in _SUMS:
-                found = self._sum(node)
+                term = self._sum(node)
             case ast.Compare():
-                found = self._comparison(node)
+                sides = [node.left, *node.comparators]
+                links = map(self._link, sides[:-1], node.ops, sides[1:])
+                term = reduce(lambda a, b: truth(pc.and_kleene, a, b), links)
             case _:
-                self._not_understood(node)
-        return found
-
-    def _not_understood(self, node: ast.expr) -> NoReturn:
-        unknown = node.op if isinstance(node, ast.BinOp) else node
-        word = self.text[self._start(node) :][:30]
-        self.refuse(_UNKNOWN.get(type(unknown), f"'{word}' is not understood"), node)
+                unknown = node.op if isinstance(node, ast.BinOp) else node
+                text = self.text[self._start(node) :][:30]
+                self.refuse(_UNKNOWN.get(type(unknown), f"'{text}' is not understood"), node)
+        return term
 
     def _constant(self, node: ast.Constant) -> Term:
         value = node.value
@@ -297,29 +256,28 @@ class _Reader:
             if name in self.schema.names:
                 self.refuse(f"'{name}' is an identifier, which is never modelled", node)
             self.refuse(f"'{name}' is no column{nearest(name, self.places)}", node)
-        self.named.add(name)
+        self.names_column = True
         return column_of(self.schema[name], self.places[name])
 
     def _truth(self, node: ast.expr) -> Term:
-        found = self.term(node)
-        if found.kind != "truth":
-            self.refuse(f"needs a statement here, not {KINDS[found.kind]}", node)
-        return found
+        term = self.term(node)
+        if term.kind != "truth":
+            self.refuse(f"needs a statement here, not {KINDS[term.kind]}", node)
+        return term
 
     def _number(self, node: ast.expr) -> Term:
-        found = self.term(node)
-        if found.kind == "truth" and found.field is not None:
-            return as_number(found)
-        if found.kind != "number":
-            self.refuse(f"needs a number here, not {KINDS[found.kind]}", node)
-        return found
+        term = self.term(node)
+        if term.kind == "truth" and term.field is not None:
+            return applied("number", lambda values: pc.cast(values, pa.float64()), term)
+        if term.kind != "number":
+            self.refuse(f"needs a number here, not {KINDS[term.kind]}", node)
+        return term
 
     def _signed(self, node: ast.UnaryOp) -> Term:
-        found = self._number(node.operand)
-        sign = -1.0 if isinstance(node.op, ast.USub) else 1.0
-        if found.constant is not None:
-            return fixed("number", sign * found.constant)
-        return combined(pc.multiply, fixed("number", sign), found)
+        term, sign = self._number(node.operand), -1.0 if isinstance(node.op, ast.USub) else 1.0
+        if term.constant is not None:
+            return fixed("number", sign * term.constant)
+        return combined(pc.multiply, fixed("number", sign), term)
 
     def _sum(self, node: ast.BinOp) -> Term:
         left, right = self.term(node.left), self.term(node.right)
@@ -331,31 +289,26 @@ class _Reader:
             return replace(combined(function, left, seconds), kind="date")
         return combined(function, self._number(node.left), self._number(node.right))
 
-    def _comparison(self, node: ast.Compare) -> Term:
-        sides = [node.left, *node.comparators]
-        links = zip(sides[:-1], node.ops, sides[1:], strict=True)
-        return reduce(both, [self._link(left, op, right) for left, op, right in links])
-
     def _link(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Term:
         if isinstance(op, ast.Is | ast.IsNot):
             if not (isinstance(right, ast.Name) and right.id == "missing"):
                 self.refuse("`is` goes with `missing` or `not missing` only; use ==", right)
-            absent = missing(self.term(left))
-            return absent if isinstance(op, ast.Is) else opposite(absent)
-        if isinstance(op, ast.In | ast.NotIn):
+            term = truth(pc.is_null, self.term(left))
+        elif isinstance(op, ast.In | ast.NotIn):
             if not isinstance(right, ast.List | ast.Tuple | ast.Set) or not right.elts:
                 self.refuse("`in` needs a list of values in square brackets", right)
-            found = reduce(either, [self._pair(left, ast.Eq(), item) for item in right.elts])
-            return found if isinstance(op, ast.In) else opposite(found)
-        return self._pair(left, op, right)
+            terms = [self._pair(left, ast.Eq(), item) for item in right.elts]
+            term = reduce(lambda a, b: truth(pc.or_kleene, a, b), terms)
+        else:
+            return self._pair(left, op, right)
+        return truth(pc.invert, term) if isinstance(op, ast.IsNot | ast.NotIn) else term
 
     def _pair(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Term:
         first, second = self.term(left), self.term(right)
         second = self._alike(second, first, right)
         first = self._alike(first, second, left)
         if first.kind != second.kind:
-            words = f"{KINDS[first.kind]} is compared with {KINDS[second.kind]}"
-            self.refuse(words, left)
+            self.refuse(f"{KINDS[first.kind]} is compared with {KINDS[second.kind]}", left)
         if first.kind in ("text", "truth") and type(op) in ORDERS:
             self.refuse(f"{KINDS[first.kind]} has no order; use == or in [...]", left)
         return compared(op, first, second)
@@ -369,22 +322,23 @@ class _Reader:
             return self._moment(value, field, node)
         if field is None:
             return term
+        text = _spelt(value)
         if other.kind == "truth" and term.kind != "truth":
-            word = _spelt(value)
-            if word not in (*field.trueValues, *field.falseValues):
-                self.refuse(f"'{word}' is no value of '{field.name}'; use true or false", node)
-            return fixed("truth", word in field.trueValues)
+            if text not in (*field.trueValues, *field.falseValues):
+                self.refuse(f"'{text}' is no value of '{field.name}'; use true or false", node)
+            return fixed("truth", text in field.trueValues)
         if other.kind == "text":
-            word = _spelt(value)
-            if word not in field.categories:
-                hint = nearest(word, field.categories)
-                self.refuse(f"'{word}' is no category of '{field.name}'{hint}", node)
-            return fixed("text", word)
+            if text not in field.categories:
+                hint = nearest(text, field.categories)
+                self.refuse(f"'{text}' is no category of '{field.name}'{hint}", node)
+            return fixed("text", text)
         return term
 
     def _moment(self, text: str, field: Field | None, node: ast.expr) -> Term:
-        patterns = [field.format_] if field is not None else []
-        for read in (datetime.fromisoformat, *(_reading(pattern) for pattern in patterns)):
+        readers: list[Callable[[str], datetime]] = [datetime.fromisoformat]
+        if field is not None:
+            readers.append(lambda text: datetime.strptime(text, field.format_))
+        for read in readers:
             try:
                 moment = read(text).replace(tzinfo=None)
             except ValueError:
@@ -400,10 +354,6 @@ def _depth(tree: ast.AST) -> int:
         deepest = max(deepest, depth)
         waiting += [(child, depth + 1) for child in ast.iter_child_nodes(node)]
     return deepest
-
-
-def _reading(pattern: str) -> Callable[[str], datetime]:
-    return lambda text: datetime.strptime(text, pattern)
 
 
 def _spelt(value: Any) -> str:

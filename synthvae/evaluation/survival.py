@@ -1,16 +1,17 @@
 """Follow-up, survival curves and the c-index, with censored times in mind."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from synthvae._types import Bools, Floats, Ints
-from synthvae.config import Wanted
-from synthvae.evaluation.intervals import jackknife, jackknife_groups, rounded
+from synthvae.config import AnalysisRequest
+from synthvae.evaluation.intervals import jackknife, jackknife_sets, rounded
 from synthvae.evaluation.metric import NOISE, Limits, Metric
 from synthvae.evaluation.results import Analysis, Curve, Score
-from synthvae.evaluation.tables import Table, Tables, number_of
+from synthvae.evaluation.tables import REFERENCES, Table, Tables, number_of
 from synthvae.evaluation.validity import slug
 from synthvae.schema import Schema
 
@@ -20,17 +21,37 @@ POINTS = 60
 MOST_GROUPS = 6
 LEAST_ROWS = 10
 
+KM_DISTANCE = Metric(
+    "km_distance.<analysis>",
+    "Distance of survival curves: {name}",
+    "How far the Kaplan-Meier curve of synthetic rows is from train's, on average over the "
+    "follow-up: 0.02 means that 2 in 100 patients more, or fewer, are still free of the event "
+    "at a typical moment. The goal is the noise of train's patients drawn again.",
+    "lower",
+    family="analyses",
+    topic="utility",
+    goal_from="bootstrap",
+    threshold=Limits(0.02, 0.06, f"2 in 100 patients {NOISE}", beside="bootstrap"),
+    withheld_as="few patients are left at the end of a curve",
+    charted=True,
+)
+METRICS = (KM_DISTANCE,)
+
 
 @dataclass(frozen=True)
-class Followed:
+class FollowUp:
     """Patients' rows whose follow-up is known: how long, and whether the event ended it."""
 
     rows: Table
     durations: Floats
     happened: Bools
 
+    def take(self, kept: Bools) -> "FollowUp":
+        """Return some of the rows."""
+        return FollowUp(self.rows.take(kept), self.durations[kept], self.happened[kept])
 
-def followed(table: Table, schema: Schema) -> Followed:
+
+def follow_up(table: Table, schema: Schema) -> FollowUp:
     """Return the rows whose follow-up time and event are known; the event is its last category.
 
     A missing event is not taken for a censored one: nobody knows that the patient was free of it.
@@ -42,21 +63,18 @@ def followed(table: Table, schema: Schema) -> Followed:
     last = ended.lattice_size - 1 if ended.is_lattice else len(ended.categories) - 1
     units = number_of(timed, table.codes[:, time]) + timed.first_unit
     known = np.isfinite(units) & (units >= 0) & (table.codes[:, event] >= 0)
-    return Followed(
-        table.take(known),
-        units[known] / 10.0**timed.places,
-        table.codes[known, event] == last,
-    )
+    happened = table.codes[known, event] == last
+    return FollowUp(table.take(known), units[known] / 10.0**timed.places, happened)
 
 
-def why_not_followed(schema: Schema) -> str | None:
+def why_no_survival(schema: Schema) -> str | None:
     """Return why there can be no survival analysis, None where there can."""
     if schema.survival is None:
         return "the schema declares no survival columns; name them under `survival`"
-    for name in (schema.survival.duration, schema.survival.event):
-        if name in schema.identifiers:
-            return f"the survival column '{name}' is an identifier, never modelled"
     time, event = (schema[n] for n in (schema.survival.duration, schema.survival.event))
+    for field in (time, event):
+        if field.name in schema.identifiers:
+            return f"the survival column '{field.name}' is an identifier, never modelled"
     if not time.is_lattice or time.type not in ("integer", "number"):
         return f"the survival column '{time.name}' is no number with bounds"
     if (event.lattice_size if event.is_lattice else len(event.categories)) != 2:
@@ -94,20 +112,10 @@ def moments_until(end: float) -> Floats:
 
 
 def concordance(durations: Floats, happened: Bools, risk: Floats, groups: Ints) -> Floats:
-    """Return the c-index of a risk, and then the same with each group of rows left out.
+    """Return the c-index of a risk, then the same with each group of rows left out: (1 + groups,).
 
     Of all pairs of which one is known to have had the event first, the share in which that one had the
-    higher risk; equal risks count half.
-
-    Parameters
-    ----------
-    durations, happened, risk, groups
-        Shape (rows,).
-
-    Returns
-    -------
-    ndarray
-        Shape (1 + groups,); NaN where no pair can be compared.
+    higher risk; equal risks count half. NaN where no pair can be compared.
 
     References
     ----------
@@ -123,128 +131,110 @@ def concordance(durations: Floats, happened: Bools, risk: Floats, groups: Ints) 
         ahead = (risk[rows, None] > risk) + 0.5 * (risk[rows, None] == risk)
         won += members[rows].T @ ((first * ahead) @ members)
         compared += members[rows].T @ (first @ members)
-    left_out = [
-        (matrix.sum() - matrix.sum(axis=0) - matrix.sum(axis=1) + matrix.diagonal())
-        for matrix in (won, compared)
-    ]
-    wins, pairs = (np.r_[m.sum(), rest] for m, rest in zip((won, compared), left_out, strict=True))
+    wins, pairs = (
+        np.r_[m.sum(), m.sum() - m.sum(axis=0) - m.sum(axis=1) + m.diagonal()]
+        for m in (won, compared)
+    )
     return np.asarray(np.divide(wins, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0))
 
 
-KM_DISTANCE = Metric(
-    "km_distance.<analysis>",
-    "Distance of survival curves: {name}",
-    "How far the Kaplan-Meier curve of synthetic rows is from train's, on average over the "
-    "follow-up: 0.02 means that 2 in 100 patients more, or fewer, are still free of the event "
-    "at a typical moment. The goal is the noise of train's patients drawn again.",
-    "lower",
-    family="analyses",
-    topic="utility",
-    threshold=Limits(0.02, 0.06, f"2 in 100 patients {NOISE}", beside="bootstrap"),
-    withheld_as="few patients are left at the end of a curve",
-    charted=True,
-)
-METRICS = (KM_DISTANCE,)
-
-
-def formula(wanted: Wanted, schema: Schema) -> str:
-    """Return an analysis in the way that statisticians write one."""
-    left = wanted.outcome or "survival"
-    if wanted.outcome is None and schema.survival is not None:
+def described(
+    request: AnalysisRequest, schema: Schema, rows: Sequence[int], **found: Any
+) -> Analysis:
+    """Return an analysis with its formula as statisticians write one, and both tables' rows."""
+    left = request.outcome or "survival"
+    if request.outcome is None and schema.survival is not None:
         left = f"Surv({schema.survival.duration}, {schema.survival.event})"
-    return f"{left} ~ {' + '.join(wanted.predictors) or wanted.group or '1'}"
+    formula = f"{left} ~ {' + '.join(request.predictors) or request.group or '1'}"
+    facts = {"name": request.name, "kind": request.kind, "formula": formula}
+    return Analysis(**facts, real_rows=rows[0], synthetic_rows=rows[1], **found)
+
+
+def not_run(
+    request: AnalysisRequest,
+    schema: Schema,
+    metrics: Sequence[Metric],
+    note: str,
+    reason: str,
+    rows: Sequence[int] = (0, 0),
+) -> tuple[Analysis, list[Score]]:
+    """Return an analysis that could not be done, with its scores."""
+    analysis = described(request, schema, rows, detail=note.strip(), not_run=reason)
+    return analysis, [metric.unanswered(reason) for metric in metrics]
 
 
 def compare_curves(
-    tables: Tables, wanted: Wanted, note: str, generator: np.random.Generator
-) -> tuple[Analysis, tuple[Score, ...]]:
+    tables: Tables, request: AnalysisRequest, note: str, generator: np.random.Generator
+) -> tuple[Analysis, list[Score]]:
     """Return the survival curves of real and synthetic rows, and the area between them.
 
     The area between the curves, over the time until train's longest follow-up, is divided by that
     time; with groups, it is the mean over them, weighted by their share of train.
     """
-    metric, schema = KM_DISTANCE.of(analysis=slug(wanted.name), name=wanted.name), tables.schema
-    reason = why_not_followed(schema)
-    names = ("train", "synthetic", "holdout", "independent", "bootstrap")
-    found = {} if reason else {name: followed(getattr(tables, name), schema) for name in names}
-    for name in ("train", "synthetic"):
-        if reason is None and len(found[name].durations) < LEAST_ROWS:
-            reason = f"the {name} table has fewer than {LEAST_ROWS} rows with a known follow-up"
-    end = 0.0 if reason else float(found["train"].durations.max())
-    if reason is None and not end:
+    metric = KM_DISTANCE.of(analysis=slug(request.name), name=request.name)
+    schema = tables.schema
+    if reason := why_no_survival(schema):
+        return not_run(request, schema, [metric], note, reason)
+    names = ("train", "synthetic", *REFERENCES)
+    known = {name: follow_up(getattr(tables, name), schema) for name in names}
+    rows = {name: len(known[name].durations) for name in ("train", "synthetic")}
+    few = [name for name, count in rows.items() if count < LEAST_ROWS]
+    if few:
+        reason = f"the {few[0]} table has fewer than {LEAST_ROWS} rows with a known follow-up"
+    elif not (end := float(known["train"].durations.max())):
         reason = "nobody in train was followed for longer than 0"
-    if reason is not None:
-        return _analysis(wanted, schema, note, found, not_run=reason), (metric.unanswered(reason),)
-    labels, members = _groups(wanted, schema, found)
+    if reason:
+        return not_run(request, schema, [metric], note, reason, [*rows.values()])
+    labels, members = _groups(request, schema, known)
     times = moments_until(end)
-    curves = {name: _curves(found[name], members[name], len(labels), times) for name in names}
+    curves = {name: _curves(known[name], members[name], len(labels), times) for name in names}
     shares = np.bincount(members["train"], minlength=len(labels)) / len(members["train"])
 
-    def apart(other: Floats) -> float:
+    def distance(other: Floats) -> float:
         return float(shares @ np.abs(other - curves["train"]).mean(axis=1))
 
-    without = [
-        apart(_curves(some, member, len(labels), times))
-        for some, member in _without_groups(found["synthetic"], members["synthetic"], generator)
+    synthetic, member = known["synthetic"], members["synthetic"]
+    figures = [
+        distance(_curves(synthetic.take(kept), member[kept], len(labels), times))
+        for kept in jackknife_sets(synthetic.rows.patients, generator)
     ]
-    references: dict[str, float | None] = {
-        name: apart(curves[name]) for name in ("holdout", "independent", "bootstrap")
-    }
-    means = [float(shares @ curves[name].mean(axis=1)) * end for name in ("train", "synthetic")]
-    detail = note + (
-        f"Mean time free of the event within {end:g} (restricted mean): {means[0]:.4g} in train, "
-        f"{means[1]:.4g} in synthetic rows."
+    means = [float(shares @ curves[name].mean(axis=1)) * end for name in rows]
+    detail = (
+        f"{note}Mean time free of the event within {end:g} (restricted mean): {means[0]:.4g} in "
+        f"train, {means[1]:.4g} in synthetic rows."
     )
-    value = apart(curves["synthetic"])
-    score = metric.with_goal(references["bootstrap"]).answer(
-        value,
-        jackknife(value, np.array(without), "synthetic rows"),
-        references | {"ideal": 0.0},
+    score = metric.answer(
+        figures[0],
+        jackknife(np.array(figures), "synthetic rows"),
+        {name: distance(curves[name]) for name in REFERENCES} | {"ideal": 0.0},
         detail,
     )
     shown = _shown(labels, curves, times)
-    return _analysis(wanted, schema, detail, found, curves=shown), (score,)
-
-
-def _without_groups(
-    of: Followed, member: Ints, generator: np.random.Generator
-) -> Iterator[tuple[Followed, Ints]]:
-    """Yield the rows without each group of patients in turn."""
-    groups = jackknife_groups(of.rows.patients, generator)
-    for group in range(int(groups.max()) + 1):
-        kept = np.asarray(groups != group)
-        yield Followed(of.rows.take(kept), of.durations[kept], of.happened[kept]), member[kept]
+    return described(request, schema, [*rows.values()], curves=shown, detail=detail), [score]
 
 
 def _groups(
-    wanted: Wanted, schema: Schema, found: dict[str, Followed]
-) -> tuple[Sequence[str], dict[str, Ints]]:
-    """Return the names of the groups, and the group of each row; rare and missing ones together."""
-    if wanted.group is None:
-        return ("all",), {name: np.zeros(len(f.durations), np.int64) for name, f in found.items()}
-    place = [field.name for field in schema.modelled].index(wanted.group)
+    request: AnalysisRequest, schema: Schema, known: dict[str, FollowUp]
+) -> tuple[list[str], dict[str, Ints]]:
+    """Return the names of the groups, and the group of each row; rare and missing ones are one."""
+    if request.group is None:
+        return ["all"], {name: np.zeros(len(of.durations), np.int64) for name, of in known.items()}
+    place = [field.name for field in schema.modelled].index(request.group)
     categories = schema.modelled[place].categories
-    codes = {name: one.rows.codes[:, place] for name, one in found.items()}
+    codes = {name: of.rows.codes[:, place] for name, of in known.items()}
     counts = np.bincount(codes["train"][codes["train"] >= 0], minlength=len(categories))
-    kept = [int(j) for j in np.argsort(-counts, kind="stable")[:MOST_GROUPS] if counts[j]]
-    kept.sort()
-    members = {}
-    for name, column in codes.items():
-        member = np.full(len(column), len(kept), np.int64)
-        for group, category in enumerate(kept):
-            member[column == category] = group
-        members[name] = member
-    return [*(categories[j] for j in kept), "(others)"], members
+    kept = sorted(int(j) for j in np.argsort(-counts, kind="stable")[:MOST_GROUPS] if counts[j])
+    group_of = np.full(len(categories) + 1, len(kept))  # the last is for missing cells, code -1
+    group_of[kept] = np.arange(len(kept))
+    labels = [*(categories[j] for j in kept), "(others)"]
+    return labels, {name: group_of[column] for name, column in codes.items()}
 
 
-def _curves(of: Followed, member: Ints, groups: int, times: Floats) -> Floats:
+def _curves(known: FollowUp, member: Ints, groups: int, times: Floats) -> Floats:
     """Return each group's share free of the event over time; that of all rows for an empty group."""
-    found = []
-    for group in range(groups):
-        inside = member == group
-        inside = inside if inside.any() else np.ones(len(member), bool)
-        found.append(kaplan_meier(of.durations[inside], of.happened[inside], times))
-    return np.stack(found)
+    insides = [member == group for group in range(groups)]
+    kept = [known.take(inside) if inside.any() else known for inside in insides]
+    return np.stack([kaplan_meier(each.durations, each.happened, times) for each in kept])
 
 
 def _shown(labels: Sequence[str], curves: dict[str, Floats], times: Floats) -> tuple[Curve, ...]:
@@ -252,31 +242,10 @@ def _shown(labels: Sequence[str], curves: dict[str, Floats], times: Floats) -> t
     return tuple(
         Curve(
             group=label,
-            times=tuple(rounded(t) for t in times[places]),
-            real=tuple(rounded(s) for s in curves["train"][g, places]),
-            synthetic=tuple(rounded(s) for s in curves["synthetic"][g, places]),
+            times=tuple(map(rounded, times[places])),
+            real=tuple(map(rounded, curves["train"][group, places])),
+            synthetic=tuple(map(rounded, curves["synthetic"][group, places])),
         )
-        for g, label in enumerate(labels)
+        for group, label in enumerate(labels)
         if label != "(others)"
-    )
-
-
-def _analysis(
-    wanted: Wanted,
-    schema: Schema,
-    detail: str,
-    found: dict[str, Followed],
-    *,
-    curves: tuple[Curve, ...] = (),
-    not_run: str | None = None,
-) -> Analysis:
-    return Analysis(
-        name=wanted.name,
-        kind="kaplan-meier",
-        formula=formula(wanted, schema),
-        real_rows=len(found["train"].durations) if found else 0,
-        synthetic_rows=len(found["synthetic"].durations) if found else 0,
-        curves=curves,
-        detail=detail.strip(),
-        not_run=not_run,
     )

@@ -1,11 +1,11 @@
-"""The tables that are compared, as codes: the three given ones and two made from train."""
+"""Tables of codes: the three given ones and two references made from train, cut into the same bins."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from synthvae._text import nearest
+from synthvae._text import counted, nearest
 from synthvae._types import Bools, Floats, Ints
 from synthvae.errors import EvaluationError
 from synthvae.field import Field
@@ -13,8 +13,9 @@ from synthvae.schema import Schema
 from synthvae.table import encode, identities, inspect
 from synthvae.table.codes import FIRST_SPECIAL, MISSING
 
-FEW_ROWS = 50
+FEW_ROWS = 50  # from which on two tables are not alike by chance
 BINS = 10
+REFERENCES = ("holdout", "independent", "bootstrap")  # what stands in for the synthetic table
 
 
 @dataclass(frozen=True)
@@ -71,33 +72,31 @@ def prepare(
     EvaluationError
         A table is empty, or `synthetic` lacks columns of the schema.
     """
-    for name, frame in (("train", train), ("holdout", holdout)):
-        if not len(frame):
-            raise EvaluationError(
-                f"The {name} table has no rows; give at least one row, or the right file."
-            )
-    made = read_synthetic(synthetic, schema)
-    codes = [encode(train, schema), encode(holdout, schema)]
-    # A few rows may be alike by chance.
+    frames = {"train": train, "holdout": holdout}
+    for name, frame in frames.items():
+        _require_rows(frame, name)
+    scored = read_synthetic(synthetic, schema)
+    codes = [encode(frame, schema) for frame in frames.values()]
     if len(train) >= FEW_ROWS and np.array_equal(codes[0], codes[1]):
         raise EvaluationError(
             "train and holdout hold the same rows; the holdout must be rows that the generator "
             "never saw (`synthvae run` splits them off by itself)."
         )
-    whose = _patients(train, holdout, schema)
-    real = [
-        Table(cells, inspect(frame, schema)[1], patients)
-        for cells, frame, patients in zip(codes, (train, holdout), whose, strict=True)
-    ]
-    rows = len(synthetic)
-    return Tables(
-        schema,
-        real[0],
-        real[1],
-        made,
-        shuffled(real[0], rows, generator),
-        resampled(real[0], rows, generator),
+    patients = _patients(train, holdout, schema)
+    real, held = (
+        Table(codes[i], inspect(frame, schema)[1], patients[i])
+        for i, frame in enumerate(frames.values())
     )
+    rows = len(synthetic)
+    independent, bootstrap = shuffled(real, rows, generator), resampled(real, rows, generator)
+    return Tables(schema, real, held, scored, independent, bootstrap)
+
+
+def _require_rows(frame: pd.DataFrame, name: str) -> None:
+    if not len(frame):
+        raise EvaluationError(
+            f"The {name} table has no rows; give at least one row, or the right file."
+        )
 
 
 def read_synthetic(frame: pd.DataFrame, schema: Schema) -> Table:
@@ -108,41 +107,27 @@ def read_synthetic(frame: pd.DataFrame, schema: Schema) -> Table:
     EvaluationError
         It is empty, or lacks columns of the schema.
     """
-    if not len(frame):
-        raise EvaluationError(
-            "The synthetic table has no rows; give at least one row, or the right file."
-        )
-    modelled = _require_columns(frame, schema)
-    cells, invalid, _ = inspect(frame[modelled], schema)
-    return Table(np.where(invalid, MISSING, cells), invalid, _made_up_patients(frame, schema))
-
-
-def _require_columns(synthetic: pd.DataFrame, schema: Schema) -> list[str]:
-    names = [field.name for field in schema.modelled]
-    present = list(synthetic.columns)
-    lacking = [name for name in names if name not in present]
-    twice = [name for name in names if present.count(name) > 1]
-    if lacking:
+    _require_rows(frame, "synthetic")
+    names, present = [field.name for field in schema.modelled], list(frame.columns)
+    if lacking := [name for name in names if name not in present]:
         spare = {str(name) for name in present} - set(schema.names)
         listed = ", ".join(f"'{name}'{nearest(name, spare)}" for name in lacking)
         raise EvaluationError(
-            f"The synthetic table lacks {_columns(lacking)} of the schema: {listed}; "
+            f"The synthetic table lacks {counted(len(lacking), 'column')} of the schema: {listed}; "
             "add or rename them, or take the fields out of the schema."
         )
-    if twice:
+    if twice := [name for name in names if present.count(name) > 1]:
         listed = ", ".join(f"'{name}'" for name in twice)
         raise EvaluationError(
-            f"The synthetic table has {_columns(twice)} more than once: {listed}; keep one of each."
+            f"The synthetic table has {counted(len(twice), 'column')} more than once: {listed}; keep "
+            "one of each."
         )
-    return names
-
-
-def _columns(names: list[str]) -> str:
-    return f"{len(names)} column{'' if len(names) == 1 else 's'}"
+    codes, invalid, _ = inspect(frame[names], schema)
+    return Table(np.where(invalid, MISSING, codes), invalid, _invented_patients(frame, schema))
 
 
 def _patients(train: pd.DataFrame, holdout: pd.DataFrame, schema: Schema) -> tuple[Ints, Ints]:
-    """Number the patients of both tables together, so that the same patient is the same number."""
+    """Number the patients of both tables at once, so that the same patient is the same number."""
     rows = len(train)
     if schema.patientKey is None:
         return np.arange(rows), rows + np.arange(len(holdout))
@@ -152,32 +137,29 @@ def _patients(train: pd.DataFrame, holdout: pd.DataFrame, schema: Schema) -> tup
     return numbers[:rows], numbers[rows:]
 
 
-def _made_up_patients(synthetic: pd.DataFrame, schema: Schema) -> Ints:
+def _invented_patients(synthetic: pd.DataFrame, schema: Schema) -> Ints:
     """Return whose row each synthetic one is, for intervals; without a usable key, its own."""
-    rows = np.arange(len(synthetic), dtype=np.int64)
-    columns = list(synthetic.columns)
-    if schema.patientKey is None or columns.count(schema.patientKey) != 1:
+    rows, key = np.arange(len(synthetic), dtype=np.int64), schema.patientKey
+    if key is None or list(synthetic.columns).count(key) != 1:
         return rows
-    names = identities(synthetic[schema.patientKey], schema[schema.patientKey])
-    numbers = pd.factorize(names)[0].astype(np.int64)
+    numbers = pd.factorize(identities(synthetic[key], schema[key]))[0].astype(np.int64)
     return numbers if len(np.unique(numbers)) > 1 else rows
 
 
 def shuffled(table: Table, rows: int, generator: np.random.Generator) -> Table:
-    """Return so many rows whose columns are drawn from the table's, each on its own."""
+    """Return `rows` rows whose columns are drawn from the table's, each on its own."""
     codes, invalid = (np.empty((rows, table.codes.shape[1]), kind) for kind in (np.int64, bool))
     for j in range(codes.shape[1]):
-        chosen = (
-            generator.permutation(len(table))[:rows]
-            if rows <= len(table)
-            else generator.integers(len(table), size=rows)
-        )
+        if rows <= len(table):
+            chosen = generator.permutation(len(table))[:rows]
+        else:
+            chosen = generator.integers(len(table), size=rows)
         codes[:, j], invalid[:, j] = table.codes[chosen, j], table.invalid[chosen, j]
     return Table(codes, invalid, np.arange(rows, dtype=np.int64))
 
 
 def resampled(table: Table, rows: int, generator: np.random.Generator) -> Table:
-    """Return so many rows of patients drawn with replacement (the last patient may be cut)."""
+    """Return `rows` rows of patients drawn with replacement (the last patient may be cut)."""
     order = np.argsort(table.patients, kind="stable")
     counts = np.unique(table.patients, return_counts=True)[1]
     first = np.cumsum(counts) - counts
@@ -187,7 +169,7 @@ def resampled(table: Table, rows: int, generator: np.random.Generator) -> Table:
 
 
 def at_most(table: Table, rows: int, generator: np.random.Generator) -> Table:
-    """Return the table, or so many of its rows drawn without replacement where it has more."""
+    """Return the table, or `rows` of its rows drawn without replacement where it has more."""
     if len(table) <= rows:
         return table
     return table.take(np.sort(generator.choice(len(table), rows, replace=False)))
@@ -222,27 +204,16 @@ class Binning:
         if not self.field.is_lattice:
             return ("(missing)", *self.field.categories)
         special = (f"{value} (special)" for value in self.field.special)
-        return ("(missing)", *special, *self._ranges())
-
-    def _ranges(self) -> tuple[str, ...]:
         if not len(self.edges):
-            return ("any value",)
-        low = np.r_[-1, self.edges[:-1]] + 1
-        middle = (
-            say(self.field, first)
-            if first == last
-            else f"{say(self.field, first)} to {say(self.field, last)}"
-            for first, last in zip(low[1:], self.edges[1:], strict=True)
-        )
-        last = len(self.edges) - 1
-        return (
-            f"up to {say(self.field, self.edges[0])}",
-            *middle,
-            f"above {say(self.field, self.edges[last])}",
-        )
+            return ("(missing)", *special, "any value")
+        first = [lattice_text(self.field, code + 1) for code in self.edges]
+        last = [lattice_text(self.field, code) for code in self.edges]
+        middle = (a if a == b else f"{a} to {b}" for a, b in zip(first, last[1:], strict=False))
+        ranges = (f"up to {last[0]}", *middle, f"above {last[-1]}")
+        return ("(missing)", *special, *ranges)
 
 
-def say(field: Field, code: int) -> str:
+def lattice_text(field: Field, code: int) -> str:
     """Return the value of a lattice point as text."""
     unit = int(code) + field.first_unit
     if field.type in ("date", "datetime"):
@@ -255,19 +226,17 @@ def say(field: Field, code: int) -> str:
 def binnings(train: Table, schema: Schema, bins: int = BINS) -> tuple[Binning, ...]:
     """Return how each modelled column is cut: at train's quantiles, equal ones merged."""
     return tuple(
-        Binning(
-            field, _edges(train.codes[:, j], bins) if field.is_lattice else np.empty(0, np.int64)
-        )
+        Binning(field, _edges(field, train.codes[:, j], bins))
         for j, field in enumerate(schema.modelled)
     )
 
 
-def _edges(codes: Ints, bins: int) -> Ints:
+def _edges(field: Field, codes: Ints, bins: int) -> Ints:
     present = codes[codes >= 0]
-    if not len(present):
+    if not field.is_lattice or not len(present):
         return np.empty(0, np.int64)
-    cuts = np.quantile(present, np.linspace(0, 1, bins + 1)[1:-1])
-    return np.unique(np.floor(cuts).astype(np.int64))
+    quantiles = np.quantile(present, np.linspace(0, 1, bins + 1)[1:-1])
+    return np.unique(np.floor(quantiles).astype(np.int64))
 
 
 def tokenise(table: Table, cuts: tuple[Binning, ...]) -> Ints:

@@ -1,4 +1,4 @@
-"""Whether cells are what the schema allows, and whether rows are copies of real ones."""
+"""Whether cells are what the schema allows, whether rows keep the rules, whether they are copies."""
 
 import re
 from collections.abc import Sequence
@@ -14,13 +14,12 @@ from synthvae.errors import ConfigError
 from synthvae.evaluation.intervals import clopper_pearson, clustered_share, interval
 from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.results import Interval, Score
-from synthvae.evaluation.rule_language import Statement, read_statement
+from synthvae.evaluation.rule_language import Term, read_statement
 from synthvae.evaluation.tables import Table, Tables
 from synthvae.schema import Schema
 
 NAMED = 5
 
-_metric = partial(Metric, family="schema", topic="validity")
 _SCHEMA = Limits(
     1.0,
     0.99,
@@ -28,26 +27,31 @@ _SCHEMA = Limits(
     "in 100 is poor is our own line",
     "standard",
 )
+_metric = partial(
+    Metric,
+    direction="higher",
+    family="schema",
+    topic="validity",
+    goal=1.0,
+    threshold=_SCHEMA,
+    disclosure="synthetic rows",
+)
 CELLS = _metric(
     "valid_cells",
     "Cells inside the schema",
     "Share of the synthetic table's cells that the schema allows: readable, of the right type, "
     "within the bounds or categories, missing only where that is allowed.",
-    "higher",
-    goal=1.0,
-    threshold=_SCHEMA,
-    disclosure="synthetic rows",
 )
 ROWS = _metric(
     "valid_rows",
     "Rows inside the schema",
     "Share of synthetic rows in which every cell is allowed by the schema.",
-    "higher",
-    goal=1.0,
-    threshold=_SCHEMA,
-    disclosure="synthetic rows",
 )
-COPIES = _metric(
+_BY_CHANCE = (
+    "what real rows of others may reach, the upper 95 % end of the holdout's share; 5 in 100 rows "
+    "above that is poor"
+)
+COPIES = Metric(
     "copies",
     "Exact copies of train rows",
     "Share of synthetic rows that equal a train row in every modelled column. Where columns are "
@@ -56,16 +60,12 @@ COPIES = _metric(
     "lower",
     family="copies",
     topic="privacy",
-    threshold=Limits(
-        0.0,
-        0.05,
-        "what real rows of others may reach, the upper 95 % end of the holdout's share; 5 in 100 rows "
-        "above that is poor",
-        beside="holdout, upper end",
-    ),
+    goal_from="holdout",
+    threshold=Limits(0.0, 0.05, _BY_CHANCE, beside="holdout, upper end"),
     disclosure="rounded down",
     tripwire=True,
 )
+_BROKEN = "broken by at most 5 in 1,000 rows more than in train"
 BROKEN = Metric(
     "rule.<slug>",
     "Rows that break '{name}'",
@@ -74,9 +74,8 @@ BROKEN = Metric(
     "lower",
     family="rules",
     topic="validity",
-    threshold=Limits(
-        0.005, 0.02, "broken by at most 5 in 1,000 rows more than in train", beside="train"
-    ),
+    goal_from="train",
+    threshold=Limits(0.005, 0.02, _BROKEN, beside="train"),
     disclosure="synthetic rows",
 )
 METRICS = (CELLS, ROWS, COPIES, BROKEN)
@@ -120,12 +119,8 @@ def _mean_interval(shares: Floats) -> Interval:
     return interval(max(0.0, mean - 1.96 * error), min(1.0, mean + 1.96 * error), "normal, by row")
 
 
-def copied(table: Table, originals: Table) -> int:
-    """Return how many rows of a table are the same, in every column, as some original row."""
-    return int(_are_copies(table, originals).sum())
-
-
-def _are_copies(table: Table, originals: Table) -> Bools:
+def copied(table: Table, originals: Table) -> Bools:
+    """Return which rows of a table are the same, in every column, as some original row."""
     known = {row.tobytes() for row in originals.codes}
     alike = np.array([row.tobytes() in known for row in table.codes], bool)
     return np.asarray(alike & ~table.invalid.any(axis=1))
@@ -133,32 +128,27 @@ def _are_copies(table: Table, originals: Table) -> Bools:
 
 def count_copies(tables: Tables) -> Score:
     """Return the share of synthetic rows that are copies of train rows, beside the holdout's."""
-    rows = len(tables.synthetic)
-    copies = _are_copies(tables.synthetic, tables.train)
-    alike = _are_copies(tables.holdout, tables.train)
-    expected = float(alike.mean())
-    by_chance = copied(tables.independent, tables.train) / rows
-    return COPIES.with_goal(expected).answer(
+    copies, held = (copied(table, tables.train) for table in (tables.synthetic, tables.holdout))
+    return COPIES.answer(
         float(copies.mean()),
         clustered_share(copies, tables.synthetic.patients),
         {
-            "holdout": expected,
-            "holdout, upper end": clustered_share(alike, tables.holdout.patients).high,
-            "independent": by_chance,
+            "holdout": float(held.mean()),
+            "holdout, upper end": clustered_share(held, tables.holdout.patients).high,
+            "independent": float(copied(tables.independent, tables.train).mean()),
         },
-        f"{int(copies.sum()):,} of {counted(rows, 'synthetic row')}. A tripwire, not evidence of "
-        "privacy.",
+        f"{int(copies.sum()):,} of {counted(len(copies), 'synthetic row')}. A tripwire, not evidence "
+        "of privacy.",
     )
 
 
 @dataclass(frozen=True)
-class ReadRule:
+class CheckedRule:
     """A rule that fits the schema: in each record where `condition` holds, `then` must hold."""
 
     metric: Metric
-    rule: Rule
-    condition: Statement | None
-    then: Statement
+    condition: Term | None
+    then: Term
 
     def judge(self, table: Table) -> tuple[Bools, Bools]:
         """Return for each row whether it breaks the rule, and whether that is decided."""
@@ -192,7 +182,7 @@ def distinct_slugs(names: Sequence[str], what: str) -> list[str]:
     return found
 
 
-def read_rules(rules: Sequence[Rule], schema: Schema) -> tuple[ReadRule, ...]:
+def read_rules(rules: Sequence[Rule], schema: Schema) -> tuple[CheckedRule, ...]:
     """Read rules and check them against a schema.
 
     Raises
@@ -200,40 +190,25 @@ def read_rules(rules: Sequence[Rule], schema: Schema) -> tuple[ReadRule, ...]:
     ConfigError
         A rule cannot be read or names what the schema does not have; the text says where.
     """
-    keys = distinct_slugs([rule.name for rule in rules], "rules")
-    read = []
-    for key, rule in zip(keys, rules, strict=True):
-        parts = {
-            part: None if text is None else read_statement(text, schema, f"{part} of {_name(rule)}")
-            for part, text in (("`if`", rule.condition), ("`then`", rule.then))
-        }
-        then = parts["`then`"]
-        assert then is not None
-        when = "" if rule.condition is None else f"where {rule.condition}, "
+    checked = []
+    for key, rule in zip(distinct_slugs([r.name for r in rules], "rules"), rules, strict=True):
+        where, condition, when = f"of the rule '{rule.name}'", None, ""
+        if rule.condition is not None:
+            condition = read_statement(rule.condition, schema, f"`if` {where}")
+            when = f"where {rule.condition}, "
+        then = read_statement(rule.then, schema, f"`then` {where}")
         metric = BROKEN.of(slug=key, name=rule.name, statement=f"{when}{rule.then}")
-        read.append(ReadRule(metric, rule, parts["`if`"], then))
-    return tuple(read)
+        checked.append(CheckedRule(metric, condition, then))
+    return tuple(checked)
 
 
-def _name(rule: Rule) -> str:
-    return f"the rule '{rule.name}'"
-
-
-def check_rules(tables: Tables, rules: Sequence[ReadRule]) -> tuple[Score, ...]:
+def check_rules(tables: Tables, rules: Sequence[CheckedRule]) -> tuple[Score, ...]:
     """Return the share of synthetic rows that break each rule, beside those of real rows."""
     return tuple(_check(tables, rule) for rule in rules)
 
 
-def _check(tables: Tables, rule: ReadRule) -> Score:
+def _check(tables: Tables, rule: CheckedRule) -> Score:
     broken, decided = rule.judge(tables.synthetic)
-    references: dict[str, float | None] = {
-        name: float(rule.judge(table)[0].mean())
-        for name, table in (
-            ("holdout", tables.holdout),
-            ("train", tables.train),
-            ("independent", tables.independent),
-        )
-    }
     rows, undecided = len(broken), int((~decided).sum())
     text = f"{int(broken.sum()):,} of {counted(rows, 'row')} break it."
     if rule.condition is not None:
@@ -244,6 +219,12 @@ def _check(tables: Tables, rule: ReadRule) -> Score:
             f" {counted(undecided, 'row')} cannot be judged, because a value is missing or invalid,"
             " and count as keeping it."
         )
-    return rule.metric.with_goal(references["train"]).answer(
-        float(broken.mean()), clustered_share(broken, tables.synthetic.patients), references, text
+    return rule.metric.answer(
+        float(broken.mean()),
+        clustered_share(broken, tables.synthetic.patients),
+        {
+            name: float(rule.judge(getattr(tables, name))[0].mean())
+            for name in ("holdout", "train", "independent")
+        },
+        text,
     )

@@ -1,4 +1,9 @@
-"""One column's marginal: its tokens, their masses, and the way from codes to tokens and back."""
+"""One column's marginal: codes to tokens and back, the tokens' masses, and the basis of its features.
+
+A record's features are its tokens' values in each column's `basis`, whose functions have mean zero under
+the marginal and are, but for floor and cap, orthonormal. Floored masses and a cap on the values bound a
+record's features, and with them its gradient.
+"""
 
 from dataclasses import dataclass
 
@@ -9,8 +14,8 @@ from synthvae.field import Field
 from synthvae.table.codes import FIRST_SPECIAL, MISSING
 
 TRACE = 1e-12  # mass that any range of points has, in proportion to its length
-FLOOR = 0.002
-LIMIT = 4.0
+FLOOR = 0.002  # of a token's mass, when functions are made orthonormal
+LIMIT = 4.0  # of a feature's size
 
 
 @dataclass(frozen=True)
@@ -18,34 +23,17 @@ class ColumnMarginal:
     """Tokens of one column and their noisy masses.
 
     Tokens stand in this order: the *cells* of the column merged into bins, then its special
-    values, then missing (where the field is nullable). A categorical column has one cell a
-    category and one bin a cell. A lattice column's cells are ranges of lattice points.
-
-    Attributes
-    ----------
-    starts
-        First lattice point of each cell, ascending, shape (cells,).
-    cell_mass
-        Mass of each cell, shape (cells,), summing to the bins' total.
-    cell_bin
-        Bin of each cell, ascending, shape (cells,).
-    mass
-        Mass of each token, shape (tokens,), summing to 1.
-    size
-        Number of lattice points or categories.
-    specials
-        Number of special values.
-    nullable
-        Whether the last token means missing.
+    values, then missing (where the field is nullable). A categorical column has a cell and a bin for
+    each category. A lattice column's cells are ranges of lattice points.
     """
 
-    starts: Ints
-    cell_mass: Floats
-    cell_bin: Ints
-    mass: Floats
-    size: int
-    specials: int
-    nullable: bool
+    starts: Ints  # first lattice point of each cell, ascending, shape (cells,)
+    cell_mass: Floats  # shape (cells,), summing to the bins' total
+    cell_bin: Ints  # bin of each cell, ascending, shape (cells,)
+    mass: Floats  # of each token, shape (tokens,), summing to 1
+    size: int  # number of lattice points or categories
+    specials: int  # number of special values
+    nullable: bool  # whether the last token means missing
 
     @property
     def bins(self) -> int:
@@ -85,10 +73,8 @@ class ColumnMarginal:
 
         Parameters
         ----------
-        tokens
-            Shape (rows,).
         uniforms
-            One draw from [0, 1) a row.
+            One draw from [0, 1) per token.
         limits
             First and last lattice point that may be drawn; None for all.
         """
@@ -99,15 +85,7 @@ class ColumnMarginal:
             sizes = np.minimum(starts + sizes, high + 1) - np.maximum(starts, low)
             starts = np.maximum(starts, low)
         ends = np.cumsum(mass)
-        bins = np.minimum(tokens, self.bins - 1)
-        last = np.searchsorted(self.cell_bin, np.arange(self.bins), side="right") - 1
-        tops = ends[last]
-        bottoms = np.concatenate(([0.0], tops[:-1]))
-        aim = bottoms[bins] + uniforms * (tops - bottoms)[bins]
-        cells = np.searchsorted(ends, aim, side="right")
-        # Rounding may carry the aim past its bin: stay inside the token's own cells.
-        first = np.concatenate(([0], last[:-1] + 1))
-        cells = np.clip(cells, first[bins], last[bins])
+        cells, aim = draw_within(np.minimum(tokens, self.bins - 1), ends, self.cell_bin, uniforms)
         below = ends[cells] - mass[cells]
         part = np.clip((aim - below) / np.maximum(mass[cells], 1e-300), 0.0, 1.0 - 1e-12)
         codes = starts[cells] + (part * np.maximum(sizes[cells], 1)).astype(np.int64)
@@ -124,53 +102,44 @@ class ColumnMarginal:
         return field.lattice_size if field.is_lattice else len(field.categories)
 
 
+def draw_within(
+    groups: Ints, ends: Floats, group_of: Ints, uniforms: Floats
+) -> tuple[Ints, Floats]:
+    """Return a place inside each row's group, drawn by mass, and the cumulative mass that was aimed at.
+
+    Places have cumulative masses `ends` and groups `group_of`, ascending, each of shape (places,);
+    `groups` and `uniforms` have one entry per row.
+    """
+    last = np.searchsorted(group_of, np.arange(group_of[-1] + 1), side="right") - 1
+    tops = ends[last]
+    bottoms = np.concatenate(([0.0], tops[:-1]))
+    aim = bottoms[groups] + uniforms * (tops - bottoms)[groups]
+    # Rounding may carry the aim past its group: stay inside.
+    first = np.concatenate(([0], last[:-1] + 1))
+    places = np.searchsorted(ends, aim, side="right")
+    return np.clip(places, first[groups], last[groups]), aim
+
+
 def basis(marginal: ColumnMarginal, ordered: bool, rank: int) -> Floats:
     """Return the basis of one column, shape (tokens, functions), at most `rank` functions.
 
-    Parameters
-    ----------
-    ordered
-        Whether the bins lie on a line (numbers and dates) or are unordered categories.
-    rank
-        Largest number of functions.
+    It begins with indicators of missing and of special values. Where the bins are `ordered` (numbers and
+    dates), cosines of their mid-ranks follow; otherwise indicators of the most frequent tokens.
     """
     mass = np.maximum(marginal.mass, FLOOR)
     mass = mass / mass.sum()
-    functions = _indicators(marginal)
-    functions += _cosines(marginal, mass, rank) if ordered else _contrasts(mass, rank)
+    tokens = [*reversed(range(marginal.bins, marginal.tokens))]
+    if not ordered:  # one more than can be kept
+        tokens += np.argsort(-mass, kind="stable")[: rank + 1].tolist()
+    functions = [(np.arange(len(mass)) == token).astype(float) for token in tokens]
+    if ordered:
+        inside = mass[: marginal.bins] / mass[: marginal.bins].sum()
+        middle = np.cumsum(inside) - inside / 2
+        functions += [
+            np.pad(np.cos(np.pi * k * middle), (0, marginal.tokens - marginal.bins))
+            for k in range(1, min(rank, marginal.bins - 1) + 1)
+        ]
     return _capped(_orthonormal(functions, mass, rank), marginal.mass)
-
-
-def _indicators(marginal: ColumnMarginal) -> list[Floats]:
-    """Return an indicator of missing, then of each special value."""
-    found = []
-    for token in reversed(range(marginal.bins, marginal.tokens)):
-        found.append(_one(token, marginal.tokens))
-    return found
-
-
-def _cosines(marginal: ColumnMarginal, mass: Floats, rank: int) -> list[Floats]:
-    """Return cosines of the bins' mid-ranks; zero on special and missing tokens."""
-    inside = mass[: marginal.bins] / mass[: marginal.bins].sum()
-    middle = np.cumsum(inside) - inside / 2
-    waves = []
-    for k in range(1, min(rank, marginal.bins - 1) + 1):
-        wave = np.zeros(marginal.tokens)
-        wave[: marginal.bins] = np.cos(np.pi * k * middle)
-        waves.append(wave)
-    return waves
-
-
-def _contrasts(mass: Floats, rank: int) -> list[Floats]:
-    """Return indicators of the most frequent tokens, one more than can be kept."""
-    frequent = np.argsort(-mass, kind="stable")[: rank + 1]
-    return [_one(int(token), len(mass)) for token in frequent]
-
-
-def _one(token: int, tokens: int) -> Floats:
-    indicator = np.zeros(tokens)
-    indicator[token] = 1.0
-    return indicator
 
 
 def _orthonormal(functions: list[Floats], mass: Floats, rank: int) -> Floats:

@@ -1,11 +1,11 @@
-"""Masses of many categories from noisy counts, by empirical Bayes.
+"""Measure marginals: noisy counts of each column's codes, and the masses that fit them best.
 
-Among hundreds of codes most counts are noise. To cut them at zero keeps the upper half of that noise;
-to have all rare codes share one mass loses which of them nobody has. The distribution of the true counts
-is estimated from all noisy ones together, whose noise is known (a nonparametric maximum likelihood:
-Kiefer and Wolfowitz 1956, "Consistency of the Maximum Likelihood Estimator in the Presence of Infinitely
-Many Incidental Parameters", Annals of Mathematical Statistics 27(4), section 5), and each count is
-replaced by its posterior mean. This looks at noisy counts alone.
+A categorical column, and a short lattice, is counted once. A long lattice is first counted in 16 equal
+cells, and a few at its ends; each cell whose noisy count is large is split in 8, up to twice more. The
+cells' masses are the non-negative least-squares fit to all noisy counts so far. Neighbouring cells are
+merged into bins of about equal mass, a heavy cell standing alone, and the bins are counted afresh.
+`posterior_means` denoises many categories, `free_masses` the tails of a lattice. Every decision is taken
+on noisy counts, so it costs nothing more.
 """
 
 from collections.abc import Callable
@@ -21,114 +21,19 @@ from synthvae.marginals.column import ColumnMarginal
 from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.table.codes import FIRST_SPECIAL, MISSING
 
-MANY = 20  # categories from which on their distribution tells more than it costs to estimate
-CLEAR = 4.0  # standard deviations above which a count is taken as it is
-CEILING = 2 * CLEAR  # of the true counts that weak ones are explained by
-SUPPORT = np.linspace(0.0, CEILING, 81)
-ITERATIONS = 100
-WEAK = 3.0  # standard deviations below which a cell by itself does not stand out
-NOTHING = 3.0  # standard deviations up to which the outer part of a stretch is no evidence of mass
-DECAY = 0.5  # mass of a cell beyond the others, relative to the one before it
-FIRST_CELLS = 16
-BRANCHES = 8
+FIRST_CELLS = 16  # of a grid
+BRANCHES = 8  # of a heavy cell on the next level
 LEVELS = 3
 GRID_WEIGHT = 0.5  # precision of one level's counts, relative to that of the bins' counts
-
-
-def posterior_means(counts: Floats, sigma: float) -> Floats:
-    """Return estimates of true counts, shape (categories,), none of them negative.
-
-    Parameters
-    ----------
-    counts
-        With Gaussian noise, shape (categories,).
-    sigma
-        Standard deviation of the noise.
-
-    Examples
-    --------
-    >>> noisy = np.array([500.0, 30, -20, 10, -15, 5, 0, -5, 20, -10])
-    >>> posterior_means(noisy, 20.0).round().tolist()[:2]
-    [500.0, 2.0]
-    """
-    scaled = counts / sigma
-    weak = scaled < CLEAR
-    distance = np.minimum(scaled, CEILING)[:, None] - SUPPORT
-    likelihood = np.exp(0.5 * ((distance**2).min(axis=1, keepdims=True) - distance**2))
-    weights = np.full(len(SUPPORT), 1 / len(SUPPORT))
-    for _ in range(ITERATIONS):  # expectation maximisation of the weights
-        posterior = likelihood * weights
-        posterior /= posterior.sum(axis=1, keepdims=True)
-        weights = posterior.mean(axis=0)
-    found: Floats = np.where(weak, posterior @ SUPPORT * sigma, counts)
-    # What the weak ones add up to is known better than any of them.
-    means, total = found[weak].sum(), max(float(counts[weak].sum()), 0.0)
-    found[weak] *= total / means if means > 0 else 0.0
-    return found
-
-
-def free_masses(masses: Floats, covariance: Floats, sizes: Ints) -> Floats:
-    """Return which cells share a mass, and how: a matrix of shape (cells, free masses).
-
-    A stretch of weak cells that reaches an end of the grid is cut where what lies further out adds up
-    to nothing to speak of; the mass of that part falls off from cell to cell. A stretch between other
-    cells that adds up to nothing has one density. A weak cell of one point, at an end, has the
-    density of the one beside it.
-
-    Parameters
-    ----------
-    masses
-        Unbiased estimates for cells in order, and so at times negative, shape (cells,).
-    covariance
-        Of these estimates, shape (cells, cells).
-    sizes
-        Number of lattice points of each cell.
-
-    Examples
-    --------
-    >>> noise, sizes = 100.0 * np.eye(4), np.ones(4, int)
-    >>> free_masses(np.array([50.0, 4.0, -12.0, 9.0]), noise, sizes).round(2).tolist()
-    [[1.0, 0.0], [0.0, 0.57], [0.0, 0.29], [0.0, 0.14]]
-    """
-    weak = masses < WEAK * np.sqrt(np.diag(covariance))
-    owner = np.arange(len(masses))
-    share = np.ones(len(masses))
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], weak, [False])).astype(int)))
-    for first, end in edges.reshape(-1, 2) if not weak.all() else ():
-        run = np.arange(first, end)
-        if first == 0 or end == len(masses):
-            run = run[::-1] if first == 0 else run
-            run = run[_holding(run, masses, covariance) :]
-            parts = DECAY ** np.arange(len(run))
-        elif _tells(run, masses, covariance):
-            continue
-        else:
-            parts = sizes[run].astype(float)
-        if len(run):
-            owner[run], share[run] = run[0], parts / parts.sum()
-    places = np.unique(owner, return_inverse=True)[1]
-    shape = np.zeros((len(masses), places.max() + 1))
-    shape[np.arange(len(masses)), places] = share
-    for end, beside in ((0, 1), (-1, -2)) if len(masses) > 1 else ():
-        if weak[end] and sizes[end] == 1 < sizes[beside]:
-            # A point that stands alone in case values pile up there: they do not.
-            shape[end] = shape[beside] / sizes[beside]
-    kept: Floats = shape[:, shape.any(axis=0)]
-    return kept
-
-
-def _holding(run: Ints, masses: Floats, covariance: Floats) -> int:
-    """Return how many cells of a stretch, in order from the others outwards, hold something."""
-    for holding in range(len(run), 0, -1):
-        if _tells(run[holding - 1 :], masses, covariance):
-            return holding
-    return 0
-
-
-def _tells(cells: Ints, masses: Floats, covariance: Floats) -> bool:
-    """Tell whether some cells together surely hold something."""
-    noise = covariance[np.ix_(cells, cells)].sum() ** 0.5
-    return bool(masses[cells].sum() > NOTHING * noise)
+# Denoising; thresholds are in standard deviations of the noise.
+MANY_CATEGORIES = 20  # whose distribution tells more than it costs to estimate
+CLEAR_COUNT = 4.0  # from which on a count is taken as it is
+LARGEST_TRUE_COUNT = 2 * CLEAR_COUNT  # that a weak count is explained by
+SUPPORT = np.linspace(0.0, LARGEST_TRUE_COUNT, 81)
+ITERATIONS = 100
+CLEAR_CELL = 3.0  # below which a cell by itself does not stand out
+CLEAR_SUM = 3.0  # up to which several cells' sum is no evidence of mass
+DECAY = 0.5  # mass of a cell beyond the clear ones, relative to the one before it
 
 
 def query_weights(field: Field, bins: int) -> tuple[float, ...]:
@@ -139,15 +44,15 @@ def query_weights(field: Field, bins: int) -> tuple[float, ...]:
     size = ColumnMarginal.cells_of(field)
     if not field.is_lattice or size <= bins:
         return (1.0,)
-    levels, cells = 1, FIRST_CELLS
-    while cells < size and levels < LEVELS:
-        levels, cells = levels + 1, cells * BRANCHES
-    return (*(GRID_WEIGHT for _ in range(levels)), 1.0)
+    levels = 1
+    while levels < LEVELS and FIRST_CELLS * BRANCHES ** (levels - 1) < size:
+        levels += 1
+    return (GRID_WEIGHT,) * levels + (1.0,)
 
 
 @dataclass(frozen=True)
 class _Count:
-    """One noisy histogram over cells and extra tokens: which leaf belongs to which entry."""
+    """Noisy counts of cells, which begin at `starts`, then of the extra tokens."""
 
     starts: Ints
     values: Floats
@@ -161,7 +66,7 @@ def measure_marginals(
     bins: int,
     rows_per_patient: int,
     mechanisms: Mechanisms,
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> list[ColumnMarginal]:
     """Return the marginal of each column, from noisy counts of its codes.
 
@@ -185,13 +90,12 @@ def measure_marginals(
     for j, (field, noise) in enumerate(zip(fields, noise_multipliers, strict=True)):
         counter = _Counter(codes[:, j], field, noise, rows_per_patient, mechanisms)
         marginals.append(_measure(counter, field, bins))
-        if progress is not None:
-            progress((j + 1) / len(fields))
+        progress((j + 1) / len(fields))
     return marginals
 
 
 class _Counter:
-    """Counts one column's codes over cells, with noise, spending its queries in order."""
+    """Counts one column's codes with noise, spending its queries in order."""
 
     def __init__(
         self,
@@ -240,7 +144,7 @@ def _measure(counter: _Counter, field: Field, bins: int) -> ColumnMarginal:
         count = counter.count(starts)
         ordered = field.is_lattice
         mass = _fit([count], starts, counter.extras) if ordered else _categories(count, size)
-        return _marginal(field, starts, mass, np.arange(size))
+        return _marginal(field, starts, mass, starts)
     starts = _first_cells(size)
     counts = [counter.count(starts)]
     mass = _fit(counts, starts, counter.extras)
@@ -250,7 +154,11 @@ def _measure(counter: _Counter, field: Field, bins: int) -> ColumnMarginal:
         starts = _split(starts, heavy, size)
         counts.append(counter.count(starts))
         mass = _fit(counts, starts, counter.extras)
-    free = free_masses(*_unbounded(counts, starts), np.diff(np.append(starts, size)))
+    # Least squares without bounds, so that noise around zero cancels.
+    design, targets = _equations(counts, starts, 0)
+    covariance = np.asarray(np.linalg.inv(design.T @ design), np.float64)
+    masses = covariance @ (design.T @ targets)
+    free = free_masses(masses, covariance, np.diff(np.append(starts, size)))
     cell_bin = _merge(_fit(counts, starts, counter.extras, free)[: len(starts)], bins)
     firsts = np.searchsorted(cell_bin, np.arange(cell_bin[-1] + 1), side="left")
     counts.append(counter.count(starts[firsts]))
@@ -258,12 +166,12 @@ def _measure(counter: _Counter, field: Field, bins: int) -> ColumnMarginal:
 
 
 def _first_cells(size: int) -> Ints:
-    """Return the starts of the first grid over a lattice of so many points.
+    """Return the starts of the first grid over a lattice of `size` points.
 
     Cells are equal. On a lattice too long for splitting to come down to single points, the first of
     them is cut further towards the lower end, since costs and laboratory values are skewed and pile up
-    at the least that is recorded; and the last point, where values are capped, stands alone. What else
-    a grid counts costs no privacy.
+    at the least that is recorded; and the last point, where values are capped, stands alone. More cells
+    cost no privacy.
     """
     equal = np.linspace(0, size, min(FIRST_CELLS, size) + 1).astype(np.int64)[:-1]
     if size <= FIRST_CELLS * BRANCHES ** (LEVELS - 1):
@@ -272,16 +180,9 @@ def _first_cells(size: int) -> Ints:
     return np.unique(np.concatenate((equal, finer[finer < equal[1]], [size - 1])))
 
 
-def _unbounded(counts: list[_Count], starts: Ints) -> tuple[Floats, Floats]:
-    """Return the least-squares masses of leaves, which may be negative, and their covariance."""
-    design, targets = _equations(counts, starts, 0)
-    covariance = np.asarray(np.linalg.inv(design.T @ design), np.float64)
-    return covariance @ (design.T @ targets), covariance
-
-
 def _categories(count: _Count, size: int) -> Floats:
     """Return the masses of categories, then of extra tokens, that fit a noisy count."""
-    if size < MANY:
+    if size < MANY_CATEGORIES:
         return _to_simplex(count.values)
     masses = np.maximum(count.values, 0.0)
     masses[:size] = posterior_means(count.values[:size], count.sigma)
@@ -290,12 +191,11 @@ def _categories(count: _Count, size: int) -> Floats:
 
 def _split(starts: Ints, heavy: Bools, size: int) -> Ints:
     """Return the starts after splitting each heavy cell in `BRANCHES` (or into its points)."""
-    ends = np.append(starts[1:], size)
     parts = [
         np.unique(np.linspace(a, b, min(BRANCHES, b - a) + 1).astype(np.int64)[:-1])
         if split
         else np.array([a])
-        for a, b, split in zip(starts, ends, heavy, strict=True)
+        for a, b, split in zip(starts, np.append(starts[1:], size), heavy, strict=True)
     ]
     return np.concatenate(parts)
 
@@ -303,7 +203,7 @@ def _split(starts: Ints, heavy: Bools, size: int) -> Ints:
 def _fit(counts: list[_Count], starts: Ints, extras: int, free: Floats | None = None) -> Floats:
     """Return the non-negative masses of leaves and extra tokens that fit all noisy counts best.
 
-    `free` says which leaves share a mass, shape (leaves, free masses); None for none.
+    Leaves share masses by `free`, shape (leaves, free masses); None for a mass each.
     """
     leaves = len(starts)
     if len(counts) == 1 and len(counts[0].starts) == leaves:
@@ -321,7 +221,7 @@ def _fit(counts: list[_Count], starts: Ints, extras: int, free: Floats | None = 
 
 
 def _equations(counts: list[_Count], starts: Ints, extras: int) -> tuple[Floats, Floats]:
-    """Return what all noisy counts say about leaves and extra tokens, in units of their noise."""
+    """Return the noisy counts as equations of leaves and extra tokens, in units of their noise."""
     leaves = len(starts)
     blocks, targets = [], []
     for count in counts:
@@ -366,12 +266,11 @@ def _merge(mass: Floats, bins: int) -> Ints:
 
 def _marginal(field: Field, starts: Ints, mass: Floats, cell_bin: Ints) -> ColumnMarginal:
     cells = np.maximum(mass[: len(starts)], 0.0)
-    bins = int(cell_bin[-1]) + 1
-    sums = np.bincount(cell_bin, cells, minlength=bins)
+    sums = np.bincount(cell_bin, cells)
     sizes = np.diff(np.append(starts, ColumnMarginal.cells_of(field))).astype(float)
     # A bin whose cells all came out empty is drawn from evenly.
     cells = np.where(sums[cell_bin] > 0, cells, 1e-9 * sizes)
-    token_mass = np.concatenate((np.bincount(cell_bin, cells, minlength=bins), mass[len(starts) :]))
+    token_mass = np.concatenate((np.bincount(cell_bin, cells), mass[len(starts) :]))
     token_mass = np.maximum(token_mass, 1e-9 * max(token_mass.sum(), 1e-300))
     total = token_mass.sum()
     return ColumnMarginal(
@@ -383,3 +282,95 @@ def _marginal(field: Field, starts: Ints, mass: Floats, cell_bin: Ints) -> Colum
         len(field.special),
         field.nullable,
     )
+
+
+def posterior_means(counts: Floats, sigma: float) -> Floats:
+    """Return non-negative estimates of true counts, by empirical Bayes, shape (categories,).
+
+    Among hundreds of codes most counts are noise. To cut them at zero keeps the upper half of it; one
+    mass for all rare codes loses which of them nobody has. So the distribution of the true counts is
+    estimated from all noisy ones, of standard deviation `sigma` (Kiefer and Wolfowitz 1956, "Consistency
+    of the Maximum Likelihood Estimator in the Presence of Infinitely Many Incidental Parameters", Annals
+    of Mathematical Statistics 27(4), section 5), and each count is replaced by its posterior mean.
+
+    Examples
+    --------
+    >>> noisy = np.array([500.0, 30, -20, 10, -15, 5, 0, -5, 20, -10])
+    >>> posterior_means(noisy, 20.0).round().tolist()[:2]
+    [500.0, 2.0]
+    """
+    scaled = counts / sigma
+    weak = scaled < CLEAR_COUNT
+    distance = np.minimum(scaled, LARGEST_TRUE_COUNT)[:, None] - SUPPORT
+    likelihood = np.exp(0.5 * ((distance**2).min(axis=1, keepdims=True) - distance**2))
+    weights = np.full(len(SUPPORT), 1 / len(SUPPORT))
+    for _ in range(ITERATIONS):  # expectation maximisation of the weights
+        posterior = likelihood * weights
+        posterior /= posterior.sum(axis=1, keepdims=True)
+        weights = posterior.mean(axis=0)
+    estimates: Floats = np.where(weak, posterior @ SUPPORT * sigma, counts)
+    # The sum of the weak ones is known better than any of them.
+    means, total = estimates[weak].sum(), max(float(counts[weak].sum()), 0.0)
+    estimates[weak] *= total / means if means > 0 else 0.0
+    return estimates
+
+
+def free_masses(masses: Floats, covariance: Floats, sizes: Ints) -> Floats:
+    """Return which cells share a mass, and how: a matrix of shape (cells, free masses).
+
+    Noise on the many empty cells beyond a column's tail is as often above zero as below, and masses that
+    cannot be negative keep the upper half of it, which makes tails far too long. So weak cells share a
+    mass, in which their noises cancel.
+
+    A run of weak cells that reaches an end of the grid is cut where the cells further out have no
+    evidence of mass between them; there the mass falls off from cell to cell. A run between clear cells
+    without evidence of mass has one density. A weak cell of one point, at an end, has the density of
+    the one beside it.
+
+    Parameters
+    ----------
+    masses, covariance
+        Unbiased estimates for cells in order, and so at times negative.
+    sizes
+        Number of lattice points of each cell.
+
+    Examples
+    --------
+    >>> noise, sizes = 100.0 * np.eye(4), np.ones(4, int)
+    >>> free_masses(np.array([50.0, 4.0, -12.0, 9.0]), noise, sizes).round(2).tolist()
+    [[1.0, 0.0], [0.0, 0.57], [0.0, 0.29], [0.0, 0.14]]
+    """
+    weak = masses < CLEAR_CELL * np.sqrt(np.diag(covariance))
+    owner = np.arange(len(masses))
+    share = np.ones(len(masses))
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], weak, [False])).astype(int)))
+    for first, end in edges.reshape(-1, 2) if not weak.all() else ():
+        run = np.arange(first, end)
+        if first == 0 or end == len(masses):
+            run = run[::-1] if first == 0 else run  # from the clear cells outwards
+            outer = (
+                k for k in range(len(run), 0, -1) if _has_mass(run[k - 1 :], masses, covariance)
+            )
+            run = run[next(outer, 0) :]
+            parts = DECAY ** np.arange(len(run))
+        elif _has_mass(run, masses, covariance):
+            continue
+        else:
+            parts = sizes[run].astype(float)
+        if len(run):
+            owner[run], share[run] = run[0], parts / parts.sum()
+    free = np.unique(owner, return_inverse=True)[1]
+    shape = np.zeros((len(masses), free.max() + 1))
+    shape[np.arange(len(masses)), free] = share
+    for end, beside in ((0, 1), (-1, -2)) if len(masses) > 1 else ():
+        if weak[end] and sizes[end] == 1 < sizes[beside]:
+            # A point that stands alone in case values pile up there: they do not.
+            shape[end] = shape[beside] / sizes[beside]
+    kept: Floats = shape[:, shape.any(axis=0)]
+    return kept
+
+
+def _has_mass(cells: Ints, masses: Floats, covariance: Floats) -> bool:
+    """Return whether the sum of some cells is clear of its noise."""
+    noise = covariance[np.ix_(cells, cells)].sum() ** 0.5
+    return bool(masses[cells].sum() > CLEAR_SUM * noise)

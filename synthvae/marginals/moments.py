@@ -7,11 +7,12 @@ whole numbers, so that no rounding of floats stands between the bound and the no
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from synthvae._types import Floats, Ints
+from synthvae._types import Bools, Floats, Ints
 from synthvae.marginals.column import LIMIT
 from synthvae.privacy.mechanisms import Mechanisms
 
@@ -23,37 +24,19 @@ CELLS_PER_CHUNK = 8_000_000
 
 @dataclass(frozen=True)
 class PairMoments:
-    """Moments of two columns' features, with their noise.
+    """Estimates of E[f_a f_b], symmetric and zero within a column, with their noise."""
 
-    Attributes
-    ----------
-    values
-        Estimates of E[f_a f_b], shape (features, features), symmetric; zero within a column.
-    noise
-        Standard deviation of the noise of each, same shape.
-    """
-
-    values: Floats
-    noise: Floats
+    values: Floats  # shape (features, features)
+    noise: Floats  # standard deviation, same shape
 
 
 @dataclass(frozen=True)
 class PairQuery:
-    """What is summed, from public numbers and paid-for marginals alone.
+    """The weighted and bounded sum to release, from public numbers and paid-for marginals alone."""
 
-    Attributes
-    ----------
-    owner
-        Column of each feature, shape (features,).
-    weights
-        Scale of each feature in the sum: more of it, less noise, shape (features,).
-    bound
-        Largest L2 norm of one patient's part, in units of weighted features squared.
-    """
-
-    owner: Ints
-    weights: Floats
-    bound: float
+    owner: Ints  # column of each feature, shape (features,)
+    weights: Floats  # scale of each feature in the sum: more of it, less noise, shape (features,)
+    bound: float  # largest L2 norm of one patient's part, in units of weighted features squared
 
     @classmethod
     def build(
@@ -64,15 +47,13 @@ class PairQuery:
         Parameters
         ----------
         order
-            Place of each feature in its column's basis, from 1, shape (features,).
-        taper
-            How much less later functions weigh: the weight is order ** -taper.
+            Place of each feature in its column's basis, from 1: its weight is order ** -taper.
         rows
             Largest number of rows of a patient.
         share
             The bound, relative to a patient of most rows that are all typical and alike. Less of it
-            means less noise, since what is shortened alike in everybody is not lost: the moments
-            are divided by the weights that are left. `taken_by_bound` says what is.
+            means less noise. What is shortened alike in everybody is not lost, since the moments are
+            divided by the weights that are left; `taken_by_bound` finds the rest.
         """
         weights = order.astype(float) ** -taper
         # Features have mean square 1 under their marginals, rare tokens' less.
@@ -84,7 +65,7 @@ class PairQuery:
     def sensitivity(self) -> int:
         """Largest L2 norm of one patient's part of the released whole numbers."""
         moments = math.ceil(self.bound * LATTICE**2)
-        return math.ceil(math.hypot(moments, self._count_unit * 1.0))
+        return math.ceil(math.hypot(moments, self._count_unit))
 
     @property
     def _count_unit(self) -> int:
@@ -102,8 +83,6 @@ class PairQuery:
             Shape (all rows, features), within the limit of a basis.
         rows
             Rows of each patient, padded with -1, shape (patients, rows).
-        noise_multiplier
-            Noise in units of one patient's largest effect; 0 releases exactly (without privacy).
 
         Guarantee
         ---------
@@ -132,46 +111,43 @@ class PairQuery:
         return PairMoments(values + values.T, noise + noise.T)
 
     def taken_by_bound(self, features: Floats, rows: Ints) -> Floats:
-        """Return what bounding takes from the moments of a table.
+        """Return what bounding takes from the moments of a table, in the arguments of `release`.
 
         Of records drawn from a model it costs nothing, and tells what to give back to the moments
         of the real ones: unusual patients are shortened most, and what is particular to them with it.
-
-        Parameters
-        ----------
-        features
-            Shape (all rows, features).
-        rows
-            Rows of each patient, padded with -1, shape (patients, rows).
         """
         size = len(self.owner)
         bounded, whole, weight = np.zeros((size, size)), np.zeros((size, size)), 0.0
-        step = max(1, CELLS_PER_CHUNK // (rows.shape[1] * size))
-        for first in range(0, len(rows), step):
-            present = rows[first : first + step] >= 0
-            part = features[np.maximum(rows[first : first + step], 0)] * present[:, :, None]
-            norms = self._norms(part * self.weights)
-            share = np.minimum(1.0, self.bound * MARGIN / np.maximum(norms, 1e-300))
+        for values, present in self._chunks(features, rows):
+            part = values * present[:, :, None]
+            share = self._shares(part * self.weights, self.bound)
             flat = part.reshape(-1, size)
             bounded += (flat * np.repeat(share, rows.shape[1])[:, None]).T @ flat
             whole += flat.T @ flat
             weight += float(share @ present.sum(axis=1))
-        same = self.owner[:, None] == self.owner[None, :]
-        return np.where(
-            same, 0.0, whole / max(1, (rows >= 0).sum()) - bounded / max(weight, 1e-300)
-        )
+        taken = whole / max(1, (rows >= 0).sum()) - bounded / max(weight, 1e-300)
+        return np.where(self.owner[:, None] == self.owner[None, :], 0.0, taken)
+
+    def _chunks(self, features: Floats, rows: Ints) -> Iterator[tuple[Floats, Bools]]:
+        """Yield some patients' features, shape (patients, rows, features), and which rows exist."""
+        step = max(1, CELLS_PER_CHUNK // (rows.shape[1] * len(self.owner)))
+        for first in range(0, len(rows), step):
+            chunk = rows[first : first + step]
+            yield features[np.maximum(chunk, 0)], chunk >= 0
+
+    def _shares(self, part: Floats, bound: float) -> Floats:
+        """Return the share that the bound leaves of each patient's part, shape (patients,)."""
+        return np.minimum(1.0, bound * MARGIN / np.maximum(self._norms(part), 1e-300))
 
     def _sums(self, features: Floats, rows: Ints, bound: float) -> tuple[Floats, int]:
         """Return the sums of products, exact whole numbers, and the weighted count."""
         size = len(self.owner)
         sums, count = np.zeros((size, size)), 0
-        step = max(1, CELLS_PER_CHUNK // (rows.shape[1] * size))
-        for first in range(0, len(rows), step):
-            chunk = rows[first : first + step]
-            # A basis is within its limit already: the bound must not hang on that.
-            kept = np.clip(features[np.maximum(chunk, 0)], -LIMIT, LIMIT)
-            part = kept * self.weights * (chunk >= 0)[:, :, None]
-            share = np.minimum(1.0, bound * MARGIN / np.maximum(self._norms(part), 1e-300))
+        unit = self._count_unit / rows.shape[1]
+        for values, present in self._chunks(features, rows):
+            # A basis is within its limit already: the bound must not depend on that.
+            part = np.clip(values, -LIMIT, LIMIT) * self.weights * present[:, :, None]
+            share = self._shares(part, bound)
             whole = np.trunc(part * (np.sqrt(share) * LATTICE)[:, None, None])
             # Truncation shortens one row, but rows that partly cancel may cancel less: leave out a
             # patient whose part got longer than the bound.
@@ -179,9 +155,7 @@ class PairQuery:
             whole, share = whole * fits[:, None, None], share * fits
             flat = whole.reshape(-1, size)
             sums += flat.T @ flat  # whole numbers far below 2^53: exact in any order
-            present = (chunk >= 0).sum(axis=1)
-            unit = self._count_unit / rows.shape[1]
-            count += int(np.floor(share * present * unit).sum())
+            count += int(np.floor(share * present.sum(axis=1) * unit).sum())
         return sums, count
 
     def _norms(self, part: Floats) -> Floats:

@@ -1,8 +1,7 @@
 """Per-patient gradient norms without per-patient gradients, and clipping that survives overflow.
 
 Ghost clipping (Li et al. 2022, "Large Language Models Can Be Strong Differentially Private Learners",
-section 4) through Opacus, with a norm sampler for the masked layer. Opacus is imported here and
-where the optimiser is built, nowhere else.
+section 4) through Opacus, with norm samplers of our own.
 """
 
 import math
@@ -25,8 +24,8 @@ Parts = list[tuple[nn.Module, Tensor, Tensor]]  # layers, their activations, the
 def rounding_slack(inputs: Tensor, backprops: Tensor) -> Tensor:
     """Return what rounding may take from a squared norm over several rows, shape (patients,).
 
-    Rows that cancel leave little of large terms, and their rounding errors could hide what is left:
-    with this on top, rounding can only clip more. For one row there is no cancellation.
+    Rounding errors of large terms could hide what rows that cancel leave: with this on top, rounding can
+    only clip more. For one row there is no cancellation.
     """
     terms = (backprops.norm(dim=-1) * inputs.norm(dim=-1)).sum(-1).square()
     width = inputs.shape[-1] + backprops.shape[-1] + backprops.shape[1]
@@ -67,8 +66,7 @@ def affine_norms(
 ) -> dict[nn.Parameter, Tensor]:
     """Return each patient's gradient norms of a linear layer, each of shape (patients,).
 
-    The bias's is that of the sum of g over a patient's rows. Opacus's own sampler takes the products
-    of g twice.
+    The bias's gradient is the sum of g over a patient's rows.
     """
     inputs = activations[0].to(backprops.dtype)
     ones = torch.ones_like(inputs[..., :1])
@@ -93,10 +91,10 @@ def product_norms(inputs: Tensor, backprops: Tensor) -> Tensor:
 class GhostClippedModule(GradSampleModuleFastGradientClipping):
     """Opacus's ghost clipping with one pass backward instead of two, and sums that are exact.
 
-    Opacus finds every patient's norm in a first pass backward, then scales the losses and passes
-    backward again. All layers here are linear, so what the first pass leaves (activations a and
-    gradients g of each layer's output) gives the clipped sum at once, as (factor * g)^T a
-    (Bu et al. 2023, "Differentially Private Optimization on Large Model at Small Cost", section 3).
+    Opacus passes backward once for the norms and once more for scaled losses. All layers here are
+    linear, so what the first pass leaves (activations a and gradients g of each layer's output)
+    gives the clipped sum at once, as (factor * g)^T a (Bu et al. 2023, "Differentially Private
+    Optimization on Large Model at Small Cost", section 3).
 
     Scaled gradients and activations are rounded towards zero to a fixed lattice first, so that their
     products are whole numbers of lattice steps, and sums are the same in any order and grouping while
@@ -142,10 +140,7 @@ class GhostClippedModule(GradSampleModuleFastGradientClipping):
     def add_clipped(self, losses: Tensor) -> float:
         """Add the patients' clipped gradients to each weight's `summed_grad`; return their loss.
 
-        Parameters
-        ----------
-        losses
-            Shape (patients,), each a function of one patient's rows and draws.
+        Each of the `losses`, shape (patients,), is a function of one patient's rows and draws.
 
         Guarantee
         ---------
@@ -162,7 +157,7 @@ class GhostClippedModule(GradSampleModuleFastGradientClipping):
         return float(losses.detach().nan_to_num(0.0, 0.0, 0.0).sum())
 
     def _add_up(self, parts: Parts) -> None:
-        """Add the patients' gradients, which are exact whole numbers, to what is summed so far."""
+        """Add the patients' gradients, which are exact whole numbers, to the sums."""
         for layer, inputs, scaled in parts:
             flat = scaled.flatten(end_dim=-2)
             grad = (flat.T @ inputs.flatten(end_dim=-2)).mul_(self._step * ACTIVATION_STEP)

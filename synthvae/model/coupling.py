@@ -33,39 +33,30 @@ MARGIN_RIDGE = 1e-4
 BOUND_BLOCKS = 4  # of patients that show what bounding takes
 BOUND_ROUNDS = 3  # a model has what bounding took from its moments only as far as it has them
 SMALLEST_VARIANCE = 1e-8
-UNCOUPLED = np.inf
 
 
-@dataclass(frozen=True)
-class Ridge:
-    """The ridge of each coupling, shape (features, features); infinite where there is none."""
+def estimate_ridge(layout: Layout, moments: PairMoments) -> Floats:
+    """Return the ridge of each coupling, shape (features, features); infinite where uncoupled.
 
-    values: Floats
-
-    @classmethod
-    def estimate(cls, layout: Layout, moments: PairMoments) -> "Ridge":
-        """Return the ridges that moments and their noise suggest.
-
-        The prior variance of a coupling is the product of a factor of its pair of columns and a
-        factor of the order of its two functions: smooth dependence is common, wiggly is rare.
-        """
-        variance = np.maximum(moments.noise**2, SMALLEST_VARIANCE)
-        excess = moments.values**2 - variance
-        by_order = _by_order(layout, excess, variance)
-        values = np.full(excess.shape, UNCOUPLED)
-        for j in range(layout.columns):
-            energy = np.zeros(j)
-            for i in range(j):
-                block = np.ix_(layout.span(j), layout.span(i))
-                pair = _pair_factor(excess[block], variance[block], by_order[block])
-                if pair > 0:
-                    prior = np.minimum(pair * by_order[block], LARGEST_PRIOR)
-                    ridge = np.clip(variance[block] / prior, SMALLEST_RIDGE, LARGEST_RIDGE)
-                    values[block] = ridge
-                    energy[i] = (prior / (1 + ridge)).sum()
-            for i in np.argsort(-energy, kind="stable")[layout.settings.parents :]:
-                values[np.ix_(layout.span(j), layout.span(i))] = UNCOUPLED
-        return cls(values)
+    The prior variance of a coupling is the product of a factor of its pair of columns and a
+    factor of the order of its two functions: smooth dependence is common, wiggly is rare.
+    """
+    variance = np.maximum(moments.noise**2, SMALLEST_VARIANCE)
+    excess = moments.values**2 - variance
+    by_order = _by_order(layout, excess, variance)
+    ridge = np.full(excess.shape, np.inf)
+    for j in range(layout.columns):
+        energy = np.zeros(j)
+        for i in range(j):
+            block = np.ix_(layout.span(j), layout.span(i))
+            pair = _pair_factor(excess[block], variance[block], by_order[block])
+            if pair > 0:
+                prior = np.minimum(pair * by_order[block], LARGEST_PRIOR)
+                ridge[block] = np.clip(variance[block] / prior, SMALLEST_RIDGE, LARGEST_RIDGE)
+                energy[i] = (prior / (1 + ridge[block])).sum()
+        for i in np.argsort(-energy, kind="stable")[layout.settings.parents :]:
+            ridge[np.ix_(layout.span(j), layout.span(i))] = np.inf
+    return ridge
 
 
 def _by_order(layout: Layout, excess: Floats, variance: Floats) -> Floats:
@@ -83,8 +74,8 @@ def _by_order(layout: Layout, excess: Floats, variance: Floats) -> Floats:
             precision = 1 / variance[group] ** 2
             mean = (excess[group] * precision).sum() / precision.sum()
             error = np.sqrt(2 / precision.sum())  # of the mean, were there noise alone
-            found = min(max(float(mean), 0.25 * float(error), 1e-7), LARGEST_PRIOR)
-            prior[(low == first) & (high == second)] = found
+            least = max(float(mean), 0.25 * float(error), 1e-7)
+            prior[(low == first) & (high == second)] = min(least, LARGEST_PRIOR)
     return prior
 
 
@@ -114,17 +105,13 @@ def untrained(layout: Layout) -> dict[str, Floats]:
 def couple(
     layout: Layout,
     moments: PairMoments,
-    ridge: Ridge,
+    ridge: Floats,
     weights: Mapping[str, Floats],
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> dict[str, Floats]:
     """Return the weights with couplings under which the model has the measured moments.
 
-    Parameters
-    ----------
-    weights
-        All weights of the model; its latent and its masked network stay as they are, and the
-        couplings are where the fit begins.
+    Its latent and its masked network stay as they are; the fit begins at the given couplings.
     """
     fitted = dict(weights)
     fitted["earlier.weight"] = weights["earlier.weight"].copy()
@@ -135,67 +122,55 @@ def couple(
         own, before = layout.span(j), int(layout.ends[j])
         spread, log_mass = layout.classes[j]
         nonlinear = draft.nonlinear(j)
-        found = fit_column(
+        couplings = fit_column(
             spread,
             nonlinear @ spread.T + log_mass,
             draft.features[:, :before],
             moments.values[own, :before],
-            ridge.values[own, :before],
+            ridge[own, :before],
             np.column_stack((fitted["earlier.weight"][own, :before], fitted["earlier.bias"][own])),
         )
-        fitted["earlier.weight"][own, :before] = found[:, :-1]
-        fitted["earlier.bias"][own] = found[:, -1]
-        c = nonlinear + draft.features[:, :before] @ found[:, :-1].T + found[:, -1]
+        fitted["earlier.weight"][own, :before] = couplings[:, :-1]
+        fitted["earlier.bias"][own] = couplings[:, -1]
+        c = nonlinear + draft.features[:, :before] @ couplings[:, :-1].T + couplings[:, -1]
         draft.draw(j, to_mass(c @ layout.bases[j].T + np.log(layout.marginals[j].mass)))
-        if progress is not None:
-            progress((j + 1) / layout.columns)
+        progress((j + 1) / layout.columns)
     return fitted
 
 
 @dataclass(frozen=True)
 class Bounding:
-    """What the bound did to whose moments, from public numbers and releases alone.
-
-    Attributes
-    ----------
-    query
-        What was measured, with the bound.
-    row_shares
-        Share of patients with 1, 2, ... rows; None where each row is one patient.
-    shared
-        How many of the first columns are the same in all rows of a patient.
-    """
+    """The bound on patients' moments and the shape of patients, from public numbers and releases."""
 
     query: PairQuery
-    row_shares: Floats | None = None
-    shared: int = 0
+    row_shares: Floats | None = None  # of patients with 1, 2, ...; None where a row is a patient
+    shared: int = 0  # first columns that are the same in all rows of a patient
 
 
 def couple_untrained(
     layout: Layout,
     measured: PairMoments,
     bounding: Bounding | None = None,
-    progress: Callable[[float], None] | None = None,
-) -> tuple[dict[str, Floats], PairMoments, Ridge]:
+    progress: Callable[[float], None] = lambda _: None,
+) -> tuple[dict[str, Floats], PairMoments, Floats]:
     """Return a model without latent that has the measured moments, those moments, and their ridges.
 
     With a `bounding`, the model's *bounded* moments are the measured ones. Each round fits a model,
     sees what the bound takes from its moments, and adds that much to the measured ones for the next;
     what is returned includes what the last round added.
     """
-    weights, moments, ridge = untrained(layout), measured, Ridge.estimate(layout, measured)
+    weights, moments, ridge = untrained(layout), measured, estimate_ridge(layout, measured)
     rounds = 1 if bounding is None else BOUND_ROUNDS
-    for done in range(rounds):
-        show = None if progress is None else _part(progress, done, rounds)
+    for number in range(rounds):
+
+        def show(done: float, number: int = number) -> None:
+            progress((number + done) / rounds)
+
         weights = couple(layout, moments, ridge, weights, show)
         if bounding is not None:
             moments = undo_bound(layout, bounding, measured, weights)
-            ridge = Ridge.estimate(layout, moments)
+            ridge = estimate_ridge(layout, moments)
     return weights, moments, ridge
-
-
-def _part(progress: Callable[[float], None], place: int, parts: int) -> Callable[[float], None]:
-    return lambda done: progress((place + done) / parts)
 
 
 def undo_bound(
@@ -206,8 +181,7 @@ def undo_bound(
     Patients drawn from the model show it; it looks at the model alone. What their number leaves
     uncertain counts as noise.
     """
-    unraked = [np.zeros(marginal.tokens) for marginal in layout.marginals]
-    sampler = Sampler(layout, weights, unraked)
+    sampler = Sampler(layout, weights, [np.zeros(marginal.tokens) for marginal in layout.marginals])
     blocks = range(1, BOUND_BLOCKS + 1)
     taken = np.stack([_taken(layout, sampler, bounding, block) for block in blocks])
     error = taken.std(axis=0, ddof=1) / BOUND_BLOCKS**0.5
@@ -242,12 +216,12 @@ def fit_column(
     moments, ridge
         Shape (functions, features).
     start
-        Where to begin, of the shape of the result.
+        First couplings, of the shape of the result.
     """
     rows, functions = len(features), spread.shape[1]
     used = np.flatnonzero(np.isfinite(ridge).any(axis=0))
     given = np.vstack((features[:, used].T, np.ones(rows)))  # records last: see LogNormaliser
-    aim = np.column_stack((moments[:, used], np.zeros(functions)))
+    goal = np.column_stack((moments[:, used], np.zeros(functions)))
     weight = np.column_stack((ridge[:, used], np.full(functions, MARGIN_RIDGE)))
     columns = np.append(used, features.shape[1])
     start_logits = np.ascontiguousarray(base.T)
@@ -260,18 +234,14 @@ def fit_column(
         logits -= top
         mass = np.exp(logits, out=logits)
         norm = mass.sum(axis=0)
-        slope = (spread.T @ (mass / norm)) @ given.T / rows - aim
+        slope = (spread.T @ (mass / norm)) @ given.T / rows - goal
         penalty = weight * couplings
-        value = (np.log(norm) + top).mean() - (aim * couplings).sum()
+        value = (np.log(norm) + top).mean() - (goal * couplings).sum()
         return value + 0.5 * (penalty * couplings).sum(), (slope + penalty).ravel()
 
-    found = minimize(
-        objective,
-        start[:, columns].ravel(),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": ITERATIONS},
-    )
+    first = start[:, columns].ravel()
+    options = {"maxiter": ITERATIONS}
+    result = minimize(objective, first, jac=True, method="L-BFGS-B", options=options)
     couplings = np.zeros((functions, features.shape[1] + 1))
-    couplings[:, columns] = found.x.reshape(functions, -1)
+    couplings[:, columns] = result.x.reshape(functions, -1)
     return couplings

@@ -1,9 +1,11 @@
 """The shape of the model: how columns, tokens and features are laid out in its arrays."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from synthvae._types import Floats, Ints
 from synthvae.field import Field
@@ -16,27 +18,17 @@ COLUMNS_PER_GROUP = 12  # more share one product, fewer waste less of it
 
 @dataclass(frozen=True)
 class Layout:
-    """How a record becomes features, and which features may explain which columns.
+    """How a record becomes features, and which features may explain which columns."""
 
-    Attributes
-    ----------
-    marginals
-        One marginal a column, in the schema's order.
-    bases
-        One basis a column, each of shape (tokens, functions).
-    settings
-        The public settings of the fit.
-    """
-
-    marginals: tuple[ColumnMarginal, ...]
-    bases: tuple[Floats, ...]
+    marginals: tuple[ColumnMarginal, ...]  # of each column, in the schema's order
+    bases: tuple[Floats, ...]  # of each column, shape (tokens, functions)
     settings: Settings
 
     @classmethod
     def build(
-        cls, marginals: list[ColumnMarginal], fields: tuple[Field, ...], settings: Settings
+        cls, marginals: Sequence[ColumnMarginal], fields: tuple[Field, ...], settings: Settings
     ) -> "Layout":
-        """Return the layout for a table's marginals."""
+        """Return the layout for a table's marginals, with a basis for each."""
         bases = tuple(
             basis(marginal, field.is_lattice, settings.rank)
             for marginal, field in zip(marginals, fields, strict=True)
@@ -80,14 +72,12 @@ class Layout:
         """
         width = self.settings.mixture
         degrees = np.arange(width) * max(self.columns - 1, 1) // max(width, 1)
-        first = (self.owner[None, :] <= degrees[:, None]).astype(float)
-        second = (self.owner[:, None] > degrees[None, :]).astype(float)
-        return first, second
+        later = self.owner[:, None] > degrees[None, :]
+        return (~later.T).astype(float), later.astype(float)
 
     def tokens(self, codes: Ints) -> Ints:
         """Return tokens, shape (rows, columns), of codes of the same shape."""
-        parts = [marginal.encode(codes[:, j]) for j, marginal in enumerate(self.marginals)]
-        return np.stack(parts, axis=1)
+        return np.stack([m.encode(codes[:, j]) for j, m in enumerate(self.marginals)], axis=1)
 
     def record_features(self, tokens: Ints) -> Floats:
         """Return features, shape (rows, features), of tokens, shape (rows, columns)."""
@@ -100,55 +90,41 @@ class Layout:
         Of hundreds of categories most share a row: nothing but their total mass matters to the
         likelihood.
         """
-        found = []
+        classes = []
         for marginal, part in zip(self.marginals, self.bases, strict=True):
             rows, of_token = np.unique(part, axis=0, return_inverse=True)
             mass = np.bincount(of_token.reshape(-1), marginal.mass, minlength=len(rows))
-            found.append((rows, np.log(mass)))
-        return tuple(found)
+            classes.append((rows, np.log(mass)))
+        return tuple(classes)
 
     @cached_property
     def groups(self) -> tuple["Group", ...]:
-        """Columns of like size together, a few at a time, for padded arithmetic."""
+        """Columns of like size, a few at a time, for padded arithmetic."""
         sizes = np.array([len(mass) for _, mass in self.classes])
-        classes = np.ceil(np.log2(np.maximum(sizes, 4))).astype(int)
-        found = []
-        for size_class in np.unique(classes):
-            alike = np.flatnonzero(classes == size_class)
+        exponents = np.ceil(np.log2(np.maximum(sizes, 4))).astype(int)
+        groups = []
+        for exponent in np.unique(exponents):
+            alike = np.flatnonzero(exponents == exponent)
             for first in range(0, len(alike), COLUMNS_PER_GROUP):
-                found.append(self._group(alike[first : first + COLUMNS_PER_GROUP], sizes))
-        return tuple(found)
+                groups.append(self._group(alike[first : first + COLUMNS_PER_GROUP]))
+        return tuple(groups)
 
-    def _group(self, columns: Ints, sizes: Ints) -> "Group":
-        width = int(sizes[columns].max())
-        own = np.concatenate([np.arange(self.ends[j], self.ends[j + 1]) for j in columns])
-        spread = np.zeros((len(own), len(columns) * width))
-        masses = np.full((len(columns), width), PADDED)
-        row = 0
-        for i, j in enumerate(columns):
-            rows, mass = self.classes[j]
-            classes, functions = rows.shape
-            spread[row : row + functions, i * width : i * width + classes] = rows.T
-            masses[i, :classes] = mass
-            row += functions
-        return Group(own, spread, masses)
+    def _group(self, columns: Ints) -> "Group":
+        members = [self.classes[j] for j in columns]
+        width = max(len(mass) for _, mass in members)
+        spread = block_diag(
+            *(np.pad(rows.T, ((0, 0), (0, width - len(rows)))) for rows, _ in members)
+        )
+        masses = np.array(
+            [np.pad(mass, (0, width - len(mass)), constant_values=PADDED) for _, mass in members]
+        )
+        return Group(np.concatenate([self.span(j) for j in columns]), spread, masses)
 
 
 @dataclass(frozen=True)
 class Group:
-    """Some columns' bases and log-masses, padded to one width.
+    """Some columns' classes of tokens, padded to one width."""
 
-    Attributes
-    ----------
-    features
-        Their features, shape (features,).
-    spread
-        Shape (features, columns * width): gives the logits of all their classes of tokens from
-        coefficients.
-    masses
-        Log-masses, shape (columns, width), padded with a large negative number.
-    """
-
-    features: Ints
-    spread: Floats
-    masses: Floats
+    features: Ints  # of these columns, shape (features,)
+    spread: Floats  # logits from coefficients, shape (features, columns * width)
+    masses: Floats  # log-masses, shape (columns, width)

@@ -1,4 +1,8 @@
-"""Conditions on columns for sampling: which tokens may be drawn, and which lattice points."""
+"""Records from the model: conditions on columns, patients with their rows, and calibrated margins.
+
+`parse_conditions` reads what a caller asks of columns; `draw_records` draws codes block by block, with
+or without conditions; `calibrate_margins` ends a fit. All of it is post-processing.
+"""
 
 import contextlib
 import math
@@ -22,21 +26,18 @@ from synthvae.schema import Schema
 from synthvae.table import MISSING, inspect
 
 BLOCK = 65_536  # rows that are balanced together, at most
-CONDITIONED_BLOCK = 4096
+CONDITIONED_BLOCK = 4096  # candidates, before resampling
 MOST_CELLS = 2**26  # rows of a block times tokens of a column: half a gigabyte of probabilities
 LARGEST_PLACE = 1 - 1e-12
 OVERSAMPLING = 8  # candidates for each record that is drawn under a condition
 CALIBRATION_SEED = 20_240_229
-POPULATION = 16_384
-LARGEST = 4.0
+POPULATION = 16_384  # rows whose margins are calibrated
+LARGEST_OFFSET = 4.0
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What one column may be: the share of each token, and limits on lattice points.
-
-    `limits` are the first and last lattice point that may be drawn, or None for no limits.
-    """
+    """The share of each token of a column that may be drawn, and the first and last lattice point."""
 
     shares: Floats
     limits: tuple[int, int] | None
@@ -47,12 +48,9 @@ def parse_conditions(
 ) -> dict[int, Condition]:
     """Return the conditions by column index.
 
-    Parameters
-    ----------
-    where
-        For each column a value, a list of categories, or, for numbers and dates, a pair
-        (low, high) with both included and None for an open end; None alone means missing. A
-        special value lies in a range as the number that it is.
+    A condition is a value, a list of categories, or, for numbers and dates, a pair (low, high) with both
+    included and None for an open end; None alone means missing. A special value lies in a range as the
+    number that it is.
 
     Raises
     ------
@@ -60,11 +58,11 @@ def parse_conditions(
         A column is unknown or an identifier, or a value lies outside the schema.
     """
     names = [field.name for field in schema.modelled]
-    found = {}
+    conditions = {}
     for name, value in where.items():
         if name in schema.identifiers:
             raise ConfigError(
-                f"where names {name!r}, an identifier: identifiers are made up, not modelled; give "
+                f"where names {name!r}, an identifier: identifiers are invented, not modelled; give "
                 "conditions on other columns."
             )
         if name not in names:
@@ -72,8 +70,8 @@ def parse_conditions(
                 f"where names {name!r}, which is no modelled column{nearest(str(name), names)}."
             )
         j = names.index(name)
-        found[j] = _condition(schema.modelled[j], marginals[j], value, schema)
-    return found
+        conditions[j] = _condition(schema.modelled[j], marginals[j], value, schema)
+    return conditions
 
 
 def _condition(field: Field, marginal: ColumnMarginal, value: Any, schema: Schema) -> Condition:
@@ -101,15 +99,14 @@ def _range(
     if len(value) != 2:
         raise ConfigError(f"where {field.name!r} is {value!r}; a range is a pair (low, high).")
     low, high = (None if end is None or end is pd.NA else end for end in value)
-    first, last = 0, marginal.size - 1
-    if low is not None:
-        first = _end(field, low, math.ceil, schema)
-    if high is not None:
-        last = _end(field, high, math.floor, schema)
+    first = 0 if low is None else _end(field, low, math.ceil, schema)
+    last = marginal.size - 1 if high is None else _end(field, high, math.floor, schema)
+    bottom = field.constraints.minimum if low is None else low
+    top = field.constraints.maximum if high is None else high
     specials = [
         marginal.bins + i
         for i, special in enumerate(field.special)
-        if _holds(field, low, high, special)
+        if float(bottom or 0) <= special <= float(top or 0)
     ]
     if last < first and not specials:
         raise ConfigError(
@@ -132,13 +129,6 @@ def _end(field: Field, value: Any, rounded: Callable[[Any], int], schema: Schema
         return field.units_of(value, rounded) - field.first_unit
     except (ValueError, ArithmeticError):  # a date in a form that only the table's reader knows
         return code
-
-
-def _holds(field: Field, low: Any, high: Any, special: float) -> bool:
-    """Whether a special value lies in a range, whose open ends are the field's bounds."""
-    bottom = field.constraints.minimum if low is None else low
-    top = field.constraints.maximum if high is None else high
-    return float(bottom or 0) <= special <= float(top or 0)
 
 
 def _points(marginal: ColumnMarginal, low: int, high: int) -> Condition:
@@ -164,16 +154,13 @@ def _code(field: Field, value: Any, schema: Schema) -> int:
             codes, invalid, problems = inspect(moment.to_frame(field.name), only)
     if problems or invalid.any():
         rule = problems[0].rule if problems else "outside what the schema declares"
-        raise ConfigError(f"where {field.name!r} is {value!r}, which is {rule}; {_choices(field)}.")
+        declared = field.first_categories
+        if field.is_lattice:
+            declared = f"{field.constraints.minimum} to {field.constraints.maximum}"
+        raise ConfigError(
+            f"where {field.name!r} is {value!r}, which is {rule}; the schema declares {declared}."
+        )
     return int(codes[0, 0])
-
-
-def _choices(field: Field) -> str:
-    """Return what a condition on a column may say."""
-    rules = field.constraints
-    if field.is_lattice:
-        return f"the schema declares {rules.minimum} to {rules.maximum}"
-    return f"the schema declares {field.first_categories}"
 
 
 def draw_records(
@@ -189,47 +176,40 @@ def draw_records(
 
     Parameters
     ----------
-    conditions
-        What some columns may be, by column index.
     row_shares
         Share of patients with 1, 2, ... rows; None where each row is one patient.
     shared
-        How many of the first columns are the same in all rows of a patient.
+        Number of first columns that are the same in all rows of a patient.
 
     Returns
     -------
-    codes
-        Shape (rows, columns).
-    patients
-        Whose each row is, counted from 0, shape (rows,).
+    tuple
+        Codes, shape (rows, columns), and the patient of each row, from 0, shape (rows,).
     """
-    blocks: list[Ints] = []
+    codes: list[Ints] = []
     patients: list[Ints] = []
-    made = people = 0
+    drawn = first_patient = 0
     widest = max(marginal.tokens for marginal in sampler.layout.marginals)
-    block = max(OVERSAMPLING, MOST_CELLS // widest)
-    while made < rows:
-        generator = block_generator(seed, len(blocks))
+    size = max(OVERSAMPLING, MOST_CELLS // widest)
+    while drawn < rows:
+        generator = block_generator(seed, len(codes))
         if conditions:
-            size = min(CONDITIONED_BLOCK, block)
-            codes = _draw_under_conditions(sampler, conditions, size, generator)
-            whose = np.arange(len(codes))
+            candidates = min(CONDITIONED_BLOCK, size)
+            block = _draw_under_conditions(sampler, conditions, candidates, generator)
+            owners = np.arange(len(block))
         else:
-            whose = draw_patients(row_shares, min(BLOCK, block, rows - made), generator)
-            codes = _draw_block(sampler, whose, shared, generator)
-        blocks.append(codes)
-        patients.append(whose + people)
-        made += len(codes)
-        people = int(patients[-1][-1]) + 1
-        progress("sampling", min(1.0, made / rows))
-    return np.concatenate(blocks)[:rows], np.concatenate(patients)[:rows]
+            owners = draw_patients(row_shares, min(BLOCK, size, rows - drawn), generator)
+            block = _draw_block(sampler, owners, shared, generator)
+        codes.append(block)
+        patients.append(owners + first_patient)
+        drawn += len(block)
+        first_patient = int(patients[-1][-1]) + 1
+        progress("sampling", min(1.0, drawn / rows))
+    return np.concatenate(codes)[:rows], np.concatenate(patients)[:rows]
 
 
 def draw_patients(row_shares: Floats | None, rows: int, generator: np.random.Generator) -> Ints:
-    """Return whose each row of a block is, shape (rows,), with numbers of rows as measured.
-
-    A block holds whole patients, as many as fit.
-    """
+    """Return the patient of each row of a block, which holds as many whole patients as fit."""
     if row_shares is None:
         return np.arange(rows)
     counts = generator.choice(np.arange(1, len(row_shares) + 1), rows, p=row_shares)
@@ -237,16 +217,14 @@ def draw_patients(row_shares: Floats | None, rows: int, generator: np.random.Gen
     return np.repeat(np.arange(whole), counts[:whole])
 
 
-def _draw_block(sampler: Sampler, whose: Ints, shared: int, generator: np.random.Generator) -> Ints:
+def _draw_block(
+    sampler: Sampler, owners: Ints, shared: int, generator: np.random.Generator
+) -> Ints:
     """Draw the codes of one block of records, shape (rows, columns)."""
-    firsts = np.searchsorted(whose, whose)
+    firsts = np.searchsorted(owners, owners)
     settings = sampler.layout.settings
-    tokens, _ = sampler.draw(
-        len(whose),
-        generator,
-        patients=(firsts, shared),
-        to_margins=settings.calibration_rounds > 0,
-    )
+    raked = settings.calibration_rounds > 0
+    tokens, _ = sampler.draw(len(owners), generator, patients=(firsts, shared), to_margins=raked)
     columns = []
     for j, marginal in enumerate(sampler.layout.marginals):
         own = np.unique(firsts) if j < shared else np.arange(len(firsts))
@@ -258,16 +236,16 @@ def _draw_block(sampler: Sampler, whose: Ints, shared: int, generator: np.random
 
 
 def _places(tokens: Ints, generator: np.random.Generator, *, spread: bool) -> Floats:
-    """Return where in its token each row is, uniform on [0, 1), shape (rows,).
+    """Return the place of each row in its token, uniform on [0, 1), shape (rows,).
 
-    Spread, rows of the same token have one place in each of as many strata as they are: each is
-    uniform, and the values inside a bin come out as its cells have them.
+    Spread, the rows of one token have as many strata, and one place in each: the values inside a bin
+    come out as its cells have them.
     """
     places = generator.random(len(tokens))
     if not spread:
         return places
-    mixed = generator.permutation(len(tokens))
-    order = mixed[np.argsort(tokens[mixed], kind="stable")]
+    order = generator.permutation(len(tokens))
+    order = order[np.argsort(tokens[order], kind="stable")]
     counts = np.bincount(tokens)
     rank = np.arange(len(tokens)) - np.repeat(np.cumsum(counts) - counts, counts)
     places[order] = (rank + places[order]) / np.repeat(counts, counts)
@@ -277,13 +255,13 @@ def _places(tokens: Ints, generator: np.random.Generator, *, spread: bool) -> Fl
 def _draw_under_conditions(
     sampler: Sampler,
     conditions: Mapping[int, Condition],
-    size: int,
+    candidates: int,
     generator: np.random.Generator,
 ) -> Ints:
     """Draw the codes of records that meet conditions, each of a patient of its own."""
     shares = {j: condition.shares for j, condition in conditions.items()}
-    tokens, log_weights = sampler.draw(size, generator, shares)
-    tokens = tokens[_resample(log_weights, size // OVERSAMPLING, generator)]
+    tokens, log_weights = sampler.draw(candidates, generator, shares)
+    tokens = tokens[_resample(log_weights, candidates // OVERSAMPLING, generator)]
     columns = []
     for j, marginal in enumerate(sampler.layout.marginals):
         limits = conditions[j].limits if j in conditions else None
@@ -302,9 +280,13 @@ def _resample(log_weights: Floats, count: int, generator: np.random.Generator) -
 def calibrate_margins(
     layout: Layout,
     weights: Mapping[str, Floats],
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> list[Floats]:
-    """Return, for each column, what to add to its tokens' logits so that margins meet the marginals."""
+    """Return, for each column, offsets of its tokens' logits with which margins meet the marginals.
+
+    Training noise and clipping bias move the margins. The model is sampled with common random numbers,
+    and each column's logits are raked towards its marginal (Deming and Stephan 1940).
+    """
     offsets = [np.zeros(marginal.tokens) for marginal in layout.marginals]
     rounds = layout.settings.calibration_rounds
     for done in range(rounds):
@@ -312,12 +294,10 @@ def calibrate_margins(
         tokens, _ = sampler.draw(
             POPULATION, block_generator(CALIBRATION_SEED, 0), steps=ROUGH_STEPS
         )
+        half = 0.5 / len(tokens)  # a row, which keeps an empty token from running away
         for j, marginal in enumerate(layout.marginals):
-            seen = np.bincount(tokens[:, j], minlength=marginal.tokens) / len(tokens)
-            # Half a row of mass on either side keeps an empty token from running away.
-            half = 0.5 / len(tokens)
-            step = np.log((marginal.mass + half) / (seen + half))
-            offsets[j] = np.clip(offsets[j] + step, -LARGEST, LARGEST)
-        if progress is not None:
-            progress((done + 1) / rounds)
+            drawn = np.bincount(tokens[:, j], minlength=marginal.tokens) / len(tokens)
+            step = np.log((marginal.mass + half) / (drawn + half))
+            offsets[j] = np.clip(offsets[j] + step, -LARGEST_OFFSET, LARGEST_OFFSET)
+        progress((done + 1) / rounds)
     return offsets

@@ -11,7 +11,6 @@ the batch, so that one patient more gives others other latents, and other gradie
 """
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -25,27 +24,29 @@ from torch import Tensor, nn
 
 from synthvae.model.clipping import GhostClippedModule
 from synthvae.model.layout import Layout
-from synthvae.model.vae import AnchoredVAE, MaskedLinear
+from synthvae.model.state import WeightAverage
+from synthvae.model.vae import AnchoredVAE
 from synthvae.privacy.guarantee import TrainingStage
 from synthvae.privacy.mechanisms import Mechanisms
 
 CELLS_PER_CHUNK = 8_000_000  # floats of the widest intermediate, to bound memory
-ACTIVE_VARIANCE = 0.01
-PATIENTS_LOOKED_AT = 4096
+ACTIVE_VARIANCE = 0.01  # of a latent dimension's posterior mean over patients
+ACTIVE_PATIENTS = 4096  # whose posterior means are compared
+VALIDATION_SHARE = 0.1
+CHECKS = 40  # of the validation loss, over the longest training
+PATIENCE = 6  # checks without a better one before training stops
+
 Weights = dict[str, NDArray[np.float64]]
 Progress = Callable[[int, int], None]
 Normal = Callable[[int], NDArray[np.float64]]
-VALIDATION_SHARE = 0.1
-CHECKS = 40  # looks at the validation loss, over the longest training
-PATIENCE = 6  # looks without a better one before training stops
 
 
 @dataclass(frozen=True)
 class TrainingCurve:
     """The mean loss of the drawn patients at each recorded step: private, for the steward only.
 
-    `active_units` is the number of latent dimensions whose posterior mean varies over the patients
-    with a variance above 0.01 (Burda et al. 2016, "Importance Weighted Autoencoders", section 5.2).
+    `active_units` counts the latent dimensions whose posterior mean has a variance above 0.01 over the
+    patients (Burda et al. 2016, "Importance Weighted Autoencoders", section 5.2).
     """
 
     steps: tuple[int, ...]
@@ -70,7 +71,7 @@ class GaussianOptimizer(DPOptimizerFastGradientClipping):
         self._stage, self._mechanisms = stage, mechanisms
 
     def accumulate(self) -> None:
-        """Leave the clipped sums as the module has added them up; there are none without patients."""
+        """Leave the clipped sums as the module has added them up: zero where nobody was drawn."""
         for weight in self.params:
             if weight.summed_grad is None:
                 weight.summed_grad = torch.zeros_like(weight, dtype=torch.float64)
@@ -86,32 +87,20 @@ class GaussianOptimizer(DPOptimizerFastGradientClipping):
 
 
 class Losses(Protocol):
-    """What is trained on: the loss of each of some patients."""
+    """The function that training reduces: the loss of each patient."""
 
     def __call__(self, model: nn.Module, patients: Tensor, *, step: int, normal: Normal) -> Tensor:
-        """Return losses, shape (patients,); `normal` draws as many latents as it is asked for."""
+        """Return losses, shape (patients,); `normal` draws a given number of latents."""
 
 
 @dataclass(frozen=True)
 class PrivateTraining:
-    """DP-SGD on any model of `Affine` and `MaskedLinear` layers.
+    """DP-SGD on any model of `Affine` and `MaskedLinear` layers."""
 
-    Attributes
-    ----------
-    stage
-        Steps, rate, noise, clip norm and normaliser: public.
-    mechanisms
-        Draw patients, latents and noise, each from a part of the stream of its own.
-    learning_rate
-        Of Adam in the first step; it falls linearly to zero.
-    chunk
-        Patients held in memory at once.
-    """
-
-    stage: TrainingStage
+    stage: TrainingStage  # steps, rate, noise, clip norm and normaliser: public
     mechanisms: Mechanisms
-    learning_rate: float
-    chunk: int
+    learning_rate: float  # of Adam in the first step; it falls linearly to zero
+    chunk: int  # patients held in memory at once
 
     def run(
         self,
@@ -125,9 +114,7 @@ class PrivateTraining:
         Parameters
         ----------
         patients
-            How many there are; the number shapes nothing but whom a step may draw.
-        losses
-            Each patient's loss hangs on that patient and their latents alone.
+            Their number, which shapes nothing but whom a step may draw.
         after_step
             Called with the step, from 0, and the mean loss of its patients, which is private.
 
@@ -140,21 +127,22 @@ class PrivateTraining:
 
         Assumes
         -------
-        `stage` does not depend on the patients; nobody can predict the stream.
+        `stage` does not depend on the patients, nor a patient's loss on others; nobody can predict the
+        stream.
         """
-        stage = self.stage
-        stream = self.mechanisms.stream
+        stage, stream = self.stage, self.mechanisms.stream
         drawing, latents = stream.part("patients"), stream.part("latents")
         clipped = GhostClippedModule(model, stage.clip_norm)
-        adam = torch.optim.Adam(trained(model), lr=self.learning_rate)
+        adam = torch.optim.Adam(trainable(model), lr=self.learning_rate)
         optimizer = GaussianOptimizer(adam, stage, self.mechanisms.part("noise"))
         self.mechanisms.observe_training(stage, model, adam)
         for step in range(stage.steps):
             adam.param_groups[0]["lr"] = self.learning_rate * (1 - step / stage.steps)
-            takes_part = drawing.bernoulli(patients, stage.sampling_rate)
-            drawn = torch.from_numpy(np.flatnonzero(takes_part))
-            of_patients = partial(losses, clipped, step=step, normal=latents.normal)
-            total = self._take_step(clipped, optimizer, drawn, of_patients)
+            drawn = torch.from_numpy(
+                np.flatnonzero(drawing.bernoulli(patients, stage.sampling_rate))
+            )
+            step_losses = partial(losses, clipped, step=step, normal=latents.normal)
+            total = self._take_step(clipped, optimizer, drawn, step_losses)
             after_step(step, total / max(len(drawn), 1))
         clipped.remove_hooks()
 
@@ -174,10 +162,7 @@ class PrivateTraining:
 
 
 class PatientTensor:
-    """Features of all patients, which of their rows there are, and how wide their latent is.
-
-    Shapes (patients, features) where each patient has one row, otherwise (patients, rows, features).
-    """
+    """Features of all rows, the rows of each patient, padded with -1, and the width of their latent."""
 
     def __init__(self, features: NDArray[np.float64], rows: NDArray[np.int64], latent: int) -> None:
         self.latent = latent
@@ -189,7 +174,11 @@ class PatientTensor:
         return len(self.rows)
 
     def take(self, patients: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the features of some patients and the weight, 1 or 0, of each row."""
+        """Return the features of some patients, and which of their rows exist, as 1 or 0.
+
+        Shapes (patients, rows, features) and (patients, rows); (patients, features) and None where
+        each patient has one row.
+        """
         rows = self.rows[patients]
         if self.single:
             return self.features[rows[:, 0]], None
@@ -203,7 +192,7 @@ def train_privately(
     stage: TrainingStage,
     mechanisms: Mechanisms,
     couplings: Weights,
-    progress: Progress | None = None,
+    progress: Progress = lambda *_: None,
 ) -> tuple[Weights, TrainingCurve]:
     """Train the VAE under the stage's noise and return averaged weights and the training curve.
 
@@ -219,7 +208,7 @@ def train_privately(
     settings = layout.settings
     model = start_model(layout, mechanisms.stream.part("first weights").normal, couplings)
     average = WeightAverage(model, settings.averaging)
-    steps, means = [], []
+    curve: list[tuple[int, float]] = []
 
     def losses(model: nn.Module, patients: Tensor, *, step: int, normal: Normal) -> Tensor:
         beta = kl_weight(settings.kl_weight, settings.kl_warmup, step, stage.steps)
@@ -228,16 +217,13 @@ def train_privately(
     def after_step(step: int, loss: float) -> None:
         average.update()
         if step % max(1, stage.steps // 100) == 0 or step == stage.steps - 1:
-            steps.append(step)
-            means.append(loss)
-        if progress is not None:
-            progress(step + 1, stage.steps)
+            curve.append((step, loss))
+        progress(step + 1, stage.steps)
 
     training = PrivateTraining(stage, mechanisms, settings.learning_rate, chunk_size(layout, data))
     training.run(model, len(data), losses, after_step)
-    weights = average.weights()
-    active = active_units(layout, weights, data)
-    return weights, TrainingCurve(tuple(steps), tuple(means), active_units=active)
+    weights, (steps, means) = average.weights(), zip(*curve, strict=True)
+    return weights, TrainingCurve(steps, means, active_units=active_units(layout, weights, data))
 
 
 def start_model(layout: Layout, normal: Normal, couplings: Weights) -> AnchoredVAE:
@@ -250,13 +236,13 @@ def start_model(layout: Layout, normal: Normal, couplings: Weights) -> AnchoredV
     return model
 
 
-def trained(model: nn.Module) -> list[nn.Parameter]:
+def trainable(model: nn.Module) -> list[nn.Parameter]:
     """Return the weights that training may change."""
     return [weight for weight in model.parameters() if weight.requires_grad]
 
 
 def draw_latents(data: PatientTensor, patients: Tensor, normal: Normal) -> Tensor:
-    """Return standard normal latents for some patients, shape (patients, latent)."""
+    """Return standard normal latents, shape (patients, latent)."""
     drawn = normal(len(patients) * data.latent).reshape(len(patients), data.latent)
     return torch.from_numpy(drawn).float()
 
@@ -266,18 +252,22 @@ def patient_losses(
 ) -> Tensor:
     """Return each patient's loss, shape (patients,), summed over their rows."""
     features, present = data.take(patients)
-    losses: Tensor = model(features, latents, beta, present)
-    return losses
+    return torch.as_tensor(model(features, latents, beta, present))
 
 
 @torch.no_grad()
 def active_units(layout: Layout, weights: Weights, data: PatientTensor) -> int:
-    """Return how many latent dimensions tell patients apart."""
+    """Return the number of latent dimensions that tell patients apart."""
+    model = _loaded_model(layout, weights)
+    patients = torch.arange(len(data))[:ACTIVE_PATIENTS]
+    means = [model.encode(*data.take(p))[0] for p in patients.split(chunk_size(layout, data))]
+    return int((torch.cat(means).var(0) > ACTIVE_VARIANCE).sum())
+
+
+def _loaded_model(layout: Layout, weights: Weights) -> AnchoredVAE:
     model = AnchoredVAE(layout)
     model.load_state_dict({k: torch.tensor(v, dtype=torch.float32) for k, v in weights.items()})
-    chosen = torch.arange(len(data))[:PATIENTS_LOOKED_AT]
-    means = [model.encode(*data.take(piece))[0] for piece in chosen.split(chunk_size(layout, data))]
-    return int((torch.cat(means).var(0) > ACTIVE_VARIANCE).sum())
+    return model
 
 
 def kl_weight(goal: float, warmup: float, step: int, steps: int) -> float:
@@ -288,8 +278,8 @@ def kl_weight(goal: float, warmup: float, step: int, steps: int) -> float:
 
 @contextlib.contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """Train on one thread: the steps are small, more threads gain little on an idle machine, and on
-    a busy one they wait for each other (measured: ten times slower on two busy cores)."""
+    """Train on one thread: steps are small, and on a busy machine more threads wait for each other
+    (measured: ten times slower on two busy cores)."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -299,36 +289,9 @@ def one_torch_thread() -> Iterator[None]:
 
 
 def chunk_size(layout: Layout, data: PatientTensor) -> int:
-    """Return how many patients to hold in memory at once; public sizes decide."""
+    """Return the number of patients to hold in memory at once, from public sizes."""
     widest = max(layout.features, sum(group.masses.size for group in layout.groups))
     return max(1, CELLS_PER_CHUNK // (widest * data.rows.shape[1]))
-
-
-class WeightAverage:
-    """An exponential moving average of a model's weights, unbiased for its start."""
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self._model, self._decay, self._mass = model, decay, 0.0
-        self._sums = [torch.zeros_like(weight) for weight in model.parameters()]
-
-    @torch.no_grad()
-    def update(self) -> None:
-        """Take in the model's present weights."""
-        self._mass = self._decay * self._mass + 1 - self._decay
-        torch._foreach_lerp_(self._sums, list(self._model.parameters()), 1 - self._decay)
-
-    def weights(self) -> Weights:
-        """Return the averaged weights as float64 arrays, masked weights where they exist only."""
-        masks = {
-            f"{name}.weight": layer.mask.double()
-            for name, layer in self._model.named_modules()
-            if isinstance(layer, MaskedLinear)
-        }
-        names = [name for name, _ in self._model.named_parameters()]
-        return {
-            name: (total.double() * masks.get(name, 1.0) / self._mass).numpy()
-            for name, total in zip(names, self._sums, strict=True)
-        }
 
 
 def train_openly(
@@ -336,23 +299,24 @@ def train_openly(
     data: PatientTensor,
     seed: int,
     couplings: Weights,
-    progress: Progress | None = None,
+    progress: Progress = lambda *_: None,
 ) -> tuple[Weights, TrainingCurve]:
-    """Train the VAE without privacy and return the weights that served the validation rows best."""
+    """Train the VAE without privacy, which every artefact says, and stop early.
+
+    The weights are those with the best evidence bound on a tenth of the patients.
+    """
     settings = layout.settings
     generator = torch.Generator().manual_seed(seed)
     shuffled = torch.randperm(len(data), generator=generator)
     held = max(1, int(VALIDATION_SHARE * len(data))) if len(data) > 1 else 0
     validation, training = shuffled[:held], shuffled[held:]
     model = start_model(layout, np.random.default_rng(seed).standard_normal, couplings)
-    adam = torch.optim.Adam(trained(model), lr=settings.learning_rate)
+    adam = torch.optim.Adam(trainable(model), lr=settings.learning_rate)
     average = WeightAverage(model, settings.averaging)
     batch = max(1, min(round(settings.sampling_rate * len(data)), chunk_size(layout, data)))
     every = max(1, settings.steps // CHECKS)
-    best, kept, stale = np.inf, None, 0
-    steps: list[int] = []
-    losses: list[float] = []
-    checks: list[float] = []
+    best, best_weights, stale = np.inf, None, 0
+    checks: list[tuple[int, float, float]] = []  # step, loss of its batch, validation loss
     for step in range(settings.steps):
         adam.param_groups[0]["lr"] = settings.learning_rate * (1 - step / settings.steps)
         drawn = training[torch.randint(len(training), (batch,), generator=generator)]
@@ -363,24 +327,21 @@ def train_openly(
         loss.backward()
         adam.step()
         average.update()
-        if progress is not None:
-            progress(step + 1, settings.steps)
+        progress(step + 1, settings.steps)
         if (step + 1) % every and step + 1 < settings.steps:
             continue
-        found = average.weights()
-        score = _validation_loss(layout, found, data, validation, seed)
-        steps.append(step)
-        losses.append(float(loss.detach()))
-        checks.append(score)
+        weights = average.weights()
+        score = _validation_loss(layout, weights, data, validation, seed)
+        checks.append((step, float(loss.detach()), score))
         if score < best:
-            best, kept, stale = score, copy.deepcopy(found), 0
+            best, best_weights, stale = score, weights, 0
         elif step >= settings.kl_warmup * settings.steps:
             stale += 1
             if stale >= PATIENCE:
                 break
-    weights = kept if kept is not None else average.weights()
-    active = active_units(layout, weights, data)
-    return weights, TrainingCurve(tuple(steps), tuple(losses), tuple(checks), active)
+    weights = average.weights() if best_weights is None else best_weights
+    steps, losses, scores = zip(*checks, strict=True)
+    return weights, TrainingCurve(steps, losses, scores, active_units(layout, weights, data))
 
 
 @torch.no_grad()
@@ -388,8 +349,7 @@ def _validation_loss(
     layout: Layout, weights: Weights, data: PatientTensor, patients: torch.Tensor, seed: int
 ) -> float:
     """Return the mean negative ELBO of the validation patients, always with the same noise."""
-    model = AnchoredVAE(layout)
-    model.load_state_dict({k: torch.tensor(v, dtype=torch.float32) for k, v in weights.items()})
+    model = _loaded_model(layout, weights)
     generator = torch.Generator().manual_seed(seed + 1)
     total = 0.0
     for piece in patients.split(chunk_size(layout, data)):

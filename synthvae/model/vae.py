@@ -37,14 +37,13 @@ class MaskedLinear(nn.Module):
         self.is_whole = bool((mask == 1).all())
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the masked product."""
         return F.linear(inputs, self.weight * self.mask)
 
 
 class Couplings(nn.Module):
     """The linear map from earlier columns' features to coefficients, and their intercepts.
 
-    It comes from the pair moments, which say it better than gradients do, and is not trained.
+    It is fitted to the pair moments, which tell it better than gradients do, and not trained.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
@@ -53,16 +52,15 @@ class Couplings(nn.Module):
         self.bias = nn.Parameter(bias, requires_grad=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the product and the intercepts."""
         return F.linear(inputs, self.weight, self.bias)
 
 
 class Affine(nn.Linear):
-    """A linear map with bias, under a name of its own so that it has its own norm sampler."""
+    """A linear map with bias: a class of its own has its own norm sampler."""
 
 
 class LogNormaliser(torch.autograd.Function):
-    """Sum over columns of the log of the softmax's normaliser, with its gradient on the way.
+    """Sum over columns of the log of the softmax's normaliser.
 
     Shape: coefficients (..., features) to (...,). The gradient is each column's mean basis under
     its softmax; computing it together with the value takes the exponentials once.
@@ -70,7 +68,6 @@ class LogNormaliser(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, c: Tensor, groups: Groups) -> Tensor:
-        """Return the log-normalisers' sum."""
         # Records last: sums over a column's few classes then run along whole cache lines, which
         # measured 2.5 times as fast as classes last.
         flat = c.reshape(-1, c.shape[-1]).T.contiguous()
@@ -90,7 +87,6 @@ class LogNormaliser(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *outgoing: Tensor) -> tuple[Tensor, None]:
-        """Return the gradient of the coefficients."""
         (slope,) = ctx.saved_tensors
         return outgoing[0].unsqueeze(-1) * slope, None
 

@@ -29,15 +29,15 @@ ACCOUNTANT = "privacy loss distributions (dp-accounting), pessimistic estimate"
 # Below these the accountant's arithmetic gives out, and nothing but noise would be left anyway.
 SMALLEST_EPSILON, SMALLEST_DELTA = 1e-3, 1e-12
 GROUPS = (2, 3, 4, 5)  # patients
-PLACES = 128  # at which a group's figure is looked for before it is refined
+GRID_POINTS = 128  # at which a group's figure is sought before it is refined
 SECOND_ACCOUNTANT = "privacy random variables (Opacus)"
-ERROR = 0.01  # of epsilon, where the grid allows it
-LARGEST_ERROR = 0.25  # of epsilon, beyond which a figure says nothing
-MOST_POINTS = 2**17  # of the grid: more take too long
+ERROR = 0.01  # of its epsilon, where the grid allows it
+LARGEST_ERROR = 0.25  # of its epsilon, beyond which a figure says nothing
+MOST_POINTS = 2**17  # of its grid: more take too long
 DELTA_ERROR = 1e-3  # of delta
-DECIMALS = 6  # decimals that are stated
+DECIMALS = 6  # of its epsilon that are stated
 
-Release = tuple[float, float, int]  # noise multiplier, sampling rate, times
+SampledGaussian = tuple[float, float, int]  # noise multiplier, sampling rate, number of releases
 
 
 def gaussian_mu(epsilon: float, delta: float) -> float:
@@ -62,14 +62,11 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
     """
     if mu <= 0 or _log_delta(mu, 0.0) <= math.log(delta):
         return 0.0
-    return float(
-        brentq(
-            lambda epsilon: _log_delta(mu, epsilon) - math.log(delta),
-            0.0,
-            mu * (mu / 2 + 40) + 1,
-            xtol=1e-12,
-        )
-    )
+
+    def excess(epsilon: float) -> float:
+        return _log_delta(mu, epsilon) - math.log(delta)
+
+    return float(brentq(excess, 0.0, mu * (mu / 2 + 40) + 1, xtol=1e-12))
 
 
 def _log_delta(mu: float, epsilon: float) -> float:
@@ -117,19 +114,18 @@ def squared_mu(stages: tuple[Stage, ...]) -> float:
 
 
 def default_interval(epsilon: float) -> float:
-    """Return the width of the discretisation grid that serves a budget of about `epsilon`."""
+    """Return the width of the discretisation grid for a budget of about `epsilon`."""
     return min(1e-4 * epsilon, 1e-3)
 
 
 def compose(stages: tuple[Stage, ...], delta: float, interval: float = 1e-4) -> float:
-    """Return the epsilon at `delta` of everything in `stages` together.
+    """Return the epsilon at `delta` of all stages: without training, a closed form.
 
     Parameters
     ----------
     interval
         Width of the grid on which privacy losses are discretised; finer is tighter and slower,
-        and the result is an upper bound at any width. Stages without training are composed in
-        Gaussian differential privacy, by a closed form.
+        and the result is an upper bound at any width.
     """
     return _compose(_without_sizes(stages), delta, interval)
 
@@ -173,17 +169,9 @@ def group_epsilons(
     Foundations of Differential Privacy", Theorem 2.2, for d = 0). It holds for every point (e, d(e)) of
     the composition's curve, so the least e that keeps the sum within `delta` is taken.
 
-    A patient's record in place of another's is one removed and one added: a group of 2.
-
-    Parameters
-    ----------
-    interval
-        Width of the grid on which privacy losses are discretised; a coarse one serves.
-
-    Returns
-    -------
-    dict
-        None where no finite figure is within the accountant's range, which ends at a delta of 1e-12.
+    A patient's record in place of another's is one removed and one added: a group of 2. A coarse
+    `interval` serves. The figure is None where no finite one is within the accountant's range, which
+    ends at a delta of 1e-12.
 
     Guarantee
     ---------
@@ -194,10 +182,10 @@ def group_epsilons(
 
 
 def _without_sizes(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-    """Return stages without what the account does not depend on, so that its sums can be recalled."""
-    nothing = {"expected_batch": 0.0, "normaliser": None}
+    """Return stages without what the account does not depend on, so that its sums can be cached."""
+    blank = {"expected_batch": 0.0, "normaliser": None}
     return tuple(
-        stage.model_copy(update=nothing) if isinstance(stage, TrainingStage) else stage
+        stage.model_copy(update=blank) if isinstance(stage, TrainingStage) else stage
         for stage in stages
     )
 
@@ -220,25 +208,25 @@ def _group_epsilons(
     if not lowest < highest:
         return tuple((size, None) for size in GROUPS)
     # The sum has more than one term, so `lowest`, which meets delta for one patient, is too low.
-    places = [(e, delta_at(e)) for e in np.geomspace(max(lowest, 1e-6), highest, PLACES)]
-    found: list[tuple[int, float | None]] = []
-    for size in GROUPS:
+    curve = [(e, delta_at(e)) for e in np.geomspace(max(lowest, 1e-6), highest, GRID_POINTS)]
 
-        def protects(epsilon: float, chance: float, size: int = size) -> bool:
-            growth = float(logsumexp(epsilon * np.arange(size)))
-            return math.log(chance) + growth <= math.log(delta)
+    def protects(size: int, epsilon: float, chance: float) -> bool:
+        growth = float(logsumexp(epsilon * np.arange(size)))
+        return math.log(chance) + growth <= math.log(delta)
 
-        good = next((i for i, place in enumerate(places) if protects(*place)), None)
-        if good is None:
-            found.append((size, None))
-            continue
-        # Halved towards the place below, which does not protect; what is returned always does.
-        low, high = places[max(good - 1, 0)][0], places[good][0]
+    def least_epsilon(size: int) -> float | None:
+        first = next((i for i, point in enumerate(curve) if protects(size, *point)), None)
+        if first is None:
+            return None
+        # Halved towards the point below, which does not protect; what is returned always does.
+        low, high = curve[max(first - 1, 0)][0], curve[first][0]
         while high - low > 1e-4 * high:
             middle = (low + high) / 2
-            low, high = (low, middle) if protects(middle, delta_at(middle)) else (middle, high)
-        found.append((size, size * float(high)))
-    return tuple(found)
+            enough = protects(size, middle, delta_at(middle))
+            low, high = (low, middle) if enough else (middle, high)
+        return size * float(high)
+
+    return tuple((size, least_epsilon(size)) for size in GROUPS)
 
 
 def calibrate_training(
@@ -249,7 +237,7 @@ def calibrate_training(
     Raises
     ------
     BudgetError
-        No amount of noise keeps the composition within the budget.
+        No amount of noise does.
     """
     coarse = 10 * default_interval(epsilon)
 
@@ -265,8 +253,7 @@ def calibrate_training(
     if left <= 0:
         raise BudgetError(f"the measurements alone would spend more than epsilon {epsilon:g}.")
     rate, steps = training.sampling_rate, training.steps
-    guess = -0.5 * math.log(math.log1p(left / (steps * rate**2)))
-    low = high = guess
+    low = high = -0.5 * math.log(math.log1p(left / (steps * rate**2)))
     while excess(low) < 0:
         low -= 0.3
     while excess(high) > 0:
@@ -283,35 +270,27 @@ def second_opinion(
 ) -> SecondOpinion:
     """Return epsilon at `delta` of all stages together, by Opacus's accountant.
 
-    Parameters
-    ----------
-    epsilon
-        About what is expected: the grid is chosen so that the error is a hundredth of it, or as small
-        as 131,072 points allow; an error above a quarter of it would say nothing.
+    It composes privacy random variables by Fourier transforms (Gopi, Lee and Wutschitz 2021, "Numerical
+    Composition of Differential Privacy", NeurIPS), and states its error. It shares no code with the
+    accountant whose figure is promised: a mistake in either would show.
 
-    Returns
-    -------
-    SecondOpinion
-        With a reason in place of figures where that accountant cannot tell.
+    About `epsilon` is expected: the grid is chosen so that the error is a hundredth of it, or as small
+    as 131,072 points allow. Where that accountant cannot tell, there is a reason in place of figures.
     """
-    gaussian = [
-        noise
-        for stage in stages
-        if isinstance(stage, GaussianStage)
-        for noise in stage.noise_multipliers
-    ]
-    # Gaussian releases compose exactly to one, in which everybody takes part.
-    joint = [(sum(noise**-2 for noise in gaussian) ** -0.5, 1.0, 1)] if gaussian else []
-    trained = [
-        (stage.noise_multiplier, stage.sampling_rate, stage.steps)
-        for stage in stages
-        if isinstance(stage, TrainingStage)
-    ]
-    return _opinion((*joint, *trained), delta, epsilon)
+    releases: list[SampledGaussian] = []
+    precision = 0.0
+    for stage in stages:
+        if isinstance(stage, TrainingStage):
+            releases.append((stage.noise_multiplier, stage.sampling_rate, stage.steps))
+        else:
+            precision = sum((noise**-2 for noise in stage.noise_multipliers), precision)
+    if precision:  # Gaussian releases compose exactly to one, in which everybody takes part
+        releases.insert(0, (precision**-0.5, 1.0, 1))
+    return _opinion(tuple(releases), delta, epsilon)
 
 
 @functools.lru_cache(maxsize=64)
-def _opinion(releases: tuple[Release, ...], delta: float, epsilon: float) -> SecondOpinion:
+def _opinion(releases: tuple[SampledGaussian, ...], delta: float, epsilon: float) -> SecondOpinion:
     from scipy.integrate import IntegrationWarning
 
     try:
@@ -321,14 +300,14 @@ def _opinion(releases: tuple[Release, ...], delta: float, epsilon: float) -> Sec
                 "ignore", message="Optimal order is the (largest|smallest) alpha"
             )
             warnings.filterwarnings("error", category=IntegrationWarning)
-            found = _interval(releases, delta, epsilon)
-    # What it raises where its arithmetic gives out: no figure is made up.
+            interval = _interval(releases, delta, epsilon)
+    # What it raises where its arithmetic gives out: no figure is invented.
     except (RuntimeError, ValueError, ArithmeticError, IntegrationWarning) as cause:
         why = one_line(cause) or type(cause).__name__
         return _unavailable(f"that accountant gave out: {why}")
-    if found is None:
+    if interval is None:
         return _unavailable("its grid would have to be too fine for an epsilon as small as this")
-    low, estimate, high = found
+    low, estimate, high = interval
     error = max(high - estimate, estimate - low)
     if not (math.isfinite(error) and 0 < error <= LARGEST_ERROR * estimate):
         return _unavailable("that accountant found no figure that says anything")
@@ -343,20 +322,20 @@ def _unavailable(reason: str) -> SecondOpinion:
 
 
 def _interval(
-    releases: tuple[Release, ...], delta: float, epsilon: float
+    releases: tuple[SampledGaussian, ...], delta: float, epsilon: float
 ) -> tuple[float, float, float] | None:
     """Return the least, the estimated and the largest epsilon; None where the error would be large."""
     from opacus.accountants.analysis import prv as opacus_prv
 
     prv: Any = opacus_prv  # partly untyped
     variables = [prv.PoissonSubsampledGaussianPRV(rate, noise) for noise, rate, _ in releases]
-    times = [count for *_, count in releases]
+    counts = [count for *_, count in releases]
     error, delta_error = ERROR * epsilon, DELTA_ERROR * delta
     width = prv.compute_safe_domain_size(
-        prvs=variables, max_self_compositions=times, eps_error=error, delta_error=delta_error
+        prvs=variables, max_self_compositions=counts, eps_error=error, delta_error=delta_error
     )
     # How the error grows with the mesh (their Theorem 5.5, as Opacus has it).
-    growth = math.sqrt(sum(times) * math.log(12 / delta_error) / 2)
+    growth = math.sqrt(sum(counts) * math.log(12 / delta_error) / 2)
     error = max(error, 2 * width / MOST_POINTS * growth)
     if error > LARGEST_ERROR * epsilon:
         return None
@@ -369,6 +348,6 @@ def _interval(
             )
             for one in variables
         ]
-        total = prv.compose_heterogeneous(dprvs=discrete, num_self_compositions=times)
+        total = prv.compose_heterogeneous(dprvs=discrete, num_self_compositions=counts)
         low, estimate, high = total.compute_epsilon(delta, delta_error, error)
     return float(low), float(estimate), float(high)

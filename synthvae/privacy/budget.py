@@ -100,17 +100,11 @@ def selection_for(precision: float) -> float:
 
 @dataclass
 class BudgetFilter:
-    """A budget that refuses to be overspent, whatever decides what is released next.
-
-    Attributes
-    ----------
-    spent
-        In squared mu.
-    """
+    """A budget that refuses to be overspent, whatever decides what is released next."""
 
     epsilon: float
     delta: float
-    spent: float = 0.0
+    spent: float = 0.0  # in squared mu
 
     @cached_property
     def whole(self) -> float:

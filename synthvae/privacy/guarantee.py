@@ -30,14 +30,10 @@ GroupSize = Annotated[int, Field(ge=2, le=5)]
 class GaussianStage(Frozen, allow_inf_nan=False):
     """Whole numbers released once with discrete Gaussian noise.
 
-    `noise_multipliers` holds, for each query, its noise in units of one patient's largest effect on
-    it (L2): `rows_per_patient` rows for counts of columns, 1 for counts of patients, and the norm to
-    which a patient's part is bounded for the moments of pairs.
-
     `sensitivities` holds, for each query, the L2 norm of what one patient adds at most: to counts of
     columns in rows, to counts of patients in patients, to moments in units of the norm that they are
-    scaled to, which follows from noisy anchors. `clipping` is how that is enforced; None where a log
-    does not state it.
+    scaled to, which follows from noisy anchors. `noise_multipliers` holds its noise in units of that;
+    `clipping` is how the norm is enforced, None where a log does not state it.
     """
 
     stage: Literal["anchors", "pairs"] = "anchors"
@@ -87,10 +83,9 @@ Stage = GaussianStage | SelectionStage | TrainingStage
 
 
 class Account(Frozen, allow_inf_nan=False):
-    """What a fit spent, for adding or removing one patient, and the log to recompute it from.
+    """What a fit spent at `delta`, for adding or removing one patient, and the log to recompute it from.
 
-    `epsilon` is that of all `stages` together at `delta`. `valid` is False for a test seed, whose noise
-    is predictable.
+    `valid` is False for a test seed, whose noise is predictable.
     """
 
     method: str
@@ -124,13 +119,12 @@ class SecondOpinion(Frozen, allow_inf_nan=False):
 class Guarantee(Frozen, allow_inf_nan=False):
     """What is promised, about whom, and the log from which anybody can recompute it.
 
-    `epsilon` is the epsilon spent at `delta`, recomputed from the stages; None where the model was
-    trained without privacy. `valid` is False for that, and for test modes that void the guarantee;
-    `why_void` says why.
+    `epsilon` is what is spent at `delta`, recomputed from the stages; None without privacy. `valid` is
+    False then, and for test modes that void the guarantee; `why_void` says why.
 
-    `group_epsilon` holds, by number of patients, the epsilon at the same delta for tables that differ
-    in so many, and `replace_epsilon` that for one patient's record in place of another's. None where
-    no finite figure is within the accountant's range: the guarantee says nothing there.
+    `group_epsilon` holds, by the number of patients in which tables differ, the epsilon at the same
+    delta, and `replace_epsilon` that for one patient's record in place of another's. None where no
+    finite figure is within the accountant's range: the guarantee says nothing there.
 
     `code_sha256` is the digest of the package's own code that made the fit (`synthvae._runtime`).
     """

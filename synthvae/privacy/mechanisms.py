@@ -1,9 +1,8 @@
 """The mechanisms: the one door through which anything about real rows is released.
 
-Counts and bounded moments pass through the discrete Gaussian mechanism, sums of clipped gradients
-through the Gaussian one, and choices among candidates through the exponential one. `Mechanisms` owns the
-random stream, refuses what a budget does not allow, draws, and logs what was released: public facts
-alone. Nothing else in the package adds noise.
+`Mechanisms` owns the random stream, refuses what a budget does not allow, logs what is released
+(public facts alone) and draws: discrete Gaussian noise for counts and bounded moments, Gaussian noise
+for sums of clipped gradients, choices among candidates. Nothing else in the package adds noise.
 """
 
 import copy
@@ -21,33 +20,21 @@ from synthvae.privacy.guarantee import GaussianStage, SelectionStage, Stage, Tra
 from synthvae.privacy.stream import RandomStream
 
 StageName = Literal["columns", "patients", "pairs", "selection", "training"]
+# Stages of an account, and the releases that each takes in.
+_STAGES = {"anchors": ("columns", "patients"), "pairs": ("pairs",), "selection": ("selection",)}
 
 
 @dataclass(frozen=True)
 class Release:
-    """An entry of the log: public, or decided by earlier releases.
-
-    Attributes
-    ----------
-    what
-        What was released, in words.
-    sensitivity
-        What one patient changes at most: in L2 norm, or of a score.
-    parameter
-        The noise multiplier, in units of the sensitivity; of a choice, its epsilon.
-    training
-        The stage that a step of training belongs to.
-    times
-        How often the same was released in a row: the steps of a training.
-    """
+    """An entry of the log: public, or decided by earlier releases."""
 
     stage: StageName
-    what: str
+    what: str  # a description of what was released
     mechanism: Literal["discrete Gaussian", "exponential", "Gaussian"]
-    sensitivity: float
-    parameter: float
-    training: TrainingStage | None = None
-    times: int = field(default=1, compare=False)
+    sensitivity: float  # the most that one patient changes: in L2 norm, or of a score
+    parameter: float  # the noise multiplier, in units of the sensitivity; of a choice, its epsilon
+    training: TrainingStage | None = None  # that a step of training belongs to
+    times: int = field(default=1, compare=False)  # in a row: the steps of a training
 
     @property
     def sigma(self) -> float:
@@ -62,7 +49,7 @@ class Observer(Protocol):
         """See whole numbers as they were handed to the noise, and as they were released."""
 
     def observe_training(self, stage: TrainingStage, model: Any, optimizer: Any) -> None:
-        """See a training begin: the model, and the optimizer that gets noisy gradients."""
+        """See a training begin: its model, and the optimizer that gets noisy gradients."""
 
 
 class Mechanisms:
@@ -70,8 +57,6 @@ class Mechanisms:
 
     Parameters
     ----------
-    stream
-        Where all of a fit's randomness comes from; `part` leads to those of its parts.
     budget
         Refuses releases beyond it; None where a plan has fixed all releases beforehand.
     observer
@@ -136,9 +121,7 @@ class Mechanisms:
         return released
 
     def exponential(self, scores: Floats, *, what: str, sensitivity: float, epsilon: float) -> int:
-        """Return the index of a large score, by the exponential mechanism.
-
-        The largest of scores plus Gumbel noise has the mechanism's distribution.
+        """Return the index of a large score, by the exponential mechanism (largest with Gumbel noise).
 
         Guarantee
         ---------
@@ -177,41 +160,31 @@ class Mechanisms:
         return noisy
 
     def observe_training(self, stage: TrainingStage, model: Any, optimizer: Any) -> None:
-        """Tell the observer, where there is one, that a training begins."""
+        """Tell the observer, if any, that a training begins."""
         if self._observer is not None:
             self._observer.observe_training(stage, model, optimizer)
 
     def stages(self, rows_per_patient: int) -> tuple[Stage, ...]:
         """Return the log as the stages of an account."""
 
-        def entries(*names: StageName) -> list[Release]:
-            return [entry for entry in self.log if entry.stage in names for _ in range(entry.times)]
-
-        stages: list[Stage] = [
-            GaussianStage(
-                stage=name,
-                queries=len(counted),
-                noise_multipliers=tuple(entry.parameter for entry in counted),
-                rows_per_patient=rows_per_patient,
-                sensitivities=tuple(entry.sensitivity for entry in counted),
-            )
-            for name, counted in (
-                ("anchors", entries("columns", "patients")),
-                ("pairs", entries("pairs")),
-            )
-            if counted
+        stages: list[Stage] = []
+        for name, names in _STAGES.items():
+            entries = [e for e in self.log if e.stage in names for _ in range(e.times)]
+            parameters = tuple(entry.parameter for entry in entries)
+            common: dict[str, Any] = {
+                "queries": len(entries),
+                "sensitivities": tuple(entry.sensitivity for entry in entries),
+            }
+            if entries and name == "selection":
+                stages.append(SelectionStage(epsilons=parameters, **common))
+            elif entries:
+                common |= {"stage": name, "rows_per_patient": rows_per_patient}
+                stages.append(GaussianStage(noise_multipliers=parameters, **common))
+        stages += [
+            entry.training.model_copy(update={"steps": entry.times})
+            for entry in self.log
+            if entry.training is not None
         ]
-        if choices := entries("selection"):
-            stages.append(
-                SelectionStage(
-                    queries=len(choices),
-                    epsilons=tuple(entry.parameter for entry in choices),
-                    sensitivities=tuple(entry.sensitivity for entry in choices),
-                )
-            )
-        for entry in self.log:
-            if entry.training is not None:
-                stages.append(entry.training.model_copy(update={"steps": entry.times}))
         return tuple(stages)
 
     def _enter(self, release: Release, cost: float) -> None:
@@ -227,9 +200,8 @@ class Mechanisms:
 def add_discrete_gaussian(exact: Ints, sigma: float, stream: RandomStream) -> Ints:
     """Return whole numbers plus independent discrete Gaussian noise of scale `sigma`.
 
-    The sampler is OpenDP's, which draws without floating point (Canonne, Kamath and Steinke 2020, "The
-    Discrete Gaussian for Differential Privacy"), so that what is released has no floating-point side
-    channel (Mironov 2012).
+    OpenDP's sampler draws without floating point (Canonne, Kamath and Steinke 2020, "The Discrete
+    Gaussian for Differential Privacy"), and so without its side channel (Mironov 2012).
     """
     if not stream.is_secure:  # a test mode: repeatable, and marked void wherever it is used
         noise = np.rint(stream.normal(exact.size) * sigma).astype(np.int64)

@@ -1,9 +1,8 @@
 """A cryptographic stream of random numbers: for whatever the privacy proof needs to be unknown.
 
-ChaCha20 (RFC 8439) keyed with 256 bits from the operating system; the key is never kept. Whoever
-could predict the noise could subtract it, so an ordinary generator will not do (Garfinkel and
-Leclerc 2020, "Randomness Concerns When Deploying Differential Privacy"): torch's, for one, keeps 32
-bits of a seed.
+ChaCha20 (RFC 8439) keyed with 256 bits from the operating system; the key is never kept. Whoever could
+predict the noise could subtract it: torch's generator, for one, keeps 32 bits of a seed (Garfinkel and
+Leclerc 2020, "Randomness Concerns When Deploying Differential Privacy").
 """
 
 import hashlib
@@ -14,27 +13,20 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 from numpy.typing import NDArray
 
-# Bytes under one key: a quarter of what ChaCha20's counter of 32 bits can number.
-BYTES_PER_KEY = 2**36
+BYTES_PER_KEY = 2**36  # a quarter of what ChaCha20's counter of 32 bits can number
 
 
 class RandomStream:
     """Random numbers from ChaCha20.
 
-    Parameters
-    ----------
-    test_seed
-        Derives the key from a number instead of the operating system, so that tests repeat. The
-        noise is then predictable: whatever is trained with it has no guarantee.
+    A `test_seed` derives the key from a number instead of the operating system, so that tests repeat.
+    The noise is then predictable: whatever is trained with it has no guarantee.
     """
 
     def __init__(self, test_seed: int | None = None) -> None:
         self.is_secure = test_seed is None
-        if test_seed is None:
-            key = secrets.token_bytes(32)
-        else:
-            key = hashlib.sha256(f"synthvae test stream {test_seed}".encode()).digest()
-        self._begin(key)
+        text = f"synthvae test stream {test_seed}".encode()
+        self._begin(secrets.token_bytes(32) if test_seed is None else hashlib.sha256(text).digest())
 
     def _begin(self, key: bytes) -> None:
         self._key, self._drawn = key, 0
@@ -43,8 +35,8 @@ class RandomStream:
     def part(self, name: str) -> "RandomStream":
         """Return a stream of its own: what is drawn from one part shifts no other, nor this one.
 
-        Its key is a keyed hash (BLAKE2b) of the name. The same name gives the same numbers again, so
-        each is used once.
+        Its key is a keyed hash (BLAKE2b) of the name. The same name gives the same numbers: each is used
+        once.
         """
         part = RandomStream.__new__(RandomStream)
         part.is_secure = self.is_secure
@@ -86,10 +78,9 @@ class RandomStream:
         return np.concatenate((radius * np.cos(angle), radius * np.sin(angle)))[:count]
 
     def bernoulli(self, count: int, probability: float) -> NDArray[np.bool_]:
-        """Return `count` independent draws that are True with a probability of at most that given.
+        """Return `count` independent draws that are True with the probability given.
 
-        The comparison of whole 64-bit words is exact: the probability is rounded down to a
-        multiple of 2^-64 (1 stays 1).
+        It is rounded down to a multiple of 2^-64 (1 stays 1): comparison of whole words is exact.
         """
         if probability >= 1:
             return np.ones(count, bool)

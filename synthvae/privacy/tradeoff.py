@@ -16,20 +16,13 @@ _LARGEST = 700.0  # exp() of more is infinite
 def ceiling(fpr: npt.ArrayLike, epsilon: float, delta: float) -> npt.NDArray[np.float64]:
     """Return the largest share of members that any practicable test finds at each false positive rate.
 
-    Whoever tries to tell whether one patient's record was in the training table, by any practicable
-    means, stays on or below this curve. It is concave, so it also bounds the average over patients.
+    It is min(e^ε·FPR + δ, 1 − e^−ε·(1 − δ − FPR)), at most 1, for whoever tries to tell whether one
+    patient's record was in the training table; concave, so it also bounds the average over patients.
 
     Parameters
     ----------
     fpr : array of floats in 0..1
         False positive rates: shares of non-members taken for members.
-    epsilon, delta : float
-        The guarantee, for adding or removing one patient.
-
-    Returns
-    -------
-    array of floats in 0..1
-        min(e^ε·FPR + δ, 1 − e^−ε·(1 − δ − FPR)), at most 1.
 
     References
     ----------
@@ -43,8 +36,7 @@ def ceiling(fpr: npt.ArrayLike, epsilon: float, delta: float) -> npt.NDArray[np.
     """
     rates = np.asarray(fpr, dtype=np.float64)
     factor = math.exp(min(epsilon, _LARGEST))
-    found = np.minimum(factor * rates + delta, 1 - (1 - delta - rates) / factor)
-    return np.clip(found, 0.0, 1.0)
+    return np.clip(np.minimum(factor * rates + delta, 1 - (1 - delta - rates) / factor), 0.0, 1.0)
 
 
 def corners(epsilon: float, delta: float) -> npt.NDArray[np.float64]:
@@ -62,8 +54,8 @@ def largest_auc(epsilon: float, delta: float) -> float:
     0.75
     """
     rates = corners(epsilon, delta)
-    found = ceiling(rates, epsilon, delta)
-    return float(np.sum((found[1:] + found[:-1]) / 2 * np.diff(rates)))
+    tpr = ceiling(rates, epsilon, delta)
+    return float(np.sum((tpr[1:] + tpr[:-1]) / 2 * np.diff(rates)))
 
 
 def odds_factor(epsilon: float) -> float:
@@ -72,7 +64,7 @@ def odds_factor(epsilon: float) -> float:
 
 
 def best_guess(epsilon: float, delta: float) -> float:
-    """Return how often a guess can be right at most, where chance is right half the time.
+    """Return the largest probability of a right guess, where chance is right half the time.
 
     Examples
     --------
@@ -85,11 +77,9 @@ def best_guess(epsilon: float, delta: float) -> float:
 
 def budget_of(guarantee: Guarantee | None) -> Budget | None:
     """Return epsilon and delta of a guarantee that holds."""
-    if guarantee is None or not guarantee.valid:
+    if guarantee is None or not guarantee.valid or guarantee.epsilon is None:
         return None
-    if guarantee.epsilon is None or guarantee.delta is None:
-        return None
-    return guarantee.epsilon, guarantee.delta
+    return None if guarantee.delta is None else (guarantee.epsilon, guarantee.delta)
 
 
 def beaten(attack: Attack, budget: Budget) -> tuple[float | None, ...]:

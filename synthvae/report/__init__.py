@@ -1,17 +1,17 @@
 """The report: one offline page made from values, in pure stages.
 
     evaluation, guarantee, training curve, context    values, no data frame among them
-      -> `decision` (`claims`, `conditions`)          what they say about each claim
+      -> `claims` -> `decision`                       what they say about each claim
+      -> `disclosure_rules`, `disclosure_scores`      what of it is for the public: made of an
+         -> `disclosure`                              allow-list, in whole steps of patients
       -> `document`                                   all of it as one value: report.json
-      -> `disclosure` (`cells`, `coarse`,             what of it is for the public: made of an
-         `controlled`, `rated`, `profiles`)           allow-list, in whole steps of patients
-      -> `roc`, `heatmaps`, `rows`, `panels`, ...     drawings as SVG text, each with its numbers
-      -> `sections`, `promised`, `attacking`, ...     what each part of the page says
+      -> `drawing` -> `svg`, `plots`, `heatmaps`      drawings as SVG text, each with its numbers
+      -> `sections`, `privacy_section`                what each part of the page says
       -> `page`, with `templates/`                    one HTML file
 
-`terminal` and `notebook` show the same values elsewhere, and `policy` holds them against a steward's
-rules. The same values give the same bytes. Drawing and templating libraries are imported when a
-page is made, not when this package is.
+`run_facts` holds what a report shows besides its evaluation, and `phrases` how figures read.
+`summaries` shows the same values in a terminal and a notebook. The same values give the same bytes.
+Drawing and templating libraries are imported when a page is made, not when this package is.
 """
 
 from typing import TYPE_CHECKING
@@ -35,18 +35,7 @@ __all__ = [
 
 
 def page_of(report: "Report") -> str:
-    """Return a report as the text of one HTML file that loads nothing.
-
-    Parameters
-    ----------
-    report : Report
-        The custodian's values, or their public rendering.
-
-    Returns
-    -------
-    str
-        The page: the same text for the same values.
-    """
+    """Return a custodian's or a public report as one HTML file that loads nothing."""
     from synthvae.report.page import compose
 
     return compose(report)
@@ -54,7 +43,7 @@ def page_of(report: "Report") -> str:
 
 def notebook_html(evaluation: "Evaluation") -> str:
     """Return the scores of an evaluation as one table of HTML, for `IPython.display.HTML`."""
-    from synthvae.report.summaries import scores_html
+    from synthvae.report.page import scores_html
 
     return scores_html(evaluation)
 

@@ -1,39 +1,48 @@
-"""The evidence behind each claim of the decision page: values in, a level and its reason out."""
+"""The evidence behind each claim of the decision page: values in, a level and its reason out.
 
-from collections.abc import Sequence
+First the judgement of each claim, in the page's order; then its evidence as sentences.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from synthvae._text import counted
-from synthvae.evaluation.levels import Level, judge, judge_group, metric_of, worst
-from synthvae.evaluation.results import Coefficient, Evaluation, GroupFigure, Score, Topic
+from synthvae.evaluation.levels import Level, draws_worse, judge, judge_group, metric_of, worst
+from synthvae.evaluation.results import (
+    Analysis,
+    Attack,
+    Coefficient,
+    Evaluation,
+    GroupFigure,
+    Risk,
+    Score,
+    Topic,
+)
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.privacy.tradeoff import Budget, beaten, budget_of
 from synthvae.report.phrases import (
-    analysis_words,
-    attack_titles,
-    attack_words,
-    bound,
+    NO_REASON,
+    WITHHELD,
+    ClaimKey,
     exact,
-    figure_words,
-    group_list,
-    group_name,
     has_run,
     is_of_groups,
     is_tripwire,
-    is_withheld,
     listed,
-    missing_words,
     number,
     plain,
-    risk_words,
-    score_words,
+    range_text,
     share,
-    titled,
+    shorten,
+    sign_agreement,
+    threshold_text,
+    upper_bound,
 )
 
 WEAK_EPSILON = 10.0
-ONE_SIDED = 0.975  # how often chance stays below the upper end of a 95 % interval
 WEAK_SOURCE = "Ponomareva et al. 2023, How to DP-fy ML, section 5.2"
+ONE_SIDED = 0.975  # how often chance stays below the upper end of a 95 % interval
+_NOT_GOOD: dict[Level, str] = {"red": "Poor", "amber": "Not clearly good"}
 
 
 @dataclass(frozen=True)
@@ -45,227 +54,299 @@ class Finding:
     evidence: tuple[str, ...] = ()
 
 
-def guarantee(given: Guarantee | None) -> Finding:
+def judge_claims(evaluation: Evaluation, guarantee: Guarantee | None) -> dict[ClaimKey, Finding]:
+    """Judge every claim of the decision page."""
+    return {
+        "guarantee": _judge_guarantee(guarantee),
+        "attacks": _judge_attacks(evaluation, guarantee),
+        "validity": _judge_topic(evaluation, "validity"),
+        "fidelity": _judge_topic(evaluation, "fidelity"),
+        "utility": _judge_utility(evaluation),
+        "groups": _judge_groups(evaluation),
+    }
+
+
+def _judge_guarantee(guarantee: Guarantee | None) -> Finding:
     """Judge the guarantee: it holds and keeps to its budget, or the claim is red."""
-    if given is None:
+    if guarantee is None:
         return Finding("red", "No guarantee came with this table: nothing bounds what it tells.")
-    budget = budget_of(given)
+    budget = budget_of(guarantee)
     if budget is None:
-        return Finding("red", plain(given.why_void or "The guarantee is void; no reason is given."))
+        void = guarantee.why_void or "The guarantee is void; no reason is given."
+        return Finding("red", plain(void))
     epsilon, delta = budget
-    spent = f"ε = {bound(epsilon)} was spent"
-    evidence = (f"{spent} at δ = {exact(delta)}", f"per {plain(given.unit)}")
-    if given.epsilon_budget is not None and epsilon > given.epsilon_budget:
-        asked = exact(given.epsilon_budget)
-        return Finding("red", f"{spent}, more than the ε = {asked} that was asked.", evidence)
-    if given.declared_patients and delta * given.declared_patients >= 1:
-        why = f"δ = {exact(delta)} would allow one whole record to be published."
-        return Finding("red", why, evidence)
-    within = f"{spent}, within the ε = {exact(given.epsilon_budget)} that was asked"
+    spent = f"ε = {upper_bound(epsilon)} was spent"
+    at_delta = f"δ = {exact(delta)}"
+    limit = f"ε = {exact(guarantee.epsilon_budget)} that was asked"
+    evidence = (f"{spent} at {at_delta}", f"per {plain(guarantee.unit)}")
+    if guarantee.epsilon_budget is not None and epsilon > guarantee.epsilon_budget:
+        return Finding("red", f"{spent}, more than the {limit}.", evidence)
+    if guarantee.declared_patients and delta * guarantee.declared_patients >= 1:
+        reason = f"{at_delta} would allow one whole record to be published."
+        return Finding("red", reason, evidence)
+    within = f"{spent}, within the {limit}"
     if epsilon > WEAK_EPSILON:
-        why = f"{within}; above {WEAK_EPSILON:g} the bound says little ({WEAK_SOURCE})."
-        return Finding("amber", why, evidence)
-    return Finding("green", f"{within}, at δ = {exact(delta)} for each patient.", evidence)
+        reason = f"{within}; above {WEAK_EPSILON:g} the bound says little ({WEAK_SOURCE})."
+        return Finding("amber", reason, evidence)
+    return Finding("green", f"{within}, at {at_delta} for each patient.", evidence)
 
 
-def attacks(evaluation: Evaluation, given: Guarantee | None) -> Finding:
+def _judge_attacks(evaluation: Evaluation, guarantee: Guarantee | None) -> Finding:
     """Judge the attacks that ran: red above the ceiling, amber above chance."""
-    budget = budget_of(given)
-    tried = [attack for attack in evaluation.attacks if not attack.tripwire]
-    run = (*map(attack_words, tried), *map(risk_words, evaluation.risks))
-    alarms = _alarms(evaluation)
-    evidence = (*run, *map(score_words, _shown(evaluation, alarms)))
+    budget = budget_of(guarantee)
+    attacks = [attack for attack in evaluation.attacks if not attack.tripwire]
+    results = [
+        f"{shorten(attack.title)}: AUC {number(attack.auc)} ({range_text(attack.auc_interval)})"
+        for attack in attacks
+    ] + [
+        f"{shorten(risk.title)}: gain {number(risk.gain)} ({range_text(risk.gain_interval)})"
+        for risk in evaluation.risks
+    ]
+    private = [score for score in evaluation.scores if score.topic == "privacy"]
+    alarms = _alarms(evaluation, [score for score in private if has_run(score)])
+    shown = (s for s in evaluation.scores if s in alarms or (is_tripwire(s) and has_run(s)))
+    evidence = (*results, *map(_score_text, shown))
     above = [attack for attack in evaluation.attacks if budget and beaten(attack, budget)]
     if above:
-        why = f"{attack_titles(above)} went above the ceiling that the guarantee allows; find out why."
-        return Finding("red", why, evidence)
-    none = None if run else Finding("open", "No attack was part of this evaluation.")
-    found = [
-        none,
-        _above_chance(evaluation, budget),
-        _private_scores(alarms, bounded=budget is not None),
-    ]
-    worse = [finding for finding in found if finding is not None]
-    if worse:
-        reason = " ".join(finding.reason for finding in worse)
-        return Finding(worst([finding.level for finding in worse]), reason, evidence)
-    limits = [attack.detection_limit - 0.5 for attack in tried]
+        reason = f"{_titles(above)} went above the ceiling that the guarantee allows; find out why."
+        return Finding("red", reason, evidence)
+    none = None if results else Finding("open", "No attack was part of this evaluation.")
+    chance = _judge_against_chance(evaluation, attacks, budget)
+    scores = _judge_alarms(alarms, bounded=budget is not None)
+    findings = [finding for finding in (none, chance, scores) if finding is not None]
+    if findings:
+        reason = " ".join(finding.reason for finding in findings)
+        return Finding(worst([finding.level for finding in findings]), reason, evidence)
+    kind = "attack{} of a screen" if evaluation.depth == "screen" else "attack{}"
+    limits = [attack.detection_limit - 0.5 for attack in attacks]
     limits += [risk.detection_limit for risk in evaluation.risks]
-    tries = "attack of a screen" if evaluation.depth == "screen" else "attack"
-    many = counted(len(run), tries, tries.replace("attack", "attacks"))
-    seen = (
-        number(min(limits))
-        if len(limits) == 1
-        else f"{number(min(limits))} to {number(max(limits))}"
+    ends = number(min(limits)) + (f" to {number(max(limits))}" if len(limits) > 1 else "")
+    reason = (
+        f"None of {counted(len(results), kind.format(''), kind.format('s'))} did better than chance. "
+        f"They would have seen a gain of {ends} over it; smaller leaks may go unnoticed."
     )
-    why = (
-        f"None of {many} did better than chance. They would have seen a gain of {seen} over it; "
-        "smaller leaks may go unnoticed."
-    )
-    failed = [s for s in evaluation.scores if s.topic == "privacy" and not has_run(s)]
-    withheld = [score for score in failed if is_withheld(score)]
-    unseen = [score for score in failed if not is_withheld(score)]
-    if unseen:
-        why += f" Not run: {titled(unseen)}."
+    missing = [score for score in private if not has_run(score)]
+    withheld = [score for score in missing if is_withheld(score)]
+    if not_run := [score for score in missing if not is_withheld(score)]:
+        reason += f" Not run: {_list(_names(not_run))}."
     if withheld:
-        why += f" But {missing_words(withheld)}."
+        reason += f" But {_missing_text(withheld)}."
     if budget is None:
-        return Finding("amber", f"{why} No guarantee bounds what other attacks could do.", evidence)
-    return Finding("amber" if withheld else "green", why, evidence)
+        reason += " No guarantee bounds what other attacks could do."
+    return Finding("amber" if withheld or budget is None else "green", reason, evidence)
 
 
-def _above_chance(evaluation: Evaluation, budget: Budget | None) -> Finding | None:
-    """Return what was told from chance: bounded by the guarantee where there is one."""
-    seen = [a for a in evaluation.attacks if not a.tripwire and a.auc_interval.low > 0.5]
-    gained = [risk for risk in evaluation.risks if risk.gain_interval.low > 0]
-    if not seen and not gained:
+def _judge_against_chance(
+    evaluation: Evaluation, attacks: Sequence[Attack], budget: Budget | None
+) -> Finding | None:
+    """Judge attacks whose intervals lie above chance: the guarantee, if any, bounds them."""
+    above: list[Attack | Risk] = [a for a in attacks if a.auc_interval.low > 0.5]
+    above += [risk for risk in evaluation.risks if risk.gain_interval.low > 0]
+    if not above:
         return None
-    told = f"{attack_titles([*seen, *gained])} did better than chance"
-    tried = sum(not attack.tripwire for attack in evaluation.attacks) + len(evaluation.risks)
-    lucky = 1 - ONE_SIDED**tried
+    better = f"{_titles(above)} did better than chance"
     if budget is None:
-        return Finding("red", f"{told}, and no guarantee bounds what others could do.")
-    by_luck = (
-        f"Of {tried} attacks, at least one does so by luck in {share(lucky, 0)} of evaluations."
+        return Finding("red", f"{better}, and no guarantee bounds what others could do.")
+    tried = len(attacks) + len(evaluation.risks)
+    by_luck = share(1 - ONE_SIDED**tried, 0)
+    return Finding(
+        "amber",
+        f"{better}, below the ceiling of the guarantee. Of {tried} attacks, at least one does so "
+        f"by luck in {by_luck} of evaluations.",
     )
-    return Finding("amber", f"{told}, below the ceiling of the guarantee. {by_luck}")
 
 
-def _alarms(evaluation: Evaluation) -> list[Score]:
+def _alarms(evaluation: Evaluation, private: Sequence[Score]) -> list[Score]:
     """Return the scores of privacy that are not good, the poor ones first."""
-    told = {attack.key for attack in evaluation.attacks if attack.auc_interval.low > 0.5}
-    told |= {risk.key for risk in evaluation.risks if risk.gain_interval.low > 0}
-    scores = [score for score in evaluation.scores if score.topic == "privacy" and has_run(score)]
-    poor = [score for score in scores if judge(score) == "red"]
-    poor.sort(key=is_tripwire)
+    named = {attack.key for attack in evaluation.attacks if attack.auc_interval.low > 0.5}
+    named |= {risk.key for risk in evaluation.risks if risk.gain_interval.low > 0}
+    poor = [score for score in private if judge(score) == "red"]
     # Attacks above chance are named as such: their scores would say it twice.
     between = [
         score
-        for score in scores
+        for score in private
         if judge(score) == "amber"
-        and (is_tripwire(score) or metric_of(score.key).attack not in told)
+        and (is_tripwire(score) or metric_of(score.key).attack not in named)
     ]
-    return poor + between
+    return sorted(poor, key=is_tripwire) + between
 
 
-def _shown(evaluation: Evaluation, alarms: Sequence[Score]) -> list[Score]:
-    """Return the scores to show with the attacks: what is not good, and every tripwire."""
-    return [
-        score
-        for score in evaluation.scores
-        if score in alarms or (is_tripwire(score) and has_run(score))
-    ]
-
-
-def _private_scores(alarms: Sequence[Score], *, bounded: bool) -> Finding | None:
-    """Return what the scores of privacy add: those that are not good by their thresholds."""
+def _judge_alarms(alarms: Sequence[Score], *, bounded: bool) -> Finding | None:
+    """Judge the scores of privacy that are not good by their thresholds."""
     if not alarms:
         return None
     first = alarms[0]
-    why = f"To be looked at: {score_words(first)}."
+    level: Level = "amber"
+    reason = f"To be looked at: {_score_text(first)}."
     if judge(first) == "red":
-        why = f"Poor: {score_words(first)}. "
-        why += (
-            "That makes the claim amber, not red: a tripwire can raise an alarm but cannot prove a leak."
-            if is_tripwire(first)
-            else "That makes the claim amber, not red: it is below the ceiling of the guarantee."
-            if bounded
-            else "No guarantee bounds what others could do."
-        )
+        reason = f"Poor: {_score_text(first)}. "
+        if is_tripwire(first):
+            reason += (
+                "That makes the claim amber, not red: a tripwire can raise an alarm but cannot "
+                "prove a leak."
+            )
+        elif bounded:
+            reason += (
+                "That makes the claim amber, not red: it is below the ceiling of the guarantee."
+            )
+        else:
+            level = "red"
+            reason += "No guarantee bounds what others could do."
     if len(alarms) > 1:
-        why += f" Also not good: {titled(alarms[1:])}."
-    leak = judge(first) == "red" and not is_tripwire(first) and not bounded
-    return Finding("red" if leak else "amber", why)
+        reason += f" Also not good: {_list(_names(alarms[1:]))}."
+    return Finding(level, reason)
 
 
-def topic(evaluation: Evaluation, name: Topic) -> Finding:
+def _judge_topic(evaluation: Evaluation, topic: Topic) -> Finding:
     """Judge a topic by its worst score; what did not run keeps it from green."""
-    return _by_scores([s for s in evaluation.scores if s.topic == name and not is_of_groups(s)])
+    scores = [s for s in evaluation.scores if s.topic == topic and not is_of_groups(s)]
+    judged = [score for score in scores if score.threshold is not None and has_run(score)]
+    missing = [score for score in scores if not has_run(score)]
+    if not judged:
+        reason = "No threshold says what is good."
+        if missing or not scores:
+            shown = any(map(is_withheld, missing))
+            reason = "No figure of it is shown." if shown else "No figure of it ran."
+        return Finding("open", reason)
+    evidence = tuple(map(_score_text, judged))
+    level = worst([judge(score) for score in judged])
+    if level == "green":
+        reason = f"{counted(len(judged), 'figure')} with a threshold: good."
+        if missing:
+            return Finding("amber", f"{reason} But {_missing_text(missing)}.", evidence)
+        return Finding("green", reason, evidence)
+    bad = [score for score in judged if judge(score) == level]
+    more = f"; and {counted(len(bad) - 1, 'further figure')}" if len(bad) > 1 else ""
+    name = _NOT_GOOD.get(level, "Not clearly good")
+    return Finding(level, f"{name}: {_score_text(bad[0])}{more}.", evidence)
 
 
-def utility(evaluation: Evaluation) -> Finding:
+def _judge_utility(evaluation: Evaluation) -> Finding:
     """Judge declared analyses and predictions; a conclusion turned round is red by itself."""
-    scores = [s for s in evaluation.scores if s.topic == "utility" and not is_of_groups(s)]
-    by_scores = _by_scores(scores)
-    turned = [
-        f"{plain(coefficient.term)} in {plain(analysis.name)}"
+    scores = _judge_topic(evaluation, "utility")
+    level, reason = scores.level, scores.reason
+    evidence = (*map(_analysis_text, evaluation.analyses), *scores.evidence)
+    reversed_terms = [
+        f"{plain(term.term)} in {plain(analysis.name)}"
         for analysis in evaluation.analyses
-        for coefficient in analysis.coefficients
-        if is_reversed(coefficient)
+        for term in analysis.coefficients
+        if is_reversed(term)
     ]
-    evidence = (*map(analysis_words, evaluation.analyses), *by_scores.evidence)
-    if turned:
-        why = f"Synthetic records would turn a conclusion round: {listed(turned, 3)}."
-        return Finding("red", why, evidence)
-    failed = [analysis for analysis in evaluation.analyses if analysis.not_run is not None]
-    if failed and by_scores.level != "red":
-        why = f"A declared analysis has no result here: {missing_words(failed)}."
-        return Finding("amber", why, evidence)
-    if by_scores.level == "green" and not evaluation.analyses:
-        why = f"{by_scores.reason} No analysis was declared, so none was tried."
-        return Finding("amber", why, evidence)
-    return Finding(by_scores.level, by_scores.reason, evidence)
+    missing = [analysis for analysis in evaluation.analyses if analysis.not_run is not None]
+    if reversed_terms:
+        level = "red"
+        reason = f"Synthetic records would turn a conclusion round: {listed(reversed_terms, 3)}."
+    elif missing and level != "red":
+        level, reason = (
+            "amber",
+            f"A declared analysis has no result here: {_missing_text(missing)}.",
+        )
+    elif level == "green" and not evaluation.analyses:
+        level, reason = "amber", f"{reason} No analysis was declared, so none was tried."
+    return Finding(level, reason, evidence)
 
 
-def is_reversed(coefficient: Coefficient) -> bool:
+def is_reversed(term: Coefficient) -> bool:
     """Tell whether real and synthetic intervals both leave out 0, on different sides of it."""
-    real, synthetic = coefficient.real_interval, coefficient.synthetic_interval
+    real, synthetic = term.real_interval, term.synthetic_interval
     return (real.low > 0 and synthetic.high < 0) or (real.high < 0 and synthetic.low > 0)
 
 
-def groups(evaluation: Evaluation) -> Finding:
+def _judge_groups(evaluation: Evaluation) -> Finding:
     """Judge the figures within protected groups, the worst first."""
     if not evaluation.groups:
-        asked = [s for s in evaluation.scores if is_of_groups(s) and s.not_run is not None]
-        if asked and is_withheld(asked[0]):
+        missing = [s for s in evaluation.scores if is_of_groups(s) and s.not_run is not None]
+        if missing and is_withheld(missing[0]):
             return Finding("open", "Figures of groups of real patients are withheld.")
-        why = f": {plain(asked[0].not_run or '')}" if asked else ""
-        return Finding("open", f"No protected group was looked at{why}.")
-    by_level: dict[Level, list[GroupFigure]] = {}
+        reason = f": {plain(missing[0].not_run or '')}" if missing else ""
+        return Finding("open", f"No protected group was looked at{reason}.")
+    by_level: dict[Level, list[GroupFigure]] = {"red": [], "amber": [], "green": [], "open": []}
     for figure in evaluation.groups:
-        by_level.setdefault(judge_group(evaluation, figure), []).append(figure)
-    words = {score.key: score for score in evaluation.scores}
+        by_level[judge_group(evaluation, figure)].append(figure)
+    unknown = by_level.pop("open")
+    scores = {score.key: score for score in evaluation.scores}
 
-    def said(figure: GroupFigure) -> str:
-        return figure_words(figure, words.get(figure.key))
+    def text(figure: GroupFigure) -> str:
+        return _group_text(figure, scores.get(figure.key))
 
-    bad_words: dict[Level, str] = {"red": "Poor", "amber": "Not clearly good"}
-    judged = [f for level in (*bad_words, "green") for f in by_level.get(level, [])]
-    evidence = tuple(f"{group_name(figure)}: {said(figure)}" for figure in judged)
-    for level, word in bad_words.items():
-        bad = by_level.get(level, [])
-        if bad:
-            why = f"{word} for {group_list(bad)}. In {group_name(bad[0])}, {said(bad[0])}."
-            return Finding(level, why, evidence)
-    good, unknown = by_level.get("green", []), by_level.get("open", [])
+    judged = (figure for figures in by_level.values() for figure in figures)
+    evidence = tuple(f"{_group(figure)}: {text(figure)}" for figure in judged)
+    for level, name in _NOT_GOOD.items():
+        if bad := by_level[level]:
+            reason = f"{name} for {_group_list(bad)}. In {_group(bad[0])}, {text(bad[0])}."
+            return Finding(level, reason, evidence)
+    good = by_level["green"]
     if not good:
         return Finding("open", "Groups were looked at, but no threshold says what is good.")
-    many = counted(len({group_name(figure) for figure in good}), "group")
+    groups = counted(len(set(map(_group, good))), "group")
     if unknown:
-        why = f"Good in {many}, but not shown for {group_list(unknown)}."
-        return Finding("amber", why, evidence)
-    return Finding("green", f"Good in each of {many} that were looked at.", evidence)
+        reason = f"Good in {groups}, but not shown for {_group_list(unknown)}."
+        return Finding("amber", reason, evidence)
+    return Finding("green", f"Good in each of {groups} that were looked at.", evidence)
 
 
-def _by_scores(scores: Sequence[Score]) -> Finding:
-    judged = [score for score in scores if score.threshold is not None and has_run(score)]
-    failed = [score for score in scores if not has_run(score)]
-    evidence = tuple(map(score_words, judged))
-    if not judged:
-        why = "No threshold says what is good."
-        if failed or not scores:
-            shown = any(map(is_withheld, failed))
-            why = "No figure of it is shown." if shown else "No figure of it ran."
-        return Finding("open", why)
-    level = worst([judge(score) for score in judged])
-    bad = [score for score in judged if judge(score) == level]
-    if level == "green":
-        why = f"{counted(len(judged), 'figure')} with a threshold: good."
-        if failed:
-            return Finding("amber", f"{why} But {missing_words(failed)}.", evidence)
-        return Finding("green", why, evidence)
-    word = "Poor" if level == "red" else "Not clearly good"
-    why = f"{word}: {score_words(bad[0])}" + (
-        f"; and {counted(len(bad) - 1, 'further figure')}." if len(bad) > 1 else "."
-    )
-    return Finding(level, why, evidence)
+def is_withheld(result: Score | Analysis) -> bool:
+    """Tell whether a result has no figure because this is the public rendering."""
+    return result.not_run is not None and result.not_run.startswith(WITHHELD)
+
+
+def attack_title(score: Score) -> str:
+    """Return a score's title; of "Shadow models (AUC)", one of several of an attack, the attack's."""
+    return score.title.partition(" (")[0] if metric_of(score.key).attack else score.title
+
+
+def _score_text(score: Score) -> str:
+    """Return a score with its threshold, and its other draws where they are worse."""
+    notes = [threshold_text(score)] if score.threshold else []
+    if draws_worse(score):
+        notes.append(f"other draws: {number(min(score.draws))} to {number(max(score.draws))}")
+    whole = metric_of(score.key).share_of
+    text = f"{shorten(score.title)} is {number(score.value)}" + (f" of {whole}" if whole else "")
+    return f"{text} ({'; '.join(notes)})" if notes else text
+
+
+def _analysis_text(analysis: Analysis) -> str:
+    result = sign_agreement(analysis.coefficients)
+    if analysis.not_run is not None:
+        result = "withheld" if is_withheld(analysis) else "did not run"
+    elif not analysis.coefficients:
+        result = counted(len(analysis.curves), "curve")
+    return f"{shorten(analysis.name)}: {result}"
+
+
+def _names(results: Sequence[Score | Analysis]) -> list[str]:
+    """Return what results are called: several scores of one attack once."""
+    names = (attack_title(one) if isinstance(one, Score) else one.name for one in results)
+    return list(dict.fromkeys(names))
+
+
+def _titles(attacks: Sequence[Attack | Risk]) -> str:
+    return _list(attack.title for attack in attacks)
+
+
+def _list(names: Iterable[str]) -> str:
+    return listed(list(map(shorten, names)), 3)
+
+
+def _missing_text(results: Sequence[Score | Analysis]) -> str:
+    """Return what has no figure, and why: it did not run, or the public rendering withholds it."""
+    reason = plain(results[0].not_run or NO_REASON)
+    if is_withheld(results[0]):
+        return f"{_list(_names(results))} {'is' if len(_names(results)) == 1 else 'are'} {reason}"
+    return f"{_list(_names(results))} did not run: {reason}"
+
+
+def _group(figure: GroupFigure) -> str:
+    return f"{plain(figure.column)} = {plain(figure.group)}"
+
+
+def _group_list(figures: Sequence[GroupFigure]) -> str:
+    return listed(list(dict.fromkeys(map(_group, figures))), 4)
+
+
+def _group_text(figure: GroupFigure, score: Score | None) -> str:
+    """Return a group's figure with its interval and the threshold of its score."""
+    title = shorten(figure.key if score is None else score.title)
+    ends = "" if figure.interval is None else f", {range_text(figure.interval)}"
+    limits = "" if score is None else f" ({threshold_text(score)})"
+    return f"{title} is {number(figure.value)}{ends}{limits}"

@@ -1,18 +1,20 @@
-"""What follows from the claims: what is asked, under which conditions, and what to ask back."""
+"""The decision page as values: what is asked, what the claims say, and what follows from them."""
 
 from collections.abc import Mapping
 
 from synthvae._frozen import Frozen
 from synthvae._text import counted
 from synthvae.evaluation.levels import Level, metric_of
-from synthvae.evaluation.results import Evaluation, Margin, Topic
+from synthvae.evaluation.results import Evaluation
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.privacy.tradeoff import budget_of
-from synthvae.report import claims
+from synthvae.report.claims import attack_title, judge_claims
 from synthvae.report.phrases import (
+    NO_REASON,
+    TOPICS,
     ClaimKey,
-    attack_title,
     exact,
+    has_run,
     is_of_groups,
     listed,
     plain,
@@ -20,14 +22,9 @@ from synthvae.report.phrases import (
 )
 from synthvae.report.run_facts import RunContext
 
-TOPICS: dict[Topic, str] = {
-    "validity": "Validity",
-    "fidelity": "Fidelity",
-    "utility": "Utility",
-    "privacy": "Privacy",
-}
-WORST_COLUMN = 0.1  # project default: a tenth of the rows would have to move
-_TIMES_HOLDOUT = 2.0
+# A column is too far off to be used above both, by its total variation distance: project defaults.
+WORST_COLUMN = 0.1  # a tenth of the rows would have to move
+_TIMES_HOLDOUT = 2.0  # twice what other real patients show
 CLAIMS: dict[ClaimKey, str] = {
     "guarantee": "The privacy guarantee holds, within what was asked",
     "attacks": "Attacks find nothing that chance would not",
@@ -36,139 +33,6 @@ CLAIMS: dict[ClaimKey, str] = {
     "utility": "Declared analyses and predictions survive",
     "groups": "It works for protected groups, too",
 }
-
-
-def request(evaluation: Evaluation, guarantee: Guarantee | None, context: RunContext) -> str:
-    """Return what a committee is asked to decide, as one sentence."""
-    facts = evaluation.tables
-    budget = budget_of(guarantee)
-    under = (
-        f"under ε = {exact(guarantee.epsilon_budget if guarantee else None)} and "
-        f"δ = {exact(budget[1])} for each patient"
-        if budget
-        else "without a guarantee"
-    )
-    purpose = plain(context.purpose or "")
-    use = f", for this purpose: {purpose.rstrip('.')}" if purpose else "; no purpose was declared"
-    return (
-        f"May {counted(facts.synthetic_rows, 'synthetic row')} of "
-        f"{counted(facts.columns, 'column')} be released, made {under} from the records of "
-        f"{counted(facts.train_patients, 'patient')}{use}?"
-    )
-
-
-def conditions(
-    levels: Mapping[ClaimKey, Level],
-    evaluation: Evaluation,
-    guarantee: Guarantee | None,
-    context: RunContext,
-) -> tuple[str, ...]:
-    """Return the conditions that the evidence puts on a release."""
-    found = []
-    if budget_of(guarantee) is None:
-        found.append("Do not release: treat the table as if it held the real records.")
-    elif levels["guarantee"] == "red" or levels["attacks"] == "red":
-        found.append("Do not release before the red claim about privacy is explained.")
-    if context.split_is_predictable:
-        found.append(
-            "For tests only: the split into train and holdout follows from test_split_seed. Whoever "
-            "knows that seed and a patient’s identifier learns on which side the patient is."
-        )
-    found.append("Label the table as synthetic, in its name and in its documentation.")
-    found.append("No row is anybody’s record: none may be used to decide about a person.")
-    if levels["utility"] == "green":
-        found.append(
-            "Results may be explored on it; what is published is confirmed on the real records first."
-        )
-    else:
-        found.append("For developing and testing code only: conclusions need the real records.")
-    worst = [shorten(margin.column, 60) for margin in poor_columns(evaluation.margins)]
-    if worst:
-        found.append(
-            f"Not to be used for conclusions, as too far from the real rows: {listed(worst, 12)}."
-        )
-    if levels["groups"] != "green":
-        found.append("Not for statements about small or protected groups.")
-    found.append(
-        "This report’s figures come from real records: it stays with the custodian, unless the "
-        "committee decides otherwise."
-    )
-    return tuple(found)
-
-
-def poor_columns(margins: tuple[Margin, ...]) -> tuple[Margin, ...]:
-    """Return the columns that are too far off to be used, the worst first.
-
-    Too far is a total variation distance above `WORST_COLUMN` and above twice what other real
-    patients show: both are defaults of this project.
-    """
-    found = [
-        margin
-        for margin in margins
-        if margin.distance > max(WORST_COLUMN, _TIMES_HOLDOUT * margin.holdout_distance)
-    ]
-    return tuple(sorted(found, key=lambda margin: (-margin.distance, margin.column)))
-
-
-def questions(
-    evaluation: Evaluation, guarantee: Guarantee | None, context: RunContext
-) -> tuple[str, ...]:
-    """Return what only the steward can answer."""
-    found = []
-    if guarantee is not None and guarantee.declared_patients:
-        found.append(
-            f"Is the declared number of patients ({guarantee.declared_patients:,}) public knowledge, "
-            "and not a count of this table?"
-        )
-    found += [
-        "Were all bounds and categories of the schema known without looking at these records?",
-        "What else was released about the same patients? Budgets of several releases add up.",
-        "Was this table chosen among several by its scores? No budget pays for such a choice.",
-        "Who receives the table, and where will it be kept?",
-    ]
-    if not context.purpose:
-        found.append("What is the table for? No purpose was declared.")
-    if not any(metric_of(score.key).family == "rules" for score in evaluation.scores):
-        found.append("Which clinical rules must every record keep? None was declared.")
-    if not evaluation.analyses:
-        found.append("Which analyses is the table for? None was declared, so none was tried.")
-    if not evaluation.groups and not any(is_of_groups(score) for score in evaluation.scores):
-        found.append("Which groups need protection? No group was looked at.")
-    return tuple(found)
-
-
-def not_tested(evaluation: Evaluation) -> tuple[tuple[str, str], ...]:
-    """Return what this evaluation leaves open, by reason: what has the same one stands together."""
-    nothing = "no reason was given"
-    found = [
-        (plain(attack_title(score)), plain(score.not_run or nothing))
-        for score in evaluation.scores
-        if score.not_run is not None or score.value is None
-    ]
-    found += [
-        (plain(analysis.name), plain(analysis.not_run))
-        for analysis in evaluation.analyses
-        if analysis.not_run is not None
-    ]
-    for topic, title in TOPICS.items():
-        if not any(score.topic == topic for score in evaluation.scores) and not (
-            topic == "privacy" and evaluation.attacks
-        ):
-            found.append((title, "the evaluation has no scores on it"))
-    if not evaluation.attacks:
-        found.append(("Membership attacks", "none was run"))
-    if not evaluation.risks:
-        found.append(("Attacks that guess facts about patients", "none was run"))
-    if not evaluation.analyses:
-        found.append(("Declared analyses", "none was declared"))
-    if not evaluation.groups and not any(is_of_groups(score) for score in evaluation.scores):
-        found.append(("Protected groups", "none was looked at"))
-    if evaluation.depth == "screen":
-        found.append(("Stronger attacks", "the evaluation was a screen"))
-    by_reason: dict[str, list[str]] = {}
-    for what, why in dict.fromkeys(found):
-        by_reason.setdefault(why, []).append(what)
-    return tuple(("; ".join(names), why) for why, names in by_reason.items())
 
 
 class Claim(Frozen):
@@ -207,9 +71,7 @@ class Decision(Frozen):
 
 
 def decide(
-    evaluation: Evaluation,
-    guarantee: Guarantee | None = None,
-    context: RunContext | None = None,
+    evaluation: Evaluation, guarantee: Guarantee | None = None, context: RunContext | None = None
 ) -> Decision:
     """Return what the values say about each claim, and the conditions that follow.
 
@@ -228,30 +90,139 @@ def decide(
         One claim for each key of `CLAIMS`, in that order.
     """
     context = context or RunContext()
-    found: dict[ClaimKey, claims.Finding] = {
-        "guarantee": claims.guarantee(guarantee),
-        "attacks": claims.attacks(evaluation, guarantee),
-        "validity": claims.topic(evaluation, "validity"),
-        "fidelity": claims.topic(evaluation, "fidelity"),
-        "utility": claims.utility(evaluation),
-        "groups": claims.groups(evaluation),
-    }
-    made = tuple(
-        Claim(
-            key=key,
-            title=title,
-            level=found[key].level,
-            reason=found[key].reason,
-            evidence=found[key].evidence,
-            section="fidelity" if key == "validity" else key,
-        )
-        for key, title in CLAIMS.items()
-    )
-    levels = {claim.key: claim.level for claim in made}
+    findings = judge_claims(evaluation, guarantee)
+    levels = {key: finding.level for key, finding in findings.items()}
     return Decision(
-        asked=request(evaluation, guarantee, context),
-        claims=made,
-        conditions=conditions(levels, evaluation, guarantee, context),
-        questions=questions(evaluation, guarantee, context),
-        not_tested=tuple(Untested(what=what, why=why) for what, why in not_tested(evaluation)),
+        asked=_request(evaluation, guarantee, context),
+        claims=tuple(
+            Claim(
+                key=key,
+                title=title,
+                **vars(findings[key]),
+                section="fidelity" if key == "validity" else key,
+            )
+            for key, title in CLAIMS.items()
+        ),
+        conditions=_conditions(levels, evaluation, guarantee, context),
+        questions=_questions(evaluation, guarantee, context),
+        not_tested=_not_tested(evaluation),
     )
+
+
+def _request(evaluation: Evaluation, guarantee: Guarantee | None, context: RunContext) -> str:
+    facts = evaluation.tables
+    budget = budget_of(guarantee)
+    under = (
+        f"under ε = {exact(guarantee.epsilon_budget)} and δ = {exact(budget[1])} for each patient"
+        if guarantee and budget
+        else "without a guarantee"
+    )
+    purpose = plain(context.purpose or "")
+    use = f", for this purpose: {purpose.rstrip('.')}" if purpose else "; no purpose was declared"
+    return (
+        f"May {counted(facts.synthetic_rows, 'synthetic row')} of "
+        f"{counted(facts.columns, 'column')} be released, made {under} from the records of "
+        f"{counted(facts.train_patients, 'patient')}{use}?"
+    )
+
+
+def _conditions(
+    levels: Mapping[ClaimKey, Level],
+    evaluation: Evaluation,
+    guarantee: Guarantee | None,
+    context: RunContext,
+) -> tuple[str, ...]:
+    conditions = []
+    if budget_of(guarantee) is None:
+        conditions.append("Do not release: treat the table as if it held the real records.")
+    elif "red" in (levels["guarantee"], levels["attacks"]):
+        conditions.append("Do not release before the red claim about privacy is explained.")
+    if context.split_is_predictable:
+        conditions.append(
+            "For tests only: the split into train and holdout follows from test_split_seed. Whoever "
+            "knows that seed and a patient’s identifier learns on which side the patient is."
+        )
+    conditions += [
+        "Label the table as synthetic, in its name and in its documentation.",
+        "No row is anybody’s record: none may be used to decide about a person.",
+        "Results may be explored on it; what is published is confirmed on the real records first."
+        if levels["utility"] == "green"
+        else "For developing and testing code only: conclusions need the real records.",
+    ]
+    far = [
+        margin
+        for margin in evaluation.margins
+        if margin.distance > max(WORST_COLUMN, _TIMES_HOLDOUT * margin.holdout_distance)
+    ]
+    if far:
+        far.sort(key=lambda margin: (-margin.distance, margin.column))
+        columns = listed([shorten(margin.column, 60) for margin in far], 12)
+        conditions.append(
+            f"Not to be used for conclusions, as too far from the real rows: {columns}."
+        )
+    if levels["groups"] != "green":
+        conditions.append("Not for statements about small or protected groups.")
+    conditions.append(
+        "This report’s figures come from real records: it stays with the custodian, unless the "
+        "committee decides otherwise."
+    )
+    return tuple(conditions)
+
+
+def _questions(
+    evaluation: Evaluation, guarantee: Guarantee | None, context: RunContext
+) -> tuple[str, ...]:
+    """Return what only the steward can answer."""
+    patients = guarantee.declared_patients if guarantee else None
+    rules = any(metric_of(score.key).family == "rules" for score in evaluation.scores)
+    questions = {
+        f"Is the declared number of patients ({patients or 0:,}) public knowledge, "
+        "and not a count of this table?": bool(patients),
+        "Were all bounds and categories of the schema known without looking at these records?": True,
+        "What else was released about the same patients? Budgets of several releases add up.": True,
+        "Was this table chosen among several by its scores? No budget pays for such a choice.": True,
+        "Who receives the table, and where will it be kept?": True,
+        "What is the table for? No purpose was declared.": not context.purpose,
+        "Which clinical rules must every record keep? None was declared.": not rules,
+        "Which analyses is the table for? None was declared, so none was tried.": (
+            not evaluation.analyses
+        ),
+        "Which groups need protection? No group was looked at.": not _has_groups(evaluation),
+    }
+    return tuple(question for question, applies in questions.items() if applies)
+
+
+def _has_groups(evaluation: Evaluation) -> bool:
+    return bool(evaluation.groups) or any(map(is_of_groups, evaluation.scores))
+
+
+def _not_tested(evaluation: Evaluation) -> tuple[Untested, ...]:
+    """Return what this evaluation leaves open; what has the same reason stands together."""
+    topics = {score.topic for score in evaluation.scores}
+    if evaluation.attacks:
+        topics.add("privacy")
+    absent = {
+        ("Membership attacks", "none was run"): not evaluation.attacks,
+        ("Attacks that guess facts about patients", "none was run"): not evaluation.risks,
+        ("Declared analyses", "none was declared"): not evaluation.analyses,
+        ("Protected groups", "none was looked at"): not _has_groups(evaluation),
+        ("Stronger attacks", "the evaluation was a screen"): evaluation.depth == "screen",
+    }
+    gaps = [
+        *(
+            (plain(attack_title(score)), plain(score.not_run or NO_REASON))
+            for score in evaluation.scores
+            if not has_run(score)
+        ),
+        *((plain(a.name), plain(a.not_run)) for a in evaluation.analyses if a.not_run is not None),
+        *(
+            (title, "the evaluation has no scores on it")
+            for topic, title in TOPICS.items()
+            if topic not in topics
+        ),
+        *(gap for gap, applies in absent.items() if applies),
+    ]
+    by_reason: dict[str, list[str]] = {}
+    for what, why in dict.fromkeys(gaps):
+        by_reason.setdefault(why, []).append(what)
+    return tuple(Untested(what="; ".join(whats), why=why) for why, whats in by_reason.items())

@@ -1,20 +1,24 @@
-"""Profiles of statistical disclosure control: what counts as small, and how figures are rounded."""
+"""Rules of statistical disclosure control: what is small, how figures are rounded, what is allowed.
+
+Profiles first; then the allow-list of a record's fields; then the grids that figures are rounded to.
+"""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
-from synthvae._frozen import FrozenSettings
+from synthvae._frozen import Frozen, FrozenSettings
 from synthvae.errors import ConfigError
 from synthvae.evaluation.results import Interval, TableFacts
 
 OUTWARD = "rounded outward; the custodian’s copy names the method"
 COARSEST = 10  # a figure that keeps fewer steps between 0 and 1 than these says nothing
 _SERIES = (1, 2, 5)
+_Record = TypeVar("_Record", bound=Frozen)
 
 
 class Profile(FrozenSettings):
@@ -54,6 +58,10 @@ class Profile(FrozenSettings):
         """How many patients one step of a published count is: at least two smallest cells."""
         return -(-2 * self.smallest_cell // self.round_to) * self.round_to
 
+    def whole_steps(self, patients: int) -> int:
+        """Return a number of patients as it is published: rounded down to whole steps."""
+        return patients // self.step * self.step
+
 
 ACRO = Profile(
     name="acro",
@@ -92,12 +100,20 @@ def find_profile(name: str) -> Profile:
     >>> find_profile("hes").round_to
     5
     """
-    if name in PROFILES:
-        return PROFILES[name]
-    if not Path(name).exists():
+    if name not in PROFILES and not Path(name).exists():
         known = " or ".join(PROFILES)
         raise ConfigError(f"profile is {name!r}; give {known}, or a file with a profile in it.")
-    return Profile.load(name)
+    return PROFILES.get(name) or Profile.load(name)
+
+
+def public_record(record: _Record, free: str, **coded: object) -> _Record:
+    """Return a record of `coded` fields, and of those named in `free` as they are.
+
+    This is the allow-list: every other field keeps its default, and one that has none is an error, so
+    that a new field is withheld until it is named here.
+    """
+    values: dict[str, Any] = {name: getattr(record, name) for name in free.split()}
+    return type(record)(**values, **coded)
 
 
 @dataclass(frozen=True)
@@ -127,14 +143,14 @@ class Grid:
         """Return the next multiple that is not below."""
         return self._at(value, lambda steps: math.ceil(steps - 1e-9))
 
-    def outward(self, found: Interval) -> Interval:
+    def outward(self, interval: Interval) -> Interval:
         """Return an interval whose ends are multiples, and which holds the given one.
 
         Its method is not named: there are others for few patients and for ranks without overlap,
         and their names have numbers in them.
         """
-        low, high = self.below(found.low), self.above(found.high)
-        return Interval(low=low, high=high, level=found.level, method=OUTWARD)
+        low, high = self.below(interval.low), self.above(interval.high)
+        return Interval(low=low, high=high, level=interval.level, method=OUTWARD)
 
     def _at(self, value: float, whole: Callable[[float], int]) -> float:
         if not math.isfinite(value) or not value:
@@ -161,24 +177,18 @@ def two_digits(*values: float) -> tuple[float, ...]:
 
 
 def grid_of(patients: int, profile: Profile) -> Grid | None:
-    """Return the grid for a figure of so many patients.
+    """Return the grid for a figure of `patients` patients; None where it would have under ten parts.
 
     It has 1, 2 or 5 times a power of ten parts: no more than there are smallest cells of patients,
     nor than the profile's digits keep. Patients count in whole steps of the profile, as they are
     published, so that the choice of a grid tells nothing more.
 
-    Returns
-    -------
-    Grid or None
-        None where there would be fewer than ten parts.
-
     Examples
     --------
-    >>> from synthvae.report.disclosure_rules import ACRO
     >>> grid_of(90, ACRO), grid_of(560, ACRO), grid_of(40_000, ACRO)
     (None, Grid(parts=50), Grid(parts=100))
     """
-    cells = patients // profile.step * profile.step // profile.smallest_cell
+    cells = profile.whole_steps(patients) // profile.smallest_cell
     most = min(cells, 10**profile.digits)
     if most < COARSEST:
         return None
@@ -207,22 +217,13 @@ def scale_of(tables: TableFacts, profile: Profile, rows_per_patient: int) -> Sca
     times a power of ten, since it is a fact about one patient.
     """
     most = max(rows_per_patient, 1)
-    if most_rows(tables) > most:
-        most = _next(most_rows(tables))
+    seen = tables.most_rows
+    if seen is None:  # nobody counted: the most that there can be
+        extra_train = tables.train_rows - tables.train_patients
+        seen = 1 + max(extra_train, tables.holdout_rows - tables.holdout_patients)
+    if seen > most:
+        power = int(10 ** (len(str(seen)) - 1))
+        most = next(part * power for part in (*_SERIES, 10) if part * power >= seen)
     train = grid_of(tables.train_patients, profile)
     both = grid_of(min(tables.train_patients, tables.holdout_patients), profile)
     return None if train is None or both is None else Scale(profile.step * most, train, both)
-
-
-def most_rows(tables: TableFacts) -> int:
-    """Return the most rows of one patient; where nobody counted, the most that there can be."""
-    if tables.most_rows is not None:
-        return tables.most_rows
-    return 1 + max(
-        tables.train_rows - tables.train_patients, tables.holdout_rows - tables.holdout_patients
-    )
-
-
-def _next(value: int) -> int:
-    power = int(10 ** (len(str(value)) - 1))
-    return next(part * power for part in (*_SERIES, 10) if part * power >= value)

@@ -1,9 +1,11 @@
-"""Attacks, guesses and declared analyses of the public rendering, made anew from coded figures."""
+"""The public rendering of attacks, guesses, declared analyses and scores, from coded figures alone.
 
-from collections.abc import Mapping, Sequence
+Attacks, guesses and analyses first; then scores, which repeat what of the same facts is public.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +21,6 @@ from synthvae.evaluation.results import (
     Risk,
     Score,
     TableFacts,
-    Threshold,
 )
 from synthvae.report.disclosure_rules import (
     COARSEST,
@@ -28,17 +29,20 @@ from synthvae.report.disclosure_rules import (
     Profile,
     Scale,
     grid_of,
+    public_record,
     two_digits,
 )
-from synthvae.report.phrases import WITHHELD as WITHHELD_BECAUSE
+from synthvae.report.phrases import WITHHELD, has_run
 
 # One reason for both: some figures do not run where there is no patient, and would run with one.
-WITHHELD = f"{WITHHELD_BECAUSE}small numbers, or not run"
+SMALL_NUMBERS = f"{WITHHELD}small numbers, or not run"
+OF_GROUPS = f"{WITHHELD}figures of groups of real patients"
 _RATES = np.linspace(0, 1, 11)
 _HUNDREDTHS = Grid(100)
-OF_GROUPS = f"{WITHHELD_BECAUSE}figures of groups of real patients"
 _CHANCE = (0.0, 0.5)  # that of other scores is the share of an outcome: a count
 _LEAST_COLUMNS = 3  # an average over fewer columns is nearly one column's own figure
+_References = Mapping[str, float | None]
+_Rounding = Callable[[float], float]
 
 
 def public_attack(attack: Attack, profile: Profile) -> Attack | None:
@@ -51,19 +55,17 @@ def public_attack(attack: Attack, profile: Profile) -> Attack | None:
     if grid is None:
         return None
     inner = np.interp(_RATES[1:-1], attack.fpr, attack.tpr)
-    return Attack(
-        key=attack.key,
-        title=attack.title,
-        meaning=attack.meaning,
-        members=attack.members // profile.step * profile.step,
-        non_members=attack.non_members // profile.step * profile.step,
+    return public_record(
+        attack,
+        "key title meaning tripwire",
+        members=profile.whole_steps(attack.members),
+        non_members=profile.whole_steps(attack.non_members),
         auc=grid.near(attack.auc),
         auc_interval=grid.outward(attack.auc_interval),
         fpr=tuple(_RATES.round(2).tolist()),
         tpr=(0.0, *(grid.near(float(rate)) for rate in inner), 1.0),
         tpr_at=(),
         detection_limit=grid.above(attack.detection_limit),
-        tripwire=attack.tripwire,
     )
 
 
@@ -76,24 +78,21 @@ def public_risk(risk: Risk, profile: Profile) -> Risk | None:
     fewest = min(risk.members, risk.others)
     if grid_of(fewest, profile) is None or fewest < 2 * profile.step:
         return None
-    success, first = _rate(risk.success, risk.members, profile.step)
-    control, second = _rate(risk.control, risk.others, profile.step)
-    low, high = first.low - second.high, first.high - second.low
+    success, of_members = _rate(risk.success, risk.members, profile.step)
+    control, of_others = _rate(risk.control, risk.others, profile.step)
+    low, high = of_members.low - of_others.high, of_members.high - of_others.low
     gain = _HUNDREDTHS.near(success - control)
-    return Risk(
-        key=risk.key,
-        title=risk.title,
-        meaning=risk.meaning,
-        members=risk.members // profile.step * profile.step,
-        others=risk.others // profile.step * profile.step,
+    return public_record(
+        risk,
+        "key title meaning",
+        members=profile.whole_steps(risk.members),
+        others=profile.whole_steps(risk.others),
         success=success,
-        success_interval=first,
+        success_interval=of_members,
         control=control,
-        control_interval=second,
+        control_interval=of_others,
         gain=gain,
-        gain_interval=Interval(
-            low=_HUNDREDTHS.below(low), high=_HUNDREDTHS.above(high), method=first.method
-        ),
+        gain_interval=_outward(low, high),
         detection_limit=_HUNDREDTHS.above(max(high - gain, gain - low)),
     )
 
@@ -101,24 +100,27 @@ def public_risk(risk: Risk, profile: Profile) -> Risk | None:
 def _rate(share: float, guesses: int, step: int) -> tuple[float, Interval]:
     """Return the share of whole steps that are right, and an interval for all that they may be."""
     right = round(share * guesses)
-    won, lost = right // step, (guesses - right) // step
-    most_won, most_lost = (won + 1) * step - 1, (lost + 1) * step - 1
-    low = exact_limits(won * step, won * step + most_lost)[0]
-    high = exact_limits(most_won, most_won + lost * step)[1]
-    found = Interval(
+    steps_right, steps_wrong = right // step, (guesses - right) // step
+    most_right, most_wrong = (steps_right + 1) * step - 1, (steps_wrong + 1) * step - 1
+    low = exact_limits(steps_right * step, steps_right * step + most_wrong)[0]
+    high = exact_limits(most_right, most_right + steps_wrong * step)[1]
+    return _HUNDREDTHS.near(steps_right / (steps_right + steps_wrong)), _outward(low, high)
+
+
+def _outward(low: float, high: float) -> Interval:
+    return Interval(
         low=_HUNDREDTHS.below(low),
         high=_HUNDREDTHS.above(high),
         method="Clopper-Pearson of both ends of the rounded count",
     )
-    return _HUNDREDTHS.near(won / (won + lost)), found
 
 
 def public_analyses(
     evaluation: Evaluation,
     scale: Scale | None,
     profile: Profile,
-    whole: frozenset[str],
-    thin: frozenset[str],
+    large_celled: frozenset[str],
+    single_valued: frozenset[str],
 ) -> tuple[Analysis, ...]:
     """Return the declared analyses: coefficients with two digits, and one number of rows for all.
 
@@ -128,84 +130,72 @@ def public_analyses(
 
     Parameters
     ----------
-    whole
+    large_celled
         Columns of which every cell has a step of rows.
-    thin
+    single_valued
         Columns of which fewer than two values are published: an analysis of one is left out, since
         its intervals tell how many patients had the outcome, and that it ran that one had it.
     """
-    split = {m.column for m in evaluation.margins if m.kind == "category" and m.column not in whole}
-    terms = [
-        tuple(map(_term, (c for c in one.coefficients if c.term.partition(" = ")[0] not in split)))
-        for one in evaluation.analyses
-    ]
-    shown = [
-        scale is not None
-        and bool(left)
-        and _outcome(one) not in thin
-        and one.real_rows >= COARSEST * scale.step
-        and one.real_rows - len(one.coefficients) >= profile.smallest_freedom
-        for one, left in zip(evaluation.analyses, terms, strict=True)
-    ]
-    rows = [
-        one.real_rows for one, is_shown in zip(evaluation.analyses, shown, strict=True) if is_shown
-    ]
-    common = min(rows) // scale.step * scale.step if rows and scale is not None else 0
+    small_celled = {m.column for m in evaluation.margins if m.kind == "category"} - large_celled
+    published = {}
+    for place, analysis in enumerate(evaluation.analyses):
+        terms = [
+            _public_term(term)
+            for term in analysis.coefficients
+            if term.term.partition(" = ")[0] not in small_celled
+        ]
+        if (
+            scale is not None
+            and terms
+            and _outcome(analysis) not in single_valued
+            and analysis.real_rows >= COARSEST * scale.step
+            and analysis.real_rows - len(analysis.coefficients) >= profile.smallest_freedom
+        ):
+            published[place] = terms
+    fewest = min((evaluation.analyses[place].real_rows for place in published), default=0)
+    common = fewest // scale.step * scale.step if scale is not None else 0
     return tuple(
-        Analysis(
-            name=one.name,
-            kind=one.kind,
-            formula=one.formula,
-            real_rows=common if is_shown else 0,
-            synthetic_rows=one.synthetic_rows if is_shown else 0,
-            coefficients=left if is_shown else (),
-            not_run=None if is_shown else WITHHELD,
+        public_record(
+            analysis,
+            "name kind formula synthetic_rows",
+            real_rows=common,
+            coefficients=tuple(published[place]),
         )
-        for one, left, is_shown in zip(evaluation.analyses, terms, shown, strict=True)
+        if place in published
+        else public_record(
+            analysis, "name kind formula", real_rows=0, synthetic_rows=0, not_run=SMALL_NUMBERS
+        )
+        for place, analysis in enumerate(evaluation.analyses)
     )
 
 
 def _outcome(analysis: Analysis) -> str:
-    """Return the column that an analysis explains, of survival its event.
-
-    Examples
-    --------
-    >>> one = Analysis(name="a", kind="cox", formula="Surv(days, died) ~ age", real_rows=9,
-    ...                synthetic_rows=9)
-    >>> _outcome(one)
-    'died'
-    """
+    """Return the column that an analysis explains; of survival, `Surv(days, died) ~ age`, its event."""
     left = analysis.formula.partition(" ~ ")[0]
     return left.removesuffix(")").rpartition(", ")[2] if left.startswith("Surv(") else left
 
 
-def _term(term: Coefficient) -> Coefficient:
-    real, *ends = two_digits(term.real, term.real_interval.low, term.real_interval.high)
-    made = term.synthetic_interval
-    shared = min(ends[1], made.high) - max(ends[0], made.low)
-    lengths = (ends[1] - ends[0], made.high - made.low)
+def _public_term(term: Coefficient) -> Coefficient:
+    real, low, high = two_digits(term.real, term.real_interval.low, term.real_interval.high)
+    synthetic = term.synthetic_interval
+    shared = min(high, synthetic.high) - max(low, synthetic.low)
+    lengths = (high - low, synthetic.high - synthetic.low)
     overlap = sum(shared / length for length in lengths) / 2 if min(lengths) > 0 else 0.0
-    return Coefficient(
-        term=term.term,
+    return public_record(
+        term,
+        "term synthetic synthetic_interval",
         real=real,
-        real_interval=Interval(
-            low=ends[0],
-            high=ends[1],
-            level=term.real_interval.level,
-            method=term.real_interval.method,
-        ),
-        synthetic=term.synthetic,
-        synthetic_interval=made,
+        real_interval=public_record(term.real_interval, "level method", low=low, high=high),
         overlap=round(overlap, 2),
         same_sign=real * term.synthetic > 0,
     )
 
 
 @dataclass(frozen=True)
-class Shown:
+class PublicFigures:
     """What of an evaluation is public already, which scores of the same facts must repeat.
 
-    `thin` names the columns of which fewer than two values are published.
+    `single_valued` names the columns of which fewer than two values are published.
     """
 
     scale: Scale | None
@@ -214,48 +204,55 @@ class Shown:
     attacks: Sequence[Attack]
     risks: Sequence[Risk]
     analyses: Sequence[Analysis]
-    thin: frozenset[str] = frozenset()
+    single_valued: frozenset[str]
 
 
-def public_score(score: Score, shown: Shown) -> Score:
+def public_score(score: Score, public: PublicFigures) -> Score:
     """Return a score as it is published; where it is not, it says so and has no value.
 
     Thresholds that are relative to a reference are computed anew from the published one.
     """
+    reason = SMALL_NUMBERS
+    limit = score.threshold
+    steward_set = limit if limit is not None and limit.basis == "steward-set" else None
+    published = None
     if metric_of(score.key).disclosure == "withheld, of groups":
-        return _without(score, OF_GROUPS)
-    if score.not_run is not None or score.value is None:
-        return _without(score, WITHHELD)
-    found = _by_rule(score, score.value, shown)
-    return _without(score, WITHHELD) if found is None else _with_public_threshold(score, found)
+        reason = OF_GROUPS
+    elif has_run(score):
+        published = _by_rule(score, public)
+    if published is None:
+        return _score(score, None, threshold=steward_set, not_run=reason)
+    if limit is None or steward_set is not None:
+        return published.model_copy(update={"threshold": steward_set})
+    return with_threshold(published, {})
 
 
-def _by_rule(score: Score, value: float, shown: Shown) -> Score | None:
-    rule, scale = metric_of(score.key).disclosure, shown.scale
+def _by_rule(score: Score, public: PublicFigures) -> Score | None:
+    rule, scale = metric_of(score.key).disclosure, public.scale
     if rule == "synthetic rows":
-        return _of_synthetic(score, value, shown)
+        return _of_synthetic_rows(score, public)
     if rule == "attack":
-        return _of_attack(score, shown)
-    if scale is None or _is_nearly_a_count(score, shown) or _is_of_thin(score, shown):
+        return _of_attack(score, public)
+    if scale is None or _is_nearly_a_count(score, public) or _is_of_single_valued(score, public):
         return None
     if rule == "margins":
-        return _of_margins(score, scale, shown.margins)
+        return _of_margins(score, scale, public.margins)
     if rule == "rounded down":
-        return _rounded_down(score, value, scale)
-    return _on_grid(score, value, scale) if rule == "grid" else None
+        return _rounded_down(score, scale)
+    return _on_grid(score, scale) if rule == "grid" else None
 
 
-def _is_nearly_a_count(score: Score, shown: Shown) -> bool:
+def _is_nearly_a_count(score: Score, public: PublicFigures) -> bool:
     """Tell whether a score averages so little that few patients could be read from it."""
     metric = metric_of(score.key)
     if metric.family == "analyses":
-        mine = [one for one in shown.analyses if score.title.endswith(f": {one.name}")]
-        return not mine or any(one.not_run is not None for one in mine)
-    few = shown.tables.columns < _LEAST_COLUMNS
+        its_own = [one for one in public.analyses if score.title.endswith(f": {one.name}")]
+        return not its_own or any(analysis.not_run is not None for analysis in its_own)
+    few = public.tables.columns < _LEAST_COLUMNS
     return score.topic == "fidelity" and metric.disclosure != "margins" and few
 
 
-def _is_of_thin(score: Score, shown: Shown) -> bool:
+def _is_of_single_valued(score: Score, public: PublicFigures) -> bool:
     """Tell whether a score is of a target of which fewer than two values are published.
 
     Nothing can be predicted where only one value is there: that a score ran would tell that some
@@ -265,44 +262,42 @@ def _is_of_thin(score: Score, shown: Shown) -> bool:
     if metric.family != "predictions":
         return False
     target = (metric.names(score.key) or {}).get("target")
-    return bool(shown.thin) if target is None else target in shown.thin
+    return bool(public.single_valued) if target is None else target in public.single_valued
 
 
-def _of_synthetic(score: Score, value: float, shown: Shown) -> Score:
+def _of_synthetic_rows(score: Score, public: PublicFigures) -> Score:
     """Return a figure of the synthetic rows, beside shares of real rows in whole steps."""
-    tables, scale = shown.tables, shown.scale
-    rows = {"train": tables.train_rows, "holdout": tables.holdout_rows}
+    scale = public.scale
+    rows = {"train": public.tables.train_rows, "holdout": public.tables.holdout_rows}
     references: dict[str, float | None] = {}
     goal = None
     if scale is not None:
-        for name, reference in score.references.items():
-            if name in rows:
-                references[name] = _share(reference, rows[name], scale.step)
-            else:
-                references[name] = None if reference is None else scale.train.near(reference)
-        goal = _share(score.goal, tables.train_rows, scale.step)
-    return _published(
-        score, value, score.interval, goal=goal, references=references, draws=score.draws
-    )
+        references = {
+            name: _share(value, rows[name], scale.step)
+            if name in rows
+            else _each(scale.train.near, value)
+            for name, value in score.references.items()
+        }
+        goal = _share(score.goal, rows["train"], scale.step)
+    return _score(score, score.value, score.interval, goal, references, draws=score.draws)
 
 
 def _share(value: float | None, rows: int, step: int) -> float | None:
-    whole = rows // step
-    if value is None or not whole:
+    if value is None or rows < step:
         return None
-    return round(min(1.0, round(value * rows) // step / whole), 3)
+    return round(min(1.0, round(value * rows) // step / (rows // step)), 3)
 
 
-def _of_attack(score: Score, shown: Shown) -> Score | None:
+def _of_attack(score: Score, public: PublicFigures) -> Score | None:
     """Return what the public values of an attack say already, and nothing else of it."""
     key = metric_of(score.key).attack
     chance = {k: v for k, v in score.references.items() if k == "chance" and v in _CHANCE}
-    for risk in shown.risks:
+    for risk in public.risks:
         if risk.key == key:
-            return _published(score, risk.gain, risk.gain_interval, goal=0.0, references=chance)
-    for attack in shown.attacks:
+            return _score(score, risk.gain, risk.gain_interval, 0.0, chance)
+    for attack in public.attacks:
         if attack.key == key:
-            return _published(score, attack.auc, attack.auc_interval, goal=0.5, references=chance)
+            return _score(score, attack.auc, attack.auc_interval, 0.5, chance)
     return None
 
 
@@ -311,99 +306,68 @@ def _of_margins(score: Score, scale: Scale, margins: Sequence[Margin]) -> Score 
     if not margins:
         return None
     value = round(mean(margin.distance for margin in margins), 3)
-    interval = None
-    if score.interval is not None and score.value is not None:
-        half = max(score.value - score.interval.low, score.interval.high - score.value)
-        half = scale.train.above(half)
-        interval = Interval(
-            low=round(value - half, 3),
-            high=round(value + half, 3),
-            level=score.interval.level,
-            method=OUTWARD,
-        )
-    references = _near(score.references, scale)
+    interval = score.interval
+    if interval is not None and score.value is not None:
+        half = scale.train.above(max(score.value - interval.low, interval.high - score.value))
+        low, high = round(value - half, 3), round(value + half, 3)
+        interval = Interval(low=low, high=high, level=interval.level, method=OUTWARD)
+    references = _near(score.references, scale, scale.train)
     if "holdout" in references:
         references["holdout"] = round(mean(margin.holdout_distance for margin in margins), 3)
-    goal = None if score.goal is None else scale.train.near(score.goal)
-    return _published(score, value, interval, goal=goal, references=references)
+    return _score(score, value, interval, _each(scale.train.near, score.goal), references)
 
 
-def _rounded_down(score: Score, value: float, scale: Scale) -> Score:
+def _rounded_down(score: Score, scale: Scale) -> Score:
     """Return a share that a single record may make, rounded down to twice the step of figures.
 
     Its interval is left out: where its ends cross a step would tell small counts apart.
     """
-    grid = Grid(scale.both.parts // 2)
-    return _published(
-        score,
-        grid.below(value),
-        None,
-        goal=None if score.goal is None else grid.below(score.goal),
-        references={k: None if v is None else grid.below(v) for k, v in score.references.items()},
-        draws=tuple(map(grid.below, score.draws)),
-    )
+    below = Grid(scale.both.parts // 2).below
+    references = {name: _each(below, value) for name, value in score.references.items()}
+    return _rounded(score, below, None, references)
 
 
-def _on_grid(score: Score, value: float, scale: Scale) -> Score:
+def _on_grid(score: Score, scale: Scale) -> Score:
     grid = scale.train if score.topic == "fidelity" else scale.both
-    return _published(
-        score,
-        grid.near(value),
-        score.interval and grid.outward(score.interval),
-        goal=None if score.goal is None else grid.near(score.goal),
-        references=_near(score.references, scale, grid),
-        draws=tuple(map(grid.near, score.draws)),
-    )
+    interval = score.interval and grid.outward(score.interval)
+    return _rounded(score, grid.near, interval, _near(score.references, scale, grid))
 
 
-def _near(
-    references: dict[str, float | None], scale: Scale, grid: Grid | None = None
-) -> dict[str, float | None]:
-    grids = {"holdout": scale.both}
+def _rounded(
+    score: Score, rounding: _Rounding, interval: Interval | None, references: _References
+) -> Score:
+    value, goal = _each(rounding, score.value), _each(rounding, score.goal)
+    draws = tuple(map(rounding, score.draws))
+    return _score(score, value, interval, goal, references, draws=draws)
+
+
+def _near(references: _References, scale: Scale, grid: Grid) -> dict[str, float | None]:
     return {
-        name: None if value is None else grids.get(name, grid or scale.train).near(value)
+        name: _each((scale.both if name == "holdout" else grid).near, value)
         for name, value in references.items()
         if name != "chance" or value in _CHANCE
     }
 
 
-def _published(
+def _each(rounding: _Rounding, value: float | None) -> float | None:
+    return None if value is None else rounding(value)
+
+
+def _score(
     score: Score,
-    value: float,
-    interval: Interval | None,
-    *,
-    goal: float | None,
-    references: Mapping[str, float | None],
-    draws: tuple[float, ...] = (),
+    value: float | None,
+    interval: Interval | None = None,
+    goal: float | None = None,
+    references: _References | None = None,
+    **coded: object,
 ) -> Score:
-    return Score(
-        **_described(score),
+    """Return a score of what is public of every one, and of coded figures."""
+    return public_record(
+        score,
+        "key topic title meaning direction",
         value=value,
         interval=interval,
         goal=goal,
-        references=dict(references),
-        draws=draws,
+        references=dict(references or {}),
+        **coded,
     )
-
-
-def _without(score: Score, why: str) -> Score:
-    return Score(**_described(score), value=None, threshold=_of_steward(score), not_run=why)
-
-
-def _described(score: Score) -> dict[str, Any]:
-    """Return what is public of every score."""
-    return {
-        name: getattr(score, name) for name in ("key", "topic", "title", "meaning", "direction")
-    }
-
-
-def _with_public_threshold(score: Score, found: Score) -> Score:
-    own = _of_steward(score)
-    if score.threshold is None or own is not None:
-        return found.model_copy(update={"threshold": own})
-    return with_threshold(found, {})
-
-
-def _of_steward(score: Score) -> Threshold | None:
-    limit = score.threshold
-    return limit if limit is not None and limit.basis == "steward-set" else None

@@ -6,13 +6,12 @@ from pydantic import Field
 
 from synthvae._frozen import Frozen, FrozenSettings
 from synthvae.errors import PolicyError
-from synthvae.evaluation.levels import Level
 from synthvae.evaluation.results import Evaluation
 from synthvae.privacy.guarantee import Guarantee
-from synthvae.report.decision import CLAIMS, Decision, decide
+from synthvae.report.decision import CLAIMS, Claim, Decision, decide
 from synthvae.report.disclosure import for_public
 from synthvae.report.disclosure_rules import Profile
-from synthvae.report.phrases import WORDS, ClaimKey, exact
+from synthvae.report.phrases import LEVEL_NAMES, ClaimKey, exact
 from synthvae.report.run_facts import RunContext, TrainingCurve
 
 
@@ -104,41 +103,32 @@ class Policy(FrozenSettings):
 
     def failures(self, report: Report) -> tuple[str, ...]:
         """Return what of a report fails this policy, each as a sentence."""
-        return (*self._over_budget(report), *self._poor_claims(report))
+        guarantee = report.guarantee
+        valid = guarantee is not None and guarantee.valid
+        failures = []
+        for name in ("epsilon", "delta"):
+            most: float | None = getattr(self, f"largest_{name}")
+            spent: float | None = getattr(guarantee, name) if valid else None
+            if most is not None and spent is None:
+                failures.append(f"No {name} holds, where {exact(most)} is the most allowed.")
+            elif most is not None and spent is not None and spent > most:
+                failures.append(f"{name} is {exact(spent)}, above the {exact(most)} allowed.")
+        failures += [
+            f"'{CLAIMS[claim.key]}' is {LEVEL_NAMES[claim.level].lower()}: {claim.reason}"
+            for claim in report.decision.claims
+            if not self._allows(claim)
+        ]
+        return tuple(failures)
 
     def check(self, report: Report) -> None:
         """Raise `PolicyError` where a report fails this policy."""
-        found = self.failures(report)
-        if found:
-            raise PolicyError(f"The policy is not met. {' '.join(found)}")
+        if failures := self.failures(report):
+            raise PolicyError(f"The policy is not met. {' '.join(failures)}")
 
-    def _over_budget(self, report: Report) -> list[str]:
-        guarantee = report.guarantee
-        valid = guarantee is not None and guarantee.valid
-        found = []
-        for name, largest in (("epsilon", self.largest_epsilon), ("delta", self.largest_delta)):
-            if largest is None:
-                continue
-            spent = getattr(guarantee, name) if valid else None
-            if spent is None:
-                found.append(f"No {name} holds, where {exact(largest)} is the most allowed.")
-            elif spent > largest:
-                found.append(f"{name} is {exact(spent)}, above the {exact(largest)} allowed.")
-        return found
-
-    def _poor_claims(self, report: Report) -> list[str]:
-        found = []
-        for claim in report.decision.claims:
-            if claim.level not in self._allowed(claim.key):
-                word = WORDS[claim.level].lower()
-                found.append(f"'{CLAIMS[claim.key]}' is {word}: {claim.reason}")
-        return found
-
-    def _allowed(self, key: ClaimKey) -> tuple[Level, ...]:
-        """Return the levels that pass; what nothing shows passes only where nobody asks for it."""
-        wanted = self.claims.get(key)
-        if wanted == "any":
-            return ("green", "amber", "red", "open")
-        if wanted is None:
-            return ("green",) if self.fail_on == "amber" else ("green", "amber", "open")
-        return ("green",) if wanted == "green" else ("green", "amber")
+    def _allows(self, claim: Claim) -> bool:
+        """Tell whether a claim passes; an open one does only where the policy does not name it."""
+        required = self.claims.get(claim.key)
+        if required is None:
+            return claim.level == "green" or (self.fail_on == "red" and claim.level != "red")
+        levels = {"green": ("green",), "amber": ("green", "amber")}
+        return required == "any" or claim.level in levels[required]

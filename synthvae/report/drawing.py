@@ -11,7 +11,7 @@ import math
 import re
 import warnings
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,21 +23,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 ROLES = (
-    "ink",
-    "muted",
-    "rule",
-    "surface",
-    "train",
-    "holdout",
-    "synthetic",
-    "independent",
-    "alarm",
-    "line-1",
-    "line-2",
-    "line-3",
-    "line-4",
-    "line-5",
-    "line-6",
+    *("ink", "muted", "rule", "surface", "train", "holdout", "synthetic", "independent", "alarm"),
+    *(f"line-{place}" for place in range(1, 7)),
 )
 COLOUR = {role: f"#0102{index + 16:02x}" for index, role in enumerate(ROLES)}
 BLUE, ORANGE = (46, 134, 193), (214, 104, 20)  # of heat maps
@@ -47,38 +34,27 @@ _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.family": ["DejaVu Sans"],
-    "font.size": 11,
-    "axes.edgecolor": COLOUR["rule"],
-    "axes.labelcolor": COLOUR["muted"],
-    "axes.labelsize": 11,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.facecolor": "none",
-    "figure.facecolor": "none",
-    "savefig.facecolor": "none",
     "text.color": COLOUR["ink"],
-    "xtick.color": COLOUR["rule"],
-    "ytick.color": COLOUR["rule"],
-    "xtick.labelcolor": COLOUR["muted"],
-    "ytick.labelcolor": COLOUR["muted"],
-    "xtick.labelsize": 10.5,
-    "ytick.labelsize": 10.5,
-    "xtick.minor.visible": False,
-    "ytick.minor.visible": False,
-    "grid.color": COLOUR["rule"],
+    "axes.linewidth": 0.8,
     "grid.linewidth": 0.6,
+    **dict.fromkeys(("font.size", "axes.labelsize"), 11),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), 10.5),
+    **dict.fromkeys(("axes.facecolor", "figure.facecolor", "savefig.facecolor"), "none"),
+    **dict.fromkeys(("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), COLOUR["muted"]),
+    **dict.fromkeys(("axes.edgecolor", "grid.color", "xtick.color", "ytick.color"), COLOUR["rule"]),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
+    **dict.fromkeys(("xtick.minor.visible", "ytick.minor.visible"), False),
 }
 
 
 @dataclass(frozen=True)
 class Table:
-    """Figures as text: a head, and rows; the first `words` columns are words."""
+    """Figures as text: a head, and rows; the first `text_columns` are not numbers."""
 
     head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: Sequence[tuple[str, ...]]
     note: str = ""
-    words: int = 1
+    text_columns: int = 1
 
 
 @dataclass(frozen=True)
@@ -87,10 +63,10 @@ class Drawing:
 
     key: str
     title: str
-    panels: tuple[Markup, ...]
+    panels: Sequence[Markup]
     table: Table
     caption: str = ""
-    legend: tuple[tuple[str, str], ...] = ()
+    legend: Sequence[tuple[str, str]] = ()
 
 
 @contextlib.contextmanager
@@ -123,12 +99,8 @@ def heat_map(
 ) -> None:
     """Draw a matrix in one colour whose opacity is the strength, 0 to 1, so that it suits any page.
 
-    Parameters
-    ----------
-    colour
-        Red, green and blue: one, or one for each cell.
-    levels
-        Of opacity: fewer make smaller pages.
+    `colour` is red, green and blue, for all cells or for each; fewer `levels` of opacity make
+    smaller pages.
     """
     image = np.empty((*strength.shape, 4), dtype=np.uint8)
     image[..., :3] = colour
@@ -166,8 +138,7 @@ def to_svg(plot: Axes, key: str, alt: str) -> Markup:
     assert figure is not None, "axes made by `axes` stand in a figure"
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     root = ET.fromstring(buffer.getvalue())
-    _strip(root)
-    _theme(root)
+    _lean(root)
     _own_ids(root, key)
     box = root.get("viewBox", "0 0 1 1")
     root.attrib.clear()
@@ -176,54 +147,39 @@ def to_svg(plot: Axes, key: str, alt: str) -> Markup:
     return Markup(ET.tostring(root, encoding="unicode"))
 
 
-def _strip(root: ET.Element) -> None:
-    """Drop metadata, styles that would leak into the page, and namespaces."""
+def _lean(root: ET.Element) -> None:
+    """Drop metadata, namespaces and styles that would leak into the page, and take its colours."""
+    variables = {colour: f"var(--{role})" for role, colour in COLOUR.items()}
     for parent in root.iter():
         for child in list(parent):
             if child.tag.endswith(("}metadata", "}style")):
                 parent.remove(child)
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
+        element.tail = element.tail if (element.tail or "").strip() else None
+        if element.tag != "text" and not (element.text or "").strip():
+            element.text = None
         for name in [name for name in element.attrib if "}" in name]:
             element.set(name.rpartition("}")[2], element.attrib.pop(name))
         if "d" in element.attrib:
-            element.set("d", _round(" ".join(element.attrib["d"].split())))
-        if not (element.tail or "").strip():
-            element.tail = None
-        if element.tag != "text" and not (element.text or "").strip():
-            element.text = None
-
-
-def _round(path: str) -> str:
-    return re.sub(r"-?\d+\.\d+", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), path)
-
-
-def _theme(root: ET.Element) -> None:
-    variables = {colour: f"var(--{role})" for role, colour in COLOUR.items()}
-    for element in root.iter():
-        for name in ("style", "fill", "stroke"):
-            value = element.get(name)
-            if value is None:
-                continue
+            path = " ".join(element.attrib["d"].split())
+            element.set("d", re.sub(r"-?\d+\.\d+", lambda found: px(float(found[0])), path))
+        for name in {"style", "fill", "stroke"}.intersection(element.attrib):
+            value = element.attrib[name]
             for colour, variable in variables.items():
                 value = value.replace(colour, variable)
             value = re.sub(r"(font: [^;]*?px) [^;]*", r"\1 var(--sans)", value)
-            value = re.sub(r"font-family: [^;]*", "font-family: var(--sans)", value)
-            element.set(name, value)
+            element.set(name, re.sub(r"font-family: [^;]*", "font-family: var(--sans)", value))
 
 
 def _own_ids(root: ET.Element, key: str) -> None:
     """Prefix the ids that something refers to, and drop the others."""
-    used = set()
+    links = [value for element in root.iter() for value in element.attrib.values() if "#" in value]
+    used = {name for link in links for name in re.findall(r"(?:^|url\()#([^)]+)", link)}
     for element in root.iter():
-        for value in element.attrib.values():
-            used.update(re.findall(r"url\(#([^)]+)\)", value))
-        if element.get("href", "").startswith("#"):
-            used.add(element.get("href", "")[1:])
-    for element in root.iter():
-        if "id" in element.attrib and element.attrib["id"] not in used:
-            del element.attrib["id"]
-        for name, value in list(element.attrib.items()):
+        if element.get("id", "") not in used:
+            element.attrib.pop("id", None)
+        for name, value in element.attrib.items():
             if name == "id":
                 element.set(name, f"{key}-{value}")
             elif name == "href" and value.startswith("#"):

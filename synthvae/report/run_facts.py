@@ -17,11 +17,6 @@ class TrainingCurve(Frozen):
     Losses are computed from real records without noise: private information, for the custodian
     only, never in anything that is released. `active_units` is how many dimensions of the latent
     tell patients apart.
-
-    Examples
-    --------
-    >>> TrainingCurve(steps=(0, 100), loss=(31.5, 24.0)).validation is None
-    True
     """
 
     steps: tuple[int, ...]

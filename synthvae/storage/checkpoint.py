@@ -5,6 +5,12 @@ table.json               for the custodian: recognises the table; never leaves t
 NOT_FOR_RELEASE.txt      says so
 fit.lock                 while a fit is at work
 
+`unfinished_work` gives a command such a folder beside its output, which also holds:
+
+lock                     while a command is at work on the output
+split.json               the key of the split
+unscored/                what was bought and is not scored
+
 *Guarantee.* A checkpoint holds noisy counts, noisy moments, or the model: all of them outputs of the
 fit's mechanisms, composed in its account. Each is on the disk before anything that follows from it is
 handed out, in the place of what it follows from; where it cannot be written the fit ends with an error
@@ -44,25 +50,26 @@ from synthvae._types import Ints
 from synthvae.errors import ArtefactError, DataError, OutputExistsError, StorageError
 from synthvae.plan import Plan
 from synthvae.storage import checkpoint_file
-from synthvae.storage.checkpoint_file import COUNTS, MODEL, MOMENTS, Released
+from synthvae.storage.checkpoint_file import COUNTS, MODEL, MOMENTS, OR_START_OVER, Released
 from synthvae.storage.model_folder import VERSION as MODEL_VERSION
 from synthvae.table.patients import SPLIT
 
 OLDER = re.compile(r"checkpoint-\d{6,9}\.safetensors")  # what synthvae 0.1.0 kept
 FILE, LOCK, TABLE = "checkpoint.safetensors", "fit.lock", "table.json"
 NOTE = "NOT_FOR_RELEASE.txt"
+OUTPUT_LOCK, UNSCORED = "lock", "unscored"
 KEY_BYTES = 32
+UNREADABLE = (ArtefactError, KeyError, TypeError, ValueError, RecursionError)
 WARNING = """\
 NOT FOR RELEASE. A fit was stopped here, and the same command goes on with it. Do not go on from a
 copy of this folder as well: each would spend the rest of the budget. `--start-over` begins again, and
 what was spent until here counts then too.
 """
-WORDS = {
+RESUME_POINTS = {
     COUNTS: "after the counts",
     MOMENTS: "after the moments, with its training",
     MODEL: "after the fit, which is finished",
 }
-OUTPUT_LOCK, UNSCORED = "lock", "unscored"
 
 
 class Checkpoint:
@@ -77,39 +84,36 @@ class Checkpoint:
     """
 
     def __init__(self, folder: Path | None, plan: Plan, *, test_mode: bool) -> None:
-        if folder is not None:
-            refuse_older(folder)
-        if folder is not None and not plan.is_private and is_begun(folder):
-            raise OutputExistsError(
-                f"The unfinished fit in {folder} was begun with a budget, and this one has none: go on "
-                "as it was begun, or pass --start-over; what it has spent counts then too."
-            )
         self._folder = folder if plan.is_private else None
         self._identity = identity(plan, test_mode)
         self.released: Released | None = None
-        if self._folder is not None and is_begun(self._folder):
-            self.released = _read(self._folder / FILE, plan, self._identity)
+        if folder is None:
+            return
+        refuse_older(folder)
+        if is_begun(folder):
+            if not plan.is_private:
+                raise OutputExistsError(
+                    f"The unfinished fit in {folder} was begun with a budget, and this one has none: "
+                    f"go on as it was begun, {OR_START_OVER}"
+                )
+            self.released = _read(folder / FILE, plan, self._identity)
 
     @classmethod
     @contextlib.contextmanager
     def at(cls, folder: Path | None, plan: Plan, *, test_mode: bool) -> Iterator["Checkpoint"]:
         """Yield what a folder holds, locked against other processes.
 
-        Raises
-        ------
-        OutputExistsError
-            Another process is at work there, or the fit was begun with other settings.
-        ArtefactError
-            The checkpoint is damaged.
+        `OutputExistsError`: another process is at work there, or the fit was begun with other settings.
+        `ArtefactError`: the checkpoint is damaged.
         """
         if folder is None or not plan.is_private:
             yield cls(folder, plan, test_mode=test_mode)
             return
-        with locked(folder / LOCK, folder, 0o700):
+        with locked(folder / LOCK, folder):
             clean_drafts(folder)  # of a process that was killed while it wrote
             yield cls(folder, plan, test_mode=test_mode)
 
-    def key_of_rows(self, fresh: bytes) -> bytes:
+    def row_key(self, fresh: bytes) -> bytes:
         """Return the key that draws which rows of a patient are kept: after a stop, the one before."""
         return fresh if self.released is None or self._folder is None else self._table()[0]
 
@@ -125,11 +129,6 @@ class Checkpoint:
             Of all rows, shape (rows, columns).
         rows
             Kept rows of each patient, shape (patients, rows per patient).
-
-        Raises
-        ------
-        DataError
-            It is another table.
         """
         if self._folder is None:
             return
@@ -141,8 +140,7 @@ class Checkpoint:
         elif digest != self._table()[1]:
             raise DataError(
                 f"The table is not the one that the unfinished fit in {self._folder} began with (other "
-                "rows, another order, or another holdout): give it that one, or pass --start-over; "
-                "what it has spent counts then too."
+                f"rows, another order, or another holdout): give it that one, {OR_START_OVER}"
             )
 
     def keep(self, released: Released) -> None:
@@ -168,16 +166,15 @@ class Checkpoint:
         """Return the key and the digest by which the table is known again."""
         assert self._folder is not None
         try:
-            found = json.loads(checkpoint_file.read_bytes(self._folder / TABLE))
-            key, digest = bytes.fromhex(found["key"]), found["digest"]
+            about = json.loads(checkpoint_file.read_bytes(self._folder / TABLE))
+            key, digest = bytes.fromhex(about["key"]), about["digest"]
             if len(key) == KEY_BYTES and isinstance(digest, str):
                 return key, digest
-        except (ArtefactError, ValueError, KeyError, TypeError, RecursionError):
+        except UNREADABLE:
             pass
         raise ArtefactError(
             f"{self._folder / TABLE} is missing or damaged, so that nobody can tell whether the table "
-            "is the one that the fit began with; put it back, or pass --start-over: what was spent "
-            "counts then too."
+            f"is the one that the fit began with: put it back, {OR_START_OVER}"
         )
 
 
@@ -215,7 +212,7 @@ def refuse_older(folder: Path) -> None:
     if _older(folder):
         raise OutputExistsError(
             f"The unfinished fit in {folder} was begun by synthvae 0.1.0, which alone can go on "
-            "with it: do so, or pass --start-over; what it has spent counts then too."
+            f"with it: do so, {OR_START_OVER}"
         )
 
 
@@ -223,7 +220,7 @@ def stage_in(folder: Path) -> str | None:
     """Return what an unfinished fit has released last; None where it kept nothing that can be read."""
     try:
         return str(checkpoint_file.unpack_about(folder / FILE)["stage"])
-    except (ArtefactError, KeyError, TypeError, ValueError):
+    except UNREADABLE:
         return None
 
 
@@ -236,29 +233,21 @@ def spent_at_most(folder: Path) -> str | None:
     try:
         begun = checkpoint_file.unpack_about(folder / FILE)["identity"]
         return f"at most epsilon {begun['epsilon']:g} at delta {begun['delta']:g}"
-    except (ArtefactError, KeyError, TypeError, ValueError):
+    except UNREADABLE:
         return "an amount that is no longer known, since its checkpoint is damaged"
-
-
-def clear(folder: Path) -> None:
-    """Remove what a fit kept in a folder, and nothing else."""
-    clean_drafts(folder)
-    for file in (*(folder / name for name in (FILE, TABLE, NOTE)), *_older(folder)):
-        file.unlink(missing_ok=True)
 
 
 def _read(file: Path, plan: Plan, expected: dict[str, Any]) -> Released:
     """Return what a checkpoint holds, once it is known to be of the same fit."""
-    about = checkpoint_file.unpack_about(file)
-    begun = about["identity"]
+    begun = checkpoint_file.unpack_about(file)["identity"]
     for key, value in expected.items():
         before = begun.get(key)
         if before != value:
             plain = not isinstance(value, list) and key not in ("schema", "program")
             what = f"{key} {before}, not {value}" if plain else f"another {key}"
             raise OutputExistsError(
-                f"The unfinished fit in {file.parent} was begun with {what}: go on as it was begun, or "
-                "pass --start-over; what it has spent counts then too."
+                f"The unfinished fit in {file.parent} was begun with {what}: go on as it was begun, "
+                f"{OR_START_OVER}"
             )
     return checkpoint_file.unpack(file, plan)
 
@@ -272,20 +261,20 @@ def _digest(key: bytes, codes: Ints, rows: Ints) -> str:
 
 
 @dataclass
-class Unfinished:
-    """The place of one output's unfinished work.
+class UnfinishedWork:
+    """The folder of one output's unfinished work.
 
     Attributes
     ----------
     done
         Whether an output holds what the budget bought, so that nothing has to be kept any more.
-    told
+    reported
         Whether the error that ends the work says already what is kept.
     """
 
     folder: Path
     done: bool = False
-    told: bool = False
+    reported: bool = False
 
     @property
     def unscored(self) -> Path:
@@ -303,20 +292,22 @@ class Unfinished:
         shutil.rmtree(self.unscored, ignore_errors=True)
 
     def forget(self) -> None:
-        """Remove what a fit was begun with."""
-        clear(self.folder)
-        (self.folder / SPLIT).unlink(missing_ok=True)
+        """Remove what a fit kept and what it was begun with, and nothing else."""
+        clean_drafts(self.folder)
+        kept = [self.folder / name for name in (FILE, TABLE, NOTE, SPLIT)]
+        for file in (*kept, *_older(self.folder)):
+            file.unlink(missing_ok=True)
 
 
-def place_of(output: Path) -> Path:
-    """Return where unfinished work on an output stands."""
+def unfinished_folder(output: Path) -> Path:
+    """Return the folder of unfinished work on an output."""
     output = output.resolve()
     return output.with_name(f"{output.name}.unfinished")
 
 
 @contextlib.contextmanager
-def unfinished(output: Path, *, force: bool, start_over: bool) -> Iterator[Unfinished]:
-    """Yield the place of an output's unfinished work, which goes when the block ends well.
+def unfinished_work(output: Path, *, force: bool, start_over: bool) -> Iterator[UnfinishedWork]:
+    """Yield an output's unfinished work, which is removed when the block ends well.
 
     A stop or a full disk that leaves something to go on with says so.
 
@@ -332,8 +323,8 @@ def unfinished(output: Path, *, force: bool, start_over: bool) -> Iterator[Unfin
     OutputExistsError
         The output exists and `force` is not given, or another process is at work on it.
     """
-    work = Unfinished(place_of(output))
-    with locked(work.folder / OUTPUT_LOCK, output, 0o700):
+    work = UnfinishedWork(unfinished_folder(output))
+    with locked(work.folder / OUTPUT_LOCK, output):
         with storage_errors(output):
             # Those of a process that was killed: nobody else writes here now.
             clean_drafts(output.resolve().parent, output.resolve().name)
@@ -346,8 +337,8 @@ def unfinished(output: Path, *, force: bool, start_over: bool) -> Iterator[Unfin
             yield work
         except BaseException as cause:
             stopped = isinstance(cause, KeyboardInterrupt | StorageError)
-            if stopped and not work.done and not work.told:
-                _say_what_is_kept(cause, work.folder)
+            if stopped and not work.done and not work.reported and is_begun(work.folder):
+                cause.args = (_with_what_is_kept(str(cause), work.folder),)
             with contextlib.suppress(OSError):  # what went wrong first is what is said
                 if work.done:
                     work.clear()
@@ -363,14 +354,12 @@ def unfinished(output: Path, *, force: bool, start_over: bool) -> Iterator[Unfin
             ) from cause
 
 
-def _say_what_is_kept(cause: BaseException, folder: Path) -> None:
-    if not is_begun(folder):
-        return
-    where = WORDS.get(stage_in(folder) or "", "there")
-    kept = f"What was released so far is kept in {folder}: the same command goes on {where}."
-    said = str(cause) or "Interrupted."
-    if ELSEWHERE in said:
-        said = said.replace(f"Free some space, or {ELSEWHERE}.", "Free some space.")
-        said = said.replace(f"; {ELSEWHERE}.", ".")
+def _with_what_is_kept(message: str, folder: Path) -> str:
+    point = RESUME_POINTS.get(stage_in(folder) or "", "there")
+    kept = f"What was released so far is kept in {folder}: the same command goes on {point}."
+    message = message or "Interrupted."
+    if ELSEWHERE in message:
+        message = message.replace(f"Free some space, or {ELSEWHERE}.", "Free some space.")
+        message = message.replace(f"; {ELSEWHERE}.", ".")
         kept += " In another place it would be a second fit."
-    cause.args = (f"{said} {kept}",)
+    return f"{message} {kept}"

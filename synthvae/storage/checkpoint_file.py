@@ -11,24 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from synthvae._files import read_ordinary
-from synthvae._text import one_line
-from synthvae.errors import ArtefactError, SynthvaeError
+from synthvae._types import Floats
+from synthvae.errors import ArtefactError
 from synthvae.marginals.column import ColumnMarginal
 from synthvae.marginals.moments import PairMoments
 from synthvae.model.layout import Layout
-from synthvae.model.state import FittedState
+from synthvae.model.state import Arrays, FittedState, count_arrays, read_marginals, read_row_shares
 from synthvae.plan import Plan
-from synthvae.storage.model_folder import (
-    marginal_arrays,
-    read_arrays,
-    read_marginals,
-    read_row_shares,
-    read_state,
-    state_arrays,
-)
+from synthvae.storage.model_folder import INVALID, pack_arrays, reason_of, unpack_arrays
 
 FORMAT, VERSION = "synthvae checkpoint", 2
 LARGEST_BYTES = 2_000_000_000
@@ -36,9 +28,9 @@ LARGEST_HEADER = 50_000_000
 # Moments of standardised features are about 1 and their noise, at the smallest epsilon and a table that
 # looks empty, about 1e4 times what a column adds: far below this, and far from an overflow.
 LARGEST_MOMENT = 1e9
-VALUES, NOISE, ROW_SHARES = "pairs/values", "pairs/noise", "row_shares"
+VALUES, NOISE = "pairs/values", "pairs/noise"
 COUNTS, MOMENTS, MODEL = STAGES = ("counts", "moments", "model")
-Arrays = dict[str, NDArray[Any]]
+OR_START_OVER = "or pass --start-over; what it has spent counts then too."
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,7 @@ class Released:
     """
 
     marginals: tuple[ColumnMarginal, ...]
-    row_shares: NDArray[np.float64] | None
+    row_shares: Floats | None
     patients: int
     moments: PairMoments | None = None
     model: FittedState | None = None
@@ -77,13 +69,19 @@ class Released:
         """Return what is left to keep when the fit is finished: its model alone."""
         return cls(tuple(model.layout.marginals), model.row_shares, model.patients, None, model)
 
+    def arrays(self) -> Arrays:
+        """Return the arrays of what was released, by name."""
+        if self.model is not None:
+            return self.model.arrays()
+        arrays = count_arrays(self.marginals, self.row_shares)
+        if self.moments is not None:
+            arrays |= {VALUES: self.moments.values, NOISE: self.moments.noise}
+        return arrays
+
 
 def pack(released: Released, identity: dict[str, Any]) -> bytes:
     """Return the content of a checkpoint's file."""
-    from safetensors.numpy import save
-
-    found = sorted(released_arrays(released).items())
-    arrays = {name: np.ascontiguousarray(array) for name, array in found}
+    arrays = released.arrays()
     about = json.dumps(
         {
             "format": FORMAT,
@@ -94,52 +92,26 @@ def pack(released: Released, identity: dict[str, Any]) -> bytes:
             "arrays_sha256": _digest(arrays),
         }
     )
-    sealed = {"about": about, "about_sha256": hashlib.sha256(about.encode()).hexdigest()}
-    content: bytes = save(arrays, metadata=sealed)
-    return content
-
-
-def released_arrays(released: Released) -> Arrays:
-    """Return the arrays of what was released, by name."""
-    if released.model is not None:
-        return state_arrays(released.model)
-    arrays = marginal_arrays(released.marginals)
-    if released.row_shares is not None:
-        arrays[ROW_SHARES] = released.row_shares
-    if released.moments is not None:
-        arrays |= {VALUES: released.moments.values, NOISE: released.moments.noise}
-    return arrays
+    digest = hashlib.sha256(about.encode()).hexdigest()
+    return pack_arrays(arrays, {"about": about, "about_sha256": digest})
 
 
 def unpack_about(file: Path) -> dict[str, Any]:
-    """Return what a checkpoint's header says.
-
-    Raises
-    ------
-    ArtefactError
-        It is no checkpoint, a damaged one, or one of another version.
-    """
+    """Return what a checkpoint's header says; `ArtefactError` if it is damaged or of another version."""
     return _about(file, read_bytes(file))
 
 
 def unpack(file: Path, plan: Plan) -> Released:
-    """Return what a checkpoint holds, checked against the plan that it was made under.
-
-    Raises
-    ------
-    ArtefactError
-        It is damaged, or holds anything that a fit under this plan does not keep.
-    """
+    """Return what a checkpoint holds; `ArtefactError` for what a fit under this plan does not keep."""
     content = read_bytes(file)
     about = _about(file, content)
     try:
-        arrays = read_arrays(content)
+        arrays = unpack_arrays(content)
         if _digest(arrays) != about["arrays_sha256"]:
             raise ValueError("its arrays are not those that it was written with")
         return _released(arrays, about, plan)
-    except (KeyError, ValueError, TypeError, SynthvaeError) as cause:
-        why = f"{cause} is not in it" if isinstance(cause, KeyError) else str(cause)
-        raise _damaged(file, why) from cause
+    except INVALID as cause:
+        raise _damaged(file, reason_of(cause)) from cause
 
 
 def read_bytes(file: Path) -> bytes:
@@ -150,9 +122,9 @@ def read_bytes(file: Path) -> bytes:
         raise _damaged(file, f"it cannot be read ({cause.strerror})") from cause
 
 
-def _damaged(file: Path, why: str) -> ArtefactError:
+def _damaged(file: Path, reason: str) -> ArtefactError:
     return ArtefactError(
-        f"The checkpoint {file} is damaged: {one_line(why)}. Nothing can go on from it; pass "
+        f"The checkpoint {file} is damaged: {reason}. Nothing can go on from it; pass "
         "--start-over to begin again: what was spent counts then too."
     )
 
@@ -161,26 +133,25 @@ def _about(file: Path, content: bytes) -> dict[str, Any]:
     try:
         size = int.from_bytes(content[:8], "little")
         if not 2 <= size <= min(len(content) - 8, LARGEST_HEADER):
-            raise ValueError("it is cut short or was altered")
+            raise ArtefactError("it is cut short or was altered")
         sealed = json.loads(content[8 : 8 + size])["__metadata__"]
         text = sealed["about"]
         if hashlib.sha256(text.encode()).hexdigest() != sealed["about_sha256"]:
-            raise ValueError("its header was altered")
+            raise ArtefactError("its header was altered")
         about = json.loads(text)
         if not isinstance(about, dict) or about["format"] != FORMAT:
-            raise ValueError("it is no synthvae checkpoint")
+            raise ArtefactError("it is no synthvae checkpoint")
         if not isinstance(about["identity"], dict):
-            raise ValueError("its header does not say what it is of")
+            raise ArtefactError("its header does not say what it is of")
+        version = about["version"]
+    except ArtefactError as cause:
+        raise _damaged(file, str(cause)) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as cause:
-        plain = isinstance(cause, ValueError) and not isinstance(
-            cause, json.JSONDecodeError | UnicodeDecodeError
-        )
-        why = str(cause) if plain else "its header is cut short or was altered"
-        raise _damaged(file, why) from cause
-    if type(about["version"]) is not int or about["version"] != VERSION:
+        raise _damaged(file, "its header is cut short or was altered") from cause
+    if type(version) is not int or version != VERSION:
         raise ArtefactError(
-            f"The checkpoint {file} has version {about['version']!r}, this synthvae reads {VERSION}: go "
-            "on with the synthvae that began it, or pass --start-over; what was spent counts then too."
+            f"The checkpoint {file} has version {version!r}, this synthvae reads {VERSION}: go on with "
+            f"the synthvae that began it, {OR_START_OVER}"
         )
     return about
 
@@ -190,16 +161,17 @@ def _released(arrays: Arrays, about: dict[str, Any], plan: Plan) -> Released:
     if type(patients) is not int or patients < 1 or plan.schema.patients not in (None, patients):
         raise ValueError(f"patients is {patients!r}, which is not the fit's number of patients")
     if stage not in STAGES:
-        raise ValueError(f"stage is {stage!r}, which is none of {', '.join(STAGES)}")
+        raise ValueError(f"stage is {stage!r}, not one of {', '.join(STAGES)}")
     if stage == MODEL:
-        released = Released.finished(read_state(arrays, plan.schema, plan.settings, patients))
+        model = FittedState.from_arrays(arrays, plan.schema, plan.settings, patients)
+        released = Released.finished(model)
     else:
-        marginals = read_marginals(arrays, plan.schema)
-        shares = read_row_shares(arrays, plan.schema)
+        marginals = tuple(read_marginals(arrays, plan.schema))
         layout = Layout.build(marginals, plan.schema.modelled, plan.settings)
         moments = _moments(arrays, layout) if stage == MOMENTS else None
-        released = Released(tuple(marginals), shares, patients, moments)
-    unknown = arrays.keys() - released_arrays(released).keys()
+        shares = read_row_shares(arrays, plan.schema)
+        released = Released(marginals, shares, patients, moments)
+    unknown = arrays.keys() - released.arrays().keys()
     if unknown:
         raise ValueError(f"it holds {min(unknown)!r}, which no checkpoint does")
     return released
@@ -212,7 +184,9 @@ def _moments(arrays: Arrays, layout: Layout) -> PairMoments:
         if array.shape != (layout.features, layout.features):
             raise ValueError("the moments of pairs do not fit the schema")
         if (array != array.T).any() or array[same].any():
-            raise ValueError("the moments of pairs are none")
+            raise ValueError(
+                "the moments of pairs are not symmetric, or some stand within a column"
+            )
         if (np.abs(array) > LARGEST_MOMENT).any():
             raise ValueError(
                 f"a moment of pairs, or its noise, is above {LARGEST_MOMENT:g}, which no fit releases"

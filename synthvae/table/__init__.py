@@ -7,7 +7,7 @@ or special value. They are what the model learns from and what it generates.
 """
 
 from synthvae.table.cells import identities
-from synthvae.table.codes import MISSING, Problem, decode, encode, find_problems, inspect
+from synthvae.table.codes import MISSING, decode, encode, find_problems, inspect
 from synthvae.table.files import formulas, read_table, write_table
 from synthvae.table.patients import (
     PatientRows,
@@ -19,7 +19,6 @@ from synthvae.table.patients import (
 __all__ = [
     "MISSING",
     "PatientRows",
-    "Problem",
     "decode",
     "encode",
     "find_problems",

@@ -34,8 +34,8 @@ def canonical(item: Any) -> Cell | None:
     """Return the canonical value of a cell, None where it is absent.
 
     A number is an `int`, exact, where it came as one or is a whole one that floats tell apart, and
-    a `float` otherwise; a moment is a `Timestamp` at the time that its own wall clock shows; what
-    is of no kind that tables have is its text.
+    a `float` otherwise; a moment is a `Timestamp` at the time that its own wall clock shows; an item
+    of a kind that no table has is its text.
     """
     return _reader(item.__class__)(item)
 
@@ -64,9 +64,9 @@ def _decimal(item: Decimal) -> int | float | None:
     if item.is_nan():  # of which a signalling one is no float
         return None
     number = float(item)
-    if not number.is_integer() or item != item.to_integral_value():
-        return _number(number)
-    return int(item)  # of as many digits as a float may have
+    if number.is_integer() and item == item.to_integral_value():
+        return int(item)  # of as many digits as a float may have
+    return _number(number)
 
 
 def _long_double(item: np.longdouble) -> int | float | None:
@@ -118,13 +118,11 @@ def _decoded(item: bytes) -> str:  # which Parquet may make of text beside some
         return str(item)
 
 
-def _listed(item: Any) -> str:
+def _listed(item: Any) -> Cell | None:
     """Return a list as text; Parquet gives floats where a list of another row lacks a number."""
+    if isinstance(item, np.ndarray) and not item.ndim:
+        return canonical(item.tolist())
     return f"[{', '.join(text_of(canonical(each)) for each in item)}]"
-
-
-def _array(item: NDArray[Any]) -> Cell | None:
-    return _listed(item) if item.ndim else canonical(item.tolist())
 
 
 PLAIN = {str, bool, int, date}  # of which `==` tells apart what is not one cell
@@ -143,8 +141,7 @@ READERS: tuple[tuple[Any, Callable[[Any], Cell | None]], ...] = (  # the first t
     (date, lambda item: item),
     (pd.Interval, _interval),
     (bytes, _decoded),
-    ((list, tuple), _listed),
-    (np.ndarray, _array),
+    ((list, tuple, np.ndarray), _listed),
     (object, str),
 )
 
@@ -171,7 +168,7 @@ def text_of(cell: Cell | None) -> str:
 
 
 def number_of(cell: Cell | None) -> float:
-    """Return a canonical value as a number, NaN where it is none; a truth value is 1 or 0."""
+    """Return a canonical value as a number, NaN for other text; a truth value is 1 or 0."""
     if isinstance(cell, str):
         return as_float(cell)
     return _as_double(cell) if isinstance(cell, int | float) else np.nan
@@ -193,8 +190,8 @@ def is_large(cell: Cell | None) -> bool:
 class RawColumn:
     """A column as it came: its distinct cells, read once each, unless it is typed already.
 
-    `distinct` has canonical values, and `places` says which of them each cell is, -1 where it is
-    absent.
+    `distinct` has canonical values, and `places` the place of each cell among them, -1 for an absent
+    one.
     """
 
     def __init__(self, values: pd.Series) -> None:
@@ -251,9 +248,9 @@ class RawColumn:
         if self.is_datetime and not any(map(DATE_LIKE.match, missing)):
             return self.cells.isna().to_numpy(bool)
         self.factorize()
-        words = {word.strip() for word in missing}
+        texts = {text.strip() for text in missing}
         alike = [
-            cell.strip() in words if type(cell) is str else _is_mark(cell, words, marks)
+            cell.strip() in texts if type(cell) is str else _is_mark(cell, texts, marks)
             for cell in self.distinct
         ]
         return self.spread(alike, True, bool)
@@ -303,14 +300,14 @@ def _tell_apart(items: NDArray[np.object_]) -> tuple[NDArray[Any], Sequence[Any]
     return np.fromiter(map(order.__getitem__, keys), np.int64, len(keys)), list(chosen.values())
 
 
-def _is_mark(cell: Cell | None, words: set[str], marks: Sequence[float]) -> bool:
+def _is_mark(cell: Cell | None, texts: set[str], marks: Sequence[float]) -> bool:
     if isinstance(cell, int | float) and not isinstance(cell, bool):
         return number_of(cell) in marks
-    return not words.isdisjoint(spellings(cell))
+    return not texts.isdisjoint(spellings(cell))
 
 
 def as_numbers(raw: RawColumn) -> NDArray[np.float64]:
-    """Return cells as numbers, NaN where they are none."""
+    """Return cells as numbers, NaN for other cells."""
     if raw.is_numeric or raw.is_bool:
         return raw.numbers()
     if raw.is_datetime:
@@ -319,7 +316,7 @@ def as_numbers(raw: RawColumn) -> NDArray[np.float64]:
 
 
 def as_moments(field: Field, raw: RawColumn) -> NDArray[np.float64]:
-    """Return dates as lattice units since 1970, NaN where they are none."""
+    """Return dates as lattice units since 1970, NaN for other cells."""
     if raw.is_datetime:
         zone = raw.cells.dt.tz
         local = raw.cells if zone is None else raw.cells.dt.tz_localize(None)

@@ -20,19 +20,8 @@ from synthvae._types import Bools, Ints
 from synthvae.errors import DataError
 from synthvae.field import OTHER, Field
 from synthvae.schema import Schema
-from synthvae.table.cells import (
-    Cell,
-    RawColumn,
-    as_float,
-    as_moments,
-    as_numbers,
-    canonical,
-    identities,
-    is_large,
-    number_of,
-    spellings,
-    text_of,
-)
+from synthvae.table import cells
+from synthvae.table.cells import Cell, RawColumn, as_float, identities, is_large
 
 MISSING = -1
 FIRST_SPECIAL = -2
@@ -41,13 +30,19 @@ SHOWN = 12  # problems listed in one error message
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a table: where, how often, which rule, and the way out."""
+    """What is wrong with a column: in how many rows, which rule, and the way out."""
 
     column: str
-    rows: int
     rule: str
-    example: str
     way_out: str
+    rows: int = 0
+    example: str = ""
+
+    @classmethod
+    def where(cls, rows: Bools, column: str, rule: str, way_out: str, cell: str = "") -> "Problem":
+        """Return the problem of some rows; the example is the first, with its cell if that is given."""
+        example = f"{cell and f'{cell} in '}row {int(rows.argmax()) + 1}"
+        return cls(column, rule, way_out, int(rows.sum()), example)
 
     def __str__(self) -> str:
         count = f"{self.rows} row{'' if self.rows == 1 else 's'}: " if self.rows else ""
@@ -56,7 +51,7 @@ class Problem:
 
 
 @dataclass
-class _Cells:
+class _Column:
     """One column while it is being encoded."""
 
     field: Field
@@ -75,14 +70,13 @@ class _Cells:
         elif self.field.invalid == "other":
             self.codes[where] = self.field.categories.index(OTHER)
         else:
-            row = int(np.flatnonzero(where)[0])
-            example = f"{self._shown(row)} in row {row + 1}"
             self.codes[where] = MISSING
-            self.problems.append(Problem(self.field.name, int(where.sum()), rule, example, way_out))
+            cell = self._shown(int(where.argmax()))
+            self.problems.append(Problem.where(where, self.field.name, rule, way_out, cell))
 
     def _shown(self, row: int) -> str:
         try:
-            text = text_of(canonical(self.values.iloc[row]))
+            text = cells.text_of(cells.canonical(self.values.iloc[row]))
         except (OverflowError, ValueError):  # such as a year that Python's dates do not reach
             return "a value that cannot be shown"
         return repr(text if len(text) <= 40 else text[:37] + "...")
@@ -94,8 +88,7 @@ def encode(frame: pd.DataFrame, schema: Schema) -> Ints:
     Raises
     ------
     DataError
-        The table does not fit the schema; the text lists every problem (column, number of rows,
-        the rule, the way out).
+        The table does not fit the schema; the text lists every problem.
     """
     codes, _, problems = inspect(frame, schema)
     if problems:
@@ -131,9 +124,9 @@ def inspect(frame: pd.DataFrame, schema: Schema) -> tuple[Ints, Bools, list[Prob
         if times[field.name] != 1:
             invalid[:, j] = True
             continue
-        cells = _encode_column(field, frame[field.name], schema.missingValues)
-        codes[:, j], invalid[:, j] = cells.codes, cells.invalid
-        problems += cells.problems
+        column = _encode_column(field, frame[field.name], schema.missingValues)
+        codes[:, j], invalid[:, j] = column.codes, column.invalid
+        problems += column.problems
     problems += _identifier_problems(frame, schema)
     return codes, invalid, problems or _patient_problems(frame, codes, schema)
 
@@ -145,22 +138,21 @@ def _column_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
     needed += [schema.patientKey] if schema.patientKey else []
     absent = [name for name in needed if name not in times]
     unknown = [name for name in times if name not in declared]
-    found = [
-        Problem(name, 0, "stands twice in the table", "", "rename or drop one of the columns")
+    problems = [
+        Problem(name, "stands twice in the table", "rename or drop one of the columns")
         for name in times
         if times[name] > 1
     ]
     for i, name in enumerate(absent):
         hint = nearest(name, unknown) if i < SHOWN else ""
         rule = f"is in the schema but not in the table{hint}"
-        way_out = "add the column, or take the field out of the schema"
-        found.append(Problem(name, 0, rule, "", way_out))
+        problems.append(Problem(name, rule, "add the column, or take the field out of the schema"))
     for i, name in enumerate(unknown):
         hint = nearest(name, declared) if i < SHOWN else ""
         rule = f"is in the table but not in the schema{hint}"
         way_out = "declare it as a field (`role: identifier` keeps it out of the model), or drop it"
-        found.append(Problem(name, 0, rule, "", way_out))
-    return found
+        problems.append(Problem(name, rule, way_out))
+    return problems
 
 
 def _identifier_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
@@ -169,31 +161,32 @@ def _identifier_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
     if key is not None:
         if times[key] != 1:
             return []
-        blank, found = _identifier_blanks(frame[key], schema)
+        blank, problems = _identifier_blanks(frame[key], schema)
         if blank.any():
             way_out = "fill in whose rows they are"
-            found.append(Problem(key, int(blank.sum()), "no patient identifier", "", way_out))
-        return found
-    found = []
-    keys = [[field.name] for field in schema.fields if field.role == "identifier"]
-    keys += [list(schema.primaryKey)] if schema.primaryKey else []
+            problems.append(Problem(key, "no patient identifier", way_out, int(blank.sum())))
+        return problems
+    keys: list[tuple[str, ...]] = [
+        (field.name,) for field in schema.fields if field.role == "identifier"
+    ]
+    keys += [schema.primaryKey] if schema.primaryKey else []
     single = dict.fromkeys(name for names in keys for name in names if times[name] == 1)
     read = {name: _identifier_blanks(frame[name], schema) for name in single}
-    found += [problem for _, problems in read.values() for problem in problems]
-    for names in {tuple(names): names for names in keys}.values():
+    problems = [problem for _, lossy in read.values() for problem in lossy]
+    for names in dict.fromkeys(keys):
         if any(times[name] != 1 for name in names):
             continue
         blank = np.any([read[name][0] for name in names], axis=0)
-        told = {name: identities(frame.loc[~blank, name], schema[name]) for name in names}
-        repeated = pd.DataFrame(told).duplicated()
+        whose = {name: identities(frame.loc[~blank, name], schema[name]) for name in names}
+        repeated = pd.DataFrame(whose).duplicated()
         if repeated.any():
             rule = "an identifier repeats, so a patient may have several rows"
             way_out = (
                 f"set `patientKey: {names[0]}` and `maxRows` so that the guarantee covers "
                 "whole patients, or drop the column if it does not say whose row it is"
             )
-            found.append(Problem(", ".join(names), int(repeated.sum()), rule, "", way_out))
-    return found
+            problems.append(Problem(", ".join(names), rule, way_out, int(repeated.sum())))
+    return problems
 
 
 def _identifier_blanks(values: pd.Series, schema: Schema) -> tuple[Bools, list[Problem]]:
@@ -203,11 +196,9 @@ def _identifier_blanks(values: pd.Series, schema: Schema) -> tuple[Bools, list[P
     lossy = raw.inexact() & ~blank
     if not lossy.any():
         return blank, []
-    row = int(np.flatnonzero(lossy)[0])
     rule = "an identifier of 2**53 or more came as a float, which may have lost its last digits"
     way_out = "give identifiers as text, or as whole numbers in a column without missing cells"
-    example = f"row {row + 1}"
-    return blank, [Problem(str(values.name), int(lossy.sum()), rule, example, way_out)]
+    return blank, [Problem.where(lossy, str(values.name), rule, way_out)]
 
 
 def _patient_problems(frame: pd.DataFrame, codes: Ints, schema: Schema) -> list[Problem]:
@@ -217,110 +208,89 @@ def _patient_problems(frame: pd.DataFrame, codes: Ints, schema: Schema) -> list[
     whose, _ = pd.factorize(identities(frame[schema.patientKey], schema[schema.patientKey]))
     first = np.full(whose.max(initial=-1) + 1, -1)
     first[whose[::-1]] = np.arange(len(whose))[::-1]
-    found = []
-    for j, field in enumerate(schema.modelled):
-        differs = codes[:, j] != codes[first[whose], j]
-        if field.perPatient and differs.any():
-            found.append(
-                Problem(
-                    field.name,
-                    int(differs.sum()),
-                    "another value than in the patient's first row",
-                    f"row {int(np.flatnonzero(differs)[0]) + 1}",
-                    "correct them, or take `perPatient` off the field",
-                )
-            )
-    return found
+    rule = "another value than in the patient's first row"
+    way_out = "correct them, or take `perPatient` off the field"
+    return [
+        Problem.where(differs, field.name, rule, way_out)
+        for j, field in enumerate(schema.modelled)
+        if field.perPatient and (differs := codes[:, j] != codes[first[whose], j]).any()
+    ]
 
 
-def _encode_column(field: Field, values: pd.Series, missing: Sequence[str]) -> _Cells:
+def _encode_column(field: Field, values: pd.Series, missing: Sequence[str]) -> _Column:
     raw = RawColumn(values)
     blank = raw.blank(missing)
-    codes, invalid = np.full(len(values), MISSING, np.int64), np.zeros(len(values), bool)
-    cells = _Cells(field, codes, invalid, values)
+    codes = np.full(len(values), MISSING, np.int64)
+    column = _Column(field, codes, np.zeros(len(values), bool), values)
     if not field.is_lattice:
-        _place_in_categories(cells, raw, ~blank)
+        _place_in_categories(column, raw, ~blank)
     elif field.type in ("number", "integer"):
-        _place_on_lattice(cells, as_numbers(raw), ~blank)
+        _place_on_lattice(column, cells.as_numbers(raw), ~blank)
     else:
-        _place_on_lattice(cells, as_moments(field, raw), ~blank)
+        _place_on_lattice(column, cells.as_moments(field, raw), ~blank)
     if not field.nullable and blank.any():
-        cells.invalid |= blank
-        cells.problems.append(
-            Problem(
-                field.name,
-                int(blank.sum()),
-                "a missing value where one is required",
-                f"row {int(np.flatnonzero(blank)[0]) + 1}",
-                "set `required: false` under constraints, or fill in the values",
-            )
-        )
-    return cells
+        column.invalid |= blank
+        rule = "a missing value where one is required"
+        way_out = "set `required: false` under constraints, or fill in the values"
+        column.problems.append(Problem.where(blank, field.name, rule, way_out))
+    return column
 
 
-def _place_on_lattice(cells: _Cells, values: NDArray[np.float64], present: Bools) -> None:
-    field = cells.field
+def _place_on_lattice(column: _Column, values: NDArray[np.float64], present: Bools) -> None:
+    field = column.field
     readable = present & ~np.isnan(values)
     kind = {"date": "date", "datetime": "date-time"}.get(field.type, "number")
     is_number = kind == "number"
     form = f" of the form {field.format_}" if field.format_ else ""
-    cells.reject(
-        present & ~readable,
-        f"not a {kind}{form}",
-        "correct them, list their spelling under missingValues"
-        + (", or declare `format`" if form else ""),
-    )
+    way_out = "correct them, list their spelling under missingValues"
+    way_out += ", or declare `format`" if form else ""
+    column.reject(present & ~readable, f"not a {kind}{form}", way_out)
     special = np.zeros(len(values), bool)
     for i, value in enumerate(field.special):
         here = readable & (values == value)
-        cells.codes[here] = FIRST_SPECIAL - i
+        column.codes[here] = FIRST_SPECIAL - i
         special |= here
     rest = readable & ~special
     if field.type == "integer":
         broken = rest & np.isfinite(values) & (values != np.round(values))
         if broken.any() and field.invalid != "clip":
-            cells.reject(broken, "not a whole number", "round them, or declare `type: number`")
+            column.reject(broken, "not a whole number", "round them, or declare `type: number`")
             rest = rest & ~broken
     low, high = field.constraints.minimum, field.constraints.maximum
     if is_number:
-        assert isinstance(low, int | float)
-        assert isinstance(high, int | float)
-        bottom, top = float(low), float(high)
+        bottom, top = float(low or 0), float(high or 0)
     else:
         bottom, top = float(field.first_unit), float(field.first_unit + field.lattice_size - 1)
-    cells.invalid |= rest & ((values < bottom) | (values > top))
+    column.invalid |= rest & ((values < bottom) | (values > top))
     if field.invalid != "clip":
-        for outside, rule in ((values < bottom, f"below {low}"), (values > top, f"above {high}")):
-            cells.reject(
-                rest & outside,
-                rule,
-                "widen the bounds, or set `invalid: clip`"
-                + (" or `invalid: missing`" if field.nullable else ""),
-            )
+        way_out = "widen the bounds, or set `invalid: clip`"
+        way_out += " or `invalid: missing`" if field.nullable else ""
+        column.reject(rest & (values < bottom), f"below {low}", way_out)
+        column.reject(rest & (values > top), f"above {high}", way_out)
         rest = rest & (values >= bottom) & (values <= top)
     inside = np.clip(values[rest], bottom, top)
     units = np.round(inside * 10.0**field.places) if is_number else inside
     index = units.astype(np.int64) - field.first_unit
-    cells.codes[rest] = np.clip(index, 0, field.lattice_size - 1)
+    column.codes[rest] = np.clip(index, 0, field.lattice_size - 1)
 
 
-def _place_in_categories(cells: _Cells, raw: RawColumn, present: Bools) -> None:
-    field = cells.field
+def _place_in_categories(column: _Column, raw: RawColumn, present: Bools) -> None:
+    field = column.field
     raw.factorize()
     index = _index(field)
     numeric = field.type in ("integer", "number")
     by_number = {as_float(label): code for label, code in index.items()} if numeric else {}
-    known = [_category(index, by_number, cell) for cell in raw.distinct]
-    found = np.where(present, raw.spread(known, -1, np.int64), -1)
-    cells.codes[found >= 0] = found[found >= 0]
-    outside = present & (found < 0)
+    distinct = [_category(index, by_number, cell) for cell in raw.distinct]
+    codes = np.where(present, raw.spread(distinct, -1, np.int64), -1)
+    column.codes[codes >= 0] = codes[codes >= 0]
+    outside = present & (codes < 0)
     rule = f"not one of {field.first_categories}"
     large = outside & raw.spread([*map(is_large, raw.distinct)], False, bool)
-    cells.reject(large, rule, "give numbers of 2**53 and more as text, since floats round them")
+    column.reject(large, rule, "give numbers of 2**53 and more as text, since floats round them")
     way_out = "declare `trueValues` and `falseValues`"
     if field.type != "boolean":
         way_out = "add the category to enum, or set `invalid: other`"
-    cells.reject(outside & ~large, rule, way_out)
+    column.reject(outside & ~large, rule, way_out)
 
 
 def _index(field: Field) -> dict[str, int]:
@@ -335,11 +305,11 @@ def _category(index: dict[str, int], by_number: dict[float, int], cell: Cell | N
     """Return the code of a cell, or -1; 1.0 is read as 1 where only one of them is listed."""
     if is_large(cell):
         return -1
-    for text in spellings(cell):
+    for text in cells.spellings(cell):
         for spelling in (text, text.removesuffix(".0"), f"{text}.0"):
             if spelling in index:
                 return index[spelling]
-    return by_number.get(number_of(cell), -1)
+    return by_number.get(cells.number_of(cell), -1)
 
 
 def decode(codes: Ints, schema: Schema) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from synthvae._files import whole_file
 from synthvae._runtime import machine_memory
 from synthvae._text import brief, one_line
 from synthvae.errors import ConfigError, InputFileError
-from synthvae.field import Field, first_repeated
+from synthvae.field import first_repeated
 from synthvae.schema import Schema
 from synthvae.table.cells import as_float
 
@@ -51,7 +51,7 @@ def read_table(path: str | Path, delimiter: str = ",") -> pd.DataFrame:
     except (OSError, *UNREADABLE) as cause:
         why = one_line(getattr(cause, "strerror", None) or cause) or type(cause).__name__
         raise InputFileError(f"The file {path} cannot be read as a table: {why}.") from cause
-    _refuse_twins([str(name) for name in frame.columns], path)
+    _refuse_repeated([str(name) for name in frame.columns], path)
     if frame.empty:
         raise InputFileError(f"The file {path} has a header but no rows.")
     return frame
@@ -86,18 +86,18 @@ def _read_parquet(path: Path) -> pd.DataFrame:
             f"The file {path} says that it has {about.num_rows:,} rows, which need at least "
             f"{needed / 2**30:.3g} GB of memory; this machine has {memory / 2**30:.3g}."
         )
-    _refuse_twins(pq.read_schema(path).names, path)
+    _refuse_repeated(pq.read_schema(path).names, path)
     table = pq.read_table(path)
     frame: pd.DataFrame = table.to_pandas()
     named = [name for name in frame.index.names if name is not None]
     return frame.reset_index(named) if named else frame
 
 
-def _refuse_twins(names: list[str], path: Path) -> None:
-    twin = first_repeated(names)
-    if twin is not None:
+def _refuse_repeated(names: list[str], path: Path) -> None:
+    twice = first_repeated(names)
+    if twice is not None:
         raise InputFileError(
-            f"The column {brief(twin)} stands twice in {path}; rename one of them."
+            f"The column {brief(twice)} stands twice in {path}; rename one of them."
         )
 
 
@@ -116,6 +116,8 @@ def _read_csv(path: Path, delimiter: str) -> pd.DataFrame:
 
     header = _read_header(path, delimiter)
     content = path.read_bytes().lstrip(b"\r\n")
+    unclosed = content.count(b'"') % 2 == 1
+    never_closes = f"The file {path} has a quotation mark that opens and never closes."
     uneven: list[Any] = []
     try:
         table = _parse(content, header, delimiter, uneven)
@@ -126,22 +128,17 @@ def _read_csv(path: Path, delimiter: str) -> pd.DataFrame:
                 f"Row {row.number - 1} of {path} has {row.actual_columns} cells, but the header "
                 f"has {row.expected_columns}; it begins {row.text[:60]!r}."
             ) from cause
-        if "Empty CSV" in str(cause) and content.count(b'"') % 2:
-            raise InputFileError(_never_closes(path)) from cause
         if "Empty CSV" in str(cause):
-            raise InputFileError(f"The file {path} has a header but no rows.") from cause
+            no_rows = f"The file {path} has a header but no rows."
+            raise InputFileError(never_closes if unclosed else no_rows) from cause
         if "UTF8" in str(cause):
             raise InputFileError(f"The file {path} is not UTF-8 text; save it as UTF-8.") from cause
         raise
-    if content.count(b'"') % 2 and table.num_rows and "\n" in table.column(-1)[-1].as_py():
-        raise InputFileError(_never_closes(path))
+    if unclosed and table.num_rows and "\n" in table.column(-1)[-1].as_py():
+        raise InputFileError(never_closes)
     frame: pd.DataFrame = table.to_pandas()
     # A nameless column, such as R's row names, is called as pandas would call it.
     return frame.set_axis([name or f"Unnamed: {i}" for i, name in enumerate(header)], axis=1)
-
-
-def _never_closes(path: Path) -> str:
-    return f"The file {path} has a quotation mark that opens and never closes."
 
 
 def _read_header(path: Path, delimiter: str) -> list[str]:
@@ -160,9 +157,9 @@ def _read_header(path: Path, delimiter: str) -> list[str]:
     if not header:
         raise InputFileError(f"The file {path} is empty.")
     _refuse_width(len(header), path)
-    _refuse_twins([name for name in header if name], path)
-    quoted = len(header) == 1 and start.startswith(_quoted(header[0]))
-    if len(header) == 1 and not quoted:
+    _refuse_repeated([name for name in header if name], path)
+    quoted = '"' + header[0].replace('"', '""') + '"'
+    if len(header) == 1 and not start.startswith(quoted):
         other = next((mark for mark in DELIMITERS if mark != delimiter and mark in header[0]), None)
         if other is not None:
             raise InputFileError(
@@ -170,10 +167,6 @@ def _read_header(path: Path, delimiter: str) -> list[str]:
                 f"its only column is named {brief(header[0])}; pass --delimiter {other!r}."
             )
     return header
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _parse(content: bytes, header: list[str], delimiter: str, uneven: list[Any]) -> Any:
@@ -185,23 +178,19 @@ def _parse(content: bytes, header: list[str], delimiter: str, uneven: list[Any])
         uneven.append(row)
         return "error"
 
-    return arrow_csv.read_csv(
-        pa.BufferReader(content),
-        read_options=arrow_csv.ReadOptions(
-            block_size=max(1 << 20, len(content) + 1), use_threads=False
-        ),
-        parse_options=arrow_csv.ParseOptions(
-            delimiter=delimiter,
-            newlines_in_values=True,
-            ignore_empty_lines=len(header) > 1,
-            invalid_row_handler=refuse,
-        ),
-        convert_options=arrow_csv.ConvertOptions(
-            column_types={name: pa.string() for name in header},
-            null_values=[],
-            strings_can_be_null=False,
-        ),
+    block_size = max(1 << 20, len(content) + 1)
+    reading = arrow_csv.ReadOptions(block_size=block_size, use_threads=False)
+    parsing = arrow_csv.ParseOptions(
+        delimiter=delimiter,
+        newlines_in_values=True,
+        ignore_empty_lines=len(header) > 1,
+        invalid_row_handler=refuse,
     )
+    types = {name: pa.string() for name in header}
+    as_text = arrow_csv.ConvertOptions(
+        column_types=types, null_values=[], strings_can_be_null=False
+    )
+    return arrow_csv.read_csv(pa.BufferReader(content), reading, parsing, as_text)
 
 
 def write_table(frame: pd.DataFrame, path: str | Path, schema: Schema) -> None:
@@ -229,10 +218,10 @@ def write_table(frame: pd.DataFrame, path: str | Path, schema: Schema) -> None:
 
 def _missing_mark(frame: pd.DataFrame, schema: Schema) -> str:
     """How a missing cell is spelled; an only column would otherwise be a file of blank lines."""
-    words = schema.missingValues or ("",)
-    if "" in words and (frame.shape[1] > 1 or len(words) == 1):
+    marks = schema.missingValues or ("",)
+    if "" in marks and (frame.shape[1] > 1 or len(marks) == 1):
         return ""
-    return next(word for word in words if word)
+    return next(filter(None, marks))
 
 
 def _needs_quotes(frame: pd.DataFrame) -> bool:
@@ -272,15 +261,13 @@ def formulas(schema: Schema) -> list[str]:
     >>> formulas(schema)[0]
     "column 'ward': '=1+1' begins like a formula, which a spreadsheet would run; name it otherwise"
     """
-    return [note for field in schema.fields for note in _notes(field)]
-
-
-def _notes(field: Field) -> list[str]:
-    words = [field.name, *field.trueValues, *field.falseValues, *field.categories]
-    found = next((word for word in words if FORMULA.match(word) and np.isnan(as_float(word))), None)
-    if found is None:
-        return []
-    return [
-        f"column {brief(field.name)}: {brief(found)} begins like a formula, which a spreadsheet would "
-        "run; name it otherwise"
-    ]
+    notes = []
+    for field in schema.fields:
+        for text in (field.name, *field.trueValues, *field.falseValues, *field.categories):
+            if FORMULA.match(text) and np.isnan(as_float(text)):
+                notes.append(
+                    f"column {brief(field.name)}: {brief(text)} begins like a formula, which a "
+                    "spreadsheet would run; name it otherwise"
+                )
+                break
+    return notes

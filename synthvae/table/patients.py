@@ -34,8 +34,6 @@ ABOUT_TEST = (
     "FOR TESTS: the key of this split follows from test_split_seed. Whoever knows that seed and a "
     "patient's identifier knows whether the model learned from that patient."
 )
-START_OVER = "pass --start-over, which draws a new key"
-SPENT = "; what was spent so far counts then too"
 
 
 @dataclass(frozen=True)
@@ -61,13 +59,9 @@ class PatientRows:
 def group_by_patient(frame: pd.DataFrame, schema: Schema, key: bytes | None = None) -> PatientRows:
     """Group a table's rows by patient, keeping at most `schema.maxRows` of each, drawn at random.
 
-    Which rows of a patient are kept follows from the key, that patient's identifier and the places
-    of the rows among that patient's own: one patient more or less changes nobody else's.
-
-    Parameters
-    ----------
-    key
-        Up to 64 secret bytes; from the operating system where none are given.
+    Which rows of a patient are kept follows from the key (up to 64 secret bytes, by default new ones),
+    that patient's identifier and the places of the rows among that patient's own: one patient more or
+    less changes nobody else's.
     """
     if schema.patientKey is None:
         return PatientRows(np.arange(len(frame), dtype=np.int64)[:, None])
@@ -76,19 +70,19 @@ def group_by_patient(frame: pd.DataFrame, schema: Schema, key: bytes | None = No
     order = np.argsort(whose, kind="stable")
     counts = np.bincount(whose)
     first = np.cumsum(counts) - counts
-    most = schema.rows_per_patient
-    rows = np.full((len(counts), most), -1, np.int64)
+    limit = schema.rows_per_patient
+    rows = np.full((len(counts), limit), -1, np.int64)
     place = np.arange(len(frame)) - np.repeat(first, counts)
-    few = np.repeat(counts <= most, counts)
+    few = np.repeat(counts <= limit, counts)
     rows[whose[order[few]], place[few]] = order[few]
     key = secrets.token_bytes(32) if key is None else key
-    for patient in np.flatnonzero(counts > most):
-        kept = _kept_places(key, names[patient], int(counts[patient]), most)
+    for patient in np.flatnonzero(counts > limit):
+        kept = _kept_places(key, names[patient], int(counts[patient]), limit)
         rows[patient] = order[first[patient] + kept]
     return PatientRows(rows)
 
 
-def _kept_places(key: bytes, name: str, rows: int, most: int) -> Ints:
+def _kept_places(key: bytes, name: str, rows: int, limit: int) -> Ints:
     """Return the places of a patient's kept rows among their own: those of the least keyed hashes."""
     whose = name.encode("utf-8", "surrogatepass")
     mine = hashlib.blake2b(whose, digest_size=32, key=key, person=b"synthvae rows").digest()
@@ -96,16 +90,16 @@ def _kept_places(key: bytes, name: str, rows: int, most: int) -> Ints:
         hashlib.blake2b(place.to_bytes(8, "little"), digest_size=8, key=mine).digest()
         for place in range(rows)
     ]
-    return np.sort(np.array(sorted(range(rows), key=draws.__getitem__)[:most], np.int64))
+    return np.sort(np.array(sorted(range(rows), key=draws.__getitem__)[:limit], np.int64))
 
 
 def split_by_patient(
     frame: pd.DataFrame, schema: Schema, holdout: float, key: bytes
 ) -> NDArray[np.bool_]:
-    """Return which rows are held out, decided by an independent draw for each patient.
+    """Return which rows are held out, by an independent draw for each patient.
 
-    Each draw depends on the key and on that patient's identifier (or, without a patientKey, on
-    the row's content) alone: adding a patient changes nobody else's side, as an exact share would.
+    Each draw depends on the key and on that patient's identifier (or, without a patientKey, on the
+    row's content) alone: unlike with an exact share, one patient more changes nobody else's side.
 
     Parameters
     ----------
@@ -118,12 +112,12 @@ def split_by_patient(
         known = identities(frame[schema.patientKey], schema[schema.patientKey])
         names = [text.encode("utf-8", "surrogatepass") for text in known]
     else:
-        seen: Counter[bytes] = Counter()
+        equal: Counter[bytes] = Counter()  # rows before
         names = []
         for row in encode(frame, schema):
             content = row.tobytes()
-            names.append(content + seen[content].to_bytes(8, "little"))
-            seen[content] += 1
+            names.append(content + equal[content].to_bytes(8, "little"))
+            equal[content] += 1
     draws = {
         name: int.from_bytes(hashlib.blake2b(name, digest_size=8, key=key).digest(), "little")
         for name in set(names)
@@ -135,21 +129,17 @@ def split_by_patient(
 def with_identifiers(frame: pd.DataFrame, schema: Schema, patients: Ints) -> pd.DataFrame:
     """Return records with invented identifiers, in the schema's order of columns.
 
-    Parameters
-    ----------
-    patients
-        Whose rows they are, numbered from 0, shape (rows,).
+    `patients` numbers the patient of each row from 0, shape (rows,).
     """
     columns = {}
     for field in schema.fields:
         if field.name not in schema.identifiers:
             columns[field.name] = frame[field.name]
             continue
-        number = (patients if field.name == schema.patientKey else np.arange(len(frame))) + 1
-        if field.type in ("integer", "number"):
-            columns[field.name] = pd.Series(number)
-        else:
-            columns[field.name] = pd.Series([f"synthetic-{i:07d}" for i in number])
+        numbers = (patients if field.name == schema.patientKey else np.arange(len(frame))) + 1
+        is_number = field.type in ("integer", "number")
+        texts = [] if is_number else [f"synthetic-{number:07d}" for number in numbers]
+        columns[field.name] = pd.Series(numbers if is_number else texts)
     return pd.DataFrame(columns)
 
 
@@ -159,14 +149,9 @@ def derived_key(seed: int) -> bytes:
 
 
 class SplitKey(Frozen):
-    """The key of one split, with a word on what it is.
+    """The key of one split, 32 bytes as hexadecimal digits, with a note that it is secret.
 
-    Parameters
-    ----------
-    key
-        32 bytes as hexadecimal digits.
-    test_split_seed
-        The seed that the key follows from, in tests; None where it is secret.
+    In tests it follows from `test_split_seed`.
     """
 
     about: str = ABOUT
@@ -195,13 +180,7 @@ class SplitKey(Frozen):
 
     @classmethod
     def read(cls, folder: Path, way_out: str) -> "SplitKey":
-        """Return the key that lies in a folder.
-
-        Raises
-        ------
-        ArtefactError
-            There is none, or what is there is no key.
-        """
+        """Return the key that lies in a folder; `ArtefactError` where there is none."""
         file = folder / SPLIT
         try:
             return cls.model_validate_json(read_ordinary(file, LARGEST_BYTES))
@@ -241,7 +220,8 @@ def kept_split_key(folder: Path, config: RunConfig, *, going_on: bool = False) -
         drawn = SplitKey.draw(seed)
         drawn.write(folder)
         return drawn
-    start_over = START_OVER + (SPENT if going_on else "")
+    start_over = "pass --start-over, which draws a new key"
+    start_over += "; what was spent so far counts then too" if going_on else ""
     kept = SplitKey.read(folder, f"put it back, or {start_over}")
     if kept.test_split_seed != seed:
         now = "not set" if seed is None else str(seed)

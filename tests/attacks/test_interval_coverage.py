@@ -8,7 +8,6 @@ from scipy import stats
 
 from synthvae.attacks.inference import ATTRIBUTE
 from synthvae.attacks.success import (
-    Guesses,
     break_ties,
     difference,
     gain_limit,
@@ -117,8 +116,8 @@ def test_the_worst_of_several_is_covered_after_the_choice() -> None:
     g = np.random.default_rng(6)
     corrected, naive = [], []
     for _ in range(300):
-        tried = {str(k): Guesses(g.random(300) < 0.3, g.random(300) < 0.3) for k in range(10)}
-        risk = worst_risk("attribute_inference", ATTRIBUTE, "Guessing", tried, "").risks[0]
+        tried = {str(k): (g.random(300) < 0.3, g.random(300) < 0.3) for k in range(10)}
+        risk = worst_risk(ATTRIBUTE, tried, "").risks[0]
         won = (round(risk.success * 300), 300), (round(risk.control * 300), 300)
         corrected.append(risk.gain_interval)
         naive.append(difference(won))

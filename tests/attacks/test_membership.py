@@ -139,7 +139,7 @@ def test_copies_are_counted_beside_the_holdouts_rate() -> None:
     # Synthetic aa and ba stand in train, cc twice does not; of the holdout aa and ab do.
     assert score.value == 0.5
     assert score.references["holdout"] == score.goal == 0.5
-    assert copied(table([0, 1], [2, 2]), table([0], [2])) == 1
+    assert copied(table([0, 1], [2, 2]), table([0], [2])).tolist() == [True, False]
 
 
 def test_invalid_rows_are_no_copies() -> None:

@@ -9,15 +9,14 @@ from scipy.stats import binom, norm
 from synthvae.audit.bounds import (
     Claim,
     Errors,
-    gaussian_epsilon,
     gaussian_lower,
     one_run_epsilon,
     one_run_p_value,
-    plain_epsilon,
     upper_limit,
 )
-from synthvae.privacy.accounting import gaussian_mu
+from synthvae.privacy.accounting import gaussian_epsilon, gaussian_mu
 from synthvae.privacy.guarantee import GaussianStage, TrainingStage
+from tests.audit.plain_bound import plain_epsilon
 
 DELTA = 1e-5
 

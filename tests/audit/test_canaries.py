@@ -5,7 +5,7 @@ import pytest
 
 from synthvae._runtime import silent
 from synthvae.audit import Case, audit
-from synthvae.audit.canaries import audit_one_run, canary_case, draw_records, likely
+from synthvae.audit.canaries import audit_one_run, canary_case, draw_records, presence_scores
 from synthvae.errors import ConfigError
 from synthvae.schema import Schema
 from tests.simulated import CLINIC, VISITS, quick
@@ -26,7 +26,7 @@ def test_scores_are_the_posterior_of_a_linear_model() -> None:
     releases = np.array([2.1, -0.2, 0.7])
     prior = effects.T @ np.full(2, 0.5)
     gain = 0.25 * effects @ np.linalg.inv(0.25 * effects.T @ effects + np.eye(3))
-    assert likely(effects, releases) == pytest.approx(gain @ (releases - prior))
+    assert presence_scores(effects, releases) == pytest.approx(gain @ (releases - prior))
 
 
 def test_one_run_is_consistent_at_a_large_epsilon_and_shows_much_of_it() -> None:

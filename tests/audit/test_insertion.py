@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from synthvae._runtime import silent
-from synthvae.audit.bounds import Errors, plain_epsilon
+from synthvae.audit.bounds import Errors
 from synthvae.audit.case import features_of
 from synthvae.audit.releases import AuditedSynthesizer, Batch, FitReleases, Replay, Training
 from synthvae.model.layout import Layout
@@ -22,9 +22,9 @@ from synthvae.model.training import PrivateTraining
 from synthvae.privacy.stream import RandomStream
 from synthvae.schema import Schema
 from synthvae.table import encode
-from tests.checklist.fitted import PLACES, with_rows
+from tests.audit.plain_bound import plain_epsilon
 from tests.mutations.planted import planted
-from tests.simulated import CLINIC, clinic, quick, simulate_fewer
+from tests.simulated import CLINIC, PLACES, clinic, quick, simulate_fewer, with_rows
 
 FITS, PATIENTS = 40, 1500
 part = RandomStream.part  # as it is, whatever is planted
@@ -49,19 +49,15 @@ def log_likelihood_ratio(
     """Return how much likelier the noisy gradients are with the patient, if the seed is right."""
     replay, total, stage = Replay(layout, training), 0.0, training.stage
     generators = [torch.Generator().manual_seed(seed) for _ in tables]
-    for number, step in enumerate(training.steps):
-        replay.at(number)
+    for step in replay:
         seen = torch.cat([gradient.flatten() for gradient in step.gradients]).double()
         distances = []
         for rows, generator in zip(tables, generators, strict=True):
             latents = torch.randn((len(rows), layout.settings.latent), generator=generator)
             batch = Batch(torch.tensor(rows, dtype=torch.float32), latents, None)
-            sums = [
-                torch.from_numpy(found).flatten() for found in replay.clipped_sum(batch, number)
-            ]
+            sums = [torch.from_numpy(part).flatten() for part in replay.clipped_sum(batch)]
             distances.append(float((seen * stage.expected_batch - torch.cat(sums)).square().sum()))
         total += (distances[0] - distances[1]) / 2 / (stage.noise_multiplier * stage.clip_norm) ** 2
-    replay.close()
     return total
 
 

@@ -218,13 +218,13 @@ def test_clipping_bounds_what_a_patient_adds() -> None:
 
 @NEEDED
 def test_rare_tokens_are_merged_and_come_apart_by_their_masses() -> None:
-    from synthvae.baselines.pgm import _apart, merge_rare
+    from synthvae.baselines.pgm import _split_groups, merge_rare
 
     mass = np.array([0.4, 0.03, 0.5, 0.01, 0.06])
     group = merge_rare(mass, 0.05)
     assert group.tolist() == [0, 3, 1, 3, 2]
     drawn = np.repeat([0, 1, 2, 3], [1, 1, 1, 4000])
-    tokens = _apart(drawn, group, mass, np.random.default_rng(0))
+    tokens = _split_groups(drawn, group, mass, np.random.default_rng(0))
     assert tokens[:3].tolist() == [0, 2, 4]
     assert np.bincount(tokens[3:], minlength=5)[[1, 3]] == pytest.approx([3000, 1000], rel=0.1)
     assert merge_rare(mass, 0.02).tolist() == [0, 1, 2, 3, 4]  # one alone stays as it is

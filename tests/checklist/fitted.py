@@ -22,7 +22,6 @@ from synthvae.settings import Settings
 from synthvae.synthesizer import Synthesizer
 from tests.simulated import CLINIC, quick
 
-PLACES = ("first", "middle", "last")
 ODD = pd.DataFrame(
     {
         "age": [100],
@@ -52,18 +51,6 @@ def repetition(number: int) -> Iterator[None]:
     finally:
         _repetition = before
         planned.cache_clear()
-
-
-def inserted(array: np.ndarray, more: np.ndarray, place: str) -> np.ndarray:
-    """Return an array with further entries at a place: whoever comes after them moves on."""
-    where = {"first": 0, "middle": len(array) // 2, "last": len(array)}[place]
-    return np.concatenate((array[:where], more, array[where:]))
-
-
-def with_rows(frame: pd.DataFrame, rows: pd.DataFrame, place: str) -> pd.DataFrame:
-    """Return a table with further rows at a place."""
-    order = inserted(np.arange(len(frame)), len(frame) + np.arange(len(rows)), place)
-    return pd.concat([frame, rows], ignore_index=True).iloc[order].reset_index(drop=True)
 
 
 @functools.cache

@@ -9,8 +9,8 @@ import pytest
 
 from synthvae import Synthesizer
 from synthvae.marginals.measure import query_weights
-from tests.checklist.fitted import ODD, PLACES, fitted, watch_releases, with_rows
-from tests.simulated import CLINIC, clinic
+from tests.checklist.fitted import ODD, fitted, watch_releases
+from tests.simulated import CLINIC, PLACES, clinic, with_rows
 
 
 def public_shape(synthesizer: Synthesizer) -> dict[str, object]:

@@ -21,13 +21,13 @@ from synthvae.model.clipping import (
     masked_linear_norms,
 )
 from synthvae.model.layout import Layout
-from synthvae.model.training import PatientTensor, trained
+from synthvae.model.training import PatientTensor, trainable
 from synthvae.model.vae import Affine, MaskedLinear
 from synthvae.schema import Schema
-from tests.checklist.fitted import ODD, PLACES, fitted, inserted, seed
+from tests.checklist.fitted import ODD, fitted, seed
 from tests.model.gradients import losses_of, our_sum, patients_of, per_patient_gradients
 from tests.model.random_models import random_model, weights_of
-from tests.simulated import CLINIC, VISITS, clinic, visits
+from tests.simulated import CLINIC, PLACES, VISITS, clinic, inserted, visits
 
 pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook is firing")
 COUPLINGS = {"earlier.weight", "earlier.bias"}
@@ -94,7 +94,7 @@ def parts_of(layout: Layout, features: np.ndarray, rows: int) -> tuple[GhostClip
 
 def summed(clipped: GhostClippedModule, parts: Parts, pieces: list[np.ndarray]) -> torch.Tensor:
     """Return the sum over patients, piece after piece."""
-    for weight in trained(clipped._module):
+    for weight in trainable(clipped._module):
         weight.summed_grad = None
     for piece in pieces:
         clipped._add_up([(layer, inputs[piece], scaled[piece]) for layer, inputs, scaled in parts])
@@ -102,7 +102,7 @@ def summed(clipped: GhostClippedModule, parts: Parts, pieces: list[np.ndarray]) 
 
 
 def sums_of(clipped: GhostClippedModule) -> torch.Tensor:
-    weights = trained(clipped._module)
+    weights = trainable(clipped._module)
     zero = torch.zeros(1, dtype=torch.float64)
     return torch.cat(
         [
@@ -144,7 +144,7 @@ def test_line_8_a_patient_who_gets_longer_by_rounding_is_left_out(layout: Layout
     # Two rows whose sum is just within the bound before its terms are cut to whole steps, and a step
     # longer afterwards.
     clipped = GhostClippedModule(random_model(layout), 0.5)
-    for weight in trained(clipped._module):
+    for weight in trainable(clipped._module):
         weight._norm_sample = torch.zeros(2)  # so that nothing is scaled but by the margin
     layer = clipped._module.encoder
     weights = layer.out_features * (layer.in_features + 1)

@@ -16,8 +16,8 @@ import pytest
 from synthvae.errors import DataError
 from synthvae.schema import Schema
 from synthvae.table import encode, identities, inspect
-from tests.checklist.fitted import ODD, PLACES, fitted, with_rows
-from tests.simulated import CLINIC, clinic
+from tests.checklist.fitted import ODD, fitted
+from tests.simulated import CLINIC, PLACES, clinic, with_rows
 
 COUNTS = {"minimum": 0, "maximum": 99, "required": False}
 DAYS = {"minimum": "2012-01-01", "maximum": "2012-12-31", "required": False}

@@ -20,15 +20,8 @@ from synthvae.model.vae import AnchoredVAE
 from synthvae.privacy.guarantee import TrainingStage
 from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import BYTES_PER_KEY, RandomStream
-from tests.checklist.fitted import (
-    PLACES,
-    fitted,
-    inserted,
-    seed,
-    watch_releases,
-    watch_training,
-)
-from tests.simulated import CLINIC, clinic
+from tests.checklist.fitted import fitted, seed, watch_releases, watch_training
+from tests.simulated import CLINIC, PLACES, clinic, inserted
 
 STAGE = TrainingStage(
     sampling_rate=1.0, noise_multiplier=1.0, steps=3, clip_norm=1.0, expected_batch=60.0

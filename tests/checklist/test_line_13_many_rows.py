@@ -13,15 +13,8 @@ from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
 from synthvae.table import encode
 from synthvae.table import patients as patients_module
-from tests.checklist.fitted import (
-    PLACES,
-    fitted,
-    seed,
-    watch_releases,
-    watch_training,
-    with_rows,
-)
-from tests.simulated import VISITS, visits
+from tests.checklist.fitted import fitted, seed, watch_releases, watch_training
+from tests.simulated import PLACES, VISITS, visits, with_rows
 
 KEY = bytes(32)
 

@@ -252,7 +252,7 @@ def test_conditions_and_rows_of_sample(run: Run, work: Path, model: Path) -> Non
     for options, message in {
         ("--rows", "0"): "rows is 0; it must be a whole number of at least 1",
         ("--rows", "-3"): "rows is -3",
-        ("--rows", str(10**13)): "so many need about",
+        ("--rows", str(10**13)): "which need about",
         ("--seed", "-1"): "seed is -1; it must be a whole number of at least 0",
         ("--where", "sex"): "where is 'sex'; write it as column=value",
         ("--where", "sexx=male"): "no modelled column (did you mean 'sex'?)",

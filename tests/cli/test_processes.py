@@ -15,7 +15,7 @@ from numpy._core._multiarray_umath import (  # type: ignore[import-not-found]
 )
 
 from synthvae._frozen import write_yaml
-from synthvae.storage.checkpoint import place_of
+from synthvae.storage.checkpoint import unfinished_folder
 from tests.cli.in_process import everything_in
 from tests.hospital import fitted
 
@@ -67,7 +67,7 @@ def test_a_terminal_without_accents_and_a_reader_that_leaves(model: Path) -> Non
 
 def stop(program: subprocess.Popen[str], sent: int, output: Path) -> str:
     """Send a signal while the model trains, and return what was said about it."""
-    lock = place_of(output) / "lock"
+    lock = unfinished_folder(output) / "lock"
     end = time.monotonic() + 60
     while not lock.exists() and program.poll() is None and time.monotonic() < end:
         time.sleep(0.05)  # starting up takes longer where other programs are at work

@@ -21,7 +21,7 @@ from synthvae.comparison.compare import FOLDER, compare
 from synthvae.config import RunConfig
 from synthvae.errors import DataError
 from synthvae.model.training import PrivateTraining
-from synthvae.storage.checkpoint import place_of, stage_in
+from synthvae.storage.checkpoint import stage_in, unfinished_folder
 from synthvae.synthesizer import Synthesizer
 from synthvae.table import write_table
 from tests.cli.in_process import Run, everything_in
@@ -177,11 +177,11 @@ def test_a_failure_before_anything_is_spent_leaves_nothing(place: Path, run: Run
 def test_a_second_process_on_one_output_gets_one_clear_error(place: Path, run: Run) -> None:
     config = configured()
     for output, words in ((Path("model"), FIT), (config.folder, ("run", "run.yaml"))):
-        with locked(place_of(output) / "lock", output):
+        with locked(unfinished_folder(output) / "lock", output):
             ended = run(*words)
         assert ended.code == 8
         assert ended.message.startswith(f"Another process is at work on {output}; wait")
-        assert not place_of(output).exists()
+        assert not unfinished_folder(output).exists()
     folder = config.folder / FOLDER / "custodian"
     with locked(folder / ".lock", folder):
         ended = run("compare", "run.yaml")
@@ -245,7 +245,7 @@ def test_a_run_killed_at_nine_moments_ends_with_the_guarantee_of_one_that_was_no
 ) -> None:
     config = configured()
     draws = random.Random(4)
-    unfinished = place_of(config.folder)
+    unfinished = unfinished_folder(config.folder)
 
     def kept(stage: str) -> Callable[[], bool]:
         return lambda: stage_in(unfinished) == stage
@@ -306,7 +306,7 @@ def test_a_run_interrupted_while_it_is_scored_goes_on_for_nothing(place: Path) -
     program.send_signal(signal.SIGINT)
     _, err = program.communicate(timeout=60)
     assert program.returncode == 130
-    kept = place_of(config.folder) / "unscored" / "release"
+    kept = unfinished_folder(config.folder) / "unscored" / "release"
     assert err.endswith(
         f"Error: Interrupted after the fit. The records and the model are in {kept}, not scored; the "
         "same command goes on from there and spends nothing more.\n"

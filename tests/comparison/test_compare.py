@@ -11,7 +11,7 @@ import pytest
 import synthvae.comparison.compare as job
 from synthvae._frozen import write_yaml
 from synthvae.comparison.compare import check, compare, contestants, read_result
-from synthvae.comparison.worker import Done, Job, Ran, run_alone
+from synthvae.comparison.worker import Done, Job, run_alone
 from synthvae.config import RunConfig
 from synthvae.errors import ArtefactError, BudgetError, ConfigError, OutputExistsError, SchemaError
 from synthvae.pipeline import read_split_key
@@ -47,12 +47,12 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def faked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each fit give rows of another simulated table, or a failure above epsilon 2, at once."""
 
-    def run_alone(asked: Job, folder: Path, timeout: float) -> Ran:
+    def run_alone(asked: Job, folder: Path, timeout: float) -> tuple[float, Done | str]:
         assert asked.train.exists()
         if asked.epsilon > 2:
-            return Ran(0.1, None, f"took longer than {timeout:g} seconds")
+            return 0.1, f"took longer than {timeout:g} seconds"
         write_table(clinic(asked.rows, asked.seed + 50)[list(KEPT)], asked.records, SMALL)
-        return Ran(2.0, Done(spent=0.9, fit_seconds=1.0, cpu_seconds=1.5, megabytes=80.0), None)
+        return 2.0, Done(spent=0.9, fit_seconds=1.0, cpu_seconds=1.5, megabytes=80.0)
 
     monkeypatch.setattr(job, "run_alone", run_alone)
 
@@ -180,21 +180,19 @@ def test_a_cell_that_fails_is_recorded_and_the_others_go_on(work: Path) -> None:
 def test_what_a_process_says_before_it_fails_is_kept(work: Path) -> None:
     paths = {n: work / n for n in ("schema_file", "train", "records", "done")}
     asked = Job(method="independent", settings={}, epsilon=1, delta=1e-5, rows=5, seed=0, **paths)
-    ran = run_alone(asked, work, 60.0)
-    assert ran.done is None
-    assert "There is no schema file" in (ran.failed or "")
-    late = run_alone(asked, work, 0.01)
-    assert late.failed == "took longer than the timeout of 0.01 seconds"
+    assert "There is no schema file" in str(run_alone(asked, work, 60.0)[1])
+    _, late = run_alone(asked, work, 0.01)
+    assert late == "took longer than the timeout of 0.01 seconds"
 
 
 def test_sizes_take_some_patients_and_declare_them(work: Path) -> None:
     config = configured(work, sizes=[60, 120])
-    cases = job.Cases(config, SMALL, bytes(32))
-    assert [len(cases[size].train) for size in (60, 120)] == [60, 120]
-    assert [cases[size].schema.patients for size in (60, 120)] == [60, 120]
-    assert cases[60].scorer.holdout.equals(cases[120].scorer.holdout)
+    tables = job.SizedTables(config, SMALL, bytes(32))
+    assert [len(tables[size].train) for size in (60, 120)] == [60, 120]
+    assert [tables[size].schema.patients for size in (60, 120)] == [60, 120]
+    assert tables[60].holdout.equals(tables[120].holdout)
     with pytest.raises(ConfigError, match=r"sizes asks for 5000 training patients, .* table has 1"):
-        cases[5000]
+        tables[5000]
 
 
 def test_a_simulated_table_is_made_at_each_size() -> None:
@@ -202,9 +200,9 @@ def test_a_simulated_table_is_made_at_each_size() -> None:
     grown = config.model_copy(
         update={"compare": config.compare.model_copy(update={"sizes": (200, 1000)})}
     )
-    cases = job.Cases(grown, job.Schema.load(config.schema_path), bytes(32))
-    assert [len(cases[size].train) for size in (200, 1000)] == pytest.approx([200, 1000], rel=0.1)
-    assert cases[1000].schema.patients == 1000
+    tables = job.SizedTables(grown, job.Schema.load(config.schema_path), bytes(32))
+    assert [len(tables[size].train) for size in (200, 1000)] == pytest.approx([200, 1000], rel=0.1)
+    assert tables[1000].schema.patients == 1000
 
 
 def test_wrong_requests_are_refused_before_anything_is_run(

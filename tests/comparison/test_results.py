@@ -19,7 +19,7 @@ ORIGIN = {"schema": "abc", "seed": 0}
 
 @pytest.fixture
 def log(tmp_path: Path) -> Log:
-    made = Log.begin(tmp_path / "runs.jsonl", ORIGIN)
+    made = Log.create(tmp_path / "runs.jsonl", ORIGIN)
     made.add(REAL)
     made.add(GOOD)
     return made

@@ -35,7 +35,7 @@ def test_real_rows_do_well_shuffled_ones_do_not_and_copies_light_up(scorer: Scor
         scorer.score(load_clinic(600, seed=2)[list(KEPT)]),
         scorer.score(shuffled(scorer.train)),
         scorer.score(scorer.train),
-        scorer.references(),
+        scorer.reference(None, 1e-5).figures,
     )
     keys = {meaning.key for meaning in meanings(SCHEMA)}
     assert set(fresh) == set(real) == keys

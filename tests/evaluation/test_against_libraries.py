@@ -10,13 +10,13 @@ import statsmodels.api as sm
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, root_mean_squared_error
 
-from synthvae.config import Wanted
+from synthvae.config import AnalysisRequest
 from synthvae.evaluation import prediction_metrics
 from synthvae.evaluation.analyses import _draws, compare_analyses, mean_overlap, same_signs
 from synthvae.evaluation.joint import compare_propensity, fit_logistic, propensity_ratio
 from synthvae.evaluation.marginals import variation
 from synthvae.evaluation.regression import Fit, NotFittedError, Terms, fit_model, ridge_cox
-from synthvae.evaluation.survival import concordance, followed, kaplan_meier, moments_until
+from synthvae.evaluation.survival import concordance, follow_up, kaplan_meier, moments_until
 from synthvae.evaluation.tables import Tables, binnings, prepare, tokenise
 from synthvae.schema import Schema
 from tests.evaluation.evaluation_example import clinic
@@ -323,7 +323,7 @@ def test_the_pmse_ratio_finds_what_is_wrong() -> None:
     good, g = patients(500, 3).drop(columns="id"), np.random.default_rng(0)
     older = good.assign(age=(good["age"] + 10).clip(upper=100))
     values = [
-        compare_propensity(prepare(real, held, made, SINGLE, g), np.random.default_rng(0))[0]
+        compare_propensity(prepare(real, held, made, SINGLE, g), np.random.default_rng(0))
         for made in (good, older)
     ]
     assert values[0].value < 2
@@ -331,9 +331,7 @@ def test_the_pmse_ratio_finds_what_is_wrong() -> None:
     assert values[0].references["holdout"] == pytest.approx(1, abs=0.6)
     assert values[1].references["independent"] > 1.5
     few = prepare(real, held[:20], good, SINGLE, g)
-    assert (
-        compare_propensity(few, g)[0].not_run == "needs 50 rows in each table; the smallest has 20"
-    )
+    assert compare_propensity(few, g).not_run == "needs 50 rows in each table; the smallest has 20"
 
 
 def test_total_variation_of_a_column_is_sdmetrics() -> None:
@@ -351,20 +349,18 @@ def test_total_variation_of_a_column_is_sdmetrics() -> None:
 
 def test_analyses_say_why_they_did_not_run() -> None:
     wanted = [
-        Wanted(name="cox", kind="cox", predictors=FORMULA),
-        Wanted(name="curves", kind="kaplan-meier", group="sex"),
+        AnalysisRequest(name="cox", kind="cox", predictors=FORMULA),
+        AnalysisRequest(name="curves", kind="kaplan-meier", group="sex"),
     ]
     given = tables()
     died = [field.name for field in PATIENTS.modelled].index("died")
     given.synthetic.codes[:, died] = 0
-    found = compare_analyses(given, wanted, True, np.random.default_rng(0))
-    assert found.analyses[0].not_run == (
-        "cannot be fitted to the synthetic rows: no event happened"
-    )
-    assert {score.not_run for score in found.scores[:3]} == {found.analyses[0].not_run}
-    assert found.analyses[0].formula == "Surv(days, died) ~ age + sex + crea"
-    assert [curve.group for curve in found.analyses[1].curves] == ["female", "male"]
-    assert found.scores[3].value > 0.3
+    analyses, scores = compare_analyses(given, wanted, True, np.random.default_rng(0))
+    assert analyses[0].not_run == ("cannot be fitted to the synthetic rows: no event happened")
+    assert {score.not_run for score in scores[:3]} == {analyses[0].not_run}
+    assert analyses[0].formula == "Surv(days, died) ~ age + sex + crea"
+    assert [curve.group for curve in analyses[1].curves] == ["female", "male"]
+    assert scores[3].value > 0.3
 
 
 @pytest.mark.parametrize("each", [1, 2])
@@ -372,9 +368,9 @@ def test_a_missing_event_leaves_the_row_out(each: int) -> None:
     table = tables(each=each).train
     died = [field.name for field in PATIENTS.modelled].index("died")
     unknown = np.arange(len(table)) % 5 == 0
-    rest = followed(table.take(~unknown), PATIENTS)
+    rest = follow_up(table.take(~unknown), PATIENTS)
     table.codes[unknown, died] = -1
-    found = followed(table, PATIENTS)
+    found = follow_up(table, PATIENTS)
     assert np.array_equal(found.rows.codes, rest.rows.codes)
     assert np.array_equal(found.durations, rest.durations)
     assert np.array_equal(found.happened, rest.happened)
@@ -382,11 +378,11 @@ def test_a_missing_event_leaves_the_row_out(each: int) -> None:
 
 def test_analyses_of_fresh_rows_agree_and_defaults_are_marked() -> None:
     wanted = [
-        Wanted(name="treated", kind="logistic", outcome="treated", predictors=FORMULA),
-        Wanted(name="cox", kind="cox", predictors=FORMULA),
+        AnalysisRequest(name="treated", kind="logistic", outcome="treated", predictors=FORMULA),
+        AnalysisRequest(name="cox", kind="cox", predictors=FORMULA),
     ]
-    found = compare_analyses(tables(), wanted, False, np.random.default_rng(0))
-    scores = {score.key: score for score in found.scores}
+    analyses, found = compare_analyses(tables(), wanted, False, np.random.default_rng(0))
+    scores = {score.key: score for score in found}
     assert set(scores) == {
         "overlap.treated",
         "signs.treated",
@@ -394,7 +390,7 @@ def test_analyses_of_fresh_rows_agree_and_defaults_are_marked() -> None:
         "signs.cox",
         "c_index.cox",
     }
-    for analysis in found.analyses:
+    for analysis in analyses:
         assert analysis.detail.startswith("A default: no analysis was declared")
         assert "clustered by patient" in analysis.detail
         assert len(analysis.coefficients) == 3

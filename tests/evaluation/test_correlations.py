@@ -39,7 +39,7 @@ def test_missing_values_and_constant_columns_tell_nothing() -> None:
 def difference(made: pd.DataFrame) -> Score:
     generator = np.random.default_rng(0)
     tables = prepare(clinic(900, 1), clinic(400, 2), made, SCHEMA, generator)
-    found = compare_associations(tables, binnings(tables.train, SCHEMA), generator).scores[1]
+    found = compare_associations(tables, binnings(tables.train, SCHEMA), generator)[0][1]
     return with_threshold(found, {})
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthvae.config import Asked, Rule
+from synthvae.config import EvaluationRequest, Rule
 from synthvae.errors import EvaluationError
 from synthvae.evaluation.groups import GroupFindings, compare_groups
 from synthvae.evaluation.prediction import compare_utility
@@ -17,7 +17,7 @@ from synthvae.schema import Schema
 from synthvae.scoring import evaluate
 from tests.evaluation.evaluation_example import SCHEMA, clinic, yes_no
 
-Drawn = tuple[Evaluation, tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], Asked]
+Drawn = tuple[Evaluation, tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], EvaluationRequest]
 RARE = Schema.from_dict(
     {
         "fields": [
@@ -52,9 +52,9 @@ def people(rows: int, seed: int, worse: bool = False) -> pd.DataFrame:
 
 def grouped(made: pd.DataFrame) -> GroupFindings:
     tables = prepare(people(900, 1), people(500, 2), made, RARE, np.random.default_rng(0))
-    utility = compare_utility(tables, np.random.default_rng(0))
+    _, predictions = compare_utility(tables, np.random.default_rng(0))
     cuts = binnings(tables.train, RARE)
-    return compare_groups(tables, cuts, utility.predictions, np.random.default_rng(0))
+    return compare_groups(tables, cuts, predictions, np.random.default_rng(0))
 
 
 def test_the_group_that_is_served_worst_is_named() -> None:
@@ -97,7 +97,7 @@ def test_without_a_protected_column_groups_say_so() -> None:
 
 @pytest.fixture(scope="module")
 def drawn() -> Drawn:
-    asked = Asked(rules=(Rule(name="old", then="age >= 60"),))
+    asked = EvaluationRequest(rules=(Rule(name="old", then="age >= 60"),))
     frames = clinic(300, 1), clinic(160, 2), clinic(300, 3)
     further = [clinic(300, 4), clinic(300, 5)]
     return evaluate(*frames, SCHEMA, asked=asked, draws=further), frames, asked
@@ -140,7 +140,7 @@ def test_models_are_ranked_alike_by_equal_rows_and_not_by_noise() -> None:
     taus = []
     for made in (same, noise):
         tables = prepare(real, held, made, RARE, np.random.default_rng(0))
-        scores = compare_utility(tables, np.random.default_rng(0)).scores
+        scores = compare_utility(tables, np.random.default_rng(0))[0]
         taus.append(next(s for s in scores if s.key == "rank_agreement.ill"))
     assert taus[0].value == 1
     assert "Synthetic rows put the same model first" in taus[0].detail
@@ -150,8 +150,8 @@ def test_models_are_ranked_alike_by_equal_rows_and_not_by_noise() -> None:
 def test_every_column_is_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
     g = np.random.default_rng(0)
     tables = prepare(clinic(600, 1), clinic(300, 2), clinic(600, 3), SCHEMA, g)
-    (good,) = predict_every_column(tables, np.random.default_rng(0))
-    (useless,) = predict_every_column(
+    good = predict_every_column(tables, np.random.default_rng(0))
+    useless = predict_every_column(
         replace(tables, synthetic=tables.independent), np.random.default_rng(0)
     )
     assert good.value > 0.85
@@ -161,11 +161,11 @@ def test_every_column_is_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
     place = names.index("died")
     alive = replace(tables.synthetic, codes=tables.synthetic.codes.copy())
     alive.codes[:, place] = 0  # one class, from which nothing is learnt
-    (without,) = predict_every_column(replace(tables, synthetic=alive), np.random.default_rng(0))
+    without = predict_every_column(replace(tables, synthetic=alive), np.random.default_rng(0))
     assert "'died' (0.00 of" in without.detail
     assert without.value < good.value
     monkeypatch.setattr("synthvae.evaluation.prediction_task.LEAST_SKILL", 1.5)
-    (nothing,) = predict_every_column(tables, np.random.default_rng(0))
+    nothing = predict_every_column(tables, np.random.default_rng(0))
     assert nothing.not_run == "no column can be told from the others with a skill of 1.5 or more"
 
 
@@ -174,7 +174,7 @@ def test_probabilities_are_judged_of_two_classes_only() -> None:
     tables = prepare(
         clinic(200, 1), clinic(120, 2), clinic(200, 3), schema, np.random.default_rng(0)
     )
-    scores = {s.key: s for s in compare_utility(tables, np.random.default_rng(0)).scores}
+    scores = {s.key: s for s in compare_utility(tables, np.random.default_rng(0))[0]}
     assert scores["brier.ward.forest"].not_run == "'ward' has more than two classes"
     assert scores["rmse.age.forest"].value < scores["rmse.age.forest"].references["chance"]
     assert "calibration_slope.age.forest" not in scores

@@ -45,7 +45,7 @@ def test_figures_of_probabilities(measure: Any) -> None:
     for seed in range(REPEATS):
         _, weights = without(500, np.random.default_rng([seed, 1]))
         figures = measure(*draw(500, seed), weights)
-        found = jackknife(figures[0], figures[1:], "patients", (-np.inf, np.inf))
+        found = jackknife(figures, "patients", (-np.inf, np.inf))
         covered += found.low <= true <= found.high
     assert covered / REPEATS >= LEAST
 
@@ -63,7 +63,7 @@ def test_the_c_index() -> None:
     for seed in range(REPEATS):
         groups, _ = without(250, np.random.default_rng([seed, 1]))
         figures = concordance(*draw(250, seed), groups)
-        found = jackknife(figures[0], figures[1:], "patients")
+        found = jackknife(figures, "patients")
         covered += found.low <= true <= found.high
     assert covered / REPEATS >= LEAST
 
@@ -109,7 +109,7 @@ def test_distances_of_survival_curves() -> None:
         lasted, happened = draw(500, g)
         groups, _ = without(500, g)
         left = [apart(lasted[groups != k], happened[groups != k]) for k in range(groups.max() + 1)]
-        found = jackknife(apart(lasted, happened), np.array(left), "rows")
+        found = jackknife(np.array([apart(lasted, happened), *left]), "rows")
         covered += found.low <= true <= found.high
     assert covered / REPEATS >= LEAST
 
@@ -134,7 +134,7 @@ def test_the_pmse_ratio_where_tables_differ() -> None:
             for k in range(groups.max() + 1)
         ]
         ratios.append(propensity_ratio(terms, labels))
-        intervals.append(jackknife(ratios[-1], np.array(left), "rows", (0, np.inf)))
+        intervals.append(jackknife(np.array([ratios[-1], *left]), "rows", (0, np.inf)))
     true = float(np.mean(ratios))
     covered = np.mean([found.low <= true <= found.high for found in intervals])
     assert covered >= LEAST

@@ -4,12 +4,12 @@ from scipy import stats
 from sklearn.metrics import r2_score, roc_auc_score
 
 from synthvae.evaluation.intervals import (
+    bootstrap_weights,
     clopper_pearson,
     delong,
     jackknife,
     newcombe,
     percentile,
-    resample_weights,
     weighted_auc,
 )
 from synthvae.evaluation.prediction_task import skill
@@ -62,23 +62,24 @@ def test_jackknife_of_a_mean_is_its_standard_error() -> None:
     # 20 groups of one: the jackknife of a mean is exactly s / sqrt(n).
     values = np.random.default_rng(0).normal(size=20)
     without = (values.sum() - values) / 19
-    found = jackknife(values.mean(), without, "rows", (-9.0, 9.0))
+    found = jackknife(np.r_[values.mean(), without], "rows", (-9.0, 9.0))
     half = stats.t.ppf(0.975, 19) * values.std(ddof=1) / 20**0.5
     assert found.high - found.low == pytest.approx(2 * half, abs=1e-5)
-    assert jackknife(0.5, np.array([0.5]), "rows") is None
+    assert jackknife(np.array([0.5, 0.5]), "rows") is None
 
 
 def test_resamples_keep_a_patients_rows_together() -> None:
-    weights = resample_weights(np.array([7, 7, 3, 9, 9, 9]), np.random.default_rng(0), 50)
-    assert weights.shape == (50, 6)
+    weights = bootstrap_weights(np.array([7, 7, 3, 9, 9, 9]), np.random.default_rng(0), 50)
+    assert weights.shape == (51, 6)
+    assert (weights[0] == 1).all()
     assert (weights[:, 0] == weights[:, 1]).all()
     assert (weights[:, 3] == weights[:, 5]).all()
-    assert (weights[:, [0, 2, 3]].sum(axis=1) == 3).all()
+    assert (weights[1:, [0, 2, 3]].sum(axis=1) == 3).all()
 
 
 def test_percentile_says_when_most_resamples_gave_nothing() -> None:
-    assert percentile(np.array([np.nan, np.nan, 1.0]), "rows") is None
-    assert percentile(np.linspace(0, 1, 101), "rows").low == pytest.approx(0.025)
+    assert percentile(np.array([1.0, np.nan, np.nan, 1.0]), "rows") is None
+    assert percentile(np.r_[0.5, np.linspace(0, 1, 101)], "rows").low == pytest.approx(0.025)
 
 
 def test_multi_class_skill_agrees_with_sklearns_weighted_one_vs_rest() -> None:

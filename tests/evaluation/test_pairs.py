@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
 
-from synthvae.evaluation.joint import CELLS, coordinates, principal_components
+from synthvae.evaluation.joint import CELLS, Coordinates, principal_components
 from synthvae.evaluation.pairs import MOST_SHOWN_LEVELS, PICTURED, pair_tables
 from synthvae.evaluation.results import Components, Evaluation, PairDistance, PairTable
 from synthvae.evaluation.tables import Tables, binnings, prepare
@@ -92,8 +92,8 @@ def test_bins_of_a_number_are_joined_to_make_room_for_its_other_levels(clinics: 
 
 
 def test_components_are_those_of_scikit_learn(clinics: Tables) -> None:
-    space = coordinates(clinics.train, tuple(SCHEMA.modelled))
-    points = space.of(clinics.train.codes)
+    coordinates = Coordinates(clinics.train, tuple(SCHEMA.modelled))
+    points = coordinates(clinics.train.codes)
     theirs = PCA(2).fit(points)
     ours = principal_components(clinics, np.random.default_rng(1))
     assert ours.explained == pytest.approx(theirs.explained_variance_ratio_, abs=1e-5)
@@ -113,8 +113,8 @@ def test_components_are_those_of_scikit_learn(clinics: Tables) -> None:
 
 
 def test_columns_weigh_the_same_whatever_their_kind(clinics: Tables) -> None:
-    space = coordinates(clinics.train, tuple(SCHEMA.modelled))
-    variance = space.of(clinics.train.codes).var(axis=0)
+    coordinates = Coordinates(clinics.train, tuple(SCHEMA.modelled))
+    variance = coordinates(clinics.train.codes).var(axis=0)
     assert variance.sum() == pytest.approx(len(SCHEMA.modelled))
 
 
@@ -130,8 +130,8 @@ def test_ranks_are_trains_and_missing_cells_stand_in_the_middle() -> None:
             ]
         }
     )
-    space = coordinates(table([0, 0, 4, 9, -1]), tuple(schema.modelled))
-    raw = space.of(np.array([[0], [9], [-1]])) * space.scale + space.mean
+    coordinates = Coordinates(table([0, 0, 4, 9, -1]), tuple(schema.modelled))
+    raw = coordinates(np.array([[0], [9], [-1]])) * coordinates.scale + coordinates.mean
     # Ranks among 0 0 4 9: 0 is 1/4, 9 is 7/8; the second coordinate says missing.
     assert raw == pytest.approx(np.array([[0.25, 0], [0.875, 0], [0.5, 1]]))
 

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthvae.config import Asked, Limit, Rule, Wanted
-from synthvae.console import read_asked
+from synthvae.config import AnalysisRequest, EvaluationRequest, Limit, Rule
+from synthvae.console import read_evaluation_request
 from synthvae.errors import ConfigError
 from synthvae.evaluation.intervals import clopper_pearson, clustered_share
 from synthvae.evaluation.levels import METRICS, check_limits, with_threshold
-from synthvae.evaluation.request import check_asked, default_analyses
+from synthvae.evaluation.request import check_request, default_analyses
 from synthvae.evaluation.results import Score
 from synthvae.evaluation.tables import prepare
 from synthvae.evaluation.validity import check_rules, read_rules
@@ -67,7 +67,7 @@ def test_a_rule_worked_out_by_hand() -> None:
 
 
 def test_rules_reach_the_evaluation_and_the_steward_may_set_limits() -> None:
-    asked = Asked(
+    asked = EvaluationRequest(
         rules=(Rule(name="adults", then="age >= 18"), Rule(name="old", then="age >= 60")),
         limits={"rule.adults": Limit(good=0, poor=0, reason="no child was admitted")},
     )
@@ -153,7 +153,7 @@ def test_rules_reach_the_evaluation_and_the_steward_may_set_limits() -> None:
 )
 def test_what_does_not_fit_the_schema_is_refused_first(asked: dict[str, Any], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
-        check_asked(Asked.model_validate(asked), SCHEMA)
+        check_request(EvaluationRequest.model_validate(asked), SCHEMA)
 
 
 def test_more_that_does_not_fit() -> None:
@@ -169,17 +169,36 @@ def test_more_that_does_not_fit() -> None:
         }
     )
     with pytest.raises(ConfigError, match="names 'id', an identifier"):
-        check_asked(
-            Asked(analyses=(Wanted(name="m", kind="linear", outcome="days", predictors=("id",)),)),
+        check_request(
+            EvaluationRequest(
+                analyses=(
+                    AnalysisRequest(name="m", kind="linear", outcome="days", predictors=("id",)),
+                )
+            ),
             keyed,
         )
     with pytest.raises(ConfigError, match="survival column 'event' has not two values"):
-        check_asked(Asked(analyses=(Wanted(name="m", kind="cox", predictors=("days",)),)), keyed)
+        check_request(
+            EvaluationRequest(
+                analyses=(AnalysisRequest(name="m", kind="cox", predictors=("days",)),)
+            ),
+            keyed,
+        )
     pair = SCHEMA.replace(survival={"duration": "days", "event": "died"})
     with pytest.raises(ConfigError, match="has the group 'age', which has no categories"):
-        check_asked(Asked(analyses=(Wanted(name="m", kind="kaplan-meier", group="age"),)), pair)
+        check_request(
+            EvaluationRequest(
+                analyses=(AnalysisRequest(name="m", kind="kaplan-meier", group="age"),)
+            ),
+            pair,
+        )
     with pytest.raises(ConfigError, match="has its outcome 'days' among its predictors"):
-        check_asked(Asked(analyses=(Wanted(name="m", kind="cox", predictors=("days",)),)), pair)
+        check_request(
+            EvaluationRequest(
+                analyses=(AnalysisRequest(name="m", kind="cox", predictors=("days",)),)
+            ),
+            pair,
+        )
 
 
 def test_defaults_stand_in_where_no_analysis_is_declared() -> None:
@@ -194,17 +213,17 @@ def test_defaults_stand_in_where_no_analysis_is_declared() -> None:
 def test_the_section_of_a_file_is_read(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text("name: x\nevaluation: {depth: screen, rules: [{name: a, then: b > 1}]}\n")
-    assert read_asked(file, None).rules[0].then == "b > 1"
-    assert read_asked(file, "deep").depth == "deep"
-    assert read_asked(None, None) == Asked()
+    assert read_evaluation_request(file, None).rules[0].then == "b > 1"
+    assert read_evaluation_request(file, "deep").depth == "deep"
+    assert read_evaluation_request(None, None) == EvaluationRequest()
     with pytest.raises(ConfigError, match="depth is 'deeper'; it must be one of screen, standard"):
-        read_asked(file, "deeper")
+        read_evaluation_request(file, "deeper")
     file.write_text("evaluation: {rule: []}\n")
     with pytest.raises(ConfigError, match=r"unknown key 'rule' \(did you mean 'rules'\?\)"):
-        read_asked(file, None)
+        read_evaluation_request(file, None)
     file.write_text("name: x\n")
     with pytest.raises(ConfigError, match="has no `evaluation` section"):
-        read_asked(file, None)
+        read_evaluation_request(file, None)
 
 
 def score(key: str, direction: str, goal: float | None = None, **references: float) -> Score:
@@ -271,7 +290,7 @@ def test_the_page_names_every_figure_and_its_example_is_read(tmp_path: Path) -> 
             assert f"`{metric.key.partition('<')[0]}" in page, metric.key
     example = page.partition("```yaml\n")[2].partition("```")[0]
     (tmp_path / "asked.yaml").write_text(example, encoding="utf-8")
-    asked = Asked.load(tmp_path / "asked.yaml")
+    asked = EvaluationRequest.load(tmp_path / "asked.yaml")
     schema = Schema.from_dict(
         {
             "survival": {"duration": "age", "event": "died"},
@@ -294,8 +313,8 @@ def test_the_page_names_every_figure_and_its_example_is_read(tmp_path: Path) -> 
         }
     )
     with pytest.raises(ConfigError, match="has its outcome 'age' among its predictors"):
-        check_asked(asked, schema)
-    ready = check_asked(asked, schema.replace(survival={"duration": "cost", "event": "died"}))
+        check_request(asked, schema)
+    ready = check_request(asked, schema.replace(survival={"duration": "cost", "event": "died"}))
     assert [one.kind for one in ready.analyses][2:] == ["cox", "kaplan-meier"]
 
 

@@ -21,12 +21,12 @@ from synthvae.evaluation.results import (
 )
 from synthvae.marginals.measure import measure_marginals
 from synthvae.model.layout import Layout
+from synthvae.model.state import weight_shapes
 from synthvae.plan import guarantee_of, make_plan
 from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
 from synthvae.schema import Schema
 from synthvae.settings import settings_for
-from synthvae.storage.model_folder import weight_shapes
 from synthvae.synthesizer import FittedState, Synthesizer
 from synthvae.table import encode
 from tests.hospital import SCHEMA, make_table

@@ -13,7 +13,7 @@ import pytest
 from synthvae._files import private_folder, read_ordinary
 from synthvae.comparison.results import Cell, Log
 from synthvae.errors import StorageError
-from synthvae.pipeline import _Made, write_custodian
+from synthvae.pipeline import RunProducts, write_custodian
 from synthvae.schema import Schema
 from synthvae.synthesizer import Synthesizer
 from synthvae.table import write_table
@@ -78,7 +78,7 @@ def test_a_full_disk_in_the_middle_of_a_model_leaves_the_old_one(
 
 
 def test_a_log_on_a_full_disk_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = Log.begin(tmp_path / "runs.jsonl", {})
+    log = Log.create(tmp_path / "runs.jsonl", {})
     before = (tmp_path / "runs.jsonl").read_bytes()
 
     def full(_handle: int) -> None:
@@ -97,7 +97,7 @@ def test_nobody_else_may_enter_a_custodians_folder(tmp_path: Path) -> None:
     try:
         private_folder(tmp_path / "other")
         model = Synthesizer.load(write_model(tmp_path / "model"))
-        write_custodian(tmp_path / "run" / "custodian", _Made(model))
+        write_custodian(tmp_path / "run" / "custodian", RunProducts(model))
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "other").stat().st_mode) == 0o700

@@ -204,7 +204,7 @@ def test_rows_are_drawn_in_smaller_blocks_where_columns_have_many_tokens(
 
 def test_more_rows_than_memory_are_refused(tmp_path: Path) -> None:
     model = Synthesizer.load(write_model(tmp_path / "model", about=about(patients=10**11)))
-    with pytest.raises(ConfigError, match="make fewer at a time"):
+    with pytest.raises(ConfigError, match="draw fewer at a time"):
         model.sample(seed=1)
 
 

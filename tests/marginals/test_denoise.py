@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from synthvae.marginals.measure import CLEAR, _to_simplex, posterior_means
+from synthvae.marginals.measure import CLEAR_COUNT, _to_simplex, posterior_means
 
 NOISE = 33.0
 
@@ -69,7 +69,7 @@ def test_any_counts_give_masses_that_add_up(counts: np.ndarray, sigma: float) ->
     found = posterior_means(counts, sigma)
     assert np.isfinite(found).all()
     assert (found >= 0).all()
-    weak = counts < CLEAR * sigma
+    weak = counts < CLEAR_COUNT * sigma
     assert (found[~weak] == counts[~weak]).all()
     total = max(counts[weak].sum(), 0.0)
     assert found[weak].sum() == pytest.approx(total, abs=1e-6 * sigma) or found[weak].sum() == 0

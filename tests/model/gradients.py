@@ -6,7 +6,7 @@ from opacus.grad_sample import GradSampleModule
 
 from synthvae.model.clipping import GhostClippedModule
 from synthvae.model.layout import Layout
-from synthvae.model.training import PatientTensor, patient_losses, trained
+from synthvae.model.training import PatientTensor, patient_losses, trainable
 from synthvae.model.vae import AnchoredVAE
 
 
@@ -42,7 +42,7 @@ def per_patient_gradients(model: AnchoredVAE, data: PatientTensor) -> torch.Tens
     """Return every patient's whole gradient, shape (patients, weights)."""
     oracle = GradSampleModule(model, loss_reduction="sum")
     losses_of(oracle, data).sum().backward()
-    samples = [weight.grad_sample.flatten(1) for weight in trained(oracle)]
+    samples = [weight.grad_sample.flatten(1) for weight in trainable(oracle)]
     return torch.cat(samples, dim=1)
 
 
@@ -52,4 +52,4 @@ def our_sum(
     """Return the sum of all patients' clipped gradients, shape (weights,), in double precision."""
     clipped = GhostClippedModule(model, clip_norm)
     clipped.add_clipped(losses_of(clipped, data, latents))
-    return torch.cat([weight.summed_grad.flatten() for weight in trained(model)])
+    return torch.cat([weight.summed_grad.flatten() for weight in trainable(model)])

@@ -10,9 +10,9 @@ from synthvae.model.coupling import (
     MARGIN_RIDGE,
     SMALLEST_RIDGE,
     Bounding,
-    Ridge,
     couple,
     couple_untrained,
+    estimate_ridge,
     fit_column,
     undo_bound,
     untrained,
@@ -38,7 +38,7 @@ LEAST = np.array([[SMALLEST_RIDGE]])
 def fitted(
     layout: Layout, moments: PairMoments, start: dict[str, np.ndarray] | None = None
 ) -> dict[str, np.ndarray]:
-    ridge = Ridge.estimate(layout, moments)
+    ridge = estimate_ridge(layout, moments)
     return couple(layout, moments, ridge, start or untrained(layout))
 
 
@@ -206,7 +206,7 @@ def test_noise_alone_is_mostly_shrunk_away(sigma: float) -> None:
     kept, left = [], []
     for seed in range(5):
         moments = noise_alone(layout, sigma, seed)
-        ridge = Ridge.estimate(layout, moments).values[lower]
+        ridge = estimate_ridge(layout, moments)[lower]
         kept.append(np.isfinite(ridge).mean())
         left.append(((moments.values[lower] / (1 + ridge)) ** 2).mean() / sigma**2)
     # By chance about half of the pairs look stronger than noise; those are damped.
@@ -227,7 +227,7 @@ def test_a_strong_pair_among_noise_is_kept_and_hardly_shrunk() -> None:
     layout = tiny_layout([[1.0] * 4] * 20, 3)
     for seed in range(5):
         moments = planted(layout, noise_alone(layout, 0.05, seed), 12, 0.6)
-        ridge = Ridge.estimate(layout, moments).values
+        ridge = estimate_ridge(layout, moments)
         block = ridge[np.ix_(layout.span(12), layout.span(0))]
         others = ridge[earlier_only(layout)]
         assert block[0, 0] < 0.05  # it keeps 95 % or more
@@ -254,8 +254,8 @@ def test_more_noise_never_means_less_ridge() -> None:
     moments = planted(layout, noise_alone(layout, 0.01, 0), 2, 0.5)
     found = []
     for factor in (1, 4, 16):
-        ridge = Ridge.estimate(layout, PairMoments(moments.values, factor * moments.noise))
-        found.append(ridge.values[layout.span(2)[0], layout.span(0)[0]])
+        ridge = estimate_ridge(layout, PairMoments(moments.values, factor * moments.noise))
+        found.append(ridge[layout.span(2)[0], layout.span(0)[0]])
     assert found[0] < found[1] < found[2]
 
 
@@ -355,7 +355,7 @@ def test_every_round_gives_back_more_of_what_bounding_took(seed: int) -> None:
     assert error(once.values) < 0.85 * error(bounded.values)
     assert error(moments.values) < 0.8 * error(once.values)
     assert (moments.noise >= bounded.noise).all()
-    assert ridge.values == pytest.approx(Ridge.estimate(source, moments).values)
+    assert ridge == pytest.approx(estimate_ridge(source, moments))
 
 
 def test_without_a_bound_moments_stay_as_they_are() -> None:
@@ -382,7 +382,7 @@ def test_a_rare_category_stays_as_rare(rare: float) -> None:
 def test_a_fit_repeats_and_tells_its_progress() -> None:
     source = tiny_layout(MASSES)
     target = moments_of(source, joint_of(source, tiny_weights(source, 0.6)))
-    ridge = Ridge.estimate(source, target)
+    ridge = estimate_ridge(source, target)
     seen: list[float] = []
     first = couple(source, target, ridge, untrained(source), seen.append)
     again = couple(source, target, ridge, untrained(source))

@@ -8,15 +8,15 @@ from scipy.stats import chi2
 from synthvae.model import training as module
 from synthvae.model.coupling import untrained
 from synthvae.model.layout import Layout
+from synthvae.model.state import WeightAverage
 from synthvae.model.training import (
     PatientTensor,
-    WeightAverage,
     active_units,
     kl_weight,
     start_model,
     train_openly,
     train_privately,
-    trained,
+    trainable,
 )
 from synthvae.model.vae import AnchoredVAE
 from synthvae.privacy.guarantee import TrainingStage
@@ -140,7 +140,7 @@ def test_training_leaves_the_couplings_as_they_were(layout: Layout, features: np
 def test_a_model_starts_at_its_couplings_with_a_latent_that_adds_little(layout: Layout) -> None:
     couplings = weights_of(random_model(layout))
     model = start_model(layout, np.random.default_rng(0).standard_normal, couplings)
-    assert {id(w) for w in trained(model)} == {
+    assert {id(w) for w in trainable(model)} == {
         id(w) for name, w in model.named_parameters() if not name.startswith("earlier")
     }
     features = torch.zeros(200, layout.features)

@@ -6,7 +6,7 @@ from synthvae.evaluation.levels import judge
 from synthvae.evaluation.results import Direction, Evaluation, GroupFigure, Score, Threshold, Topic
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.report.decision import CLAIMS, decide
-from synthvae.report.phrases import ClaimKey, limits_in_words
+from synthvae.report.phrases import ClaimKey, threshold_text
 from tests.report import report_example as example
 
 
@@ -89,7 +89,7 @@ def test_in_doubt_a_person_should_look(
 def test_what_has_no_threshold_or_did_not_run_is_never_a_pass() -> None:
     assert judge(scored(limits=None)) == "open"
     assert judge(scored(value=None, not_run="a reason")) == "open"
-    assert limits_in_words(scored(limits=None)) == ""
+    assert threshold_text(scored(limits=None)) == ""
 
 
 def test_every_claim_is_made_once_and_in_order() -> None:
@@ -269,7 +269,7 @@ def test_an_attack_above_chance_is_amber_wherever_it_is_judged(
         update={"interval": example.interval(*ends)}
     )
     assert judge(score) == expected
-    words = "where the interval reaches 0.50" in limits_in_words(score)
+    words = "where the interval reaches 0.50" in threshold_text(score)
     assert words == (key != "c2st")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from synthvae.errors import ConfigError
 from synthvae.evaluation import results
@@ -15,8 +15,8 @@ from synthvae.evaluation.results import NumberSummary, Threshold
 from synthvae.report import page_of
 from synthvae.report.decision import decide
 from synthvae.report.disclosure import for_public
-from synthvae.report.disclosure_rules import ACRO, HES, Profile, find_profile
-from synthvae.report.disclosure_scores import WITHHELD
+from synthvae.report.disclosure_rules import ACRO, HES, Profile, find_profile, public_record
+from synthvae.report.disclosure_scores import SMALL_NUMBERS
 from synthvae.report.document import custodian_report, public_report
 from tests.report import report_example as example
 from tests.report.disclosure_example import evaluation, facts, margin, score
@@ -114,6 +114,20 @@ def test_every_field_of_an_evaluation_is_on_the_list() -> None:
         assert sorted(named) == sorted(model.model_fields), f"classify the fields of {model}"
 
 
+class Counted(results.Interval):
+    """An interval with a field that nobody has put on a list."""
+
+    patients: int = 0
+
+
+def test_a_field_that_is_not_named_keeps_its_default_or_is_an_error() -> None:
+    exact = Counted(low=0.1, high=0.2, method="m", patients=3)
+    shown = public_record(exact, "low method", high=0.25)
+    assert shown == Counted(low=0.1, high=0.25, method="m", patients=0)
+    with pytest.raises(ValidationError, match="Field required"):
+        public_record(exact, "low high")
+
+
 def test_only_these_scores_are_published() -> None:
     found: dict[str, set[str]] = {}
     for metric in METRICS:
@@ -150,7 +164,7 @@ def test_a_score_that_nobody_listed_is_withheld() -> None:
     found = for_public(
         evaluation(tables=facts(4000, 1000, 9), scores=(score("new", 0.1),)), ACRO
     ).scores[0]
-    assert (found.value, found.not_run) == (None, WITHHELD)
+    assert (found.value, found.not_run) == (None, SMALL_NUMBERS)
 
 
 @pytest.mark.parametrize("profile", [ACRO, HES], ids=lambda profile: profile.name)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthvae.attacks.membership import DOMIAS, NEAR
-from synthvae.attacks.success import Guesses, membership_attack, worst_risk
+from synthvae.attacks.success import membership_attack, worst_risk
 from synthvae.evaluation import results
 from synthvae.evaluation.intervals import clopper_pearson
 from synthvae.evaluation.results import (
@@ -19,7 +19,7 @@ from synthvae.evaluation.results import (
 )
 from synthvae.report.disclosure import for_public
 from synthvae.report.disclosure_rules import ACRO, Profile
-from synthvae.report.disclosure_scores import WITHHELD
+from synthvae.report.disclosure_scores import SMALL_NUMBERS
 from tests.report import report_example as example
 from tests.report.disclosure_example import counted, evaluation, facts, score
 
@@ -41,8 +41,8 @@ def test_groups_give_no_second_figure_to_subtract() -> None:
 
 
 def guessed(won: int, of: int, won_others: int, others: int) -> Evaluation:
-    guesses = {"a": Guesses(np.arange(of) < won, np.arange(others) < won_others)}
-    found = worst_risk("near_copies", NEAR, "Near copies", guesses, "d")
+    guesses = {"a": (np.arange(of) < won, np.arange(others) < won_others)}
+    found = worst_risk(NEAR, guesses, "d")
     tables = facts(2000, 2000)
     return for_public(evaluation(tables=tables, risks=found.risks, scores=found.scores), ACRO)
 
@@ -59,8 +59,8 @@ def test_a_coded_rate_stays_coded_in_gain_intervals_and_scores() -> None:
 
 
 def test_a_profile_of_huge_steps_shows_no_rates() -> None:
-    guesses = {"a": Guesses(np.arange(410) < 1, np.arange(410) < 0)}
-    risks = worst_risk("near_copies", NEAR, "Near copies", guesses, "d").risks
+    guesses = {"a": (np.arange(410) < 1, np.arange(410) < 0)}
+    risks = worst_risk(NEAR, guesses, "d").risks
     huge = Profile(name="huge", smallest_cell=2, round_to=300)
     assert for_public(evaluation(tables=facts(2000, 2000), risks=risks), huge).risks == ()
 
@@ -94,7 +94,7 @@ def attacked(side: int, found: int = 0, seed: int = 0) -> tuple[Evaluation, Eval
 def test_no_curve_of_few_patients_and_no_point_of_few() -> None:
     _, few = attacked(40, 2)
     assert few.attacks == ()
-    assert [one.not_run for one in few.scores] == [WITHHELD] * 2
+    assert [one.not_run for one in few.scores] == [SMALL_NUMBERS] * 2
     base, found = attacked(400, 2)
     assert base.attacks[0].tpr[0] != 0 or base.attacks[0].tpr[1] > 0
     shown = found.attacks[0]
@@ -173,7 +173,7 @@ def test_no_two_analyses_differ_by_a_row() -> None:
     )  # fmt: skip
     found = for_public(evaluation(tables=facts(620, 600), analyses=(*analyses, curves)), ACRO)
     assert [one.real_rows for one in found.analyses] == [560, 560, 0, 0]
-    assert [one.not_run for one in found.analyses] == [None, None, WITHHELD, WITHHELD]
+    assert [one.not_run for one in found.analyses] == [None, None, SMALL_NUMBERS, SMALL_NUMBERS]
     assert [len(one.coefficients) for one in found.analyses] == [4, 4, 0, 0]
     assert found.analyses[3].curves == ()
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from synthvae.evaluation.marginals import compare_margins
 from synthvae.evaluation.results import Evaluation
 from synthvae.evaluation.tables import binnings, prepare
-from synthvae.report.disclosure import ELSE, control, for_public
+from synthvae.report.disclosure import ELSE, for_public, public_margin
 from synthvae.report.disclosure_rules import ACRO, HES, Profile, scale_of
 from synthvae.schema import Schema
 from synthvae.scoring import _facts
@@ -126,7 +126,7 @@ def test_most_neighbours_render_the_same() -> None:
 def test_a_table_worked_out_by_hand() -> None:
     one = margin((100, 65, 20, 19), (85, 10, 60, 45), (90, 70, 20, 20))
     tables = facts(204, 200)
-    found = control(one, tables, scale_of(tables, ACRO, 1))
+    found = public_margin(one, tables, scale_of(tables, ACRO, 1))
     # 5, 3 and 1 steps in train, 4, 0 and 3 in the holdout: b is small there, d in train.
     assert found.labels == ("a", "c", ELSE)
     assert found.train == tuple(round(x / 10.5, 3) for x in (5.5, 1.5, 3.5))
@@ -138,14 +138,14 @@ def test_a_table_worked_out_by_hand() -> None:
 def test_all_else_is_there_even_where_nothing_is_in_it() -> None:
     one = margin((400, 400), (400, 400), (1, 1))
     tables = facts(800, 800)
-    assert control(one, tables, scale_of(tables, ACRO, 1)).labels == ("a", "b", ELSE)
+    assert public_margin(one, tables, scale_of(tables, ACRO, 1)).labels == ("a", "b", ELSE)
 
 
 def test_ranges_have_ranks_for_edges_and_coarse_synthetic_shares() -> None:
     one = margin((300, 300, 400), (300, 300, 400), (1013, 1987, 2000), kind="number")
     one = one.model_copy(update={"labels": ("up to 41.7", "above 41.7", "(missing)")})
     tables = facts(1000, 1000)
-    found = control(one, tables, scale_of(tables, ACRO, 1))
+    found = public_margin(one, tables, scale_of(tables, ACRO, 1))
     assert found.labels == ("range 1 (lowest)", "range 2 (highest)", "(missing)", ELSE)
     assert found.synthetic[:3] == (0.2, 0.4, 0.4)
     assert "41.7" not in found.model_dump_json()
@@ -154,8 +154,8 @@ def test_ranges_have_ranks_for_edges_and_coarse_synthetic_shares() -> None:
 def test_rows_are_not_patients() -> None:
     one = margin((400, 45, 555), (400, 60, 540), (4, 1, 5))
     tables = facts(1000, 1000)
-    assert control(one, tables, scale_of(tables, ACRO, 1)).labels == ("a", "b", "c", ELSE)
-    assert control(one, tables, scale_of(tables, ACRO, 5)).labels == ("a", "c", ELSE)
+    assert public_margin(one, tables, scale_of(tables, ACRO, 1)).labels == ("a", "b", "c", ELSE)
+    assert public_margin(one, tables, scale_of(tables, ACRO, 5)).labels == ("a", "c", ELSE)
     # More rows than were declared: what was seen is used, rounded up, and not published.
     seen = tables.model_copy(update={"most_rows": 3})
     assert scale_of(seen, ACRO, 1).step == 20 * 5

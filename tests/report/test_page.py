@@ -12,7 +12,7 @@ from synthvae.evaluation.results import Associations, Evaluation, NumberSummary,
 from synthvae.report import RunContext, TrainingCurve, render
 from synthvae.report.heatmaps import pair_maps
 from synthvae.report.page import fingerprint
-from synthvae.report.privacy_section import attack_row
+from synthvae.report.privacy_section import alarm
 from tests.report import report_example as example
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -287,10 +287,10 @@ def test_an_attack_above_the_ceiling_raises_an_alarm() -> None:
     rng = np.random.default_rng(1)
     strong = example.attack("copy", "Copies", 3.0, rng)
     weak = example.attack("none", "Nothing", 0.0, rng)
-    assert "AUC" in attack_row(strong, (0.5, 1e-5)).alarm
-    assert attack_row(strong, (8.0, 1e-5)).alarm is None
-    assert attack_row(weak, (0.5, 1e-5)).alarm is None
-    assert attack_row(strong, None).alarm is None
+    assert "AUC" in str(alarm(strong, (0.5, 1e-5)))
+    assert alarm(strong, (8.0, 1e-5)) is None
+    assert alarm(weak, (0.5, 1e-5)) is None
+    assert alarm(strong, None) is None
     text = render(example.evaluation(3, attacks=(strong,)), example.guarantee())
     assert "ALARM" in Page(text).text
 
@@ -371,8 +371,8 @@ def test_a_cell_has_the_colour_of_its_share() -> None:
         synthetic=((0.2, 0.8),), distance=0.6,
     )  # fmt: skip
     (drawing,) = pair_maps([found])
-    assert drawing.table.rows == (("x", "y", "80.0", "20.0"), ("x", "z", "20.0", "80.0"))
-    assert drawing.legend == (("ramp strength", "0 … 80.0 % of rows in a cell, by square root"),)
+    assert drawing.table.rows == [("x", "y", "80.0", "20.0"), ("x", "z", "20.0", "80.0")]
+    assert drawing.legend == [("ramp strength", "0 … 80.0 % of rows in a cell, by square root")]
     assert "has 80.0 %, a x with b y." in drawing.panels[0]
     assert "has 80.0 %, a x with b z." in drawing.panels[1]
 

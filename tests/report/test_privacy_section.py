@@ -1,41 +1,51 @@
 """The guarantee's section: groups, the second accountant, what it rests on."""
 
 import re
+from html import unescape
 
 import pytest
 
-from synthvae.privacy.guarantee import SecondOpinion
+from synthvae.privacy.guarantee import Guarantee, SecondOpinion
 from synthvae.report import render
-from synthvae.report.privacy_section import promise
+from synthvae.report.privacy_section import group_table
 from tests.report import report_example as example
 from tests.report.test_page import Page
 
 
+def facts(guarantee: Guarantee) -> dict[str, str]:
+    """Return the facts of the guarantee's section, by name."""
+    page = render(example.evaluation(3), guarantee)
+    section = page[page.index('id="guarantee"') : page.index('id="attacks"')]
+    return {
+        name: unescape(value)
+        for name, value in re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", section)
+    }
+
+
 def test_groups_stand_in_a_table_with_plain_words() -> None:
-    table = promise(example.guarantee()).groups
-    assert table is not None
-    assert [row[0] for row in table.rows][:2] == [
+    rows = group_table(example.guarantee(), (0.998, 1e-5)).rows
+    assert [row[0] for row in rows][:2] == [
         "One patient is there or not: the guarantee",
         "One patient's record is replaced by another",
     ]
     # e^0.998 = 2.713 and e^2.176 = 8.811, rounded up; 8.811 / 9.811 and 89.8 %
-    assert table.rows[0][1:] == ("0.998", "2.72 times", "73.1 %")
-    assert table.rows[1][1:] == table.rows[2][1:] == ("2.176", "8.82 times", "89.9 %")
-    assert table.rows[-1] == (
+    assert rows[0][1:] == ("0.998", "2.72 times", "73.1 %")
+    assert rows[1][1:] == rows[2][1:] == ("2.176", "8.82 times", "89.9 %")
+    assert rows[-1] == (
         "5 patients are there or not, such as a family", "no bound", "no bound", "always",
     )  # fmt: skip
 
 
 def test_the_second_accountant_stands_beside_the_first_or_says_why_not() -> None:
-    facts = dict(promise(example.guarantee()).facts)
-    assert facts["Second accountant"] == "ε = 0.9979 ± 0.01, by privacy random variables (Opacus)"
-    names = list(facts)
+    shown = facts(example.guarantee())
+    assert shown["Second accountant"] == "ε = 0.9979 ± 0.01, by privacy random variables (Opacus)"
+    names = list(shown)
     assert names.index("Second accountant") == names.index("Accountant") + 1
     silent = SecondOpinion(accountant="x", epsilon=None, error=None, unavailable="too <b>small")
-    facts = dict(promise(example.guarantee(second_opinion=silent)).facts)
-    assert facts["Second accountant"] == "x: no figure; too <b>small"
-    assert facts["Code of the fit (SHA-256)"] == "c0de" * 16
-    assert dict(promise(example.void_guarantee()).facts)["Second accountant"] == "–"
+    shown = facts(example.guarantee(second_opinion=silent))
+    assert shown["Second accountant"] == "x: no figure; too <b>small"
+    assert shown["Code of the fit (SHA-256)"] == "c0de" * 16
+    assert facts(example.void_guarantee())["Second accountant"] == "–"
 
 
 def test_the_page_shows_what_the_guarantee_rests_on() -> None:

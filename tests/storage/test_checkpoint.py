@@ -170,8 +170,8 @@ CHANGES: list[tuple[str, Change]] = [
     ("its header does not say what it is of", about("identity", [])),
     ("its header is cut short", lambda found, _: found.pop("identity")),
     ("'stage' is not in it", lambda found, _: found.pop("stage")),
-    ("stage is 'steps', which is none of counts, moments, model", about("stage", "steps")),
-    (r"stage is \[\], which is none of", about("stage", [])),
+    ("stage is 'steps', not one of counts, moments, model", about("stage", "steps")),
+    (r"stage is \[\], not one of", about("stage", [])),
     ("it holds 'pairs/noise', which no checkpoint does", about("stage", "counts")),
     ("is not in it", about("stage", "model")),
     ("patients is 41, which is not the fit's number", about("patients", 41)),
@@ -232,7 +232,7 @@ def test_moments_that_are_not_of_pairs_are_refused(folder: Path) -> None:
         )
 
     reseal(folder / FILE, shift)
-    refuse(folder, "the moments of pairs are none")
+    refuse(folder, "the moments of pairs are not symmetric")
 
 
 @pytest.mark.parametrize("name", ["values", "noise"])

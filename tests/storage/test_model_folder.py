@@ -79,7 +79,7 @@ FILE_CHANGES: dict[str, Callable[[Path], object]] = {
     "has version 0": lambda m: change_about(m, version=0),
     "patients is '400'": lambda m: change_about(m, patients="400"),
     "patients is -3": lambda m: change_about(m, patients=-3),
-    "bins: Field required": lambda m: change_about(m, settings={"steps": 0}),
+    "Field required at bins": lambda m: change_about(m, settings={"steps": 0}),
     "is damaged: ": lambda m: change_about(m, settings=[]),
     "model.safetensors is cut short or was altered": lambda m: truncate(
         m, "model.safetensors", 900

@@ -18,7 +18,7 @@ import synthvae._files
 import synthvae.storage.checkpoint
 from synthvae.errors import ArtefactError, ConfigError, DataError, OutputExistsError, StorageError
 from synthvae.settings import Settings
-from synthvae.storage.checkpoint import FILE, Checkpoint, clear, spent_at_most, stage_in
+from synthvae.storage.checkpoint import FILE, Checkpoint, UnfinishedWork, spent_at_most, stage_in
 from synthvae.synthesizer import Synthesizer
 from tests.simulated import quick
 from tests.storage.killed_fits import (
@@ -353,5 +353,5 @@ def test_the_unfinished_fit_of_an_earlier_version_is_refused_and_kept(tmp_path: 
     assert "only synthvae 0.1.0" in str(spent_at_most(tmp_path / "fit"))
     with pytest.raises(OutputExistsError, match=r"begun by synthvae 0\.1\.0"):
         go_on(tmp_path / "fit", epsilon=None, settings=quick(WARD, None, steps=3))
-    clear(tmp_path / "fit")
+    UnfinishedWork(tmp_path / "fit").forget()
     assert not older.exists()

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from synthvae.errors import DataError
 from synthvae.schema import Schema
 from synthvae.table import decode, encode, find_problems, inspect
-from tests.checklist.fitted import PLACES, with_rows
 from tests.random_schemas import random_codes, schemas
+from tests.simulated import PLACES, with_rows
 
 
 def schema_of(*fields: dict[str, Any], **settings: Any) -> Schema:

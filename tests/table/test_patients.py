@@ -5,7 +5,7 @@ import pytest
 from synthvae.field import Field
 from synthvae.schema import Schema
 from synthvae.table import group_by_patient, identities, split_by_patient
-from tests.checklist.fitted import PLACES, with_rows
+from tests.simulated import PLACES, with_rows
 
 X = {"name": "x", "type": "integer", "constraints": {"minimum": 0, "maximum": 9}}
 ROWS = Schema.from_dict({"fields": [X]})
