@@ -209,9 +209,9 @@ def evaluate(
     policy: PolicyFile = None,
 ) -> None:
     """Score anybody's synthetic table against real rows."""
-    from synthvae.evaluation.request import check_request
     from synthvae.report import render
     from synthvae.report.document import custodian_report
+    from synthvae.request import check_request
     from synthvae.schema import Schema
     from synthvae.scoring import evaluate as score
     from synthvae.table import read_table

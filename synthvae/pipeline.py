@@ -15,9 +15,9 @@ from synthvae._frozen import read_value, read_value_if_any
 from synthvae._runtime import Progress, silent, steps_of
 from synthvae.config import RunConfig, Source
 from synthvae.errors import ConfigError, DataError, EvaluationError, SynthvaeError
-from synthvae.evaluation.request import check_request
 from synthvae.privacy.budget import check_budget
 from synthvae.report.run_facts import RunContext, TrainingCurve, data_dictionary
+from synthvae.request import check_request
 from synthvae.schema import Schema
 from synthvae.settings import Settings, settings_for
 from synthvae.storage.checkpoint import UnfinishedWork, is_begun, unfinished_work

@@ -14,7 +14,6 @@ from synthvae.evaluation.analyses import compare_analyses
 from synthvae.evaluation.groups import compare_groups
 from synthvae.evaluation.intervals import rounded
 from synthvae.evaluation.joint import classifier_test, compare_propensity, principal_components
-from synthvae.evaluation.levels import with_threshold
 from synthvae.evaluation.marginals import DISTANCES, compare_margins, compare_tails, variation
 from synthvae.evaluation.pairs import (
     ASSOCIATIONS,
@@ -25,11 +24,12 @@ from synthvae.evaluation.pairs import (
 from synthvae.evaluation.prediction import DRAWN, compare_utility, drawn_skill
 from synthvae.evaluation.prediction_metrics import TSTR
 from synthvae.evaluation.prediction_task import predict_every_column
-from synthvae.evaluation.request import CheckedRequest, check_request
 from synthvae.evaluation.results import Associations, Evaluation, TableFacts
 from synthvae.evaluation.sdmetrics_report import report_quality
 from synthvae.evaluation.tables import Binning, Tables, binnings, prepare, read_synthetic, tokenise
 from synthvae.evaluation.validity import check_rules, check_validity
+from synthvae.levels import with_threshold
+from synthvae.request import CheckedRequest, check_request
 from synthvae.schema import Schema
 
 Streams = Callable[[str], np.random.Generator]

@@ -2,6 +2,10 @@
 
 The code that is audited runs as it is: a synthesizer hands its mechanisms the observer, who sees whole
 numbers where their noise is drawn, and gradients as the optimiser gets them.
+
+A release is a known part that does not depend on the record, the record's effect if it is there, and
+noise. Both parts are found here: of counts by hand, of moments and gradients by giving the very same
+code a table of the one record alone.
 """
 
 from collections.abc import Iterator

@@ -2,6 +2,9 @@
 
 `audit_worlds` runs the trials, here or in worker processes, turns what the observer kept into scores,
 bounds epsilon by each, and checks what must hold in every fit.
+
+References: Jagielski, Ullman and Oprea 2020, "Auditing Differentially Private Machine Learning"; Nasr et
+al. 2023, "Tight Auditing of Differentially Private Machine Learning".
 """
 
 import contextlib

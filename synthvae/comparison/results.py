@@ -2,6 +2,9 @@
 
 The log's lines are `Reference` and `Outcome`; `summarise` and `advise` make of them what `Comparison`
 holds.
+
+A job that was killed goes on where its log ends. The log's first line says what it is the log of; a
+log of something else is refused, since its figures could not stand beside new ones.
 """
 
 import json

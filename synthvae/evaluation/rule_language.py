@@ -2,6 +2,11 @@
 
 A value that is missing is null. Truth has three values (Kleene 1952, Introduction to Metamathematics,
 section 64): what depends on a missing value is undecided, unless the rest decides it.
+
+A statement is parsed with Python's grammar, of which only an allow-list of nodes is understood; none
+of it is ever executed as Python. Columns stand by name (in backquotes where they are no plain
+words); there are comparisons, also in chains, `and`, `or`, `not`, `+ - * /`, numbers, text, dates as
+text, `is missing` and `in [...]`.
 """
 
 import ast

@@ -1,4 +1,8 @@
-"""Tables of codes: the three given ones and two references made from train, cut into the same bins."""
+"""Tables of codes: the three given ones and two references made from train, cut into the same bins.
+
+A token is 0 for a missing cell; then come the categories, or the special values and the quantile
+bins of a number or date. Edges come from train, so every table is cut in the same places.
+"""
 
 from dataclasses import dataclass
 

@@ -8,6 +8,9 @@ takes a step of pure noise.
 First weights, draws of patients, latents and noise come from the cryptographic stream, each from a part
 of its own. The guarantee needs all of them to be unknown, latents too: they are drawn by place in
 the batch, so that one patient more gives others other latents, and other gradients with them.
+
+`train_openly` trains without privacy, by minibatches with early stopping. Its model carries no guarantee
+and says so on every artefact.
 """
 
 import contextlib

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from synthvae.evaluation.results import Attack
 from synthvae.privacy.guarantee import Guarantee
 
 Budget = tuple[float, float]
@@ -80,13 +79,3 @@ def budget_of(guarantee: Guarantee | None) -> Budget | None:
     if guarantee is None or not guarantee.valid or guarantee.epsilon is None:
         return None
     return None if guarantee.delta is None else (guarantee.epsilon, guarantee.delta)
-
-
-def beaten(attack: Attack, budget: Budget) -> tuple[float | None, ...]:
-    """Return where an attack surely lies above the ceiling: rates, and None for the whole curve."""
-    rates: list[float | None] = [
-        rate for rate, _, interval in attack.tpr_at if interval.low > float(ceiling(rate, *budget))
-    ]
-    if attack.auc_interval.low > largest_auc(*budget):
-        rates.append(None)
-    return tuple(rates)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from synthvae._text import counted
-from synthvae.evaluation.levels import Level, draws_worse, judge, judge_group, metric_of, worst
 from synthvae.evaluation.results import (
     Analysis,
     Attack,
@@ -18,8 +17,9 @@ from synthvae.evaluation.results import (
     Score,
     Topic,
 )
+from synthvae.levels import Level, draws_worse, judge, judge_group, metric_of, worst
 from synthvae.privacy.guarantee import Guarantee
-from synthvae.privacy.tradeoff import Budget, beaten, budget_of
+from synthvae.privacy.tradeoff import Budget, budget_of, ceiling, largest_auc
 from synthvae.report.phrases import (
     NO_REASON,
     WITHHELD,
@@ -350,3 +350,13 @@ def _group_text(figure: GroupFigure, score: Score | None) -> str:
     ends = "" if figure.interval is None else f", {range_text(figure.interval)}"
     limits = "" if score is None else f" ({threshold_text(score)})"
     return f"{title} is {number(figure.value)}{ends}{limits}"
+
+
+def beaten(attack: Attack, budget: Budget) -> tuple[float | None, ...]:
+    """Return where an attack surely lies above the ceiling: rates, and None for the whole curve."""
+    rates: list[float | None] = [
+        rate for rate, _, interval in attack.tpr_at if interval.low > float(ceiling(rate, *budget))
+    ]
+    if attack.auc_interval.low > largest_auc(*budget):
+        rates.append(None)
+    return tuple(rates)

@@ -1,11 +1,15 @@
-"""The decision page as values: what is asked, what the claims say, and what follows from them."""
+"""The decision page as values: what is asked, what the claims say, and what follows from them.
+
+A claim is as good as its worst figure, and claims are never averaged: nothing outweighs a guarantee
+that does not hold.
+"""
 
 from collections.abc import Mapping
 
 from synthvae._frozen import Frozen
 from synthvae._text import counted
-from synthvae.evaluation.levels import Level, metric_of
 from synthvae.evaluation.results import Evaluation
+from synthvae.levels import Level, metric_of
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.privacy.tradeoff import budget_of
 from synthvae.report.claims import attack_title, judge_claims

@@ -1,14 +1,31 @@
 """The public rendering: an evaluation coded so that nobody can tell which counts of real rows are small.
 
 `for_public` joins it; then each part of an evaluation, in its order, and the shares of one column last.
+
+The public evaluation is a new object, made of an allow-list:
+
+    free       what is public already, and figures of the synthetic rows alone
+    coded      figures that touch real rows, each in one way that is proved or argued below
+    left out   everything else, and every field that nobody has put on the list yet
+
+**Principle**: counts of real rows come out in whole steps, and a step is more than two smallest
+cells of patients. Whatever is shown for a cell of 3 would be shown for the same cell of 13, so
+nobody can tell that any cell is small. All that is said of a count is computed from its whole steps:
+its share, a distance between shares, a rate of success with its interval. So there is no second
+figure to take a difference with. Figures that are no counts (an area under a curve, an average of
+distances) are multiples of the work of a smallest cell of patients; their intervals are widened to
+the same multiples. Where a table has too few patients for ten of these, nothing of it is shown.
+
+What comes out is still computed from real records. It is controlled for disclosure as the tables of
+statistics offices are, which bounds nothing: the guarantee of differential privacy does not cover it.
 """
 
 from collections.abc import Sequence
 from math import comb
 
 from synthvae._text import counted
-from synthvae.evaluation.levels import metric_of
 from synthvae.evaluation.results import Associations, Evaluation, Margin, PairDistance, TableFacts
+from synthvae.levels import metric_of
 from synthvae.report.disclosure_rules import Grid, Profile, Scale, public_record, scale_of
 from synthvae.report.disclosure_scores import (
     PublicFigures,

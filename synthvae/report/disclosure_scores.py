@@ -10,7 +10,6 @@ from statistics import mean
 import numpy as np
 
 from synthvae.evaluation.intervals import exact_limits
-from synthvae.evaluation.levels import metric_of, with_threshold
 from synthvae.evaluation.results import (
     Analysis,
     Attack,
@@ -22,6 +21,7 @@ from synthvae.evaluation.results import (
     Score,
     TableFacts,
 )
+from synthvae.levels import metric_of, with_threshold
 from synthvae.report.disclosure_rules import (
     COARSEST,
     OUTWARD,

@@ -7,8 +7,8 @@ from importlib import resources
 import jinja2
 from markupsafe import Markup
 
-from synthvae.evaluation.levels import metric_of
 from synthvae.evaluation.results import Evaluation
+from synthvae.levels import metric_of
 from synthvae.privacy.tradeoff import budget_of
 from synthvae.report.document import Report
 from synthvae.report.drawing import Drawing

@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args
 from markupsafe import Markup
 
 from synthvae._text import counted
-from synthvae.evaluation.levels import Level, judge, metric_of
 from synthvae.evaluation.results import Coefficient, Interval, Score, Topic
+from synthvae.levels import Level, judge, metric_of
 
 ClaimKey = Literal["guarantee", "attacks", "validity", "fidelity", "utility", "groups"]
 TOPICS: dict[Topic, str] = {topic: topic.capitalize() for topic in get_args(Topic)}

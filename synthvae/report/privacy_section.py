@@ -8,7 +8,8 @@ from importlib import resources
 from synthvae._text import counted
 from synthvae.evaluation.results import Attack, Evaluation, Risk
 from synthvae.privacy.guarantee import GaussianStage, Guarantee, SecondOpinion
-from synthvae.privacy.tradeoff import Budget, beaten, best_guess, budget_of, ceiling, odds_factor
+from synthvae.privacy.tradeoff import Budget, best_guess, budget_of, ceiling, odds_factor
+from synthvae.report.claims import beaten
 from synthvae.report.drawing import Drawing, Table
 from synthvae.report.phrases import (
     NO_REASON,

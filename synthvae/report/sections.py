@@ -6,7 +6,6 @@ Scores; distances of columns and pairs; declared analyses; groups.
 from collections.abc import Sequence
 
 from synthvae._text import counted
-from synthvae.evaluation.levels import SEVERITY, judge, judge_figure, metric_of
 from synthvae.evaluation.metric import Metric
 from synthvae.evaluation.results import (
     Analysis,
@@ -18,6 +17,7 @@ from synthvae.evaluation.results import (
     Score,
     Topic,
 )
+from synthvae.levels import SEVERITY, judge, judge_figure, metric_of
 from synthvae.report.claims import is_reversed
 from synthvae.report.drawing import Drawing, Table
 from synthvae.report.phrases import (

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from synthvae._text import counted, printable
-from synthvae.evaluation.levels import SEVERITY, Level, judge
 from synthvae.evaluation.results import Evaluation, Score
+from synthvae.levels import SEVERITY, Level, judge
 from synthvae.report.decision import Decision
 from synthvae.report.phrases import LEVEL_NAMES, LEVEL_SIGNS, direction, has_run, number, range_text
 from synthvae.report.sections import headlines

@@ -1,4 +1,9 @@
-"""Read and write tables as CSV or Parquet; a file is written whole or not at all."""
+"""Read and write tables as CSV or Parquet; a file is written whole or not at all.
+
+`formulas` finds labels of a schema that a spreadsheet would run. They are public and the schema's author
+chose them, so records hold them as they are: quoting does not stop a spreadsheet, and another spelling
+would no longer be the schema's. What can be done is to say so.
+"""
 
 import csv
 import re

@@ -1,4 +1,8 @@
-"""Patients as the privacy unit: whose rows are whose, how many are kept, and who is held out."""
+"""Patients as the privacy unit: whose rows are whose, how many are kept, and who is held out.
+
+Whoever has the key of a split and a patient's identifier knows on which side of it that patient is. So a
+key is drawn from the operating system for each run, and stands in no file but the one named here.
+"""
 
 import hashlib
 import os

@@ -7,13 +7,7 @@ import pytest
 from scipy import stats
 
 from synthvae.attacks.inference import ATTRIBUTE
-from synthvae.attacks.success import (
-    break_ties,
-    difference,
-    gain_limit,
-    true_positives,
-    worst_risk,
-)
+from synthvae.attacks.success import break_ties, difference, gain_limit, true_positives, worst_risk
 from synthvae.evaluation.intervals import clopper_pearson, delong
 
 NOMINAL = 0.93

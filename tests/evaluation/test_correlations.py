@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from synthvae.evaluation.levels import judge, with_threshold
 from synthvae.evaluation.pairs import RANK_CORRELATIONS, compare_associations, rank_correlations
 from synthvae.evaluation.results import Score
 from synthvae.evaluation.tables import binnings, prepare
+from synthvae.levels import judge, with_threshold
 from synthvae.report.disclosure import for_public
 from synthvae.report.disclosure_rules import ACRO
 from synthvae.scoring import evaluate

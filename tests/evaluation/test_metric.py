@@ -8,10 +8,10 @@ import pytest
 
 import synthvae
 from synthvae.errors import ConfigError
-from synthvae.evaluation.levels import METRICS, UNKNOWN, metric_of
 from synthvae.evaluation.metric import Metric
 from synthvae.evaluation.prediction_metrics import TSTR
 from synthvae.evaluation.results import Evaluation
+from synthvae.levels import METRICS, UNKNOWN, metric_of
 
 HOUSE = Path(synthvae.__file__).parent
 

@@ -2,11 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthvae.evaluation.levels import judge, with_threshold
 from synthvae.evaluation.marginals import compare_tails, summary
 from synthvae.evaluation.results import Score
 from synthvae.evaluation.tables import Table, Tables, prepare
 from synthvae.evaluation.validity import count_copies
+from synthvae.levels import judge, with_threshold
 from synthvae.schema import Schema
 from tests.evaluation.evaluation_example import SCHEMA, clinic, letters, table, yes_no
 

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from synthvae.evaluation.levels import judge
 from synthvae.evaluation.results import Direction, Evaluation, GroupFigure, Score, Threshold, Topic
+from synthvae.levels import judge
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.report.decision import CLAIMS, decide
 from synthvae.report.phrases import ClaimKey, threshold_text

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ValidationError
 
 from synthvae.errors import ConfigError
 from synthvae.evaluation import results
-from synthvae.evaluation.levels import METRICS
 from synthvae.evaluation.metric import Metric
 from synthvae.evaluation.results import NumberSummary, Threshold
+from synthvae.levels import METRICS
 from synthvae.report import page_of
 from synthvae.report.decision import decide
 from synthvae.report.disclosure import for_public

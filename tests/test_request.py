@@ -11,11 +11,11 @@ from synthvae.config import AnalysisRequest, EvaluationRequest, Limit, Rule
 from synthvae.console import read_evaluation_request
 from synthvae.errors import ConfigError
 from synthvae.evaluation.intervals import clopper_pearson, clustered_share
-from synthvae.evaluation.levels import METRICS, check_limits, with_threshold
-from synthvae.evaluation.request import check_request, default_analyses
 from synthvae.evaluation.results import Score
 from synthvae.evaluation.tables import prepare
 from synthvae.evaluation.validity import check_rules, read_rules
+from synthvae.levels import METRICS, check_limits, with_threshold
+from synthvae.request import check_request, default_analyses
 from synthvae.schema import Schema
 from synthvae.scoring import evaluate
 from tests.evaluation.evaluation_example import SCHEMA, clinic, yes_no
@@ -284,7 +284,7 @@ def test_a_limit_of_a_key_that_is_nearly_one_is_refused(key: str) -> None:
 
 
 def test_the_page_names_every_figure_and_its_example_is_read(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text(encoding="utf-8")
     for metric in METRICS:
         if metric.threshold and metric.family not in ("attacks", "sdmetrics"):
             assert f"`{metric.key.partition('<')[0]}" in page, metric.key
