@@ -66,8 +66,9 @@ def read_ordinary(path: Path, most: int, *, links: bool = True) -> bytes:
             raise OSError(errno.EISDIR, "Is a directory")
         if not stat.S_ISREG(about.st_mode):
             raise OSError(errno.EINVAL, "it is no ordinary file")
-        content = file.read(most + 1)
-    if len(content) > most:
+        # Its size is looked at first, so that no memory is spent; and again, for it may grow.
+        content = b"" if about.st_size > most else file.read(most + 1)
+    if max(about.st_size, len(content)) > most:
         raise OSError(errno.EFBIG, f"it is larger than {most / 10**6:,.0f} MB")
     return content
 

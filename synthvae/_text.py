@@ -10,9 +10,10 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-# Control characters but for line feeds, and marks that turn the direction of writing.
+# Control characters but for line feeds, marks that turn the direction of writing, and what is no
+# character; a report shows none of them either.
 STEERING = re.compile(
-    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 
 

@@ -8,7 +8,6 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 
 from synthvae._frozen import FrozenSettings, read_mapping
 from synthvae.errors import ConfigError
-from synthvae.evaluation.results import Depth
 from synthvae.field import first_repeated
 
 
@@ -43,6 +42,7 @@ AnyPath = Annotated[Path, BeforeValidator(_as_path)]
 Whole = Annotated[int, BeforeValidator(_as_number)]
 Real = Annotated[float, BeforeValidator(_as_number)]
 Method = Literal["synthvae", "independent", "mst", "aim", "plain-vae"]
+Depth = Literal["screen", "standard", "deep"]  # of attacks
 Text = Annotated[str, Field(min_length=1, max_length=500)]
 
 

@@ -325,8 +325,7 @@ def read_epsilon(text: str) -> float | None:
 
 def read_evaluation_request(config: Path | None, depth: str | None) -> "EvaluationRequest":
     """Return the evaluation section of a file, with the depth that is given."""
-    from synthvae.config import EvaluationRequest
-    from synthvae.evaluation.results import Depth
+    from synthvae.config import Depth, EvaluationRequest
 
     request = EvaluationRequest() if config is None else EvaluationRequest.load(config)
     if depth is None:

@@ -140,7 +140,7 @@ class Field(FrozenSettings):
             raise ValueError("trueValues and falseValues must not overlap")
         if self.decimals is not None and self.type != "number":
             raise ValueError(f"decimals goes with `type: number`, not {self.type}")
-        if self.special and self.type not in ("number", "integer"):
+        if self.special and not self.is_number:
             raise ValueError(f"special values go with numbers, not `type: {self.type}`")
         if any(abs(value) > LARGEST for value in self.special):
             raise ValueError(f"special values must lie between {-LARGEST:g} and {LARGEST:g}")
@@ -162,7 +162,7 @@ class Field(FrozenSettings):
             raise ValueError("minimum and maximum go with numbers and dates without an enum")
         if self.constraints.enum is None or self.type == "string":
             return
-        if self.type not in ("integer", "number"):
+        if not self.is_number:
             raise ValueError(f"enum goes with string, integer or number, not {self.type}")
         for label in self.constraints.enum:
             if not _is_number(label, whole=self.type == "integer"):
@@ -201,9 +201,19 @@ class Field(FrozenSettings):
         return not self.constraints.required
 
     @property
+    def is_number(self) -> bool:
+        """Whether values are numbers, in categories or on a lattice."""
+        return self.type in ("number", "integer")
+
+    @property
+    def is_moment(self) -> bool:
+        """Whether values are dates or date-times."""
+        return self.type in DEFAULT_FORMATS
+
+    @property
     def is_lattice(self) -> bool:
         """Whether values lie on a lattice of numbers or dates (rather than in categories)."""
-        return self.type not in ("boolean", "string") and self.constraints.enum is None
+        return (self.is_number or self.is_moment) and self.constraints.enum is None
 
     @cached_property
     def categories(self) -> tuple[str, ...]:
@@ -239,14 +249,14 @@ class Field(FrozenSettings):
     @property
     def format_(self) -> str:
         """The strptime pattern of a date or date-time; empty for other types."""
-        if self.type not in DEFAULT_FORMATS:
+        if not self.is_moment:
             return ""
         given = None if self.format in ("default", "any") else self.format
         return given or DEFAULT_FORMATS[self.type]
 
     def units_of(self, value: Any, rounded: Any = round) -> int:
         """Return a value as a whole number of lattice steps from zero (or from 1970)."""
-        if self.type in DEFAULT_FORMATS:
+        if self.is_moment:
             moment = _moment(value, self.format_)
             seconds = (moment - datetime(1970, 1, 1)) // timedelta(seconds=1)
             return int(rounded(Decimal(seconds) / self.step_seconds))

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Literal
 
 from synthvae._text import nearest
-from synthvae.attacks import inference, membership, shadow
+from synthvae.attacks.suite import attack_metrics
 from synthvae.config import Limit
 from synthvae.errors import ConfigError
 from synthvae.evaluation import (
@@ -31,9 +31,11 @@ from synthvae.evaluation.results import Evaluation, GroupFigure, Score, Threshol
 MODULES = (
     *(validity, sdmetrics_report, marginals, pairs, joint),
     *(analyses, survival, prediction_metrics, prediction, prediction_task, groups),
-    *(membership, inference, shadow),
 )
-METRICS: tuple[Metric, ...] = tuple(metric for module in MODULES for metric in module.METRICS)
+METRICS: tuple[Metric, ...] = (
+    *(metric for module in MODULES for metric in module.METRICS),
+    *attack_metrics(),
+)
 # A score of another version, say: it has no threshold, and nothing of it is published.
 UNKNOWN = Metric(
     *("", "", "", "lower"),

@@ -12,7 +12,7 @@ from synthvae._runtime import code_digest
 from synthvae.errors import SchemaError
 from synthvae.marginals.measure import query_weights
 from synthvae.privacy import accounting, guarantee
-from synthvae.privacy.budget import COUNT_SHARE, check_budget, default_delta, noise_for
+from synthvae.privacy.budget import COUNT_SHARE, check_budget, default_delta, noise_for, noises_for
 from synthvae.privacy.guarantee import GaussianStage, Guarantee, TrainingStage
 from synthvae.schema import Schema
 from synthvae.settings import ASSUMED_PATIENTS, Settings, settings_for
@@ -177,10 +177,10 @@ def make_plan(
     delta = default_delta(schema.patients) if delta is None else delta
     budget = accounting.gaussian_mu(epsilon, delta) ** 2
     count_noise = None if schema.patients else noise_for(COUNT_SHARE * budget)
-    total = sum(sum(column) for column in weights) + ROWS_WEIGHT * has_patients
-    unit = settings.anchor_share * budget / total
-    column_noise = tuple(tuple(noise_for(weight * unit) for weight in column) for column in weights)
-    rows_noise = noise_for(ROWS_WEIGHT * unit) if has_patients else None
+    groups = (*weights, (ROWS_WEIGHT,)) if has_patients else weights
+    noises = noises_for(groups, settings.anchor_share * budget)
+    column_noise = noises[: len(weights)]
+    rows_noise = noises[-1][0] if has_patients else None
     pair_noise = 1 / math.sqrt(settings.pair_share * budget)
     draft = TrainingStage(
         sampling_rate=settings.sampling_rate,

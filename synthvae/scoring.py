@@ -146,8 +146,8 @@ def _evaluate(
     scores += report_quality(tables, streams("quality"))
     scores += [*check_rules(tables, checked.rules), *margins.scores, *strengths]
     report("telling synthetic rows from real ones", 0.3)
-    scores.append(classifier_test(tables, streams("detection")))
-    scores.append(compare_propensity(tables, streams("propensity")))
+    scores += classifier_test(tables, streams("detection"))
+    scores += compare_propensity(tables, streams("propensity"))
     report("training models on synthetic and on real rows", 0.4)
     utility, predictions = compare_utility(tables, streams("utility"))
     report("predicting every column", 0.5)
@@ -161,7 +161,7 @@ def _evaluate(
     attacks = run_attacks(
         tables, depth, stream, retrain, lambda what, share: report(what, 0.65 + 0.3 * share)
     )
-    scores += [*repeated, *utility, every_column, *groups.scores, *attacks.scores]
+    scores += [*repeated, *utility, *every_column, *groups.scores, *attacks.scores]
     scores.sort(key=lambda score: TOPICS.index(score.topic))
     report("scoring further draws", 0.95)
     others = [

@@ -1,6 +1,7 @@
 """The rules of the house's map: who may import whom, and what starting up may cost."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -57,6 +58,25 @@ def test_nobody_imports_in_a_circle() -> None:
     while ready := {name for name, rest in needs.items() if not rest & needs.keys()}:
         needs = {name: rest for name, rest in needs.items() if name not in ready}
     assert needs == {}
+
+
+def test_imports_go_up_the_map() -> None:
+    text = (ROOT.parent / "CONTRIBUTING.md").read_text("utf-8")
+    start, end = text.index("| where, in"), text.index("No circles")
+    rooms = [
+        (name.removesuffix(".py").removesuffix("/"), row)
+        for row, line in enumerate(text[start:end].splitlines())
+        for name in re.findall(r"`([^`]+)`", line.split("|")[1] if "|" in line else "")
+    ]
+    row_of = {f"synthvae.{name}": row for name, row in rooms} | {"synthvae": len(rooms)}
+    rows = {name: row_of.get(name) or row_of[name.rpartition(".")[0]] for name in MODULES}
+    down = [
+        f"{name} imports {other}"
+        for name, tree in MODULES.items()
+        for other in imported(tree)
+        if other in MODULES and other != "synthvae" and rows[other] > rows[name]
+    ]
+    assert down == []
 
 
 def test_modules_are_rooms_with_names_of_their_own() -> None:

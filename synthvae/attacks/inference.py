@@ -52,7 +52,6 @@ SINGLED = gain_metric(
     "the holdout. In the sense of the Article 29 Working Party's Opinion 05/2014: isolating one "
     "person in a data set.",
 )
-METRICS = (ATTRIBUTE, LINK, SINGLED)
 Predicate = tuple[Ints, Floats, Floats]  # columns, with the lowest and highest positions that fit
 
 

@@ -53,7 +53,6 @@ NEAR = gain_metric(
     "of real strangers than a patient of the holdout has. The holdout's rate is what chance makes "
     "of a table of this size; less than that proves nothing.",
 )
-METRICS = (*DOMIAS, *CLASSIFIER, *CLOSEST, *CALIBRATED, NEAR)
 
 
 def attack_by_density(cohort: Cohort, generator: np.random.Generator) -> AttackFindings:

@@ -11,7 +11,8 @@ import numpy as np
 from synthvae._text import counted
 from synthvae._types import Floats, Ints
 from synthvae.attacks.density import Kernel, embed
-from synthvae.evaluation.results import Attack, Depth, Risk, Score
+from synthvae.config import Depth
+from synthvae.evaluation.results import Attack, Risk, Score
 from synthvae.evaluation.tables import Table, Tables, at_most
 from synthvae.schema import Schema
 

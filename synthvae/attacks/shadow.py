@@ -31,7 +31,6 @@ SHADOW = membership_metrics(
     "were in. It attacks the procedure, on retrained models, not the table that is released; and it "
     "aims at the worst cases, not at the average patient.",
 )
-METRICS = SHADOW
 
 
 def attack_by_shadow_models(

@@ -6,7 +6,6 @@ figures are made beside them.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -20,7 +19,6 @@ from synthvae.evaluation.results import Attack, Interval, Risk
 FALSE_POSITIVE_RATES = (0.001, 0.01, 0.1)
 CURVE_POINTS = 200
 POWER = 0.8
-GAIN = " (gain)"  # ends the title of a gain
 FROM_CHANCE = (
     "how far from a coin's toss an attack may be; the attack's interval says what it could see"
 )
@@ -50,6 +48,7 @@ def membership_metrics(
         section="attacks",
         tripwire=tripwire,
         attack=attack,
+        attack_title=title,
     )
     found = replace(
         area,
@@ -187,15 +186,11 @@ def detection_limit(members: int, others: int) -> float:
     return rounded(min(1.0, 0.5 + (stats.norm.ppf(0.975) + stats.norm.ppf(POWER)) * error))
 
 
-def gain_metric(
-    key: Literal["attribute_inference", "singling_out", "linkability", "near_copies"],
-    title: str,
-    meaning: str,
-) -> Metric:
-    """Return the record of one of these attacks: what membership adds to its success."""
+def gain_metric(key: str, title: str, meaning: str) -> Metric:
+    """Return the record of an attack that guesses: what membership adds to its success."""
     return Metric(
         f"attack.{key}.gain",
-        f"{title}{GAIN}",
+        f"{title} (gain)",
         meaning,
         "lower",
         family="attacks",
@@ -205,6 +200,7 @@ def gain_metric(
         disclosure="attack",
         section="attacks",
         attack=key,
+        attack_title=title,
     )
 
 
@@ -233,7 +229,7 @@ def worst_risk(
     success, rate = (float(side.mean()) for side in variants[worst])
     risk = Risk(
         key=metric.attack,
-        title=metric.title.removesuffix(GAIN),
+        title=metric.attack_title,
         meaning=metric.meaning,
         members=members,
         others=others,

@@ -9,12 +9,19 @@ import numpy as np
 from synthvae._runtime import Progress, silent
 from synthvae._text import counted
 from synthvae.attacks import membership
-from synthvae.attacks.inference import ATTRIBUTE, LINK, infer_attributes, link_halves, single_out
+from synthvae.attacks.inference import (
+    ATTRIBUTE,
+    LINK,
+    SINGLED,
+    infer_attributes,
+    link_halves,
+    single_out,
+)
 from synthvae.attacks.setup import EFFORTS, AttackFindings, Cohort, draw_cohort, shared_patients
-from synthvae.attacks.shadow import Retrain, attack_by_shadow_models
+from synthvae.attacks.shadow import SHADOW, Retrain, attack_by_shadow_models
 from synthvae.attacks.success import not_run
+from synthvae.config import Depth
 from synthvae.evaluation.metric import Metric
-from synthvae.evaluation.results import Depth
 from synthvae.evaluation.tables import Tables
 
 CohortAttack = Callable[[Cohort, np.random.Generator], AttackFindings]
@@ -33,6 +40,16 @@ ON_COHORT: tuple[tuple[str, CohortAttack, tuple[Metric, ...]], ...] = (
     ("linking halves of records", link_halves, (LINK,)),
     ("counting near copies", membership.find_near_copies, (membership.NEAR,)),
 )
+# By the key of the attack. Its place decides its random numbers: new ones come last.
+STREAMS = (
+    *("cohort", "closest_record", "calibrated_neighbour", "domias", "classifier"),
+    *("attribute_inference", "linkability", "near_copies", "singling_out", "shadow"),
+)
+
+
+def attack_metrics() -> tuple[Metric, ...]:
+    """Return the records of all attacks."""
+    return (*(metric for *_, records in ON_COHORT for metric in records), SINGLED, *SHADOW)
 
 
 def run_attacks(
@@ -61,21 +78,25 @@ def run_attacks(
     """
     effort = EFFORTS[depth]
     # One stream for each attack: a change to one leaves the others' figures alone.
-    streams = iter(generator.spawn(10))
-    cohort = draw_cohort(tables, effort, next(streams))
+    streams = dict(zip(STREAMS, generator.spawn(len(STREAMS)), strict=True))
+    cohort = draw_cohort(tables, effort, streams["cohort"])
     steps: list[tuple[str, Callable[[], AttackFindings]]]
     if isinstance(cohort, str):
         metrics = [metric for *_, records in ON_COHORT for metric in records]
         steps = [("counting patients", partial(not_run, metrics, cohort))]
     else:
-        steps = [(what, partial(attack, cohort, next(streams))) for what, attack, _ in ON_COHORT]
-    steps.append(("singling patients out", partial(single_out, tables, effort, next(streams))))
+        steps = [
+            (what, partial(attack, cohort, streams[records[0].attack]))
+            for what, attack, records in ON_COHORT
+        ]
+    singling = partial(single_out, tables, effort, streams[SINGLED.attack])
+    steps.append(("singling patients out", singling))
 
     def shadow_progress(what: str, share: float) -> None:
         progress(what, (len(steps) - 1 + share) / len(steps))
 
     shadow = partial(
-        attack_by_shadow_models, tables, effort, retrain, next(streams), shadow_progress
+        attack_by_shadow_models, tables, effort, retrain, streams["shadow"], shadow_progress
     )
     steps.append(("training shadow models", shadow))
     findings = []

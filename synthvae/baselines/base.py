@@ -18,7 +18,7 @@ from synthvae.marginals.column import ColumnMarginal
 from synthvae.marginals.measure import measure_marginals, query_weights
 from synthvae.plan import check_reviewed
 from synthvae.privacy.accounting import compose, default_interval
-from synthvae.privacy.budget import BudgetFilter, checked_delta, noise_for
+from synthvae.privacy.budget import BudgetFilter, checked_delta, noises_for
 from synthvae.privacy.guarantee import Account
 from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
@@ -57,8 +57,7 @@ def tokenise(
     grouped = group_by_patient(frame, schema, mechanisms.stream.part("rows").take(32))
     bins, most = bins_for(schema, budget.epsilon), schema.rows_per_patient
     weights = [query_weights(field, bins) for field in schema.modelled]
-    unit = share * budget.whole / sum(map(sum, weights))
-    noises = tuple(tuple(noise_for(weight * unit) for weight in column) for column in weights)
+    noises = noises_for(weights, share * budget.whole)
     kept = grouped.kept
     marginals = measure_marginals(codes[kept], schema.modelled, noises, bins, most, mechanisms)
     tokens = np.stack([a.encode(codes[kept, j]) for j, a in enumerate(marginals)], axis=1)

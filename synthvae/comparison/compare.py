@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from synthvae import _files
+from synthvae._frozen import read_value
 from synthvae._runtime import Progress, code_digest, silent
 from synthvae.baselines import NEEDS_PGM, installed
 from synthvae.comparison.page import render
@@ -338,5 +339,5 @@ def _write_results(
 
 
 def read_result(folder: Path) -> Comparison:
-    """Return the comparison that lies in a folder of results."""
-    return Comparison.model_validate_json((folder / VALUES).read_text(encoding="utf-8"))
+    """Return the comparison that lies in a folder of results, or raise `InputFileError`."""
+    return read_value(folder / VALUES, Comparison)

@@ -1,7 +1,6 @@
 """The figures of a comparison: what each says, and its value for synthetic and for real rows.
 
-The record of a figure's metric says which way it is better. The figures are leaner than an
-evaluation's, so their meanings are described here.
+The record of a figure's metric says what it means and which way it is better.
 """
 
 import math
@@ -39,71 +38,53 @@ PENALTY = 0.05  # of a Cox model's squared coefficients
 Figures = dict[str, float | None]
 
 
-def _meaning(metric: Metric, key: str, title: str, meaning: str, reference: str) -> Meaning:
-    """Return what a figure says that is measured as a metric is."""
+def _meaning(
+    metric: Metric, title: str, reference: str, *, key: str | None = None, text: str | None = None
+) -> Meaning:
+    """Return what a figure says that is measured as a metric is.
+
+    Its title is short, as the head of a column; key and text are the metric's where none are given.
+    """
     return Meaning(
-        key=key,
+        key=key or metric.key,
         title=title,
-        meaning=meaning,
+        meaning=text or metric.meaning,
         direction=metric.direction,
         goal=metric.goal,
         reference=reference,
     )
 
 
+# Keys of saved comparisons, where they are not the metric's own.
+UTILITY, MEMBERSHIP, VALID = "utility", "membership", "valid"
+CONCORDANCE = C_INDEX.stem
 _FIDELITY = (
     _meaning(
         DISTANCES[2],
-        "tvd2",
         "2-way distance",
-        "Mean total variation distance of the margins of pairs of columns from train's: the "
-        "share of rows that would have to change.",
         "train drawn again with replacement: the noise of so many rows",
     ),
-    _meaning(
-        DISTANCES[3],
-        "tvd3",
-        "3-way distance",
-        "The same for triples of columns, a fixed sample of at most 150.",
-        "train drawn again with replacement",
-    ),
-    _meaning(
-        C2ST,
-        "c2st",
-        "told apart",
-        "AUC of boosted trees that tell synthetic rows from real rows held out; 0.5 is guessing.",
-        "train rows in place of synthetic ones",
-    ),
+    _meaning(DISTANCES[3], "3-way distance", "train drawn again with replacement"),
+    _meaning(C2ST, "told apart", "train rows in place of synthetic ones"),
 )
-_UTILITY = _meaning(
-    prediction_task.EVERY,
-    "utility",
-    "utility",
-    "Each column in turn is predicted from the others: skill (R², or AUROC above 0.5) when "
-    "trained on synthetic rows over skill when trained on real ones, cut to 0 to 1, and averaged over "
-    f"the columns where real rows give a skill above {prediction_task.LEAST_SKILL:g}.",
-    "1 by definition",
-)
+_UTILITY = _meaning(prediction_task.EVERY, "utility", "1 by definition", key=UTILITY)
+# Leaner than an evaluation's: one ridge Cox model of every column, and one learner for each target.
 _SURVIVAL = _meaning(
     C_INDEX,
-    "c_index",
     "c-index",
-    "Concordance, on real rows held out, of a Cox model fitted on synthetic rows.",
     "fitted on real rows",
+    key=CONCORDANCE,
+    text="Concordance, on real rows held out, of a Cox model fitted on synthetic rows.",
 )
 _SAFETY = (
-    _meaning(
-        CLOSEST[0],
-        "membership",
-        "membership attack",
-        "AUC with which the distance to the closest synthetic record tells train's patients "
-        "from others; 0.5 is guessing. A tripwire: finding nothing proves nothing.",
-        "guessing",
-    ),
-    _meaning(
-        CELLS, "valid", "valid cells", "Share of cells that the schema allows.", "1 by definition"
-    ),
+    _meaning(CLOSEST[0], "membership attack", "guessing", key=MEMBERSHIP),
+    _meaning(CELLS, "valid cells", "1 by definition", key=VALID),
 )
+
+
+def _tstr(column: str) -> str:
+    """Return the key of what is predicted of a target."""
+    return f"{TSTR.stem}.{column}"
 
 
 def meanings(schema: Schema) -> tuple[Meaning, ...]:
@@ -111,11 +92,11 @@ def meanings(schema: Schema) -> tuple[Meaning, ...]:
     targets = (
         _meaning(
             TSTR,
-            f"tstr.{target.column}",
             f"TSTR {target.column}",
-            f"{'R²' if schema[target.column].is_lattice else 'AUROC'} of predicting "
-            f"{target.column} of real rows held out, by boosted trees trained on synthetic rows.",
             "trained on real rows (TRTR)",
+            key=_tstr(target.column),
+            text=f"{'R²' if schema[target.column].is_lattice else 'AUROC'} of predicting "
+            f"{target.column} of real rows held out, by boosted trees trained on synthetic rows.",
         )
         for target in schema.target
     )
@@ -180,14 +161,14 @@ class Scorer:
         membership: float | None,
     ) -> Figures:
         """Return all figures in order, those that depend on real rows having been computed."""
-        figures = distances | {"c2st": self._separation(rows)}
+        figures = distances | {C2ST.key: self._separation(rows)}
         for target in self.schema.target:
             skill = prediction_task.holdout_skill(tables, target, rows, ROUNDS)
-            figures[f"tstr.{target.column}"] = None if skill is None else float(skill[0])
-        figures["utility"] = utility
+            figures[_tstr(target.column)] = None if skill is None else float(skill[0])
+        figures[UTILITY] = utility
         if why_no_survival(self.schema) is None:
-            figures["c_index"] = cox_concordance(rows, tables.holdout, self.schema)
-        figures |= {"membership": membership, "valid": 1 - float(rows.invalid.mean())}
+            figures[CONCORDANCE] = cox_concordance(rows, tables.holdout, self.schema)
+        figures |= {MEMBERSHIP: membership, VALID: 1 - float(rows.invalid.mean())}
         return {
             name: value if value is not None and math.isfinite(value) else None
             for name, value in figures.items()
@@ -205,7 +186,7 @@ class Scorer:
         for size in (2, 3):
             margins = draw_margins(len(cuts), size, self._generator())
             values = [variation(real, tokens, levels, margin) for margin in margins]
-            figures[f"tvd{size}"] = float(np.mean(values)) if values else None
+            figures[DISTANCES[size].key] = float(np.mean(values)) if values else None
         return figures
 
     def _separation(self, other: Table) -> float:
@@ -244,6 +225,8 @@ def cox_concordance(learn: Table, test: Table, schema: Schema) -> float | None:
     """
     generator = np.random.default_rng(0)
     known, held = (follow_up(at_most(one, MOST_ROWS, generator), schema) for one in (learn, test))
+    if not known.happened.any() or not held.happened.any():
+        return None
     columns = _covariates(schema)
     codes = known.rows.codes[:, columns]
     features = LinearFeatures(codes, [schema.modelled[j] for j in columns])

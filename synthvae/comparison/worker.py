@@ -12,10 +12,11 @@ import time
 from functools import partial
 from pathlib import Path
 
-from synthvae._frozen import Frozen
+from synthvae._frozen import Frozen, read_value
 from synthvae._runtime import silent
+from synthvae._text import one_line
 from synthvae.comparison.results import OURS
-from synthvae.errors import SynthvaeError
+from synthvae.errors import InputFileError, SynthvaeError
 
 # One thread each: methods are compared on one core, whatever the machine has.
 ONE_THREAD = {
@@ -25,7 +26,7 @@ ONE_THREAD = {
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
     "JAX_PLATFORMS": "cpu",
 }
-LONGEST = 300  # characters of the message of a failed process
+MESSAGE_END = 10_000  # bytes of what a failed process wrote that are read: its last line
 
 
 class Job(Frozen):
@@ -84,7 +85,10 @@ def run_alone(job: Job, folder: Path, timeout: float) -> tuple[float, Done | str
         failed = "ended without a result"
     if failed is not None:
         return seconds, failed
-    return seconds, Done.model_validate_json(job.done.read_text(encoding="utf-8"))
+    try:
+        return seconds, read_value(job.done, Done)
+    except InputFileError as cause:
+        return seconds, one_line(cause)
 
 
 def _reason_of_failure(code: int, messages: Path) -> str:
@@ -92,8 +96,10 @@ def _reason_of_failure(code: int, messages: Path) -> str:
         return "was killed (signal 9), as by a system that has no memory left"
     if code < 0:
         return f"was ended by signal {-code}"
-    lines = messages.read_text(encoding="utf-8", errors="replace").strip().split("\n")
-    return lines[-1].strip()[:LONGEST] or f"ended with exit code {code}"
+    with messages.open("rb") as file:  # however long it is
+        file.seek(max(0, messages.stat().st_size - MESSAGE_END))
+        lines = file.read(MESSAGE_END).decode("utf-8", "replace").strip().split("\n")
+    return one_line(lines[-1]) or f"ended with exit code {code}"
 
 
 def do(job: Job) -> None:
@@ -144,9 +150,8 @@ def _peak_megabytes() -> float | None:
 
 def main() -> None:
     """Do the job that the first argument names; an error of ours is one line on stderr."""
-    job = Job.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
     try:
-        do(job)
+        do(read_value(Path(sys.argv[1]), Job))
     except SynthvaeError as error:
         sys.exit(str(error))
     except MemoryError:

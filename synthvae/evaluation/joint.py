@@ -171,7 +171,7 @@ def _histogram(points: Floats, edges: list[Floats]) -> tuple[tuple[float, ...], 
     return rounded_rows(counts / len(points))
 
 
-def classifier_test(tables: Tables, generator: np.random.Generator) -> Score:
+def classifier_test(tables: Tables, generator: np.random.Generator) -> tuple[Score, ...]:
     """Return the AUC with which boosted trees tell synthetic rows from holdout rows.
 
     References
@@ -181,9 +181,8 @@ def classifier_test(tables: Tables, generator: np.random.Generator) -> Score:
     compared = (tables.holdout, tables.synthetic, tables.train)
     fewest = min(table.patient_count for table in compared)
     if fewest < LEAST_PATIENTS:
-        return C2ST.unanswered(
-            f"needs {LEAST_PATIENTS} patients (or rows) in each table; the smallest has {fewest}"
-        )
+        need = f"needs {LEAST_PATIENTS} patients (or rows) in each table"
+        return (C2ST.unanswered(f"{need}; the smallest has {fewest}"),)
     rows = min(*(len(table) for table in compared), MOST_CLASSIFIED_ROWS)
     real, synthetic, train, independent = (
         at_most(table, rows, generator) for table in (*compared, tables.independent)
@@ -192,13 +191,14 @@ def classifier_test(tables: Tables, generator: np.random.Generator) -> Score:
         separation(real, other, tables.schema, generator)
         for other in (synthetic, train, independent)
     )
-    return C2ST.answer(
+    score = C2ST.answer(
         figures[0],
         percentile(figures, "patients and synthetic rows"),
         {"holdout": float(held[0]), "independent": float(shuffled[0]), "chance": 0.5},
         f"Boosted trees, {FOLDS}-fold cross-validation, {rows:,} holdout rows against as many "
         "others; 'holdout' is the holdout against train, both real.",
     )
+    return (score,)
 
 
 def separation(real: Table, other: Table, schema: Schema, generator: np.random.Generator) -> Floats:
@@ -223,7 +223,7 @@ def _folds(patients: Ints, generator: np.random.Generator) -> Ints:
     return np.asarray(generator.permutation(int(places.max()) + 1)[places] % FOLDS)
 
 
-def compare_propensity(tables: Tables, generator: np.random.Generator) -> Score:
+def compare_propensity(tables: Tables, generator: np.random.Generator) -> tuple[Score, ...]:
     """Return the pMSE ratio of the synthetic table against train, with those of other tables.
 
     The expectation is that of two independent samples, as when labels are permuted. Snoke et al. give
@@ -237,7 +237,8 @@ def compare_propensity(tables: Tables, generator: np.random.Generator) -> Score:
     compared = {name: getattr(tables, name) for name in ("synthetic", "train", *REFERENCES)}
     rows = min(MOST_PROPENSITY_ROWS, *(len(table) for table in compared.values()))
     if rows < LEAST_ROWS:
-        return PMSE.unanswered(f"needs {LEAST_ROWS} rows in each table; the smallest has {rows}")
+        reason = f"needs {LEAST_ROWS} rows in each table; the smallest has {rows}"
+        return (PMSE.unanswered(reason),)
     sampled = {name: at_most(table, rows, generator) for name, table in compared.items()}
     design = Design(tables.schema, generator)
     ratios = {
@@ -250,7 +251,7 @@ def compare_propensity(tables: Tables, generator: np.random.Generator) -> Score:
         rows_kept = np.r_[np.ones(rows, bool), kept]
         figures.append(propensity_ratio(features[rows_kept], synthetic[rows_kept], start))
     drawn = f", drawn from {len(tables.synthetic):,}" if rows < len(tables.synthetic) else ""
-    return PMSE.answer(
+    score = PMSE.answer(
         figures[0],
         jackknife(np.array(figures), "synthetic rows", (0.0, np.inf)),
         ratios | {"ideal": 1.0},
@@ -258,6 +259,7 @@ def compare_propensity(tables: Tables, generator: np.random.Generator) -> Score:
         "two samples of one population, with rows independent of each other; where patients have "
         "several rows, read it beside the holdout's.",
     )
+    return (score,)
 
 
 class Design:

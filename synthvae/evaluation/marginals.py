@@ -233,7 +233,7 @@ def _margin(tables: Tables, cut: Binning, j: int, distance: float, holdout: floa
 def _kind(field: Field) -> Literal["category", "number", "date"]:
     if not field.is_lattice:
         return "category"
-    return "date" if field.type in ("date", "datetime") else "number"
+    return "date" if field.is_moment else "number"
 
 
 def _for_reading(cut: Binning, shares: Floats) -> tuple[tuple[str, ...], Floats]:

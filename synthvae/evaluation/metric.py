@@ -1,8 +1,8 @@
 """One record a figure: its name, which way it is better, from where on it is good, who may see it.
 
-A record stands beside the computation of its figure, in the `METRICS` of that module, and `levels`
-finds it by a score's key. Levels, the page, its public rendering, the terminal and the comparison
-read it there: no other module knows a key.
+A record stands beside the computation of its figure, in the `METRICS` of that module or, an attack's,
+in the suite of attacks; `levels` finds it by a score's key. Levels, the page, its public rendering,
+the terminal and the comparison read it there: no other module knows a key.
 """
 
 import re
@@ -90,6 +90,7 @@ class Metric:
     charted: bool = False  # drawn beside what is learnt from real rows
     tripwire: bool = False  # can raise an alarm, but is no evidence of privacy when it is quiet
     attack: str = ""  # the key of the attack that it sums up: it is judged against chance
+    attack_title: str = ""  # what that attack is called, without which of its figures this is
     share_of: str = ""  # what a value is a share of, in words that follow it
 
     @property

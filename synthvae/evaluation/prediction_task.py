@@ -180,7 +180,7 @@ def _r2(truth: Floats, predicted: Floats, weights: Floats) -> Floats:
     return np.asarray(1 - ratio)
 
 
-def predict_every_column(tables: Tables, generator: np.random.Generator) -> Score:
+def predict_every_column(tables: Tables, generator: np.random.Generator) -> tuple[Score, ...]:
     """Return the mean share of the real skill that synthetic rows teach, over all columns."""
     names = ("train", "holdout", "synthetic", "independent", "bootstrap")
     sampled = Tables(
@@ -191,9 +191,8 @@ def predict_every_column(tables: Tables, generator: np.random.Generator) -> Scor
     columns = [field.name for field in tables.schema.modelled]
     real = learnable(column_skills(sampled, sampled.train, columns, COLUMN_ROUNDS, weights))
     if not real:
-        return EVERY.unanswered(
-            f"no column can be told from the others with a skill of {LEAST_SKILL:g} or more"
-        )
+        reason = f"no column can be told from the others with a skill of {LEAST_SKILL:g} or more"
+        return (EVERY.unanswered(reason),)
     learnt = column_skills(sampled, sampled.synthetic, real, COLUMN_ROUNDS, weights)
     shares = shares_kept(real, learnt)
     figures = np.mean([*shares.values()], axis=0)
@@ -202,13 +201,14 @@ def predict_every_column(tables: Tables, generator: np.random.Generator) -> Scor
     note = ""
     if max(len(getattr(tables, name)) for name in names[:3]) > MOST_ROWS_EVERY_COLUMN:
         note = f" At most {MOST_ROWS_EVERY_COLUMN:,} rows of each table, drawn at random."
-    return EVERY.answer(
+    score = EVERY.answer(
         figures[0],
         jackknife(figures, "holdout patients"),
         {"chance": 0.0, "ideal": 1.0},
         f"{counted(len(real), 'column')} of {len(columns)} have a skill above "
         f"{LEAST_SKILL:g} on real rows. Least is kept of: {named}.{note}",
     )
+    return (score,)
 
 
 def learnable(skills: Skills) -> Skills:

@@ -13,11 +13,11 @@ from pydantic import model_validator
 
 from synthvae._files import write_whole
 from synthvae._frozen import Frozen
+from synthvae.config import Depth
 from synthvae.errors import ConfigError
 
 Topic = Literal["validity", "fidelity", "utility", "privacy"]
 Direction = Literal["higher", "lower", "towards"]
-Depth = Literal["screen", "standard", "deep"]
 Basis = Literal["standard", "literature", "project default", "steward-set"]
 Shares = tuple[float, ...]
 Matrix = tuple[Shares, ...]
@@ -269,7 +269,7 @@ class Risk(Frozen):
     each side: one a patient, or in singling out one a description.
     """
 
-    key: Literal["attribute_inference", "singling_out", "linkability", "near_copies"]
+    key: str
     title: str
     meaning: str
     members: int

@@ -106,13 +106,11 @@ def fixed(kind: Kind, value: Any) -> Term:
 
 def column_of(field: Field, place: int) -> Term:
     """Return a column's values: dates in seconds since 1970, special values as numbers."""
-    is_date = field.type in ("date", "datetime")
-    is_number = field.type in ("integer", "number")
-    kind: Kind = "date" if is_date else "number" if is_number else "text"
+    kind: Kind = "date" if field.is_moment else "number" if field.is_number else "text"
 
     def on_lattice(codes: Ints) -> Values:
         units = number_of(field, codes[:, place]) + field.first_unit
-        values = units * field.step_seconds if is_date else units / 10.0**field.places
+        values = units * field.step_seconds if field.is_moment else units / 10.0**field.places
         return pa.array(values, mask=np.isnan(values))
 
     if field.is_lattice:
@@ -120,7 +118,7 @@ def column_of(field: Field, place: int) -> Term:
     if field.type == "boolean":
         kind, labels = "truth", pa.array([False, True])
     else:
-        labels = pa.array([float(x) if is_number else x for x in field.categories])
+        labels = pa.array([float(x) if field.is_number else x for x in field.categories])
 
     def of_category(codes: Ints) -> Values:
         return labels.take(pa.array(codes[:, place], mask=codes[:, place] < 0))

@@ -75,7 +75,7 @@ def why_no_survival(schema: Schema) -> str | None:
     for field in (time, event):
         if field.name in schema.identifiers:
             return f"the survival column '{field.name}' is an identifier, never modelled"
-    if not time.is_lattice or time.type not in ("integer", "number"):
+    if not time.is_lattice or not time.is_number:
         return f"the survival column '{time.name}' is no number with bounds"
     if (event.lattice_size if event.is_lattice else len(event.categories)) != 2:
         return f"the survival column '{event.name}' has not two values"
@@ -121,7 +121,7 @@ def concordance(durations: Floats, happened: Bools, risk: Floats, groups: Ints) 
     ----------
     Harrell, Lee & Mark 1996, Statistics in Medicine 15(4).
     """
-    members = (groups[:, None] == np.arange(groups.max() + 1)).astype(float)
+    members = (groups[:, None] == np.arange(groups.max(initial=-1) + 1)).astype(float)
     won, compared = np.zeros((2, members.shape[1], members.shape[1]))
     with_event = np.flatnonzero(happened)  # the only ones that can be known to be first
     for start in range(0, len(with_event), CHUNK):

@@ -220,9 +220,8 @@ class Binning:
 def lattice_text(field: Field, code: int) -> str:
     """Return the value of a lattice point as text."""
     unit = int(code) + field.first_unit
-    if field.type in ("date", "datetime"):
-        step = 86_400 if field.type == "date" else field.step_seconds
-        text = str(np.datetime64(unit * step, "s"))
+    if field.is_moment:
+        text = str(np.datetime64(unit * field.step_seconds, "s"))
         return text[:10] if field.type == "date" else text.replace("T", " ")
     return f"{unit / 10**field.places:.{field.places}f}"
 

@@ -11,6 +11,7 @@ mechanism costs 1.57 times as much, and takes a tenth of what AIM spends on a ro
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -89,6 +90,15 @@ def noise_for(precision: float) -> float:
     return max(LEAST_NOISE, 1 / math.sqrt(max(precision, 1e-300)))
 
 
+def noises_for(
+    weights: Iterable[tuple[float, ...]], precision: float
+) -> tuple[tuple[float, ...], ...]:
+    """Return the noise multipliers of counts that share a precision (in mu squared) by weight."""
+    weights = tuple(weights)
+    unit = precision / sum(map(sum, weights))
+    return tuple(tuple(noise_for(weight * unit) for weight in group) for group in weights)
+
+
 def selection_for(precision: float) -> float:
     """Return the epsilon of a choice that costs `precision` (in mu squared)."""
     if selection_mu(LARGEST_SELECTION) ** 2 <= precision:
@@ -118,8 +128,13 @@ class BudgetFilter:
 
     def spend(self, cost: float, what: str) -> None:
         """Enter a release that costs `cost` (in mu squared); `BudgetError` comes before it is made."""
-        if self.spent + cost > self.whole * (1 + ROUNDING / 2):
+        if not 0 <= cost < math.inf:
             raise BudgetError(
-                f"{what} would spend more than epsilon {self.epsilon:g}; nothing was released."
+                f"{what} would cost {cost!r} in squared mu; it must be finite and not below 0. "
+                "Nothing was released."
+            )
+        if not self.spent + cost <= self.whole * (1 + ROUNDING / 2):  # nor where a side is nan
+            raise BudgetError(
+                f"{what} would spend more than epsilon {self.epsilon:g}. Nothing was released."
             )
         self.spent += cost

@@ -2,7 +2,13 @@
 
 `Mechanisms` owns the random stream, refuses what a budget does not allow, logs what is released
 (public facts alone) and draws: discrete Gaussian noise for counts and bounded moments, Gaussian noise
-for sums of clipped gradients, choices among candidates. Nothing else in the package adds noise.
+for sums of clipped gradients, choices among candidates. Nothing else in the package adds noise. What
+is not permitted raises before anything is drawn or logged.
+
+**Sensitivities are taken on trust.** A mechanism sees numbers, not patients: that one patient changes
+them by no more than the sensitivity is the caller's to enforce, and is tested there. Histograms are
+bounded by the rows kept per patient (`table.patients`), moments by `marginals.moments.PairQuery`,
+gradients by clipping (`model.clipping`); a score by what its docstring says in `baselines`.
 """
 
 import copy
@@ -15,13 +21,15 @@ import numpy as np
 from synthvae._types import Floats, Ints
 from synthvae.errors import BudgetError
 from synthvae.privacy.accounting import selection_mu
-from synthvae.privacy.budget import BudgetFilter
+from synthvae.privacy.budget import LARGEST_SELECTION, BudgetFilter
 from synthvae.privacy.guarantee import GaussianStage, SelectionStage, Stage, TrainingStage
 from synthvae.privacy.stream import RandomStream
 
 StageName = Literal["columns", "patients", "pairs", "selection", "training"]
 # Stages of an account, and the releases that each takes in.
 _STAGES = {"anchors": ("columns", "patients"), "pairs": ("pairs",), "selection": ("selection",)}
+# Of a release: within them no cost, noise or weight of a choice overflows or loses its digits.
+SMALLEST, LARGEST = 1e-9, 1e150
 
 
 @dataclass(frozen=True)
@@ -105,13 +113,8 @@ class Mechanisms:
         """
         if exact.dtype != np.int64:
             raise TypeError(f"The numbers are {exact.dtype}; discrete noise is for int64.")
-        least = 0.0 if self._exact else math.ulp(0.0)
-        if not least <= noise_multiplier < math.inf or not 0 < sensitivity < math.inf:
-            raise BudgetError(
-                f"{what} would be released with noise multiplier {noise_multiplier!r} at sensitivity "
-                f"{sensitivity!r}; both must be finite and above 0. Nothing was released."
-            )
         release = Release(stage, what, "discrete Gaussian", float(sensitivity), noise_multiplier)
+        self._check(release, exact)
         self._enter(release, noise_multiplier**-2 if noise_multiplier else math.inf)
         released = exact
         if noise_multiplier:
@@ -134,6 +137,7 @@ class Mechanisms:
         bits the proof does not cover.
         """
         release = Release("selection", what, "exponential", float(sensitivity), epsilon)
+        self._check(release, scores)
         self._enter(release, selection_mu(epsilon) ** 2)
         words = (self.stream.words(len(scores)) >> np.uint64(11)).astype(np.float64)
         gumbel = -np.log(-np.log((words + 0.5) * 2.0**-53))
@@ -155,6 +159,7 @@ class Mechanisms:
         noise_multiplier, clip_norm = training.noise_multiplier, training.clip_norm
         what = "sums of clipped gradients"
         release = Release("training", what, "Gaussian", clip_norm, noise_multiplier, training)
+        self._check(release, sums)
         self._enter(release, 0.0)
         noisy: Floats = sums + self.stream.normal(len(sums)) * release.sigma
         return noisy
@@ -186,6 +191,26 @@ class Mechanisms:
             if entry.training is not None
         ]
         return tuple(stages)
+
+    def _check(self, release: Release, values: Floats | Ints) -> None:
+        """Raise `BudgetError` where the mechanism's guarantee says nothing; no text shows `values`."""
+        is_choice = release.mechanism == "exponential"
+        name = "epsilon" if is_choice else "noise multiplier"
+        largest = LARGEST_SELECTION if is_choice else LARGEST
+        value, sensitivity = release.parameter, release.sensitivity
+        wrong = None
+        if not (SMALLEST <= value <= largest or (value == 0 and self._exact and not is_choice)):
+            wrong = f"{name} {value!r}; it must be from {SMALLEST:g} to {largest:g}"
+        elif not SMALLEST <= sensitivity <= LARGEST:
+            wrong = f"sensitivity {sensitivity!r}; it must be from {SMALLEST:g} to {LARGEST:g}"
+        elif not (np.abs(values) <= LARGEST * sensitivity).all():
+            wrong = f"values beyond {LARGEST:g} times the sensitivity; all must be finite"
+        elif is_choice and not len(values):
+            wrong = "0 candidates; there must be one or more"
+        if wrong is not None:
+            raise BudgetError(
+                f"{release.what} would be released with {wrong}. Nothing was released."
+            )
 
     def _enter(self, release: Release, cost: float) -> None:
         """Log a release before it is made, unless the budget does not allow it."""

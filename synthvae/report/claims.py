@@ -292,7 +292,7 @@ def is_withheld(result: Score | Analysis) -> bool:
 
 def attack_title(score: Score) -> str:
     """Return a score's title; of "Shadow models (AUC)", one of several of an attack, the attack's."""
-    return score.title.partition(" (")[0] if metric_of(score.key).attack else score.title
+    return metric_of(score.key).attack_title or score.title
 
 
 def _score_text(score: Score) -> str:

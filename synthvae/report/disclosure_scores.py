@@ -3,7 +3,8 @@
 Attacks, guesses and analyses first; then scores, which repeat what of the same facts is public.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
@@ -21,6 +22,7 @@ from synthvae.evaluation.results import (
     Score,
     TableFacts,
 )
+from synthvae.evaluation.validity import slug
 from synthvae.levels import metric_of, with_threshold
 from synthvae.report.disclosure_rules import (
     COARSEST,
@@ -142,12 +144,12 @@ def public_analyses(
         terms = [
             _public_term(term)
             for term in analysis.coefficients
-            if term.term.partition(" = ")[0] not in small_celled
+            if not _is_term_of(term.term, small_celled)
         ]
         if (
             scale is not None
             and terms
-            and _outcome(analysis) not in single_valued
+            and not _explains(analysis.formula, single_valued)
             and analysis.real_rows >= COARSEST * scale.step
             and analysis.real_rows - len(analysis.coefficients) >= profile.smallest_freedom
         ):
@@ -169,10 +171,17 @@ def public_analyses(
     )
 
 
-def _outcome(analysis: Analysis) -> str:
-    """Return the column that an analysis explains; of survival, `Surv(days, died) ~ age`, its event."""
-    left = analysis.formula.partition(" ~ ")[0]
-    return left.removesuffix(")").rpartition(", ")[2] if left.startswith("Surv(") else left
+# A saved analysis names its columns in its formula and its terms alone, and a column's name may hold
+# their signs: whatever could be of one of the columns is taken for it, and is not published.
+def _is_term_of(term: str, columns: Collection[str]) -> bool:
+    """Tell whether a term may be of one of the columns: `sex = female`, or the column itself."""
+    return any(term == column or term.startswith(f"{column} = ") for column in columns)
+
+
+def _explains(formula: str, columns: Collection[str]) -> bool:
+    """Tell whether a formula may explain one of the columns: `died ~`, `Surv(days, died) ~`."""
+    left = r"(?:Surv\(.*, )?{}\)?(?: ~ |$)"
+    return any(re.match(left.format(re.escape(name)), formula, re.DOTALL) for name in columns)
 
 
 def _public_term(term: Coefficient) -> Coefficient:
@@ -246,7 +255,8 @@ def _is_nearly_a_count(score: Score, public: PublicFigures) -> bool:
     """Tell whether a score averages so little that few patients could be read from it."""
     metric = metric_of(score.key)
     if metric.family == "analyses":
-        its_own = [one for one in public.analyses if score.title.endswith(f": {one.name}")]
+        name = (metric.names(score.key) or {}).get("analysis")
+        its_own = [one for one in public.analyses if slug(one.name) == name]
         return not its_own or any(analysis.not_run is not None for analysis in its_own)
     few = public.tables.columns < _LEAST_COLUMNS
     return score.topic == "fidelity" and metric.disclosure != "margins" and few

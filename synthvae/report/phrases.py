@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from markupsafe import Markup
 
-from synthvae._text import counted
+from synthvae._text import STEERING, counted
 from synthvae.evaluation.results import Coefficient, Interval, Score, Topic
 from synthvae.levels import Level, judge, metric_of
 
@@ -41,7 +41,6 @@ _REFERENCES = {
     **dict.fromkeys(REAL, "trained on real"),
 }
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_UNSAFE = re.compile(r"[\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
 
 
 def number(value: float | None, decimals: int = 3) -> str:
@@ -115,10 +114,7 @@ def share_range(interval: Interval) -> str:
 
 def plain(text: str) -> str:
     """Return text on one line, without control characters or ones that reorder what is read."""
-    text = text.encode("utf-8", "replace").decode("utf-8")
-    text = re.sub(r"\s+", " ", text).strip()
-    text = "".join("\ufffd" if unicodedata.category(char) == "Cc" else char for char in text)
-    return _UNSAFE.sub("\ufffd", text)
+    return STEERING.sub("\ufffd", re.sub(r"\s+", " ", text).strip())
 
 
 def shorten(text: str, length: int = 80) -> str:

@@ -4,10 +4,11 @@ import json
 import math
 from collections.abc import Sequence
 from importlib import resources
+from typing import assert_never
 
 from synthvae._text import counted
 from synthvae.evaluation.results import Attack, Evaluation, Risk
-from synthvae.privacy.guarantee import GaussianStage, Guarantee, SecondOpinion
+from synthvae.privacy.guarantee import GaussianStage, Guarantee, SecondOpinion, TrainingStage
 from synthvae.privacy.tradeoff import Budget, best_guess, budget_of, ceiling, odds_factor
 from synthvae.report.claims import beaten
 from synthvae.report.drawing import Drawing, Table
@@ -84,12 +85,14 @@ def _stage_table(guarantee: Guarantee) -> Table:
             noise = exact(low) if low == high else f"{exact(low)} to {exact(high)}"
             releases = counted(stage.queries, "query", "queries")
             participants = "all patients"
-        else:
+        elif isinstance(stage, TrainingStage):
             noise, releases = exact(stage.noise_multiplier), counted(stage.steps, "step")
             participants = (
                 f"rate {exact(stage.sampling_rate)}, about {stage.expected_batch:,.0f} a step; "
                 f"clipped at {exact(stage.clip_norm)}"
             )
+        else:
+            assert_never(stage)
         rows.append((stage.stage, plain(stage.mechanism), noise, releases, participants))
     return Table(
         ("Stage", "Mechanism", "Noise (σ)", "Releases", "Who takes part"),

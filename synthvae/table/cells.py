@@ -361,8 +361,7 @@ def identities(values: pd.Series, field: Field) -> pd.Series:
     """
     raw = RawColumn(values)
     raw.factorize()
-    numeric = field.type in ("integer", "number")
-    texts = [_identity(cell, numeric) for cell in raw.distinct]
+    texts = [_identity(cell, field.is_number) for cell in raw.distinct]
     return pd.Series(raw.spread(texts, "", object), values.index, object, values.name)
 
 

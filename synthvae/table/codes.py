@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthvae._text import brief, nearest
+from synthvae._text import brief, nearest, shortened
 from synthvae._types import Bools, Ints
 from synthvae.errors import DataError
 from synthvae.field import OTHER, Field
@@ -79,7 +79,7 @@ class _Column:
             text = cells.text_of(cells.canonical(self.values.iloc[row]))
         except (OverflowError, ValueError):  # such as a year that Python's dates do not reach
             return "a value that cannot be shown"
-        return repr(text if len(text) <= 40 else text[:37] + "...")
+        return repr(shortened(text, 40))
 
 
 def encode(frame: pd.DataFrame, schema: Schema) -> Ints:
@@ -224,7 +224,7 @@ def _encode_column(field: Field, values: pd.Series, missing: Sequence[str]) -> _
     column = _Column(field, codes, np.zeros(len(values), bool), values)
     if not field.is_lattice:
         _place_in_categories(column, raw, ~blank)
-    elif field.type in ("number", "integer"):
+    elif field.is_number:
         _place_on_lattice(column, cells.as_numbers(raw), ~blank)
     else:
         _place_on_lattice(column, cells.as_moments(field, raw), ~blank)
@@ -240,7 +240,6 @@ def _place_on_lattice(column: _Column, values: NDArray[np.float64], present: Boo
     field = column.field
     readable = present & ~np.isnan(values)
     kind = {"date": "date", "datetime": "date-time"}.get(field.type, "number")
-    is_number = kind == "number"
     form = f" of the form {field.format_}" if field.format_ else ""
     way_out = "correct them, list their spelling under missingValues"
     way_out += ", or declare `format`" if form else ""
@@ -257,7 +256,7 @@ def _place_on_lattice(column: _Column, values: NDArray[np.float64], present: Boo
             column.reject(broken, "not a whole number", "round them, or declare `type: number`")
             rest = rest & ~broken
     low, high = field.constraints.minimum, field.constraints.maximum
-    if is_number:
+    if field.is_number:
         bottom, top = float(low or 0), float(high or 0)
     else:
         bottom, top = float(field.first_unit), float(field.first_unit + field.lattice_size - 1)
@@ -269,7 +268,7 @@ def _place_on_lattice(column: _Column, values: NDArray[np.float64], present: Boo
         column.reject(rest & (values > top), f"above {high}", way_out)
         rest = rest & (values >= bottom) & (values <= top)
     inside = np.clip(values[rest], bottom, top)
-    units = np.round(inside * 10.0**field.places) if is_number else inside
+    units = np.round(inside * 10.0**field.places) if field.is_number else inside
     index = units.astype(np.int64) - field.first_unit
     column.codes[rest] = np.clip(index, 0, field.lattice_size - 1)
 
@@ -278,8 +277,7 @@ def _place_in_categories(column: _Column, raw: RawColumn, present: Bools) -> Non
     field = column.field
     raw.factorize()
     index = _index(field)
-    numeric = field.type in ("integer", "number")
-    by_number = {as_float(label): code for label, code in index.items()} if numeric else {}
+    by_number = {as_float(label): code for label, code in index.items()} if field.is_number else {}
     distinct = [_category(index, by_number, cell) for cell in raw.distinct]
     codes = np.where(present, raw.spread(distinct, -1, np.int64), -1)
     column.codes[codes >= 0] = codes[codes >= 0]
@@ -337,7 +335,7 @@ def _decode_column(field: Field, codes: Ints) -> Any:
         numbers = pd.Series(values[np.where(missing, len(field.categories), codes)])
         return numbers.astype("Int64") if field.type == "integer" else numbers
     units = codes + field.first_unit
-    if field.type in ("date", "datetime"):
+    if field.is_moment:
         moments = (units * field.step_seconds).astype("datetime64[s]")
         moments[missing] = np.datetime64("NaT", "s")
         return moments

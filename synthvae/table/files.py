@@ -16,7 +16,7 @@ import pandas as pd
 
 from synthvae._files import whole_file
 from synthvae._runtime import machine_memory
-from synthvae._text import brief, one_line
+from synthvae._text import brief, one_line, shortened
 from synthvae.errors import ConfigError, InputFileError
 from synthvae.field import first_repeated
 from synthvae.schema import Schema
@@ -131,7 +131,7 @@ def _read_csv(path: Path, delimiter: str) -> pd.DataFrame:
             row = uneven[0]
             raise InputFileError(
                 f"Row {row.number - 1} of {path} has {row.actual_columns} cells, but the header "
-                f"has {row.expected_columns}; it begins {row.text[:60]!r}."
+                f"has {row.expected_columns}; it begins {shortened(row.text, 60)!r}."
             ) from cause
         if "Empty CSV" in str(cause):
             no_rows = f"The file {path} has a header but no rows."

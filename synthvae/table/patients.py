@@ -141,9 +141,8 @@ def with_identifiers(frame: pd.DataFrame, schema: Schema, patients: Ints) -> pd.
             columns[field.name] = frame[field.name]
             continue
         numbers = (patients if field.name == schema.patientKey else np.arange(len(frame))) + 1
-        is_number = field.type in ("integer", "number")
-        texts = [] if is_number else [f"synthetic-{number:07d}" for number in numbers]
-        columns[field.name] = pd.Series(numbers if is_number else texts)
+        texts = [] if field.is_number else [f"synthetic-{number:07d}" for number in numbers]
+        columns[field.name] = pd.Series(numbers if field.is_number else texts)
     return pd.DataFrame(columns)
 
 

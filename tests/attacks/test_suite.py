@@ -1,11 +1,15 @@
 """Attacks on generators of which it is known what can be found."""
 
+import runpy
 from functools import cache
 
 import numpy as np
 import pytest
 
-from synthvae.attacks import AttackFindings, run_attacks
+from synthvae import levels
+from synthvae.attacks import AttackFindings, run_attacks, suite
+from synthvae.attacks.setup import Cohort
+from synthvae.attacks.success import gain_metric
 from synthvae.evaluation.tables import prepare
 from tests.attacks.known_generators import PEOPLE, copies, fresh, people, tables_of
 
@@ -67,6 +71,31 @@ def test_nothing_is_found_where_there_is_nothing(name: str) -> None:
 def test_the_same_seed_gives_the_same_findings() -> None:
     again = run_attacks(tables_of("fresh", 1, 1500, 1500), "screen", np.random.default_rng(1))
     assert again == found("fresh")
+
+
+def test_an_attack_more_is_judged_and_leaves_the_others_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    more = gain_metric("more", "One more", "It draws, and finds nothing.")
+
+    def attack(_: Cohort, generator: np.random.Generator) -> AttackFindings:
+        return AttackFindings(scores=(more.answer(0.0, None, {}, f"{generator.random()}"),))
+
+    before = found("fresh")
+    monkeypatch.setattr(suite, "ON_COHORT", (*suite.ON_COHORT, ("trying more", attack, (more,))))
+    monkeypatch.setattr(suite, "STREAMS", (*suite.STREAMS, "more"))
+    after = run_attacks(tables_of("fresh", 1, 1500, 1500), "screen", np.random.default_rng(1))
+    assert [score.key for score in after.scores if score not in before.scores] == [more.key]
+    assert (after.attacks, after.risks) == (before.attacks, before.risks)
+    assert tuple(score for score in after.scores if score.key != more.key) == before.scores
+    assert levels.metric_of(more.key) is levels.UNKNOWN
+    assert runpy.run_path(levels.__file__)["metric_of"](more.key) == more
+
+
+def test_every_score_of_an_attack_is_known_to_the_levels() -> None:
+    keys = [score.key for score in found("fresh").scores]
+    assert sorted(keys) == sorted(metric.key for metric in suite.attack_metrics())
+    assert all(levels.metric_of(key).attack in suite.STREAMS[1:] for key in keys)
 
 
 def test_a_patient_with_several_rows_counts_once() -> None:

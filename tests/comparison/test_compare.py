@@ -13,7 +13,14 @@ from synthvae._frozen import write_yaml
 from synthvae.comparison.compare import check, compare, contestants, read_result
 from synthvae.comparison.worker import Done, Job, run_alone
 from synthvae.config import RunConfig
-from synthvae.errors import ArtefactError, BudgetError, ConfigError, OutputExistsError, SchemaError
+from synthvae.errors import (
+    ArtefactError,
+    BudgetError,
+    ConfigError,
+    InputFileError,
+    OutputExistsError,
+    SchemaError,
+)
 from synthvae.pipeline import read_split_key
 from synthvae.schema import Schema
 from synthvae.table import encode, read_table, write_table
@@ -175,6 +182,22 @@ def test_a_cell_that_fails_is_recorded_and_the_others_go_on(work: Path) -> None:
     assert good.failed == ()
     assert good.figures["valid"].value == 1.0
     assert "took longer" in (folder / "comparison.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", r"comparison\.json is no comparison: Field required at name\.$"),
+        ("{" + " " * 200, r"comparison\.json cannot be read: it is larger than 0 MB\.$"),
+    ],
+)
+def test_a_result_is_read_within_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    monkeypatch.setattr("synthvae._frozen.LARGEST_VALUE", 100)
+    (tmp_path / "comparison.json").write_text(text, encoding="utf-8")
+    with pytest.raises(InputFileError, match=message):
+        read_result(tmp_path)
 
 
 def test_what_a_process_says_before_it_fails_is_kept(work: Path) -> None:

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -55,6 +57,13 @@ def test_real_rows_do_well_shuffled_ones_do_not_and_copies_light_up(scorer: Scor
 def test_figures_repeat(scorer: Scorer) -> None:
     made = load_clinic(300, seed=3)[list(KEPT)]
     assert scorer.score(made) == scorer.score(made)
+
+
+def test_without_an_event_there_is_no_c_index_and_the_rest_stands(scorer: Scorer) -> None:
+    unknown = dataclasses.replace(scorer, holdout=scorer.holdout.assign(died=False))
+    found = unknown.score(scorer.train)
+    assert found["c_index"] is None
+    assert found["tvd2"] == 0
 
 
 def test_a_table_of_one_class_teaches_chance(scorer: Scorer) -> None:

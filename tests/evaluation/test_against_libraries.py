@@ -9,13 +9,21 @@ import pytest
 import statsmodels.api as sm
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, root_mean_squared_error
+from statsmodels.duration.hazard_regression import PHReg
 
 from synthvae.config import AnalysisRequest
 from synthvae.evaluation import prediction_metrics
 from synthvae.evaluation.analyses import _draws, compare_analyses, mean_overlap, same_signs
 from synthvae.evaluation.joint import compare_propensity, fit_logistic, propensity_ratio
 from synthvae.evaluation.marginals import variation
-from synthvae.evaluation.regression import Fit, NotFittedError, Terms, fit_model, ridge_cox
+from synthvae.evaluation.regression import (
+    Fit,
+    NotFittedError,
+    Terms,
+    _score_residuals,
+    fit_model,
+    ridge_cox,
+)
 from synthvae.evaluation.survival import concordance, follow_up, kaplan_meier, moments_until
 from synthvae.evaluation.tables import Tables, binnings, prepare, tokenise
 from synthvae.schema import Schema
@@ -213,6 +221,17 @@ def test_cox_models_are_lifelines(each: int) -> None:
     assert found.estimates + found.half == pytest.approx(ends[:, 1], rel=1e-2, abs=1e-4)
 
 
+@pytest.mark.parametrize("digits", [0, 9])  # many ties, and none
+def test_score_residuals_are_statsmodels(digits: int) -> None:
+    drawn = np.random.default_rng(1)
+    terms, happened = drawn.normal(size=(200, 3)), drawn.random(200) < 0.6
+    durations = np.round(drawn.exponential(np.exp(terms[:, 0])), digits) + 1
+    coefficients = np.array([-0.9, 0.1, 0.2])
+    model = PHReg(durations, terms, happened.astype(float), ties="efron")
+    found = _score_residuals(terms, durations, happened, coefficients)
+    assert found == pytest.approx(model.score_residuals(coefficients), abs=1e-10)
+
+
 def test_a_ridge_cox_model_is_lifelines() -> None:
     known = patients(500, 1, 0, 1).dropna()
     features = known[["age", "crea"]].assign(male=known["sex"] == "male", same=7).astype(float)
@@ -323,7 +342,7 @@ def test_the_pmse_ratio_finds_what_is_wrong() -> None:
     good, g = patients(500, 3).drop(columns="id"), np.random.default_rng(0)
     older = good.assign(age=(good["age"] + 10).clip(upper=100))
     values = [
-        compare_propensity(prepare(real, held, made, SINGLE, g), np.random.default_rng(0))
+        compare_propensity(prepare(real, held, made, SINGLE, g), np.random.default_rng(0))[0]
         for made in (good, older)
     ]
     assert values[0].value < 2
@@ -331,7 +350,9 @@ def test_the_pmse_ratio_finds_what_is_wrong() -> None:
     assert values[0].references["holdout"] == pytest.approx(1, abs=0.6)
     assert values[1].references["independent"] > 1.5
     few = prepare(real, held[:20], good, SINGLE, g)
-    assert compare_propensity(few, g).not_run == "needs 50 rows in each table; the smallest has 20"
+    assert (
+        compare_propensity(few, g)[0].not_run == "needs 50 rows in each table; the smallest has 20"
+    )
 
 
 def test_total_variation_of_a_column_is_sdmetrics() -> None:

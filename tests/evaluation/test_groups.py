@@ -150,8 +150,8 @@ def test_models_are_ranked_alike_by_equal_rows_and_not_by_noise() -> None:
 def test_every_column_is_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
     g = np.random.default_rng(0)
     tables = prepare(clinic(600, 1), clinic(300, 2), clinic(600, 3), SCHEMA, g)
-    good = predict_every_column(tables, np.random.default_rng(0))
-    useless = predict_every_column(
+    (good,) = predict_every_column(tables, np.random.default_rng(0))
+    (useless,) = predict_every_column(
         replace(tables, synthetic=tables.independent), np.random.default_rng(0)
     )
     assert good.value > 0.85
@@ -161,11 +161,11 @@ def test_every_column_is_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
     place = names.index("died")
     alive = replace(tables.synthetic, codes=tables.synthetic.codes.copy())
     alive.codes[:, place] = 0  # one class, from which nothing is learnt
-    without = predict_every_column(replace(tables, synthetic=alive), np.random.default_rng(0))
+    (without,) = predict_every_column(replace(tables, synthetic=alive), np.random.default_rng(0))
     assert "'died' (0.00 of" in without.detail
     assert without.value < good.value
     monkeypatch.setattr("synthvae.evaluation.prediction_task.LEAST_SKILL", 1.5)
-    nothing = predict_every_column(tables, np.random.default_rng(0))
+    (nothing,) = predict_every_column(tables, np.random.default_rng(0))
     assert nothing.not_run == "no column can be told from the others with a skill of 1.5 or more"
 
 

@@ -1,4 +1,4 @@
-"""The catalogue of metrics: each score has one record, and nobody else parses a key."""
+"""The catalogue of metrics: each score has one record, and nobody else parses a key, or a title."""
 
 import json
 import re
@@ -44,11 +44,17 @@ def test_a_record_is_whole(metric: Metric) -> None:
         assert better
         assert line.basis != "literature" or re.search(r"\b(19|20)\d\d\b", line.source)
     assert metric.meaning.endswith((".", ")."))
-    assert (metric.section == "attacks") == (metric.family == "attacks") == bool(metric.attack)
+    assert (
+        (metric.section == "attacks")
+        == (metric.family == "attacks")
+        == bool(metric.attack)
+        == bool(metric.attack_title)
+    )
 
 
 def test_nobody_but_the_record_parses_a_key() -> None:
-    parsing = re.compile(r"\bkey\.(startswith|endswith|r?partition|r?split|removeprefix)\(")
+    parts = "startswith|endswith|r?partition|r?split|removeprefix|removesuffix"
+    parsing = re.compile(rf"\b(key|title)\.({parts})\(")
     found = [
         file.name
         for folder in ("evaluation", "report", "attacks", "comparison")

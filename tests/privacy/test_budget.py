@@ -13,6 +13,7 @@ from synthvae.privacy.budget import (
     check_budget,
     checked_delta,
     noise_for,
+    noises_for,
     selection_for,
 )
 from synthvae.privacy.guarantee import GaussianStage, SelectionStage
@@ -68,6 +69,33 @@ def test_a_filter_and_the_accountant_agree_and_more_is_refused() -> None:
     assert spent <= 1.0
     with pytest.raises(BudgetError, match="one more would spend more than epsilon 1"):
         budget.spend(1e-4, "one more")
+
+
+@pytest.mark.parametrize("cost", [math.nan, math.inf, -math.inf, -1e-9])
+def test_a_cost_that_is_none_is_refused_and_spends_nothing(cost: float) -> None:
+    budget = BudgetFilter(1.0, 1e-5)
+    with pytest.raises(BudgetError, match=r"it would cost .* Nothing was released\."):
+        budget.spend(cost, "it")
+    assert budget.spent == 0
+    with pytest.raises(BudgetError, match=r"it would spend more than epsilon 1\. Nothing was"):
+        budget.spend(1.0, "it")
+    budget.spend(0.0, "what is accounted for elsewhere")
+    assert budget.spent == 0
+
+
+def test_a_filter_that_has_lost_count_lets_nothing_pass() -> None:
+    budget = BudgetFilter(1.0, 1e-5, spent=math.nan)
+    for cost in (0.0, 1e-4):
+        with pytest.raises(BudgetError, match="it would spend more than epsilon 1"):
+            budget.spend(cost, "it")
+
+
+def test_counts_share_a_precision_by_their_weights() -> None:
+    noises = noises_for([(0.5, 0.5, 1.0), (2.0,)], 0.04)
+    assert noises[0] == pytest.approx((200**0.5, 200**0.5, 10.0))
+    assert noises[1] == pytest.approx((50**0.5,))
+    assert len(noises) == 2
+    assert sum(noise**-2 for group in noises for noise in group) == pytest.approx(0.04)
 
 
 def test_noise_has_a_floor_and_a_choice_a_ceiling() -> None:

@@ -112,15 +112,104 @@ def test_a_fits_log_is_its_guarantees_and_holds_no_array(monkeypatch: pytest.Mon
         assert all(not isinstance(fact, np.ndarray) for fact in vars(entry).values())
 
 
-@pytest.mark.parametrize("multiplier", [0.0, -1.0, math.inf, math.nan])
-def test_what_has_no_noise_is_released_without_privacy_alone(multiplier: float) -> None:
-    mechanisms, exact = Mechanisms(RandomStream()), np.arange(3)
-    with pytest.raises(BudgetError, match="counts would be released with noise multiplier"):
-        count(mechanisms, exact, multiplier)
-    assert mechanisms.log == []
+class NoStream(RandomStream):
+    """A stream of which nothing may be drawn."""
+
+    def take(self, count: int) -> bytes:
+        raise AssertionError(f"{count} bytes were drawn")
+
+
+def discrete(mechanisms: Mechanisms, parameter: float, sensitivity: float, value: float) -> None:
+    mechanisms.discrete_gaussian(
+        np.array([int(value)]),
+        stage="columns",
+        what="it",
+        sensitivity=sensitivity,
+        noise_multiplier=parameter,
+    )
+
+
+def choice(mechanisms: Mechanisms, parameter: float, sensitivity: float, value: float) -> None:
+    scores = np.array([0.0, value])
+    mechanisms.exponential(scores, what="it", sensitivity=sensitivity, epsilon=parameter)
+
+
+def sums(mechanisms: Mechanisms, parameter: float, sensitivity: float, value: float) -> None:
+    changes = {"noise_multiplier": parameter, "clip_norm": sensitivity}
+    mechanisms.gaussian(np.array([0.0, value]), STAGE.model_copy(update=changes))
+
+
+REFUSED = [math.nan, math.inf, -math.inf, 0.0, -1.0, 1e-200]
+
+
+def refuses(release: Any, match: str, *arguments: float, exact: bool = False) -> None:
+    """Check that a release is refused, with a budget and without, and that nothing has happened."""
+    for budget in (None, BudgetFilter(1.0, 1e-5)):
+        mechanisms = Mechanisms(NoStream(test_seed=1), budget=budget, exact=exact)
+        with pytest.raises(BudgetError, match=match + r".*\. Nothing was released\."):
+            release(mechanisms, *arguments)
+        assert mechanisms.log == []
+        assert budget is None or budget.spent == 0
+
+
+@pytest.mark.parametrize("release", [discrete, choice, sums])
+@pytest.mark.parametrize("value", REFUSED)
+def test_what_has_no_guarantee_is_refused_before_anything_is_drawn(
+    release: Any, value: float
+) -> None:
+    name, most = ("epsilon", "4") if release is choice else ("noise multiplier", r"1e\+150")
+    shown = rf" would be released with {{}} {value!r}; it must be from 1e-09 to {{}}"
+    refuses(release, shown.format(name, most), value, 1.0, 0.0)
+    refuses(release, shown.format("sensitivity", r"1e\+150"), 1.0, value, 0.0)
+
+
+@pytest.mark.parametrize("release", [choice, sums])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e200])
+def test_values_that_no_noise_covers_are_refused_and_not_shown(release: Any, value: float) -> None:
+    refuses(
+        release, r"with values beyond 1e\+150 times the sensitivity; all must be", 1.0, 1.0, value
+    )
+
+
+@pytest.mark.parametrize("epsilon", [4.1, 50.0, 710.0, 1000.0])
+def test_a_choice_has_a_largest_epsilon(epsilon: float) -> None:
+    refuses(choice, rf"epsilon {epsilon!r}; it must be from 1e-09 to 4", epsilon, 1.0, 0.0)
+
+
+def test_a_choice_needs_candidates() -> None:
+    with pytest.raises(BudgetError, match="a choice would be released with 0 candidates; there"):
+        Mechanisms(NoStream()).exponential(
+            np.zeros(0), what="a choice", sensitivity=1.0, epsilon=1.0
+        )
+
+
+@pytest.mark.parametrize("release", [discrete, choice, sums])
+def test_what_is_within_the_rules_is_released(release: Any) -> None:
+    for parameter, sensitivity in ((4.0, 1.0), (1.0, 0.5), (1e-9, 1e12), (4.0, 1e-9)):
+        mechanisms = Mechanisms(RandomStream(test_seed=1))
+        release(mechanisms, parameter, sensitivity, 3.0)
+        assert [entry.parameter for entry in mechanisms.log] == [parameter]
+
+
+def test_noise_of_zero_is_for_fits_without_privacy_and_never_a_choice() -> None:
+    exact = np.arange(3)
     assert (count(Mechanisms(RandomStream(), exact=True), exact, 0.0) == exact).all()
+    without = STAGE.model_copy(update={"noise_multiplier": 0.0})
+    assert (Mechanisms(RandomStream(), exact=True).gaussian(exact / 7, without) == exact / 7).all()
+    refuses(choice, "epsilon 0.0; it must be", 0.0, 1.0, 0.0, exact=True)
+    for budgeted in (discrete, sums):
+        refuses(budgeted, "noise multiplier -1.0; it must be", -1.0, 1.0, 0.0, exact=True)
+    mechanisms = Mechanisms(NoStream(), budget=BudgetFilter(1.0, 1e-5), exact=True)
+    with pytest.raises(BudgetError, match="it would cost inf in squared mu; it must be finite"):
+        discrete(mechanisms, 0.0, 1.0, 0.0)
+    assert mechanisms.log == []
+
+
+def test_discrete_noise_is_for_whole_numbers() -> None:
+    mechanisms = Mechanisms(NoStream())
     with pytest.raises(TypeError, match="float64; discrete noise is for int64"):
         count(mechanisms, np.zeros(3), 1.0)
+    assert mechanisms.log == []
 
 
 def test_a_release_beyond_the_budget_is_refused_before_it_is_made() -> None:

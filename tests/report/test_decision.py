@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from synthvae.attacks.shadow import SHADOW
 from synthvae.evaluation.results import Direction, Evaluation, GroupFigure, Score, Threshold, Topic
 from synthvae.levels import judge
 from synthvae.privacy.guarantee import Guarantee
@@ -317,5 +318,6 @@ def test_an_attack_that_did_not_run_is_named_once() -> None:
         for end, name in (("auc", "AUC"), ("tpr", "found at 1 % false alarms"))
     )
     found = decide(quiet(scores=scores), example.guarantee())
-    assert "Not run: Shadow models." in found.claim("attacks").reason
-    assert [item.what for item in found.not_tested if item.why == "why"] == ["Shadow models"]
+    assert f"Not run: {SHADOW[0].attack_title}." in found.claim("attacks").reason
+    called = [SHADOW[0].attack_title]
+    assert [item.what for item in found.not_tested if item.why == "why"] == called

@@ -19,7 +19,7 @@ from synthvae.evaluation.results import (
 )
 from synthvae.report.disclosure import for_public
 from synthvae.report.disclosure_rules import ACRO, Profile
-from synthvae.report.disclosure_scores import SMALL_NUMBERS
+from synthvae.report.disclosure_scores import SMALL_NUMBERS, _explains, _is_term_of
 from tests.report import report_example as example
 from tests.report.disclosure_example import counted, evaluation, facts, score
 
@@ -220,6 +220,29 @@ def test_an_analysis_of_an_outcome_with_a_small_cell_is_left_out() -> None:
         assert {bool(each.not_run) for each in found.analyses} == {rare == 3}
         cases[rare] = (found.analyses[0].real_rows, found.scores[0].value is None)
     assert cases == {3: (0, True), 60: (600, False)}
+
+
+def test_a_title_does_not_say_which_analysis_a_score_is_of() -> None:
+    fine = example.analyses()[0].model_copy(
+        update={"name": "Of all!", "formula": "column 1 ~ age", "real_rows": 603}
+    )
+    rare = fine.model_copy(update={"name": "rare", "formula": "column 0 ~ age"})
+    titled = {"overlap.rare": "Overlap: Of all!", "overlap.of-all": "rare", "overlap.no": "rare"}
+    scores = tuple(score(key, 0.7, "utility", title=titled[key]) for key in titled)
+    base = counted((600, 3), (400, 203), analyses=(fine, rare), scores=scores)
+    found = for_public(base, ACRO).scores
+    assert [one.value is None for one in found] == [True, False, True]
+
+
+@pytest.mark.parametrize("name", ["a ~ b", "a = b", "b, c)", "Surv(a"])
+def test_a_column_whose_name_looks_like_a_formula_is_withheld_like_any(name: str) -> None:
+    for term in (name, f"{name} = x", f"{name} = x = y"):
+        assert _is_term_of(term, {"z", name})
+    for formula in (f"{name} ~ age + sex", f"Surv(days, {name}) ~ age", name):
+        assert _explains(formula, {"z", name})
+    assert not _is_term_of("age = b", {name})
+    assert not _explains(f"died ~ {name}", {name})
+    assert not _explains(f"Surv(days, died) ~ {name}", {name})
 
 
 def test_a_target_with_a_small_cell_is_not_scored() -> None:

@@ -217,7 +217,7 @@ BAD_CELLS = [
     (["", "x\0\n"], number(required=False), r"not a number \(first: 'x\\x00\\n' in row 2\)"),
     ([True, "x"], number(), "1 row: not a number .*'x' in row 2"),
     ([[1], {"a": 2}], number(), "not a number"),
-    (["x" * 10**7], number(), r"not a number \(first: 'x{37}\.\.\.'"),
+    (["x" * 10**7], number(), r"not a number \(first: 'x{19}\.\.\.x{18}'"),
     (
         ["1.5"],
         {"name": "x", "type": "integer", "constraints": {"minimum": 0, "maximum": 9}},
