@@ -16,6 +16,7 @@ from synthvae._files import check_output, write_whole
 from synthvae._runtime import console_progress, steps_of
 from synthvae._text import say
 from synthvae.errors import check_positive_integer
+from synthvae.schema import Schema
 
 app = typer.Typer(
     name="synthvae",
@@ -72,14 +73,13 @@ def run(
     policy: PolicyFile = None,
 ) -> None:
     """Do the whole job: check, split, train, sample, evaluate and report."""
-    from synthvae.pipeline import RELEASE
-    from synthvae.pipeline import run as run_job
+    from synthvae import pipeline
 
     settings, required = console.read_config(config, out, epsilon), console.read_policy(policy)
-    release = settings.folder / RELEASE
+    release = settings.folder / pipeline.RELEASE
     console.print_earlier_spending(settings.folder, release, force=force, start_over=start_over)
     with console_progress() as progress:
-        result = run_job(settings, progress, force=force, start_over=start_over)
+        result = pipeline.run(settings, progress, force=force, start_over=start_over)
     console.print_run(result)
     console.check_policy(required, result.report)
 
@@ -93,13 +93,12 @@ def compare(
     ] = False,
 ) -> None:
     """Compare methods on one table at the same budgets: scores, time and memory."""
-    from synthvae.comparison.compare import compare as compare_methods
-    from synthvae.comparison.compare import read_result
+    from synthvae.comparison import compare as comparison
 
     settings = console.read_config(config, out)
     with console_progress() as progress:
-        folder = compare_methods(settings, progress, force=force)
-    console.print_comparison(read_result(folder), folder)
+        folder = comparison.compare(settings, progress, force=force)
+    console.print_comparison(comparison.read_result(folder), folder)
 
 
 @app.command()
@@ -119,7 +118,6 @@ def fit(
     start_over: StartOver = False,
 ) -> None:
     """Train a model on a table under a privacy budget."""
-    from synthvae.schema import Schema
     from synthvae.storage.checkpoint import unfinished_work
     from synthvae.storage.model_folder import FILES
     from synthvae.synthesizer import Synthesizer
@@ -212,7 +210,6 @@ def evaluate(
     from synthvae.report import render
     from synthvae.report.document import custodian_report
     from synthvae.request import check_request
-    from synthvae.schema import Schema
     from synthvae.scoring import evaluate as score
     from synthvae.table import read_table
 
@@ -357,7 +354,6 @@ def schema_check(
     delimiter: Delimiter = ",",
 ) -> None:
     """Compare a schema with a table and list every problem at once."""
-    from synthvae.schema import Schema
     from synthvae.table import find_problems, formulas, read_table
 
     declared = Schema.load(schema)

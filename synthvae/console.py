@@ -15,22 +15,22 @@ from typer.core import TyperGroup
 
 from synthvae._files import check_output, write_whole
 from synthvae._text import printable, say
+from synthvae.config import Depth, EvaluationRequest, RunConfig
 from synthvae.errors import ConfigError, DataError, InputFileError, StorageError, SynthvaeError
+from synthvae.field import Field
+from synthvae.privacy.guarantee import Guarantee
+from synthvae.schema import Schema
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
     from synthvae.comparison.results import Comparison
-    from synthvae.config import EvaluationRequest, RunConfig
     from synthvae.defects import ModelCheck
     from synthvae.evaluation.results import Evaluation
-    from synthvae.field import Field
     from synthvae.pipeline import RunResult
-    from synthvae.privacy.guarantee import Guarantee
     from synthvae.report.decision import Decision
     from synthvae.report.document import Policy, Report
-    from synthvae.schema import Schema
 
 
 INTERRUPTED = 130
@@ -139,7 +139,6 @@ def _complain(message: str, debug: bool) -> None:
 def print_earlier_spending(output: Path, release: Path, *, force: bool, start_over: bool) -> None:
     """Say what was spent on a release that is replaced, and on an unfinished fit thrown away."""
     from synthvae._frozen import read_value_if_any
-    from synthvae.privacy.guarantee import Guarantee
     from synthvae.storage.checkpoint import spent_at_most, unfinished_folder
 
     adds = "what a new fit spends on the same patients adds to it."
@@ -160,7 +159,7 @@ def print_earlier_spending(output: Path, release: Path, *, force: bool, start_ov
         )
 
 
-def print_sample(frame: "pd.DataFrame", path: Path, guarantee: "Guarantee") -> None:
+def print_sample(frame: "pd.DataFrame", path: Path, guarantee: Guarantee) -> None:
     """Say how many rows were drawn, and that this spent nothing more."""
     spending = spending_of(guarantee).replace("Spent", "Nothing more was spent than the model's")
     say(f"Wrote {len(frame):,} synthetic rows to {path}. {spending}")
@@ -203,7 +202,7 @@ def print_problems(
         raise DataError(f"{len(problems)} problems found.")
 
 
-def write_void_note(path: Path, guarantee: "Guarantee") -> None:
+def write_void_note(path: Path, guarantee: Guarantee) -> None:
     """Put a note beside records without a guarantee that says so; a CSV has no room for it."""
     note = path.with_name(f"{path.name}.NOT_PRIVATE.txt")
     if guarantee.valid:
@@ -212,7 +211,7 @@ def write_void_note(path: Path, guarantee: "Guarantee") -> None:
         write_whole(note, f"{guarantee.why_void}\n")
 
 
-def spending_of(guarantee: "Guarantee") -> str:
+def spending_of(guarantee: Guarantee) -> str:
     """Return what was spent, or that nothing protects the records, as a sentence."""
     if guarantee.epsilon is None:
         return f"{guarantee.why_void}."
@@ -288,10 +287,8 @@ def check_file(path: Path, force: bool, *endings: str, inputs: tuple[Path, ...] 
     check_output(path, force, inputs=inputs)
 
 
-def read_config(path: Path, out: Path | None, epsilon: str | None = None) -> "RunConfig":
+def read_config(path: Path, out: Path | None, epsilon: str | None = None) -> RunConfig:
     """Return a run's settings, with the options' folder and budget where they are given."""
-    from synthvae.config import RunConfig
-
     config = RunConfig.load(path)
     changes: dict[str, object] = {} if out is None else {"out": out}
     if epsilon is not None:
@@ -323,10 +320,8 @@ def read_epsilon(text: str) -> float | None:
         raise ConfigError(f"epsilon is {text!r}; give a number above 0, or none.") from None
 
 
-def read_evaluation_request(config: Path | None, depth: str | None) -> "EvaluationRequest":
+def read_evaluation_request(config: Path | None, depth: str | None) -> EvaluationRequest:
     """Return the evaluation section of a file, with the depth that is given."""
-    from synthvae.config import Depth, EvaluationRequest
-
     request = EvaluationRequest() if config is None else EvaluationRequest.load(config)
     if depth is None:
         return request
@@ -335,7 +330,7 @@ def read_evaluation_request(config: Path | None, depth: str | None) -> "Evaluati
     return request.model_copy(update={"depth": depth})
 
 
-def read_conditions(texts: list[str], schema: "Schema") -> dict[str, Any]:
+def read_conditions(texts: list[str], schema: Schema) -> dict[str, Any]:
     """Return conditions from `column=value`, `column=a|b`, `column=low..high` and `column=`."""
     conditions: dict[str, Any] = {}
     fields = {field.name: field for field in schema.modelled}
@@ -354,7 +349,7 @@ def read_conditions(texts: list[str], schema: "Schema") -> dict[str, Any]:
     return conditions
 
 
-def _read_condition(value: str, field: "Field | None") -> Any:
+def _read_condition(value: str, field: Field | None) -> Any:
     """Return one condition's value: text, a list of categories, a pair, or None for missing."""
     if field is not None and value in field.categories:
         return value

@@ -15,7 +15,9 @@ from synthvae._frozen import read_value, read_value_if_any
 from synthvae._runtime import Progress, silent, steps_of
 from synthvae.config import RunConfig, Source
 from synthvae.errors import ConfigError, DataError, EvaluationError, SynthvaeError
+from synthvae.evaluation.results import Evaluation
 from synthvae.privacy.budget import check_budget
+from synthvae.privacy.guarantee import Guarantee
 from synthvae.report.run_facts import RunContext, TrainingCurve, data_dictionary
 from synthvae.request import check_request
 from synthvae.schema import Schema
@@ -26,8 +28,6 @@ from synthvae.table import encode, identities, read_table, split_by_patient, wri
 from synthvae.table.patients import SplitKey, kept_split_key
 
 if TYPE_CHECKING:
-    from synthvae.evaluation.results import Evaluation
-    from synthvae.privacy.guarantee import Guarantee
     from synthvae.report.document import Report
 
 RELEASE, CUSTODIAN = "release", "custodian"
@@ -80,7 +80,7 @@ class RunResult:
     report: "Report"
 
     @property
-    def evaluation(self) -> "Evaluation":
+    def evaluation(self) -> Evaluation:
         """Scores of the synthetic table."""
         return self.report.evaluation
 
@@ -393,8 +393,6 @@ def report_curve(synthesizer: Synthesizer) -> TrainingCurve | None:
 
 def read_report(evaluation_file: Path, guarantee_file: Path | None) -> "Report":
     """Return the report of a saved evaluation, made with what lies beside it."""
-    from synthvae.evaluation.results import Evaluation
-    from synthvae.privacy.guarantee import Guarantee
     from synthvae.report.document import custodian_report
 
     beside = evaluation_file.parent

@@ -13,7 +13,6 @@ from synthvae.errors import SchemaError
 from synthvae.marginals.measure import query_weights
 from synthvae.privacy import accounting, guarantee
 from synthvae.privacy.budget import COUNT_SHARE, check_budget, default_delta, noise_for, noises_for
-from synthvae.privacy.guarantee import GaussianStage, Guarantee, TrainingStage
 from synthvae.schema import Schema
 from synthvae.settings import ASSUMED_PATIENTS, Settings, settings_for
 
@@ -74,7 +73,7 @@ class Plan:
     rows_noise: float | None  # of the numbers of patients by their rows
     count_noise: float | None  # of the number of patients
     pair_noise: float
-    training: TrainingStage | None
+    training: guarantee.TrainingStage | None
 
     @property
     def is_private(self) -> bool:
@@ -82,12 +81,12 @@ class Plan:
         return self.epsilon is not None
 
     @property
-    def marginals(self) -> GaussianStage:
+    def marginals(self) -> guarantee.GaussianStage:
         """All counts together, as one stage of the account."""
         columns = [noise for column in self.column_noise for noise in column]
         patients = [noise for noise in (self.rows_noise, self.count_noise) if noise is not None]
         rows = self.schema.rows_per_patient
-        return GaussianStage(
+        return guarantee.GaussianStage(
             queries=len(columns) + len(patients),
             noise_multipliers=(*columns, *patients),
             rows_per_patient=rows,
@@ -96,9 +95,9 @@ class Plan:
         )
 
     @property
-    def pairs(self) -> GaussianStage:
+    def pairs(self) -> guarantee.GaussianStage:
         """The moments of pairs of columns, as one stage of the account."""
-        return GaussianStage(
+        return guarantee.GaussianStage(
             stage="pairs",
             queries=1,
             noise_multipliers=(self.pair_noise,),
@@ -108,7 +107,7 @@ class Plan:
         )
 
     @property
-    def stages(self) -> tuple[GaussianStage | TrainingStage, ...]:
+    def stages(self) -> tuple[guarantee.GaussianStage | guarantee.TrainingStage, ...]:
         """The stages of the account; empty without privacy."""
         return () if self.training is None else (self.marginals, self.pairs, self.training)
 
@@ -182,7 +181,7 @@ def make_plan(
     column_noise = noises[: len(weights)]
     rows_noise = noises[-1][0] if has_patients else None
     pair_noise = 1 / math.sqrt(settings.pair_share * budget)
-    draft = TrainingStage(
+    draft = guarantee.TrainingStage(
         sampling_rate=settings.sampling_rate,
         noise_multiplier=1.0,
         steps=settings.steps,
@@ -199,7 +198,7 @@ def make_plan(
     return replace(plan, training=accounting.calibrate_training(counts, draft, epsilon, delta))
 
 
-def guarantee_of(plan: Plan, patients: int, *, test_mode: bool) -> Guarantee:
+def guarantee_of(plan: Plan, patients: int, *, test_mode: bool) -> guarantee.Guarantee:
     """Return the guarantee of a fit that followed a plan, whose stages every epsilon is recomputed from.
 
     `patients` is the declared, or noisily counted, number of patients; `test_mode` says whether the
@@ -213,7 +212,7 @@ def guarantee_of(plan: Plan, patients: int, *, test_mode: bool) -> Guarantee:
         unit = f"one patient, all rows with one '{schema.patientKey}' (at most {rows} are used)"
     groups = plan.spent_by_groups()
     assumptions = ASSUMPTIONS if plan.is_private else {}
-    return Guarantee(
+    return guarantee.Guarantee(
         valid=why_void is None,
         why_void=why_void,
         epsilon=plan.spent(),

@@ -10,24 +10,14 @@ from synthvae._runtime import Progress, silent
 from synthvae.attacks import Retrain, run_attacks
 from synthvae.config import EvaluationRequest
 from synthvae.errors import ConfigError
+from synthvae.evaluation import intervals, joint, marginals, pairs, results, validity
 from synthvae.evaluation.analyses import compare_analyses
 from synthvae.evaluation.groups import compare_groups
-from synthvae.evaluation.intervals import rounded
-from synthvae.evaluation.joint import classifier_test, compare_propensity, principal_components
-from synthvae.evaluation.marginals import DISTANCES, compare_margins, compare_tails, variation
-from synthvae.evaluation.pairs import (
-    ASSOCIATIONS,
-    association_distance,
-    compare_associations,
-    pair_tables,
-)
 from synthvae.evaluation.prediction import DRAWN, compare_utility, drawn_skill
 from synthvae.evaluation.prediction_metrics import TSTR
 from synthvae.evaluation.prediction_task import predict_every_column
-from synthvae.evaluation.results import Associations, Evaluation, TableFacts
 from synthvae.evaluation.sdmetrics_report import report_quality
 from synthvae.evaluation.tables import Binning, Tables, binnings, prepare, read_synthetic, tokenise
-from synthvae.evaluation.validity import check_rules, check_validity
 from synthvae.levels import with_threshold
 from synthvae.request import CheckedRequest, check_request
 from synthvae.schema import Schema
@@ -53,7 +43,7 @@ def evaluate(
     asked: EvaluationRequest | None = None,
     retrain: Retrain | None = None,
     draws: Sequence[pd.DataFrame] = (),
-) -> Evaluation:
+) -> results.Evaluation:
     """Score a synthetic table against the real rows it was made from and real rows held out.
 
     Parameters
@@ -134,20 +124,20 @@ def _evaluate(
     seed: int,
     retrain: Retrain | None,
     report: Progress,
-) -> Evaluation:
+) -> results.Evaluation:
     """Return the evaluation of one table; `drawn` has further ones in its place."""
     streams, cuts = _streams(seed), binnings(tables.train, tables.schema)
-    scores = [*check_validity(tables)]
+    scores = [*validity.check_validity(tables)]
     report("comparing margins", 0.02)
-    margins = compare_margins(tables, cuts, streams("margins"))
+    margins = marginals.compare_margins(tables, cuts, streams("margins"))
     report("comparing associations", 0.08)
-    strengths, associations = compare_associations(tables, cuts, streams("associations"))
+    strengths, associations = pairs.compare_associations(tables, cuts, streams("associations"))
     report("running the SDMetrics reports", 0.12)
     scores += report_quality(tables, streams("quality"))
-    scores += [*check_rules(tables, checked.rules), *margins.scores, *strengths]
+    scores += [*validity.check_rules(tables, checked.rules), *margins.scores, *strengths]
     report("telling synthetic rows from real ones", 0.3)
-    scores += classifier_test(tables, streams("detection"))
-    scores += compare_propensity(tables, streams("propensity"))
+    scores += joint.classifier_test(tables, streams("detection"))
+    scores += joint.compare_propensity(tables, streams("propensity"))
     report("training models on synthetic and on real rows", 0.4)
     utility, predictions = compare_utility(tables, streams("utility"))
     report("predicting every column", 0.5)
@@ -174,7 +164,7 @@ def _evaluate(
         scores[i] = with_threshold(score.model_copy(update={"draws": spread}), limits)
     unmet = sorted(set(limits) - {score.key for score in scores})
     unused = (f"The limit of '{key}' was not used: there is no such figure." for key in unmet)
-    return Evaluation(
+    return results.Evaluation(
         name=tables.schema.name,
         schema_digest=tables.schema.digest,
         seed=seed,
@@ -183,9 +173,9 @@ def _evaluate(
         scores=tuple(scores),
         margins=margins.margins,
         worst_pairs=margins.worst_pairs,
-        pair_tables=pair_tables(tables, cuts, margins.worst_pairs),
+        pair_tables=pairs.pair_tables(tables, cuts, margins.worst_pairs),
         associations=associations,
-        components=principal_components(tables, streams("components")),
+        components=joint.principal_components(tables, streams("components")),
         attacks=attacks.attacks,
         risks=attacks.risks,
         groups=groups.figures,
@@ -194,8 +184,8 @@ def _evaluate(
     )
 
 
-def _facts(tables: Tables) -> TableFacts:
-    return TableFacts(
+def _facts(tables: Tables) -> results.TableFacts:
+    return results.TableFacts(
         train_rows=len(tables.train),
         train_patients=tables.train.patient_count,
         holdout_rows=len(tables.holdout),
@@ -222,7 +212,7 @@ def _cheap_figures(
     tables: Tables,
     cuts: tuple[Binning, ...],
     compared: dict[int, list[tuple[int, ...]]],
-    associations: Associations,
+    associations: results.Associations,
     checked: CheckedRequest,
     streams: Streams,
 ) -> Iterator[tuple[str, float]]:
@@ -231,7 +221,11 @@ def _cheap_figures(
     `compared` and `associations` are those of the scored table, so that the same columns are
     compared here.
     """
-    scores = [*check_validity(tables), *check_rules(tables, checked.rules), compare_tails(tables)]
+    scores = [
+        *validity.check_validity(tables),
+        *validity.check_rules(tables, checked.rules),
+        marginals.compare_tails(tables),
+    ]
     requests, declared = checked.analyses, checked.declared
     scores += compare_analyses(tables, requests, declared, streams("analyses"))[1]
     for score in scores:
@@ -240,11 +234,14 @@ def _cheap_figures(
     levels = [cut.levels for cut in cuts]
     train, synthetic = (tokenise(table, cuts) for table in (tables.train, tables.synthetic))
     for size, margins in compared.items():
-        distances = [variation(train, synthetic, levels, columns) for columns in margins]
-        yield DISTANCES[size].key, rounded(float(np.mean(distances)))
+        distances = [marginals.variation(train, synthetic, levels, columns) for columns in margins]
+        yield marginals.DISTANCES[size].key, intervals.rounded(float(np.mean(distances)))
     if len(associations.columns) > 1:
-        yield ASSOCIATIONS.key, association_distance(tables, cuts, associations)
+        yield pairs.ASSOCIATIONS.key, pairs.association_distance(tables, cuts, associations)
     for target in tables.schema.target:
         skill = drawn_skill(tables, target, streams("utility"))
         if skill is not None:
-            yield TSTR.key_of(target=target.column, learner=DRAWN), rounded(skill)
+            yield (
+                TSTR.key_of(target=target.column, learner=DRAWN),
+                intervals.rounded(skill),
+            )

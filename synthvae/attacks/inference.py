@@ -9,16 +9,8 @@ import numpy as np
 from scipy import sparse, special
 
 from synthvae._types import Bools, Floats, Ints
+from synthvae.attacks import setup
 from synthvae.attacks.density import Kernel, blocks, mid_ranks
-from synthvae.attacks.setup import (
-    LEAST_PATIENTS,
-    AttackFindings,
-    Cohort,
-    Effort,
-    one_row_per_patient,
-    sample_patients,
-    without_shared,
-)
 from synthvae.attacks.success import gain_metric, not_run, worst_risk
 from synthvae.evaluation.tables import Binning, Table, Tables, at_most, binnings
 from synthvae.schema import Schema
@@ -55,7 +47,7 @@ SINGLED = gain_metric(
 Predicate = tuple[Ints, Floats, Floats]  # columns, with the lowest and highest positions that fit
 
 
-def infer_attributes(cohort: Cohort, generator: np.random.Generator) -> AttackFindings:
+def infer_attributes(cohort: setup.Cohort, generator: np.random.Generator) -> setup.AttackFindings:
     """Guess hidden columns by the vote of synthetic rows, each with its kernel weight.
 
     Secrets are the schema's targets, then the columns that the reference says are hardest to guess.
@@ -73,7 +65,7 @@ def infer_attributes(cohort: Cohort, generator: np.random.Generator) -> AttackFi
     cuts = binnings(cohort.reference, cohort.schema)
     secrets = _secrets(cohort, cuts)
     sides = [
-        _guess_secrets(cohort, cuts, secrets, one_row_per_patient(side, generator))
+        _guess_secrets(cohort, cuts, secrets, setup.one_row_per_patient(side, generator))
         for side in cohort.sides
     ]
     variants = {fields[j].name: right for j, *right in zip(secrets, *sides, strict=True)}
@@ -81,7 +73,7 @@ def infer_attributes(cohort: Cohort, generator: np.random.Generator) -> AttackFi
     return worst_risk(ATTRIBUTE, variants, detail)
 
 
-def _secrets(cohort: Cohort, cuts: tuple[Binning, ...]) -> list[int]:
+def _secrets(cohort: setup.Cohort, cuts: tuple[Binning, ...]) -> list[int]:
     """Return the columns to guess, as places among the modelled ones."""
     fields, reference = cohort.schema.modelled, cohort.reference
     targets = {target.column for target in cohort.schema.target}
@@ -94,7 +86,7 @@ def _secrets(cohort: Cohort, cuts: tuple[Binning, ...]) -> list[int]:
 
 
 def _guess_secrets(
-    cohort: Cohort, cuts: tuple[Binning, ...], secrets: list[int], patients: Table
+    cohort: setup.Cohort, cuts: tuple[Binning, ...], secrets: list[int], patients: Table
 ) -> list[Bools]:
     """Return for each secret which patients' values the synthetic rows' vote guesses."""
     kernel = cohort.kernel
@@ -120,7 +112,7 @@ def _votes(cut: Binning, codes: Ints) -> sparse.csr_matrix:
     )
 
 
-def link_halves(cohort: Cohort, generator: np.random.Generator) -> AttackFindings:
+def link_halves(cohort: setup.Cohort, generator: np.random.Generator) -> setup.AttackFindings:
     """Find the other half of a patient's record among decoys, through the synthetic table.
 
     The columns are divided at random into halves *a* and *b*. The attacker links *a* to the
@@ -135,10 +127,12 @@ def link_halves(cohort: Cohort, generator: np.random.Generator) -> AttackFinding
     halves = np.sort(order[: columns // 2]), np.sort(order[columns // 2 :])
     kernel = cohort.kernel
     known = kernel.tokens(cohort.synthetic)
-    strangers = one_row_per_patient(cohort.reference, generator)
+    strangers = setup.one_row_per_patient(cohort.reference, generator)
     decoys = kernel.tokens(strangers.take(generator.permutation(len(strangers))[:DECOYS]))
     sides = [
-        _link(kernel, kernel.tokens(one_row_per_patient(side, generator)), decoys, known, halves)
+        _link(
+            kernel, kernel.tokens(setup.one_row_per_patient(side, generator)), decoys, known, halves
+        )
         for side in cohort.sides
     ]
     return worst_risk(
@@ -169,7 +163,9 @@ def _link(
     return np.concatenate(right)
 
 
-def single_out(tables: Tables, effort: Effort, generator: np.random.Generator) -> AttackFindings:
+def single_out(
+    tables: Tables, effort: setup.Effort, generator: np.random.Generator
+) -> setup.AttackFindings:
     """Try predicates of three kinds on train and on a control of the same size.
 
     Rare values: a value of one column, or an end of its range, that one synthetic row has. Short:
@@ -182,16 +178,16 @@ def single_out(tables: Tables, effort: Effort, generator: np.random.Generator) -
     Cohen & Nissim 2020, "Towards formalizing the GDPR's notion of singling out", PNAS 117 (why the
     rate has to be compared with that of a control).
     """
-    train, holdout = without_shared(tables)
+    train, holdout = setup.without_shared(tables)
     number = min(train.patient_count, holdout.patient_count, MORE * effort.patients)
-    if number < LEAST_PATIENTS:
+    if number < setup.LEAST_PATIENTS:
         return not_run(
             (SINGLED,),
-            f"needs {LEAST_PATIENTS} patients each in train and holdout who are not in the other; "
+            f"needs {setup.LEAST_PATIENTS} patients each in train and holdout who are not in the other; "
             f"there are {number}",
         )
     sides = [
-        sample_patients(table, np.unique(table.patients), number, generator)
+        setup.sample_patients(table, np.unique(table.patients), number, generator)
         for table in (train, holdout)
     ]
     synthetic = at_most(tables.synthetic, effort.synthetic_rows, generator)

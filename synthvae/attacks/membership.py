@@ -6,7 +6,7 @@ from synthvae._types import Floats
 from synthvae.attacks.density import closest, distances, patient_means
 from synthvae.attacks.setup import AttackFindings, Cohort, one_row_per_patient
 from synthvae.attacks.success import gain_metric, membership_attack, membership_metrics, worst_risk
-from synthvae.evaluation.intervals import delong, rounded
+from synthvae.evaluation import intervals
 from synthvae.evaluation.learners import tree_features
 from synthvae.evaluation.tables import Table, at_most
 
@@ -130,9 +130,9 @@ def attack_by_closest_record(cohort: Cohort, generator: np.random.Generator) -> 
     def score(synthetic: Table) -> list[Floats]:
         return [-distances(side, synthetic, cohort.schema) for side in cohort.sides]
 
-    copying, _ = delong(*score(cohort.sides[0]))
+    copying, _ = intervals.delong(*score(cohort.sides[0]))
     shuffled = at_most(cohort.independent, len(cohort.synthetic), generator)
-    independent, _ = delong(*score(shuffled))
+    independent, _ = intervals.delong(*score(shuffled))
     return membership_attack(
         CLOSEST,
         "Distance to the closest synthetic record",
@@ -140,7 +140,7 @@ def attack_by_closest_record(cohort: Cohort, generator: np.random.Generator) -> 
         generator,
         detail=f"{cohort.sizes} On a copy of the members' own rows the same attack reaches "
         f"{copying:.3f}.",
-        references={"independent": rounded(independent)},
+        references={"independent": intervals.rounded(independent)},
     )
 
 

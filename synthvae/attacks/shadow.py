@@ -7,8 +7,8 @@ import pandas as pd
 
 from synthvae._runtime import Progress
 from synthvae._types import Bools, Floats, Ints
+from synthvae.attacks import setup
 from synthvae.attacks.density import Kernel, closest, embed
-from synthvae.attacks.setup import AttackFindings, Effort, sample_patients, without_shared
 from synthvae.attacks.success import membership_attack, membership_metrics, not_run
 from synthvae.evaluation.tables import Table, Tables, read_synthetic
 from synthvae.schema import Schema
@@ -35,11 +35,11 @@ SHADOW = membership_metrics(
 
 def attack_by_shadow_models(
     tables: Tables,
-    effort: Effort,
+    effort: setup.Effort,
     retrain: Retrain | None,
     generator: np.random.Generator,
     progress: Progress,
-) -> AttackFindings:
+) -> setup.AttackFindings:
     """Guess which vulnerable records a retrained generator saw, from what it sampled.
 
     Targets are the patients of the holdout with the largest mean distance to their five nearest
@@ -64,7 +64,7 @@ def attack_by_shadow_models(
         return not_run(
             SHADOW, "there is a table only, and no generator to train again: `synthvae run` has one"
         )
-    _, holdout = without_shared(tables)
+    _, holdout = setup.without_shared(tables)
     needed = LEAST_POOL + effort.targets
     if holdout.patient_count < needed:
         return not_run(
@@ -111,7 +111,7 @@ def vulnerable(
     ----------
     Meeus et al. 2023, section 4: the mean distance to the five closest records.
     """
-    searched = sample_patients(holdout, np.unique(holdout.patients), MOST_SEARCHED, generator)
+    searched = setup.sample_patients(holdout, np.unique(holdout.patients), MOST_SEARCHED, generator)
     patients, first = np.unique(searched.patients, return_index=True)
     points = embed(searched.take(first), searched, schema)
     near = range(1, min(NEIGHBOURS, len(points) - 1) + 1)
@@ -149,7 +149,7 @@ def _train(
     features = []
     for number, present in enumerate(inside):
         progress(f"shadow model {number + 1} of {len(inside)}", number / len(inside))
-        drawn = sample_patients(pool, patients, half, generator)
+        drawn = setup.sample_patients(pool, patients, half, generator)
         rows = [drawn, *(target for target, one in zip(targets, present, strict=True) if one)]
         synthetic = retrain(as_frame(rows, schema), int(generator.integers(2**31)))
         features.append(_features(read_synthetic(synthetic, schema), schema, targets, kernel, pool))

@@ -12,7 +12,7 @@ from scipy import stats
 
 from synthvae._types import Bools, Floats
 from synthvae.attacks.setup import AttackFindings
-from synthvae.evaluation.intervals import LEVEL, delong, exact_limits, interval, rounded
+from synthvae.evaluation import intervals
 from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.results import Attack, Interval, Risk
 
@@ -82,7 +82,7 @@ def membership_attack(
     """
     members, others = sides
     area, found = metrics
-    auc, bounds = delong(members, others)
+    auc, bounds = intervals.delong(members, others)
     untied = break_ties(members, others, generator)
     at = tuple((rate, *true_positives(*untied, rate)) for rate in FALSE_POSITIVE_RATES)
     fpr, tpr = roc(members, others)
@@ -93,7 +93,7 @@ def membership_attack(
         meaning=area.meaning,
         members=len(members),
         non_members=len(others),
-        auc=rounded(auc),
+        auc=intervals.rounded(auc),
         auc_interval=bounds,
         fpr=fpr,
         tpr=tpr,
@@ -137,7 +137,7 @@ def roc(members: Floats, others: Floats) -> tuple[tuple[float, ...], tuple[float
         for side in (others, members)
     ]
     kept = np.unique(np.linspace(0, len(rates[0]) - 1, CURVE_POINTS).round().astype(int))
-    fpr, tpr = (tuple(rounded(rate) for rate in side[kept]) for side in rates)
+    fpr, tpr = (tuple(intervals.rounded(rate) for rate in side[kept]) for side in rates)
     return fpr, tpr
 
 
@@ -155,7 +155,7 @@ def true_positives(members: Floats, others: Floats, rate: float) -> tuple[float,
     David & Nagaraja 2003, Order Statistics, section 7.1 (limits for quantiles); Clopper & Pearson
     1934, Biometrika 26.
     """
-    n, tail = len(others), (1 - LEVEL) / 4
+    n, tail = len(others), (1 - intervals.LEVEL) / 4
     ordered = np.r_[np.inf, np.sort(others)[::-1], -np.inf]
 
     def above(accused: int) -> int:
@@ -169,10 +169,10 @@ def true_positives(members: Floats, others: Floats, rate: float) -> tuple[float,
     surely_above = counts[stats.beta.cdf(rate, counts + 1, n - counts) <= tail]
     low, high = 0.0, 1.0
     if len(surely_below):
-        low = exact_limits(above(surely_below[-1]), len(members), 1 - 2 * tail)[0]
+        low = intervals.exact_limits(above(surely_below[-1]), len(members), 1 - 2 * tail)[0]
     if len(surely_above):
-        high = exact_limits(above(surely_above[0]), len(members), 1 - 2 * tail)[1]
-    return rounded(found), interval(
+        high = intervals.exact_limits(above(surely_above[0]), len(members), 1 - 2 * tail)[1]
+    return intervals.rounded(found), intervals.interval(
         min(low, found), max(high, found), "order statistics and Clopper-Pearson"
     )
 
@@ -183,7 +183,9 @@ def detection_limit(members: int, others: int) -> float:
     The standard error under chance is that of the Mann-Whitney statistic.
     """
     error = ((members + others + 1) / (12 * members * others)) ** 0.5
-    return rounded(min(1.0, 0.5 + (stats.norm.ppf(0.975) + stats.norm.ppf(POWER)) * error))
+    return intervals.rounded(
+        min(1.0, 0.5 + (stats.norm.ppf(0.975) + stats.norm.ppf(POWER)) * error)
+    )
 
 
 def gain_metric(key: str, title: str, meaning: str) -> Metric:
@@ -219,13 +221,13 @@ def worst_risk(
     detail
         What else a reader should know; ``{worst}`` in it stands for the name of the worst.
     """
-    level = 1 - (1 - LEVEL) / len(variants)
+    level = 1 - (1 - intervals.LEVEL) / len(variants)
     choice = "" if len(variants) == 1 else f", the worst of {len(variants)} (Bonferroni)"
     counts = {k: [(int(s.sum()), len(s)) for s in sides] for k, sides in variants.items()}
     gains = {name: difference(sides, level, choice) for name, sides in counts.items()}
     worst = max(gains, key=lambda name: gains[name].low)
     (won, members), (control, others) = counts[worst]
-    limits = [exact_limits(*side, level) for side in counts[worst]]
+    limits = [intervals.exact_limits(*side, level) for side in counts[worst]]
     success, rate = (float(side.mean()) for side in variants[worst])
     risk = Risk(
         key=metric.attack,
@@ -233,11 +235,11 @@ def worst_risk(
         meaning=metric.meaning,
         members=members,
         others=others,
-        success=rounded(success),
-        success_interval=interval(*limits[0], f"Clopper-Pearson{choice}"),
-        control=rounded(rate),
-        control_interval=interval(*limits[1], f"Clopper-Pearson{choice}"),
-        gain=rounded(success - rate),
+        success=intervals.rounded(success),
+        success_interval=intervals.interval(*limits[0], f"Clopper-Pearson{choice}"),
+        control=intervals.rounded(rate),
+        control_interval=intervals.interval(*limits[1], f"Clopper-Pearson{choice}"),
+        gain=intervals.rounded(success - rate),
         gain_interval=gains[worst],
         detection_limit=gain_limit(control, members, others, level),
         detail=detail.format(worst=worst),
@@ -252,7 +254,7 @@ def worst_risk(
 
 
 def difference(
-    counts: Sequence[tuple[int, int]], level: float = LEVEL, choice: str = ""
+    counts: Sequence[tuple[int, int]], level: float = intervals.LEVEL, choice: str = ""
 ) -> Interval:
     """Return the interval of the difference of two independent shares, first less second.
 
@@ -276,16 +278,20 @@ def difference(
     0.036217
     """
     first, second = (won / trials for won, trials in counts)
-    (low1, high1), (low2, high2) = (exact_limits(won, trials, level) for won, trials in counts)
-    return interval(
+    (low1, high1), (low2, high2) = (
+        intervals.exact_limits(won, trials, level) for won, trials in counts
+    )
+    return intervals.interval(
         first - second - float(np.hypot(first - low1, high2 - second)),
         first - second + float(np.hypot(high1 - first, second - low2)),
         f"Newcombe's method 10 of exact intervals{choice}",
     )
 
 
-def gain_limit(control: int, members: int, others: int, level: float = LEVEL) -> float:
+def gain_limit(control: int, members: int, others: int, level: float = intervals.LEVEL) -> float:
     """Return the gain over the control's rate that would be told from 0 four times out of five."""
     share = (control + 1) / (others + 2)
     error = (share * (1 - share) * (1 / members + 1 / others)) ** 0.5
-    return rounded(min(1.0, (stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(POWER)) * error))
+    return intervals.rounded(
+        min(1.0, (stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(POWER)) * error)
+    )

@@ -8,23 +8,14 @@ import numpy as np
 
 from synthvae._runtime import Progress, silent
 from synthvae._text import counted
-from synthvae.attacks import membership
-from synthvae.attacks.inference import (
-    ATTRIBUTE,
-    LINK,
-    SINGLED,
-    infer_attributes,
-    link_halves,
-    single_out,
-)
-from synthvae.attacks.setup import EFFORTS, AttackFindings, Cohort, draw_cohort, shared_patients
+from synthvae.attacks import inference, membership, setup
 from synthvae.attacks.shadow import SHADOW, Retrain, attack_by_shadow_models
 from synthvae.attacks.success import not_run
 from synthvae.config import Depth
 from synthvae.evaluation.metric import Metric
 from synthvae.evaluation.tables import Tables
 
-CohortAttack = Callable[[Cohort, np.random.Generator], AttackFindings]
+CohortAttack = Callable[[setup.Cohort, np.random.Generator], setup.AttackFindings]
 
 # What is being done, the attack, and its records.
 ON_COHORT: tuple[tuple[str, CohortAttack, tuple[Metric, ...]], ...] = (
@@ -36,8 +27,8 @@ ON_COHORT: tuple[tuple[str, CohortAttack, tuple[Metric, ...]], ...] = (
     ),
     ("comparing densities", membership.attack_by_density, membership.DOMIAS),
     ("training a classifier", membership.attack_by_classifier, membership.CLASSIFIER),
-    ("guessing hidden values", infer_attributes, (ATTRIBUTE,)),
-    ("linking halves of records", link_halves, (LINK,)),
+    ("guessing hidden values", inference.infer_attributes, (inference.ATTRIBUTE,)),
+    ("linking halves of records", inference.link_halves, (inference.LINK,)),
     ("counting near copies", membership.find_near_copies, (membership.NEAR,)),
 )
 # By the key of the attack. Its place decides its random numbers: new ones come last.
@@ -49,7 +40,11 @@ STREAMS = (
 
 def attack_metrics() -> tuple[Metric, ...]:
     """Return the records of all attacks."""
-    return (*(metric for *_, records in ON_COHORT for metric in records), SINGLED, *SHADOW)
+    return (
+        *(metric for *_, records in ON_COHORT for metric in records),
+        inference.SINGLED,
+        *SHADOW,
+    )
 
 
 def run_attacks(
@@ -58,7 +53,7 @@ def run_attacks(
     generator: np.random.Generator,
     retrain: Retrain | None = None,
     progress: Progress = silent,
-) -> AttackFindings:
+) -> setup.AttackFindings:
     """Attack a synthetic table in every way known to us, as hard as the depth says.
 
     An attack that does not run says why, by scores without a value.
@@ -76,11 +71,11 @@ def run_attacks(
     retrain
         Trains the same kind of generator on given rows, with a seed, and returns synthetic rows.
     """
-    effort = EFFORTS[depth]
+    effort = setup.EFFORTS[depth]
     # One stream for each attack: a change to one leaves the others' figures alone.
     streams = dict(zip(STREAMS, generator.spawn(len(STREAMS)), strict=True))
-    cohort = draw_cohort(tables, effort, streams["cohort"])
-    steps: list[tuple[str, Callable[[], AttackFindings]]]
+    cohort = setup.draw_cohort(tables, effort, streams["cohort"])
+    steps: list[tuple[str, Callable[[], setup.AttackFindings]]]
     if isinstance(cohort, str):
         metrics = [metric for *_, records in ON_COHORT for metric in records]
         steps = [("counting patients", partial(not_run, metrics, cohort))]
@@ -89,7 +84,7 @@ def run_attacks(
             (what, partial(attack, cohort, streams[records[0].attack]))
             for what, attack, records in ON_COHORT
         ]
-    singling = partial(single_out, tables, effort, streams[SINGLED.attack])
+    singling = partial(inference.single_out, tables, effort, streams[inference.SINGLED.attack])
     steps.append(("singling patients out", singling))
 
     def shadow_progress(what: str, share: float) -> None:
@@ -104,12 +99,12 @@ def run_attacks(
         progress(what, number / len(steps))
         findings.append(attack())
     progress("attacks done", 1.0)
-    shared = len(shared_patients(tables))
+    shared = len(setup.shared_patients(tables))
     note = (
         f"{counted(shared, 'patient')} in both train and holdout: the attacks leave them out, the "
         "other scores do not and flatter the synthetic table by that much."
     )
-    return AttackFindings(
+    return setup.AttackFindings(
         tuple(chain.from_iterable(each.attacks for each in findings)),
         tuple(chain.from_iterable(each.risks for each in findings)),
         tuple(chain.from_iterable(each.scores for each in findings)),

@@ -28,7 +28,6 @@ from synthvae._types import Floats
 from synthvae.audit import observers
 from synthvae.audit.bounds import Scores, bound_all, discriminant
 from synthvae.audit.case import Case
-from synthvae.audit.observers import Observation
 from synthvae.audit.releases import FitReleases
 from synthvae.audit.results import AuditResult, Check
 from synthvae.errors import ConfigError, check_positive_integer
@@ -122,11 +121,13 @@ def check_size(trials: int, confidence: float, workers: int) -> None:
 class Trials:
     """Observations of the fits of both worlds: without the record, and with it."""
 
-    worlds: tuple[list[Observation], list[Observation]] = field(default_factory=lambda: ([], []))
+    worlds: tuple[list[observers.Observation], list[observers.Observation]] = field(
+        default_factory=lambda: ([], [])
+    )
     interrupted: bool = False
 
     @property
-    def observations(self) -> list[Observation]:
+    def observations(self) -> list[observers.Observation]:
         """Those of both worlds."""
         return self.worlds[0] + self.worlds[1]
 
@@ -167,7 +168,7 @@ def run_trials(
 
 def _observe(
     case: Case, inside: bool, tasks: list[Task], workers: int
-) -> Iterator[tuple[bool, Observation]]:
+) -> Iterator[tuple[bool, observers.Observation]]:
     if workers == 1:
         for task in tasks:
             yield task[0], observe_fit(case, inside, task)
@@ -185,14 +186,15 @@ def _observe(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-_observer: list[Callable[[Task], Observation]] = []  # of a worker process, set once when it starts
+# Of a worker process, set once when it starts.
+_observer: list[Callable[[Task], observers.Observation]] = []
 
 
 def _start_worker(case: Case, inside: bool) -> None:
     _observer[:] = [partial(observe_fit, case, inside)]
 
 
-def _work(task: Task) -> Observation:
+def _work(task: Task) -> observers.Observation:
     return _observer[0](task)
 
 
@@ -208,7 +210,7 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def observe_fit(case: Case, inside: bool, task: Task) -> Observation:
+def observe_fit(case: Case, inside: bool, task: Task) -> observers.Observation:
     """Fit the table of one world, by the code that is audited, and return what the observer keeps."""
     with_record, seed = task
     table = case.table(with_record)

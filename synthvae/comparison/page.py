@@ -10,9 +10,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from synthvae._text import counted
 from synthvae.comparison.results import OURS, Comparison, Meaning, Reference, Summary
-from synthvae.report.drawing import COLOUR, DASHES, Drawing, Table, axes, house_style, to_svg
+from synthvae.report import drawing, phrases
 from synthvae.report.page import environment
-from synthvae.report.phrases import count, direction, number, plain
 
 LINES = 6  # that are distinguishable; further methods are in the table
 SHIFT = 1.025  # between the methods' marks at one epsilon, as a factor
@@ -28,7 +27,7 @@ class Part:
     reference: Reference
     methods: tuple[Summary, ...]
     variants: tuple[Summary, ...]
-    pictures: tuple[Drawing, ...]
+    pictures: tuple[drawing.Drawing, ...]
     failures: tuple[tuple[Summary, str, int], ...]
 
 
@@ -40,7 +39,7 @@ def render(result: Comparison) -> str:
         .render(
             result=result,
             parts=[_part(result, place) for place in range(len(result.references))],
-            directions={m.key: direction(m.direction, m.goal) for m in result.meanings},
+            directions={m.key: phrases.direction(m.direction, m.goal) for m in result.meanings},
             ours=OURS,
             decimals=DECIMALS,
             fits=sum(s.runs + len(s.failed) for s in result.summaries),
@@ -75,26 +74,29 @@ def _part(result: Comparison, place: int) -> Part:
 
 def _drawing(
     result: Comparison, reference: Reference, chosen: Sequence[Summary], what: str, key: str
-) -> Drawing:
+) -> drawing.Drawing:
     """Draw every figure of some methods, which are called `what`, at one size."""
     methods = list(dict.fromkeys(one.method for one in chosen))
     shown, more = methods[:LINES], len(methods) - LINES
     size = reference.size
-    with house_style():
+    with drawing.house_style():
         panels = [
             _panel(meaning, chosen, shown, reference.figures.get(meaning.key), f"{key}-{place}")
             for place, meaning in enumerate(result.meanings)
             if any(meaning.key in one.figures for one in chosen)
         ]
-    return Drawing(
+    return drawing.Drawing(
         key=key,
-        title=f"{what} against epsilon" + ("" if size is None else f", {count(size)} patients"),
+        title=f"{what} against epsilon"
+        + ("" if size is None else f", {phrases.count(size)} patients"),
         panels=tuple(panels),
         table=_table(result.meanings, chosen),
         caption="Bars are 95 % t-intervals over runs. "
         "The broken grey line is what real rows reach in the place of synthetic ones."
         + (f" {more} further methods are in the table." if more > 0 else ""),
-        legend=tuple((f"line line-{place + 1}", plain(name)) for place, name in enumerate(shown)),
+        legend=tuple(
+            (f"line line-{place + 1}", phrases.plain(name)) for place, name in enumerate(shown)
+        ),
     )
 
 
@@ -105,10 +107,10 @@ def _panel(
     reference: float | None,
     key: str,
 ) -> Markup:
-    plot = axes(300, 220, (48, 40, 12, 26))
+    plot = drawing.axes(300, 220, (48, 40, 12, 26))
     texts = []
     if reference is not None:
-        plot.axhline(reference, color=COLOUR["muted"], linewidth=1.1, linestyle=(0, (4, 3)))
+        plot.axhline(reference, color=drawing.COLOUR["muted"], linewidth=1.1, linestyle=(0, (4, 3)))
     for place, name in enumerate(methods):
         means = {
             one.epsilon: one.figures[meaning.key]
@@ -117,13 +119,13 @@ def _panel(
         }
         if not means:
             continue
-        colour = COLOUR[f"line-{place + 1}"]
+        colour = drawing.COLOUR[f"line-{place + 1}"]
         shift = SHIFT ** (place - (len(methods) - 1) / 2)
         plot.plot(
             [epsilon * shift for epsilon in means],
             [mean.value for mean in means.values()],
             color=colour,
-            linestyle=DASHES[place],
+            linestyle=drawing.DASHES[place],
             linewidth=1.6,
             marker="o",
             markersize=4,
@@ -132,16 +134,18 @@ def _panel(
             if mean.low is not None and mean.high is not None:
                 x = epsilon * shift
                 plot.plot([x, x], [mean.low, mean.high], color=colour, linewidth=1.1, alpha=0.75)
-        values = (f"{number(mean.value)} at {epsilon:g}" for epsilon, mean in means.items())
-        texts.append(f"{plain(name)} {', '.join(values)}")
+        values = (f"{phrases.number(mean.value)} at {epsilon:g}" for epsilon, mean in means.items())
+        texts.append(f"{phrases.plain(name)} {', '.join(values)}")
     _dress(plot, meaning, sorted({one.epsilon for one in chosen}))
-    real = "" if reference is None else f" Real rows: {number(reference)}."
-    return to_svg(plot, key, f"{plain(meaning.title)} by epsilon: {'; '.join(texts)}.{real}")
+    real = "" if reference is None else f" Real rows: {phrases.number(reference)}."
+    return drawing.to_svg(
+        plot, key, f"{phrases.plain(meaning.title)} by epsilon: {'; '.join(texts)}.{real}"
+    )
 
 
 def _dress(plot: Axes, meaning: Meaning, epsilons: Sequence[float]) -> None:
     plot.set_title(
-        f"{plain(meaning.title)}: {direction(meaning.direction, meaning.goal)}",
+        f"{phrases.plain(meaning.title)}: {phrases.direction(meaning.direction, meaning.goal)}",
         fontsize=11,
         loc="left",
         pad=10,
@@ -157,11 +161,11 @@ def _dress(plot: Axes, meaning: Meaning, epsilons: Sequence[float]) -> None:
     plot.grid(axis="y")
 
 
-def _table(meanings: Sequence[Meaning], chosen: Sequence[Summary]) -> Table:
+def _table(meanings: Sequence[Meaning], chosen: Sequence[Summary]) -> drawing.Table:
     rows = []
     for one in chosen:
         means = [one.figures.get(meaning.key) for meaning in meanings]
-        values = (number(mean.value if mean else None) for mean in means)
-        rows.append((plain(one.method), f"{one.epsilon:g}", str(one.runs), *values))
-    head = ("Method", "Epsilon", "Runs", *(plain(meaning.title) for meaning in meanings))
-    return Table(head, tuple(rows))
+        values = (phrases.number(mean.value if mean else None) for mean in means)
+        rows.append((phrases.plain(one.method), f"{one.epsilon:g}", str(one.runs), *values))
+    head = ("Method", "Epsilon", "Runs", *(phrases.plain(meaning.title) for meaning in meanings))
+    return drawing.Table(head, tuple(rows))

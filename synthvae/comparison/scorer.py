@@ -15,15 +15,10 @@ from synthvae.attacks.density import distances
 from synthvae.attacks.membership import CLOSEST
 from synthvae.attacks.setup import sample_patients
 from synthvae.comparison.results import Meaning, Reference
-from synthvae.evaluation import prediction_task
+from synthvae.evaluation import intervals, joint, learners, marginals, prediction_task, regression
 from synthvae.evaluation.analyses import C_INDEX
-from synthvae.evaluation.intervals import delong
-from synthvae.evaluation.joint import C2ST, separation
-from synthvae.evaluation.learners import ROUNDS, LinearFeatures
-from synthvae.evaluation.marginals import DISTANCES, draw_margins, variation
 from synthvae.evaluation.metric import Metric
 from synthvae.evaluation.prediction_metrics import TSTR
-from synthvae.evaluation.regression import ridge_cox
 from synthvae.evaluation.survival import concordance, follow_up, why_no_survival
 from synthvae.evaluation.tables import Table, Tables, at_most, binnings, prepare, tokenise
 from synthvae.evaluation.validity import CELLS
@@ -60,12 +55,12 @@ UTILITY, MEMBERSHIP, VALID = "utility", "membership", "valid"
 CONCORDANCE = C_INDEX.stem
 _FIDELITY = (
     _meaning(
-        DISTANCES[2],
+        marginals.DISTANCES[2],
         "2-way distance",
         "train drawn again with replacement: the noise of so many rows",
     ),
-    _meaning(DISTANCES[3], "3-way distance", "train drawn again with replacement"),
-    _meaning(C2ST, "told apart", "train rows in place of synthetic ones"),
+    _meaning(marginals.DISTANCES[3], "3-way distance", "train drawn again with replacement"),
+    _meaning(joint.C2ST, "told apart", "train rows in place of synthetic ones"),
 )
 _UTILITY = _meaning(prediction_task.EVERY, "utility", "1 by definition", key=UTILITY)
 # Leaner than an evaluation's: one ridge Cox model of every column, and one learner for each target.
@@ -128,7 +123,7 @@ class Scorer:
     def _real_skills(self) -> dict[str, Floats]:
         names = [field.name for field in self.schema.modelled]
         return prediction_task.learnable(
-            prediction_task.column_skills(self._real, self._real.train, names, ROUNDS)
+            prediction_task.column_skills(self._real, self._real.train, names, learners.ROUNDS)
         )
 
     def reference(self, size: int | None, delta: float | None) -> Reference:
@@ -161,9 +156,9 @@ class Scorer:
         membership: float | None,
     ) -> Figures:
         """Return all figures in order, those that depend on real rows having been computed."""
-        figures = distances | {C2ST.key: self._separation(rows)}
+        figures = distances | {joint.C2ST.key: self._separation(rows)}
         for target in self.schema.target:
-            skill = prediction_task.holdout_skill(tables, target, rows, ROUNDS)
+            skill = prediction_task.holdout_skill(tables, target, rows, learners.ROUNDS)
             figures[_tstr(target.column)] = None if skill is None else float(skill[0])
         figures[UTILITY] = utility
         if why_no_survival(self.schema) is None:
@@ -184,19 +179,21 @@ class Scorer:
         real, tokens = (tokenise(table, cuts) for table in (self._real.train, other))
         figures: Figures = {}
         for size in (2, 3):
-            margins = draw_margins(len(cuts), size, self._generator())
-            values = [variation(real, tokens, levels, margin) for margin in margins]
-            figures[DISTANCES[size].key] = float(np.mean(values)) if values else None
+            margins = marginals.draw_margins(len(cuts), size, self._generator())
+            values = [marginals.variation(real, tokens, levels, margin) for margin in margins]
+            figures[marginals.DISTANCES[size].key] = float(np.mean(values)) if values else None
         return figures
 
     def _separation(self, other: Table) -> float:
         generator = self._generator()
         number = min(len(self._real.holdout), len(other), MOST_COMPARED)
         real, compared = (at_most(one, number, generator) for one in (self._real.holdout, other))
-        return float(separation(real, compared, self.schema, generator)[0])
+        return float(joint.separation(real, compared, self.schema, generator)[0])
 
     def _utility(self, tables: Tables) -> float | None:
-        skills = prediction_task.column_skills(tables, tables.synthetic, self._real_skills, ROUNDS)
+        skills = prediction_task.column_skills(
+            tables, tables.synthetic, self._real_skills, learners.ROUNDS
+        )
         shares = [
             float(share[0])
             for share in prediction_task.shares_kept(self._real_skills, skills).values()
@@ -211,7 +208,7 @@ class Scorer:
         for side in sides:
             patients = sample_patients(side, np.unique(side.patients), number, generator)
             scores.append(-distances(patients, synthetic, self.schema))
-        return delong(*scores)[0]
+        return intervals.delong(*scores)[0]
 
 
 def cox_concordance(learn: Table, test: Table, schema: Schema) -> float | None:
@@ -229,8 +226,8 @@ def cox_concordance(learn: Table, test: Table, schema: Schema) -> float | None:
         return None
     columns = _covariates(schema)
     codes = known.rows.codes[:, columns]
-    features = LinearFeatures(codes, [schema.modelled[j] for j in columns])
-    coefficients = ridge_cox(features(codes), known.durations, known.happened, PENALTY)
+    features = learners.LinearFeatures(codes, [schema.modelled[j] for j in columns])
+    coefficients = regression.ridge_cox(features(codes), known.durations, known.happened, PENALTY)
     if coefficients is None:
         return None
     risk = features(held.rows.codes[:, columns]) @ coefficients

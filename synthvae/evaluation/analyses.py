@@ -8,18 +8,10 @@ import numpy as np
 from synthvae._text import counted
 from synthvae._types import Floats
 from synthvae.config import AnalysisRequest
-from synthvae.evaluation.intervals import LEVEL, interval, jackknife, jackknife_groups, rounded
+from synthvae.evaluation import intervals, survival
 from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.regression import Fit, NotFittedError, Terms, fit_model
 from synthvae.evaluation.results import Analysis, Coefficient, Interval, Score
-from synthvae.evaluation.survival import (
-    compare_curves,
-    concordance,
-    described,
-    follow_up,
-    not_run,
-    why_no_survival,
-)
 from synthvae.evaluation.tables import Tables, at_most
 from synthvae.evaluation.validity import slug
 
@@ -83,7 +75,7 @@ def compare_analyses(
     """
     note = "" if declared else "A default: no analysis was declared under `evaluation`. "
     done = [
-        (compare_curves if request.kind == "kaplan-meier" else _compare_models)(
+        (survival.compare_curves if request.kind == "kaplan-meier" else _compare_models)(
             tables, request, note, generator
         )
         for request in requests
@@ -98,8 +90,8 @@ def _compare_models(
     is_cox, schema = request.kind == "cox", tables.schema
     names = {"analysis": slug(request.name), "name": request.name}
     metrics = [metric.of(**names) for metric in (METRICS if is_cox else METRICS[:2])]
-    if is_cox and (reason := why_no_survival(schema)):
-        return not_run(request, schema, metrics, note, reason)
+    if is_cox and (reason := survival.why_no_survival(schema)):
+        return survival.not_run(request, schema, metrics, note, reason)
     terms = Terms(schema, request.predictors, tables.train)
     fits: dict[str, Fit] = {}
     reasons: dict[str, str] = {}
@@ -111,13 +103,13 @@ def _compare_models(
             reasons[name] = f"cannot be fitted to the {name} rows: {cause}"
     for name in ("train", "synthetic"):
         if name in reasons:
-            return not_run(request, schema, metrics, note, reasons[name])
+            return survival.not_run(request, schema, metrics, note, reasons[name])
     pairs = {
         name: _shared_terms(fits["train"], fit) for name, fit in fits.items() if name != "train"
     }
     real, synthetic = pairs["synthetic"]
     if not real.terms:
-        return not_run(request, schema, metrics, note, "no term varies in both tables")
+        return survival.not_run(request, schema, metrics, note, "no term varies in both tables")
     detail = note + _detail(terms, real, synthetic, tables)
     scores = [
         _score(metric, measure, pairs, detail, generator)
@@ -126,7 +118,9 @@ def _compare_models(
     if is_cox:
         scores.append(_rank(metrics[2], fits, terms, tables, generator))
     rows, coefficients = (real.rows, synthetic.rows), _coefficients(real, synthetic)
-    return described(request, schema, rows, coefficients=coefficients, detail=detail), scores
+    return survival.described(
+        request, schema, rows, coefficients=coefficients, detail=detail
+    ), scores
 
 
 def _shared_terms(real: Fit, other: Fit) -> tuple[Fit, Fit]:
@@ -203,8 +197,8 @@ def _draws(fit: Fit, generator: np.random.Generator) -> Floats:
 
 def _around(value: float, simulated: Floats) -> Interval:
     """Return an interval around a figure as wide as it varies; never above 1."""
-    half = np.quantile(np.abs(simulated - simulated.mean()), LEVEL)
-    return interval(value - half, min(1.0, value + half), SIMULATED)
+    half = np.quantile(np.abs(simulated - simulated.mean()), intervals.LEVEL)
+    return intervals.interval(value - half, min(1.0, value + half), SIMULATED)
 
 
 def _coefficients(real: Fit, synthetic: Fit) -> tuple[Coefficient, ...]:
@@ -212,11 +206,11 @@ def _coefficients(real: Fit, synthetic: Fit) -> tuple[Coefficient, ...]:
     return tuple(
         Coefficient(
             term=term,
-            real=rounded(real.estimates[j]),
+            real=intervals.rounded(real.estimates[j]),
             real_interval=_wald(real, j),
-            synthetic=rounded(synthetic.estimates[j]),
+            synthetic=intervals.rounded(synthetic.estimates[j]),
             synthetic_interval=_wald(synthetic, j),
-            overlap=rounded(each[j]),
+            overlap=intervals.rounded(each[j]),
             same_sign=bool(np.sign(real.estimates[j]) == np.sign(synthetic.estimates[j])),
         )
         for j, term in enumerate(real.terms)
@@ -225,7 +219,7 @@ def _coefficients(real: Fit, synthetic: Fit) -> tuple[Coefficient, ...]:
 
 def _wald(fit: Fit, j: int) -> Interval:
     middle, half = fit.estimates[j], fit.half[j]
-    return interval(middle - half, middle + half, "Wald")
+    return intervals.interval(middle - half, middle + half, "Wald")
 
 
 def _rank(
@@ -236,25 +230,25 @@ def _rank(
     generator: np.random.Generator,
 ) -> Score:
     """Return how well the synthetic rows' Cox model ranks the holdout's survival."""
-    test = follow_up(at_most(tables.holdout, MOST_RANKED, generator), tables.schema)
+    test = survival.follow_up(at_most(tables.holdout, MOST_RANKED, generator), tables.schema)
     scaled = terms(test.rows)
     complete = np.asarray(np.isfinite(scaled).all(axis=1))
     test, scaled = test.take(complete), scaled[complete]
     if not test.happened.any():
         return metric.unanswered("no event happened in a complete row of the holdout")
-    groups = jackknife_groups(test.rows.patients, generator)
+    groups = intervals.jackknife_groups(test.rows.patients, generator)
     figures = {}
     for name in ("synthetic", "train", "independent"):
         if name in fits:
             kept = [terms.names.index(term) for term in fits[name].terms]
             risk = scaled[:, kept] @ (fits[name].estimates * terms.spread[kept])
-            figures[name] = concordance(test.durations, test.happened, risk, groups)
+            figures[name] = survival.concordance(test.durations, test.happened, risk, groups)
     if not np.isfinite(figures["synthetic"][0]):
         return metric.unanswered("no two rows of the holdout can be compared")
     independent = float(figures["independent"][0]) if "independent" in figures else None
     return metric.answer(
         float(figures["synthetic"][0]),
-        jackknife(figures["synthetic"], "holdout patients"),
+        intervals.jackknife(figures["synthetic"], "holdout patients"),
         {"real": float(figures["train"][0]), "independent": independent, "chance": 0.5},
         f"Tested on {counted(len(test.rows), 'holdout row')}; 'real' is the model fitted on train.",
     )

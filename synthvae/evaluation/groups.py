@@ -9,14 +9,7 @@ import numpy as np
 
 from synthvae._text import counted
 from synthvae._types import Bools, Floats, Ints
-from synthvae.evaluation.intervals import (
-    bootstrap_weights,
-    jackknife,
-    jackknife_groups,
-    jackknife_sets,
-    percentile,
-    rounded,
-)
+from synthvae.evaluation import intervals
 from synthvae.evaluation.marginals import draw_margins, variation, variations
 from synthvae.evaluation.metric import NOISE, Limits, Metric
 from synthvae.evaluation.prediction import Predictions
@@ -119,7 +112,7 @@ def compare_groups(
         name: tokenise(getattr(tables, name), cuts) for name in ("train", "holdout", "synthetic")
     }
     weights = {
-        name: bootstrap_weights(each.task.rows_of(each.task.test)[0].patients, generator)
+        name: intervals.bootstrap_weights(each.task.rows_of(each.task.test)[0].patients, generator)
         for name, each in predictions.items()
     }
     figures: list[GroupFigure] = []
@@ -161,10 +154,10 @@ def _share(group: _Group, tables: Tables, generator: np.random.Generator) -> Gro
         return group.figure(SHARE, value=None, not_run=reason)
     expected, held = (float(group.rows[name].mean()) for name in ("train", "holdout"))
     inside = group.rows["synthetic"]
-    sets = jackknife_sets(tables.synthetic.patients, generator)
+    sets = intervals.jackknife_sets(tables.synthetic.patients, generator)
     figures = np.abs(np.array([inside[kept].mean() for kept in sets]) - expected)
-    interval = jackknife(figures, "synthetic rows")
-    value, reference = rounded(figures[0]), rounded(abs(held - expected))
+    interval = intervals.jackknife(figures, "synthetic rows")
+    value, reference = intervals.rounded(figures[0]), intervals.rounded(abs(held - expected))
     return group.figure(SHARE, value=value, interval=interval, reference=reference)
 
 
@@ -192,13 +185,16 @@ def _distance(
         return distance(tokenise(resampled(real, rows, generator), cuts))
 
     synthetic = tables.synthetic.take(group.rows["synthetic"])
-    parts = jackknife_groups(synthetic.patients, generator)
+    parts = intervals.jackknife_groups(synthetic.patients, generator)
     distances = [variations(train, inside["synthetic"], levels, m, parts) for m in margins]
     figures = np.mean(distances, axis=0) - noise(len(synthetic))
     held = None
     if group.too_small("holdout") is None:
-        held = rounded(distance(inside["holdout"]) - noise(inside["holdout"].shape[1]))
-    value, interval = rounded(figures[0]), jackknife(figures, "synthetic rows", (-1.0, 1.0))
+        held = intervals.rounded(distance(inside["holdout"]) - noise(inside["holdout"].shape[1]))
+    value, interval = (
+        intervals.rounded(figures[0]),
+        intervals.jackknife(figures, "synthetic rows", (-1.0, 1.0)),
+    )
     return group.figure(DISTANCES[size], value=value, interval=interval, reference=held)
 
 
@@ -224,8 +220,8 @@ def _loss(
     if not np.isfinite(loss[0]):
         reason = "the group's rows allow no such figure"
         return group.figure(metric, "holdout", value=None, not_run=reason)
-    interval = percentile(loss, "holdout patients")
-    return group.figure(metric, "holdout", value=rounded(loss[0]), interval=interval)
+    interval = intervals.percentile(loss, "holdout patients")
+    return group.figure(metric, "holdout", value=intervals.rounded(loss[0]), interval=interval)
 
 
 def _worst(metric: Metric, figures: Sequence[GroupFigure]) -> Score:

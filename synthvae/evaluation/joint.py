@@ -7,15 +7,7 @@ import numpy as np
 
 from synthvae._text import counted
 from synthvae._types import Bools, Floats, Ints
-from synthvae.evaluation.intervals import (
-    bootstrap_weights,
-    jackknife,
-    jackknife_sets,
-    percentile,
-    rounded,
-    rounded_rows,
-    weighted_auc,
-)
+from synthvae.evaluation import intervals
 from synthvae.evaluation.learners import LinearFeatures, boosted_classes, tree_features
 from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.results import Components, Score
@@ -132,8 +124,8 @@ def principal_components(tables: Tables, generator: np.random.Generator) -> Comp
     points = [_project(table.codes, coordinates, axes) for table in sampled]
     edges = [_edges([each[:, k] for each in points]) for k in (0, 1)]
     return Components(
-        explained=(rounded(explained[0]), rounded(explained[1])),
-        edges=(tuple(map(rounded, edges[0])), tuple(map(rounded, edges[1]))),
+        explained=(intervals.rounded(explained[0]), intervals.rounded(explained[1])),
+        edges=(tuple(map(intervals.rounded, edges[0])), tuple(map(intervals.rounded, edges[1]))),
         **{name: _histogram(each, edges) for name, each in zip(names, points, strict=True)},
     )
 
@@ -168,7 +160,7 @@ def _edges(points: list[Floats]) -> Floats:
 def _histogram(points: Floats, edges: list[Floats]) -> tuple[tuple[float, ...], ...]:
     inside = [np.clip(points[:, k], edges[k][0], edges[k][-1]) for k in (0, 1)]
     counts = np.histogram2d(inside[0], inside[1], bins=(edges[0], edges[1]))[0]
-    return rounded_rows(counts / len(points))
+    return intervals.rounded_rows(counts / len(points))
 
 
 def classifier_test(tables: Tables, generator: np.random.Generator) -> tuple[Score, ...]:
@@ -193,7 +185,7 @@ def classifier_test(tables: Tables, generator: np.random.Generator) -> tuple[Sco
     )
     score = C2ST.answer(
         figures[0],
-        percentile(figures, "patients and synthetic rows"),
+        intervals.percentile(figures, "patients and synthetic rows"),
         {"holdout": float(held[0]), "independent": float(shuffled[0]), "chance": 0.5},
         f"Boosted trees, {FOLDS}-fold cross-validation, {rows:,} holdout rows against as many "
         "others; 'holdout' is the holdout against train, both real.",
@@ -215,7 +207,9 @@ def separation(real: Table, other: Table, schema: Schema, generator: np.random.G
         learn, test = folds != fold, folds == fold
         predicted = boosted_classes(features[learn], is_other[learn], features[test], ROUNDS)
         chances[test] = predicted[:, 1]
-    return weighted_auc(chances, is_other, bootstrap_weights(patients, generator))
+    return intervals.weighted_auc(
+        chances, is_other, intervals.bootstrap_weights(patients, generator)
+    )
 
 
 def _folds(patients: Ints, generator: np.random.Generator) -> Ints:
@@ -247,13 +241,13 @@ def compare_propensity(tables: Tables, generator: np.random.Generator) -> tuple[
     features, synthetic = design(sampled["train"], sampled["synthetic"])
     start = fit_logistic(features, synthetic)
     figures = [propensity_ratio(features, synthetic)]
-    for kept in jackknife_sets(sampled["synthetic"].patients, generator)[1:]:
+    for kept in intervals.jackknife_sets(sampled["synthetic"].patients, generator)[1:]:
         rows_kept = np.r_[np.ones(rows, bool), kept]
         figures.append(propensity_ratio(features[rows_kept], synthetic[rows_kept], start))
     drawn = f", drawn from {len(tables.synthetic):,}" if rows < len(tables.synthetic) else ""
     score = PMSE.answer(
         figures[0],
-        jackknife(np.array(figures), "synthetic rows", (0.0, np.inf)),
+        intervals.jackknife(np.array(figures), "synthetic rows", (0.0, np.inf)),
         ratios | {"ideal": 1.0},
         f"{counted(rows, 'row')} of each table{drawn}; {features.shape[1]} terms. Chance is that of "
         "two samples of one population, with rows independent of each other; where patients have "

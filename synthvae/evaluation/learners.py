@@ -89,10 +89,7 @@ def predict_classes(
     A class that the learner never saw has probability zero. `rounds` is how often boosting adds a
     tree for each of up to five classes.
     """
-    from sklearn.ensemble import RandomForestClassifier
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.tree import DecisionTreeClassifier
+    from sklearn import ensemble, exceptions, linear_model, tree
 
     features, labels = _features(learner, fields, fit[0]), fit[1]
     trained, tested, seen = features(fit[0]), features(codes), np.unique(labels)
@@ -103,12 +100,15 @@ def predict_classes(
         predicted = np.ones((len(codes), 1))
     else:
         models = {
-            "linear": LogisticRegression(max_iter=300),
-            "forest": RandomForestClassifier(FOREST_TREES, **FOREST),
-            "tree": DecisionTreeClassifier(**TREE),
+            "linear": linear_model.LogisticRegression(max_iter=300),
+            "forest": ensemble.RandomForestClassifier(FOREST_TREES, **FOREST),
+            "tree": tree.DecisionTreeClassifier(**TREE),
         }
         # Stopping after 300 steps is good enough for a ranking, and no fault of the caller's.
-        with warnings.catch_warnings(action="ignore", category=ConvergenceWarning), _one_thread():
+        with (
+            warnings.catch_warnings(action="ignore", category=exceptions.ConvergenceWarning),
+            _one_thread(),
+        ):
             model = models[learner].fit(trained, labels)
         predicted = model.predict_proba(tested)
     chances = np.zeros((len(codes), classes))
@@ -124,15 +124,13 @@ def predict_numbers(
     rounds: int = ROUNDS,
 ) -> Floats:
     """Return predicted numbers, shape (rows,), learnt from (codes, numbers)."""
-    from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
-    from sklearn.linear_model import Ridge
-    from sklearn.tree import DecisionTreeRegressor
+    from sklearn import ensemble, linear_model, tree
 
     models = {
-        "linear": Ridge(),
-        "forest": RandomForestRegressor(FOREST_TREES, **FOREST),
-        "boosting": HistGradientBoostingRegressor(max_iter=rounds, **TREES),
-        "tree": DecisionTreeRegressor(**TREE),
+        "linear": linear_model.Ridge(),
+        "forest": ensemble.RandomForestRegressor(FOREST_TREES, **FOREST),
+        "boosting": ensemble.HistGradientBoostingRegressor(max_iter=rounds, **TREES),
+        "tree": tree.DecisionTreeRegressor(**TREE),
     }
     features = _features(learner, fields, fit[0])
     trained = features(fit[0])

@@ -10,14 +10,7 @@ import numpy as np
 
 from synthvae._text import counted
 from synthvae._types import Floats, Ints
-from synthvae.evaluation.intervals import (
-    LEVEL,
-    exact_limits,
-    interval,
-    jackknife,
-    jackknife_groups,
-    rounded,
-)
+from synthvae.evaluation import intervals
 from synthvae.evaluation.metric import NOISE, Disclosure, Limits, Metric
 from synthvae.evaluation.results import Margin, NumberSummary, PairDistance, Score
 from synthvae.evaluation.tables import REFERENCES, Binning, Table, Tables, at_most, tokenise
@@ -100,7 +93,7 @@ def compare_margins(
         "bootstrap": tokenise(tables.bootstrap, cuts),
         "equal rows": tokenise(at_most(tables.synthetic, equal_rows, generator), cuts),
     }
-    groups = jackknife_groups(tables.synthetic.patients, generator)
+    groups = intervals.jackknife_groups(tables.synthetic.patients, generator)
     levels = [cut.levels for cut in cuts]
     scores: list[Score] = []
     compared: dict[int, list[Columns]] = {}
@@ -185,7 +178,7 @@ def _answer(
     like_for_like = known.pop("equal rows")
     return DISTANCES[size].answer(
         means[0],
-        jackknife(means, "synthetic rows"),
+        intervals.jackknife(means, "synthetic rows"),
         known | {"ideal": 0.0},
         f"Mean over {drawn} {every:,} {_MANY[size]}; numbers and dates in up to ten quantile "
         "bins of train, missing as a level of its own. The distance shrinks as tables grow: "
@@ -202,8 +195,8 @@ def _worst(
     return tuple(
         PairDistance(
             columns=(cuts[pairs[i][0]].field.name, cuts[pairs[i][1]].field.name),
-            distance=rounded(distances[i]),
-            holdout_distance=rounded(holdout[i]),
+            distance=intervals.rounded(distances[i]),
+            holdout_distance=intervals.rounded(holdout[i]),
         )
         for i in order
     )
@@ -213,7 +206,7 @@ def _margin(tables: Tables, cut: Binning, j: int, distance: float, holdout: floa
     codes = [table.codes[:, j] for table in (tables.train, tables.holdout, tables.synthetic)]
     counts = [np.bincount(cut.tokens(each), minlength=cut.levels) / len(each) for each in codes]
     labels, shares = _for_reading(cut, np.stack(counts))
-    train, held, synthetic = (tuple(map(rounded, row)) for row in shares)
+    train, held, synthetic = (tuple(map(intervals.rounded, row)) for row in shares)
     kind = _kind(cut.field)
     summaries = [summary(cut.field, each) if kind == "number" else None for each in codes]
     return Margin(
@@ -223,8 +216,8 @@ def _margin(tables: Tables, cut: Binning, j: int, distance: float, holdout: floa
         train=train,
         holdout=held,
         synthetic=synthetic,
-        distance=rounded(distance),
-        holdout_distance=rounded(holdout),
+        distance=intervals.rounded(distance),
+        holdout_distance=intervals.rounded(holdout),
         train_summary=summaries[0],
         synthetic_summary=summaries[2],
     )
@@ -264,8 +257,14 @@ def summary(field: Field, codes: Ints) -> NumberSummary | None:
         return None
     numbers = (present + field.first_unit) / 10.0**field.places
     p1, p50, p99 = np.quantile(numbers, (ENDS[0], 0.5, ENDS[1]))
-    mean, sd = rounded(numbers.mean()), rounded(numbers.std())
-    return NumberSummary(mean=mean, sd=sd, p1=rounded(p1), p50=rounded(p50), p99=rounded(p99))
+    mean, sd = intervals.rounded(numbers.mean()), intervals.rounded(numbers.std())
+    return NumberSummary(
+        mean=mean,
+        sd=sd,
+        p1=intervals.rounded(p1),
+        p50=intervals.rounded(p50),
+        p99=intervals.rounded(p99),
+    )
 
 
 def compare_tails(tables: Tables) -> Score:
@@ -284,7 +283,7 @@ def compare_tails(tables: Tables) -> Score:
         return TAILS.unanswered(
             f"no number column spans {LEAST_STEPS} steps between its 1 % and 99 % points"
         )
-    level = 1 - (1 - LEVEL) / (len(ENDS) * len(chosen))
+    level = 1 - (1 - intervals.LEVEL) / (len(ENDS) * len(chosen))
     shifts = _shifts(tables, tables.synthetic, chosen, level)
     if not shifts:
         return TAILS.unanswered("the synthetic number columns have no values")
@@ -297,7 +296,7 @@ def compare_tails(tables: Tables) -> Score:
     low, high = sizes[:, 1:].max(axis=0)
     return TAILS.answer(
         sizes[:, 0].max(),
-        interval(low, high, f"Woodruff's, for {len(shifts)} ends at once"),
+        intervals.interval(low, high, f"Woodruff's, for {len(shifts)} ends at once"),
         references | {"ideal": 0.0},
         f"Over {counted(len(chosen), 'number column')}; furthest off: {worst}.",
     )
@@ -315,7 +314,7 @@ def _shifts(
         values = other.codes[present, j]
         patients = len(np.unique(other.patients[present]))
         for end, goal in zip(ENDS, np.quantile(real[real >= 0], ENDS), strict=True):
-            limits = exact_limits(round(end * patients), patients, level)
+            limits = intervals.exact_limits(round(end * patients), patients, level)
             here, low, high = np.quantile(values, (end, *limits)) - goal
             furthest = max(abs(low), abs(high))
             nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))

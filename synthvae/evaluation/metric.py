@@ -12,8 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from synthvae.evaluation.intervals import rounded
-from synthvae.evaluation.results import Basis, Direction, Interval, Score, Threshold, Topic
+from synthvae.evaluation import intervals, results
 
 NOISE = "beyond the noise of train's patients drawn again"  # what "bootstrap" stands for
 _OfTables = Literal[
@@ -49,7 +48,7 @@ class Limits:
     good: float
     poor: float
     source: str
-    basis: Basis = "project default"
+    basis: results.Basis = "project default"
     beside: str | None = None
     times: bool = False
 
@@ -76,10 +75,10 @@ class Metric:
     key: str  # that of its score
     title: str
     meaning: str
-    direction: Direction
+    direction: results.Direction
     _: KW_ONLY
     family: Family
-    topic: Topic
+    topic: results.Topic
     goal: float | None = None  # the best value, where it is the same for every table
     goal_from: str = ""  # else the reference that is the goal
     threshold: Limits | None = None  # without one, it is for information until a steward sets one
@@ -116,25 +115,25 @@ class Metric:
     def answer(
         self,
         value: float,
-        interval: Interval | None = None,
+        interval: results.Interval | None = None,
         references: Mapping[str, float | None] | None = None,
         detail: str = "",
-    ) -> Score:
+    ) -> results.Score:
         """Return the score that was computed."""
         known = {name: _digits(figure) for name, figure in (references or {}).items()}
         goal = known.get(self.goal_from) if self.goal_from else _digits(self.goal)
         found = {"interval": interval, "references": known, "detail": detail}
-        return self._score(value=rounded(value), goal=goal, **found)
+        return self._score(value=intervals.rounded(value), goal=goal, **found)
 
-    def unanswered(self, reason: str) -> Score:
+    def unanswered(self, reason: str) -> results.Score:
         """Return the score of a metric that did not run, which never counts as a pass."""
         return self._score(value=None, goal=_digits(self.goal), not_run=reason)
 
-    def _score(self, **found: Any) -> Score:
+    def _score(self, **found: Any) -> results.Score:
         facts = ("key", "topic", "title", "meaning", "direction")
-        return Score(**{name: getattr(self, name) for name in facts}, **found)
+        return results.Score(**{name: getattr(self, name) for name in facts}, **found)
 
-    def threshold_of(self, score: Score) -> Threshold | None:
+    def threshold_of(self, score: results.Score) -> results.Threshold | None:
         """Return the default threshold of a score, None where it or its reference is missing."""
         limits = self.threshold
         if limits is None:
@@ -148,10 +147,13 @@ class Metric:
                 reference = abs(reference - (score.goal or 0.0))
             ends = (end * reference if limits.times else reference + end for end in (good, poor))
             good, poor = ends
-        return Threshold(
-            good=rounded(good), poor=rounded(poor), basis=limits.basis, source=limits.source
+        return results.Threshold(
+            good=intervals.rounded(good),
+            poor=intervals.rounded(poor),
+            basis=limits.basis,
+            source=limits.source,
         )
 
 
 def _digits(figure: float | None) -> float | None:
-    return rounded(figure) if figure is not None and np.isfinite(figure) else None
+    return intervals.rounded(figure) if figure is not None and np.isfinite(figure) else None

@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 
 from synthvae._text import counted
 from synthvae._types import Floats, Ints
-from synthvae.evaluation.intervals import jackknife, jackknife_groups, rounded, rounded_rows
+from synthvae.evaluation import intervals
 from synthvae.evaluation.metric import NOISE, Limits, Metric
 from synthvae.evaluation.results import Associations, PairDistance, PairTable, Score
 from synthvae.evaluation.tables import REFERENCES, Binning, Tables, tokenise
@@ -59,7 +59,7 @@ def compare_associations(
     chosen = list(range(len(cuts)))
     if len(cuts) > MOST_COLUMNS:
         chosen = sorted(generator.choice(len(cuts), MOST_COLUMNS, replace=False).tolist())
-    groups = jackknife_groups(tables.synthetic.patients, generator)
+    groups = intervals.jackknife_groups(tables.synthetic.patients, generator)
     columns = tuple(cuts[j].field.name for j in chosen)
     if len(chosen) < 2:
         scores = tuple(metric.unanswered("needs 2 columns; there is 1") for metric in METRICS)
@@ -121,7 +121,7 @@ def association_distance(tables: Tables, cuts: tuple[Binning, ...], shown: Assoc
     chosen = [names.index(name) for name in shown.columns]
     tokens = _folded_tokens(tables, cuts, chosen, ("train", "synthetic"))
     real, synthetic = (pair_strengths(table)[:, 0] for table in tokens.values())
-    return rounded(float(np.abs(synthetic - real).mean()))
+    return intervals.rounded(float(np.abs(synthetic - real).mean()))
 
 
 def _difference(
@@ -131,7 +131,7 @@ def _difference(
     real = figures["train"]
     gaps = np.abs(figures["synthetic"] - real).mean(axis=0)
     references = {n: float(np.abs(figures[n][:, 0] - real[:, 0]).mean()) for n in REFERENCES}
-    interval = jackknife(gaps, "synthetic rows", bounds)
+    interval = intervals.jackknife(gaps, "synthetic rows", bounds)
     return metric.answer(gaps[0], interval, references | {"ideal": 0.0}, detail)
 
 
@@ -233,7 +233,7 @@ def _correlation(sums: Floats) -> Floats:
 def _square(pairs: Floats, columns: int) -> tuple[tuple[float, ...], ...]:
     matrix = np.eye(columns)
     matrix[np.triu_indices(columns, 1)] = pairs
-    return rounded_rows(np.maximum(matrix, matrix.T))
+    return intervals.rounded_rows(np.maximum(matrix, matrix.T))
 
 
 def pair_tables(
@@ -261,9 +261,9 @@ def pair_tables(
                 columns=pair.columns,
                 row_labels=row_labels,
                 column_labels=column_labels,
-                train=rounded_rows(train),
-                synthetic=rounded_rows(synthetic),
-                distance=rounded(np.abs(train - synthetic).sum() / 2),
+                train=intervals.rounded_rows(train),
+                synthetic=intervals.rounded_rows(synthetic),
+                distance=intervals.rounded(np.abs(train - synthetic).sum() / 2),
             )
         )
     return tuple(found)

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import stats
 
 from synthvae._types import Floats
-from synthvae.evaluation.intervals import bootstrap_weights, percentile
+from synthvae.evaluation import intervals
 from synthvae.evaluation.learners import Learner
 from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.prediction_metrics import Judge, unanswered
@@ -119,7 +119,7 @@ def _compare_ranks(
     competitions", section 3: the ranking of models as the thing to keep.
     """
     test, truth = task.rows_of(task.test)
-    weights = bootstrap_weights(test.patients, generator)
+    weights = intervals.bootstrap_weights(test.patients, generator)
     skills = {
         name: np.stack([skill(truth, predicted[name], weights) for predicted in fitted.values()])
         for name in ("synthetic", "real", "independent")
@@ -129,7 +129,7 @@ def _compare_ranks(
     same = "the same" if best["synthetic"] == best["real"] else "another"
     return ranking.answer(
         taus[0],
-        percentile(taus, "holdout patients"),
+        intervals.percentile(taus, "holdout patients"),
         {"independent": float(shuffled[0]), "ideal": 1.0},
         f"{len(fitted)} models: {', '.join(fitted)}. Synthetic rows put {same} model first "
         f"({best['synthetic']}; real rows: {best['real']}). Where models are equally good, their "

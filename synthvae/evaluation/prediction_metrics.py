@@ -13,13 +13,7 @@ from numpy.typing import NDArray
 
 from synthvae._text import counted
 from synthvae._types import Floats
-from synthvae.evaluation.intervals import (
-    bootstrap_weights,
-    jackknife,
-    jackknife_sets,
-    newcombe,
-    percentile,
-)
+from synthvae.evaluation import intervals
 from synthvae.evaluation.learners import Learner
 from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.prediction_task import MOST_CLASSES, MOST_ROWS, Task, skill
@@ -215,8 +209,8 @@ class Judge:
         self._task, self._field = task, task.field
         self._test, self._truth = task.rows_of(task.test)
         self._detail = _detail(task, self._test, tables)
-        self._resamples = bootstrap_weights(self._test.patients, generator)
-        self._without = jackknife_sets(self._test.patients, generator).astype(float)
+        self._resamples = intervals.bootstrap_weights(self._test.patients, generator)
+        self._without = intervals.jackknife_sets(self._test.patients, generator).astype(float)
 
     def scores(self, learner: Learner, fitted: dict[str, Floats]) -> list[Score]:
         """Return every score of one learner: fitted on synthetic, real and independent rows."""
@@ -234,7 +228,7 @@ class Judge:
             ),
             _named(TSTR_LOSS, self._field, learner).answer(
                 real[0] - synthetic[0],
-                percentile(real - synthetic, "holdout patients"),
+                intervals.percentile(real - synthetic, "holdout patients"),
                 {"independent": at_start["real"] - at_start["independent"], "ideal": 0.0},
                 self._detail,
             ),
@@ -265,7 +259,7 @@ class Judge:
         else:
             references["ideal"] = 1.0 if metric is SLOPE else 0.0
         bounds = (0.0, 1.0) if metric in (AUPRC, BRIER) else (-np.inf, np.inf)
-        interval = jackknife(figures["synthetic"], "holdout patients", bounds)
+        interval = intervals.jackknife(figures["synthetic"], "holdout patients", bounds)
         return named.answer(float(figures["synthetic"][0]), interval, references)
 
 
@@ -290,10 +284,10 @@ def _detail(task: Task, test: Table, tables: Tables) -> str:
 def _interval(
     figures: Floats, truth: NDArray[Any], test: Table, predicted: Floats
 ) -> Interval | None:
-    interval = percentile(figures, "holdout patients")
+    interval = intervals.percentile(figures, "holdout patients")
     if interval is None or interval.low < interval.high:
         return interval
     if predicted.ndim == 1 or predicted.shape[1] != 2:
         return interval
     positive, negative = (len(np.unique(test.patients[truth == label])) for label in (1, 0))
-    return newcombe(float(figures[0]), positive, negative)
+    return intervals.newcombe(float(figures[0]), positive, negative)

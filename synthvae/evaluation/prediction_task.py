@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from synthvae._text import counted
 from synthvae._types import Bools, Floats, Ints
-from synthvae.evaluation.intervals import jackknife, jackknife_sets, weighted_auc
+from synthvae.evaluation import intervals
 from synthvae.evaluation.learners import ROUNDS, Learner, predict_classes, predict_numbers
 from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.results import Score
@@ -161,9 +161,11 @@ def skill(truth: NDArray[Any], predicted: Floats, weights: Floats) -> Floats:
     if predicted.ndim == 1:
         return _r2(truth, predicted, weights)
     if predicted.shape[1] == 2:
-        return weighted_auc(predicted[:, 1], truth == 1, weights)
+        return intervals.weighted_auc(predicted[:, 1], truth == 1, weights)
     present = [int(label) for label in np.unique(truth)]
-    areas = np.stack([weighted_auc(predicted[:, c], truth == c, weights) for c in present])
+    areas = np.stack(
+        [intervals.weighted_auc(predicted[:, c], truth == c, weights) for c in present]
+    )
     shares = np.stack([(weights * (truth == c)).sum(axis=1) for c in present])
     shares[~np.isfinite(areas)] = 0
     total = shares.sum(axis=0)
@@ -187,7 +189,7 @@ def predict_every_column(tables: Tables, generator: np.random.Generator) -> tupl
         tables.schema,
         *(at_most(getattr(tables, name), MOST_ROWS_EVERY_COLUMN, generator) for name in names),
     )
-    weights = jackknife_sets(sampled.holdout.patients, generator).astype(float)
+    weights = intervals.jackknife_sets(sampled.holdout.patients, generator).astype(float)
     columns = [field.name for field in tables.schema.modelled]
     real = learnable(column_skills(sampled, sampled.train, columns, COLUMN_ROUNDS, weights))
     if not real:
@@ -203,7 +205,7 @@ def predict_every_column(tables: Tables, generator: np.random.Generator) -> tupl
         note = f" At most {MOST_ROWS_EVERY_COLUMN:,} rows of each table, drawn at random."
     score = EVERY.answer(
         figures[0],
-        jackknife(figures, "holdout patients"),
+        intervals.jackknife(figures, "holdout patients"),
         {"chance": 0.0, "ideal": 1.0},
         f"{counted(len(real), 'column')} of {len(columns)} have a skill above "
         f"{LEAST_SKILL:g} on real rows. Least is kept of: {named}.{note}",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from synthvae._types import Floats, Ints
-from synthvae.evaluation.intervals import LEVEL, NORMAL
+from synthvae.evaluation import intervals
 from synthvae.evaluation.survival import follow_up
 from synthvae.evaluation.tables import Table, number_of
 from synthvae.field import Field
@@ -159,7 +159,7 @@ def _statsmodels(kind: Model, scaled: Floats, truth: Floats, clusters: Ints | No
     separated = kind == "logistic" and np.abs(estimates[1:]).max() > TOO_LARGE
     if separated or not np.isfinite(covariance).all():
         raise NotFittedError("the terms all but determine the outcome, so there is no estimate")
-    half = np.diff(np.asarray(result.conf_int(1 - LEVEL)), axis=1)[:, 0] / 2
+    half = np.diff(np.asarray(result.conf_int(1 - intervals.LEVEL)), axis=1)[:, 0] / 2
     return estimates[1:], covariance[1:, 1:], half[1:]
 
 
@@ -181,7 +181,7 @@ def _cox(scaled: Floats, truth: Floats, clusters: Ints | None) -> Estimates:
     errors = np.sqrt(np.diag(covariance))  # robust, where patients have several rows
     if not np.abs(estimates).max() <= TOO_LARGE or not np.isfinite(errors).all():
         raise NotFittedError("the terms all but determine the event, so there is no estimate")
-    return estimates, covariance, NORMAL * errors
+    return estimates, covariance, intervals.NORMAL * errors
 
 
 def _cox_model(terms: Floats, durations: Floats, happened: NDArray[Any]) -> Any:

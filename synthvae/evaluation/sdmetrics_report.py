@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from synthvae._text import counted
-from synthvae.evaluation.intervals import rounded
+from synthvae.evaluation import intervals
 from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.results import Score
 from synthvae.evaluation.tables import Table, Tables, at_most, number_of
@@ -151,7 +151,7 @@ def _run(
 
 
 def _finite(value: float) -> float | None:
-    return rounded(value) if np.isfinite(value) else None
+    return intervals.rounded(value) if np.isfinite(value) else None
 
 
 def _frame(

@@ -8,7 +8,7 @@ import numpy as np
 
 from synthvae._types import Bools, Floats, Ints
 from synthvae.config import AnalysisRequest
-from synthvae.evaluation.intervals import jackknife, jackknife_sets, rounded
+from synthvae.evaluation import intervals
 from synthvae.evaluation.metric import NOISE, Limits, Metric
 from synthvae.evaluation.results import Analysis, Curve, Score
 from synthvae.evaluation.tables import REFERENCES, Table, Tables, number_of
@@ -196,7 +196,7 @@ def compare_curves(
     synthetic, member = known["synthetic"], members["synthetic"]
     figures = [
         distance(_curves(synthetic.take(kept), member[kept], len(labels), times))
-        for kept in jackknife_sets(synthetic.rows.patients, generator)
+        for kept in intervals.jackknife_sets(synthetic.rows.patients, generator)
     ]
     means = [float(shares @ curves[name].mean(axis=1)) * end for name in rows]
     detail = (
@@ -205,7 +205,7 @@ def compare_curves(
     )
     score = metric.answer(
         figures[0],
-        jackknife(np.array(figures), "synthetic rows"),
+        intervals.jackknife(np.array(figures), "synthetic rows"),
         {name: distance(curves[name]) for name in REFERENCES} | {"ideal": 0.0},
         detail,
     )
@@ -242,9 +242,9 @@ def _shown(labels: Sequence[str], curves: dict[str, Floats], times: Floats) -> t
     return tuple(
         Curve(
             group=label,
-            times=tuple(map(rounded, times[places])),
-            real=tuple(map(rounded, curves["train"][group, places])),
-            synthetic=tuple(map(rounded, curves["synthetic"][group, places])),
+            times=tuple(map(intervals.rounded, times[places])),
+            real=tuple(map(intervals.rounded, curves["train"][group, places])),
+            synthetic=tuple(map(intervals.rounded, curves["synthetic"][group, places])),
         )
         for group, label in enumerate(labels)
         if label != "(others)"

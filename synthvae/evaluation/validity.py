@@ -11,7 +11,7 @@ from synthvae._text import counted
 from synthvae._types import Bools, Floats
 from synthvae.config import Rule
 from synthvae.errors import ConfigError
-from synthvae.evaluation.intervals import clopper_pearson, clustered_share, interval
+from synthvae.evaluation import intervals
 from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.results import Interval, Score
 from synthvae.evaluation.rule_language import Term, read_statement
@@ -94,7 +94,7 @@ def check_validity(tables: Tables) -> tuple[Score, ...]:
     valid = int((~broken).sum())
     rows = ROWS.answer(
         valid / len(broken),
-        clopper_pearson(valid, len(broken)),
+        intervals.clopper_pearson(valid, len(broken)),
         {"holdout": float((~held.any(axis=1)).mean()), "ideal": 1.0},
         f"{len(broken) - valid:,} of {counted(len(broken), 'row')} with an invalid cell.",
     )
@@ -115,8 +115,10 @@ def _mean_interval(shares: Floats) -> Interval:
     rows, mean = len(shares), float(shares.mean())
     error = float(shares.std()) / rows**0.5
     if not error:
-        return clopper_pearson(round(mean * rows), rows)
-    return interval(max(0.0, mean - 1.96 * error), min(1.0, mean + 1.96 * error), "normal, by row")
+        return intervals.clopper_pearson(round(mean * rows), rows)
+    return intervals.interval(
+        max(0.0, mean - 1.96 * error), min(1.0, mean + 1.96 * error), "normal, by row"
+    )
 
 
 def copied(table: Table, originals: Table) -> Bools:
@@ -131,10 +133,10 @@ def count_copies(tables: Tables) -> Score:
     copies, held = (copied(table, tables.train) for table in (tables.synthetic, tables.holdout))
     return COPIES.answer(
         float(copies.mean()),
-        clustered_share(copies, tables.synthetic.patients),
+        intervals.clustered_share(copies, tables.synthetic.patients),
         {
             "holdout": float(held.mean()),
-            "holdout, upper end": clustered_share(held, tables.holdout.patients).high,
+            "holdout, upper end": intervals.clustered_share(held, tables.holdout.patients).high,
             "independent": float(copied(tables.independent, tables.train).mean()),
         },
         f"{int(copies.sum()):,} of {counted(len(copies), 'synthetic row')}. A tripwire, not evidence "
@@ -221,7 +223,7 @@ def _check(tables: Tables, rule: CheckedRule) -> Score:
         )
     return rule.metric.answer(
         float(broken.mean()),
-        clustered_share(broken, tables.synthetic.patients),
+        intervals.clustered_share(broken, tables.synthetic.patients),
         {
             name: float(rule.judge(getattr(tables, name))[0].mean())
             for name in ("holdout", "train", "independent")

@@ -17,13 +17,7 @@ from scipy.stats import norm
 
 from synthvae._text import one_line
 from synthvae.errors import BudgetError
-from synthvae.privacy.guarantee import (
-    GaussianStage,
-    SecondOpinion,
-    SelectionStage,
-    Stage,
-    TrainingStage,
-)
+from synthvae.privacy import guarantee
 
 ACCOUNTANT = "privacy loss distributions (dp-accounting), pessimistic estimate"
 # Below these the accountant's arithmetic gives out, and nothing but noise would be left anyway.
@@ -98,13 +92,13 @@ def selection_mu(epsilon: float) -> float:
     return float((norm.ppf(p) - norm.ppf(p * high)).max() * (1 + 1e-6))
 
 
-def squared_mu(stages: tuple[Stage, ...]) -> float:
+def squared_mu(stages: tuple[guarantee.Stage, ...]) -> float:
     """Return the squared mu of stages together; infinite where patients are sampled: not Gaussian."""
     total = 0.0
     for stage in stages:
-        if isinstance(stage, GaussianStage):
+        if isinstance(stage, guarantee.GaussianStage):
             total += sum(1 / noise**2 for noise in stage.noise_multipliers)
-        elif isinstance(stage, SelectionStage):
+        elif isinstance(stage, guarantee.SelectionStage):
             total += sum(selection_mu(epsilon) ** 2 for epsilon in stage.epsilons)
         elif stage.sampling_rate == 1:
             total += stage.steps / stage.noise_multiplier**2
@@ -118,7 +112,7 @@ def default_interval(epsilon: float) -> float:
     return min(1e-4 * epsilon, 1e-3)
 
 
-def compose(stages: tuple[Stage, ...], delta: float, interval: float = 1e-4) -> float:
+def compose(stages: tuple[guarantee.Stage, ...], delta: float, interval: float = 1e-4) -> float:
     """Return the epsilon at `delta` of all stages: without training, a closed form.
 
     Parameters
@@ -131,19 +125,19 @@ def compose(stages: tuple[Stage, ...], delta: float, interval: float = 1e-4) -> 
 
 
 @functools.lru_cache(maxsize=64)
-def _compose(stages: tuple[Stage, ...], delta: float, interval: float) -> float:
-    if not any(isinstance(stage, TrainingStage) for stage in stages):
+def _compose(stages: tuple[guarantee.Stage, ...], delta: float, interval: float) -> float:
+    if not any(isinstance(stage, guarantee.TrainingStage) for stage in stages):
         return gaussian_epsilon(math.sqrt(squared_mu(stages)), delta)
     return float(losses(stages, interval).get_epsilon_for_delta(delta))
 
 
-def losses(stages: tuple[Stage, ...], interval: float) -> Any:
+def losses(stages: tuple[guarantee.Stage, ...], interval: float) -> Any:
     """Return dp-accounting's privacy loss distribution of all stages; None where there are none."""
     from dp_accounting.pld import privacy_loss_distribution as pld
 
     total = None
     for stage in stages:
-        if isinstance(stage, TrainingStage):
+        if isinstance(stage, guarantee.TrainingStage):
             part = pld.from_gaussian_mechanism(
                 stage.noise_multiplier,
                 sampling_prob=stage.sampling_rate,
@@ -159,7 +153,7 @@ def losses(stages: tuple[Stage, ...], interval: float) -> Any:
 
 
 def group_epsilons(
-    stages: tuple[Stage, ...], delta: float, interval: float
+    stages: tuple[guarantee.Stage, ...], delta: float, interval: float
 ) -> dict[int, float | None]:
     """Return epsilon at `delta` for tables that differ in 2, 3, 4 and 5 patients.
 
@@ -181,18 +175,18 @@ def group_epsilons(
     return dict(_group_epsilons(_without_sizes(stages), delta, interval))
 
 
-def _without_sizes(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+def _without_sizes(stages: tuple[guarantee.Stage, ...]) -> tuple[guarantee.Stage, ...]:
     """Return stages without what the account does not depend on, so that its sums can be cached."""
     blank = {"expected_batch": 0.0, "normaliser": None}
     return tuple(
-        stage.model_copy(update=blank) if isinstance(stage, TrainingStage) else stage
+        stage.model_copy(update=blank) if isinstance(stage, guarantee.TrainingStage) else stage
         for stage in stages
     )
 
 
 @functools.lru_cache(maxsize=64)
 def _group_epsilons(
-    stages: tuple[Stage, ...], delta: float, interval: float
+    stages: tuple[guarantee.Stage, ...], delta: float, interval: float
 ) -> tuple[tuple[int, float | None], ...]:
     total = losses(stages, interval)
     if total is None:
@@ -230,8 +224,11 @@ def _group_epsilons(
 
 
 def calibrate_training(
-    measured: tuple[Stage, ...], training: TrainingStage, epsilon: float, delta: float
-) -> TrainingStage:
+    measured: tuple[guarantee.Stage, ...],
+    training: guarantee.TrainingStage,
+    epsilon: float,
+    delta: float,
+) -> guarantee.TrainingStage:
     """Return the training stage with the least noise that keeps the whole within the budget.
 
     Raises
@@ -241,7 +238,7 @@ def calibrate_training(
     """
     coarse = 10 * default_interval(epsilon)
 
-    def with_noise(log_sigma: float) -> TrainingStage:
+    def with_noise(log_sigma: float) -> guarantee.TrainingStage:
         return training.model_copy(update={"noise_multiplier": math.exp(log_sigma)})
 
     def excess(log_sigma: float) -> float:
@@ -266,8 +263,10 @@ def calibrate_training(
 
 
 def second_opinion(
-    stages: tuple[GaussianStage | TrainingStage, ...], delta: float, epsilon: float
-) -> SecondOpinion:
+    stages: tuple[guarantee.GaussianStage | guarantee.TrainingStage, ...],
+    delta: float,
+    epsilon: float,
+) -> guarantee.SecondOpinion:
     """Return epsilon at `delta` of all stages together, by Opacus's accountant.
 
     It composes privacy random variables by Fourier transforms (Gopi, Lee and Wutschitz 2021, "Numerical
@@ -280,7 +279,7 @@ def second_opinion(
     releases: list[SampledGaussian] = []
     precision = 0.0
     for stage in stages:
-        if isinstance(stage, TrainingStage):
+        if isinstance(stage, guarantee.TrainingStage):
             releases.append((stage.noise_multiplier, stage.sampling_rate, stage.steps))
         else:
             precision = sum((noise**-2 for noise in stage.noise_multipliers), precision)
@@ -290,7 +289,9 @@ def second_opinion(
 
 
 @functools.lru_cache(maxsize=64)
-def _opinion(releases: tuple[SampledGaussian, ...], delta: float, epsilon: float) -> SecondOpinion:
+def _opinion(
+    releases: tuple[SampledGaussian, ...], delta: float, epsilon: float
+) -> guarantee.SecondOpinion:
     from scipy.integrate import IntegrationWarning
 
     try:
@@ -314,11 +315,13 @@ def _opinion(releases: tuple[SampledGaussian, ...], delta: float, epsilon: float
     # Fourier transforms differ in their last digits from one machine, or process, to another.
     rounded = round(estimate, DECIMALS)
     error = math.ceil((error + abs(rounded - estimate)) * 10**DECIMALS) / 10**DECIMALS
-    return SecondOpinion(accountant=SECOND_ACCOUNTANT, epsilon=rounded, error=error)
+    return guarantee.SecondOpinion(accountant=SECOND_ACCOUNTANT, epsilon=rounded, error=error)
 
 
-def _unavailable(reason: str) -> SecondOpinion:
-    return SecondOpinion(accountant=SECOND_ACCOUNTANT, epsilon=None, error=None, unavailable=reason)
+def _unavailable(reason: str) -> guarantee.SecondOpinion:
+    return guarantee.SecondOpinion(
+        accountant=SECOND_ACCOUNTANT, epsilon=None, error=None, unavailable=reason
+    )
 
 
 def _interval(

@@ -7,37 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from synthvae._text import counted
-from synthvae.evaluation.results import (
-    Analysis,
-    Attack,
-    Coefficient,
-    Evaluation,
-    GroupFigure,
-    Risk,
-    Score,
-    Topic,
-)
+from synthvae.evaluation import results
 from synthvae.levels import Level, draws_worse, judge, judge_group, metric_of, worst
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.privacy.tradeoff import Budget, budget_of, ceiling, largest_auc
-from synthvae.report.phrases import (
-    NO_REASON,
-    WITHHELD,
-    ClaimKey,
-    exact,
-    has_run,
-    is_of_groups,
-    is_tripwire,
-    listed,
-    number,
-    plain,
-    range_text,
-    share,
-    shorten,
-    sign_agreement,
-    threshold_text,
-    upper_bound,
-)
+from synthvae.report import phrases
 
 WEAK_EPSILON = 10.0
 WEAK_SOURCE = "Ponomareva et al. 2023, How to DP-fy ML, section 5.2"
@@ -54,7 +28,9 @@ class Finding:
     evidence: tuple[str, ...] = ()
 
 
-def judge_claims(evaluation: Evaluation, guarantee: Guarantee | None) -> dict[ClaimKey, Finding]:
+def judge_claims(
+    evaluation: results.Evaluation, guarantee: Guarantee | None
+) -> dict[phrases.ClaimKey, Finding]:
     """Judge every claim of the decision page."""
     return {
         "guarantee": _judge_guarantee(guarantee),
@@ -73,12 +49,12 @@ def _judge_guarantee(guarantee: Guarantee | None) -> Finding:
     budget = budget_of(guarantee)
     if budget is None:
         void = guarantee.why_void or "The guarantee is void; no reason is given."
-        return Finding("red", plain(void))
+        return Finding("red", phrases.plain(void))
     epsilon, delta = budget
-    spent = f"ε = {upper_bound(epsilon)} was spent"
-    at_delta = f"δ = {exact(delta)}"
-    limit = f"ε = {exact(guarantee.epsilon_budget)} that was asked"
-    evidence = (f"{spent} at {at_delta}", f"per {plain(guarantee.unit)}")
+    spent = f"ε = {phrases.upper_bound(epsilon)} was spent"
+    at_delta = f"δ = {phrases.exact(delta)}"
+    limit = f"ε = {phrases.exact(guarantee.epsilon_budget)} that was asked"
+    evidence = (f"{spent} at {at_delta}", f"per {phrases.plain(guarantee.unit)}")
     if guarantee.epsilon_budget is not None and epsilon > guarantee.epsilon_budget:
         return Finding("red", f"{spent}, more than the {limit}.", evidence)
     if guarantee.declared_patients and delta * guarantee.declared_patients >= 1:
@@ -91,26 +67,32 @@ def _judge_guarantee(guarantee: Guarantee | None) -> Finding:
     return Finding("green", f"{within}, at {at_delta} for each patient.", evidence)
 
 
-def _judge_attacks(evaluation: Evaluation, guarantee: Guarantee | None) -> Finding:
+def _judge_attacks(evaluation: results.Evaluation, guarantee: Guarantee | None) -> Finding:
     """Judge the attacks that ran: red above the ceiling, amber above chance."""
     budget = budget_of(guarantee)
     attacks = [attack for attack in evaluation.attacks if not attack.tripwire]
-    results = [
-        f"{shorten(attack.title)}: AUC {number(attack.auc)} ({range_text(attack.auc_interval)})"
+    lines = [
+        f"{phrases.shorten(attack.title)}: AUC {phrases.number(attack.auc)} "
+        f"({phrases.range_text(attack.auc_interval)})"
         for attack in attacks
     ] + [
-        f"{shorten(risk.title)}: gain {number(risk.gain)} ({range_text(risk.gain_interval)})"
+        f"{phrases.shorten(risk.title)}: gain {phrases.number(risk.gain)} "
+        f"({phrases.range_text(risk.gain_interval)})"
         for risk in evaluation.risks
     ]
     private = [score for score in evaluation.scores if score.topic == "privacy"]
-    alarms = _alarms(evaluation, [score for score in private if has_run(score)])
-    shown = (s for s in evaluation.scores if s in alarms or (is_tripwire(s) and has_run(s)))
-    evidence = (*results, *map(_score_text, shown))
+    alarms = _alarms(evaluation, [score for score in private if phrases.has_run(score)])
+    shown = (
+        s
+        for s in evaluation.scores
+        if s in alarms or (phrases.is_tripwire(s) and phrases.has_run(s))
+    )
+    evidence = (*lines, *map(_score_text, shown))
     above = [attack for attack in evaluation.attacks if budget and beaten(attack, budget)]
     if above:
         reason = f"{_titles(above)} went above the ceiling that the guarantee allows; find out why."
         return Finding("red", reason, evidence)
-    none = None if results else Finding("open", "No attack was part of this evaluation.")
+    none = None if lines else Finding("open", "No attack was part of this evaluation.")
     chance = _judge_against_chance(evaluation, attacks, budget)
     scores = _judge_alarms(alarms, bounded=budget is not None)
     findings = [finding for finding in (none, chance, scores) if finding is not None]
@@ -120,12 +102,14 @@ def _judge_attacks(evaluation: Evaluation, guarantee: Guarantee | None) -> Findi
     kind = "attack{} of a screen" if evaluation.depth == "screen" else "attack{}"
     limits = [attack.detection_limit - 0.5 for attack in attacks]
     limits += [risk.detection_limit for risk in evaluation.risks]
-    ends = number(min(limits)) + (f" to {number(max(limits))}" if len(limits) > 1 else "")
+    ends = phrases.number(min(limits)) + (
+        f" to {phrases.number(max(limits))}" if len(limits) > 1 else ""
+    )
     reason = (
-        f"None of {counted(len(results), kind.format(''), kind.format('s'))} did better than chance. "
+        f"None of {counted(len(lines), kind.format(''), kind.format('s'))} did better than chance. "
         f"They would have seen a gain of {ends} over it; smaller leaks may go unnoticed."
     )
-    missing = [score for score in private if not has_run(score)]
+    missing = [score for score in private if not phrases.has_run(score)]
     withheld = [score for score in missing if is_withheld(score)]
     if not_run := [score for score in missing if not is_withheld(score)]:
         reason += f" Not run: {_list(_names(not_run))}."
@@ -137,10 +121,10 @@ def _judge_attacks(evaluation: Evaluation, guarantee: Guarantee | None) -> Findi
 
 
 def _judge_against_chance(
-    evaluation: Evaluation, attacks: Sequence[Attack], budget: Budget | None
+    evaluation: results.Evaluation, attacks: Sequence[results.Attack], budget: Budget | None
 ) -> Finding | None:
     """Judge attacks whose intervals lie above chance: the guarantee, if any, bounds them."""
-    above: list[Attack | Risk] = [a for a in attacks if a.auc_interval.low > 0.5]
+    above: list[results.Attack | results.Risk] = [a for a in attacks if a.auc_interval.low > 0.5]
     above += [risk for risk in evaluation.risks if risk.gain_interval.low > 0]
     if not above:
         return None
@@ -148,7 +132,7 @@ def _judge_against_chance(
     if budget is None:
         return Finding("red", f"{better}, and no guarantee bounds what others could do.")
     tried = len(attacks) + len(evaluation.risks)
-    by_luck = share(1 - ONE_SIDED**tried, 0)
+    by_luck = phrases.share(1 - ONE_SIDED**tried, 0)
     return Finding(
         "amber",
         f"{better}, below the ceiling of the guarantee. Of {tried} attacks, at least one does so "
@@ -156,7 +140,9 @@ def _judge_against_chance(
     )
 
 
-def _alarms(evaluation: Evaluation, private: Sequence[Score]) -> list[Score]:
+def _alarms(
+    evaluation: results.Evaluation, private: Sequence[results.Score]
+) -> list[results.Score]:
     """Return the scores of privacy that are not good, the poor ones first."""
     named = {attack.key for attack in evaluation.attacks if attack.auc_interval.low > 0.5}
     named |= {risk.key for risk in evaluation.risks if risk.gain_interval.low > 0}
@@ -166,12 +152,12 @@ def _alarms(evaluation: Evaluation, private: Sequence[Score]) -> list[Score]:
         score
         for score in private
         if judge(score) == "amber"
-        and (is_tripwire(score) or metric_of(score.key).attack not in named)
+        and (phrases.is_tripwire(score) or metric_of(score.key).attack not in named)
     ]
-    return sorted(poor, key=is_tripwire) + between
+    return sorted(poor, key=phrases.is_tripwire) + between
 
 
-def _judge_alarms(alarms: Sequence[Score], *, bounded: bool) -> Finding | None:
+def _judge_alarms(alarms: Sequence[results.Score], *, bounded: bool) -> Finding | None:
     """Judge the scores of privacy that are not good by their thresholds."""
     if not alarms:
         return None
@@ -180,7 +166,7 @@ def _judge_alarms(alarms: Sequence[Score], *, bounded: bool) -> Finding | None:
     reason = f"To be looked at: {_score_text(first)}."
     if judge(first) == "red":
         reason = f"Poor: {_score_text(first)}. "
-        if is_tripwire(first):
+        if phrases.is_tripwire(first):
             reason += (
                 "That makes the claim amber, not red: a tripwire can raise an alarm but cannot "
                 "prove a leak."
@@ -197,11 +183,11 @@ def _judge_alarms(alarms: Sequence[Score], *, bounded: bool) -> Finding | None:
     return Finding(level, reason)
 
 
-def _judge_topic(evaluation: Evaluation, topic: Topic) -> Finding:
+def _judge_topic(evaluation: results.Evaluation, topic: results.Topic) -> Finding:
     """Judge a topic by its worst score; what did not run keeps it from green."""
-    scores = [s for s in evaluation.scores if s.topic == topic and not is_of_groups(s)]
-    judged = [score for score in scores if score.threshold is not None and has_run(score)]
-    missing = [score for score in scores if not has_run(score)]
+    scores = [s for s in evaluation.scores if s.topic == topic and not phrases.is_of_groups(s)]
+    judged = [score for score in scores if score.threshold is not None and phrases.has_run(score)]
+    missing = [score for score in scores if not phrases.has_run(score)]
     if not judged:
         reason = "No threshold says what is good."
         if missing or not scores:
@@ -221,13 +207,13 @@ def _judge_topic(evaluation: Evaluation, topic: Topic) -> Finding:
     return Finding(level, f"{name}: {_score_text(bad[0])}{more}.", evidence)
 
 
-def _judge_utility(evaluation: Evaluation) -> Finding:
+def _judge_utility(evaluation: results.Evaluation) -> Finding:
     """Judge declared analyses and predictions; a conclusion turned round is red by itself."""
     scores = _judge_topic(evaluation, "utility")
     level, reason = scores.level, scores.reason
     evidence = (*map(_analysis_text, evaluation.analyses), *scores.evidence)
     reversed_terms = [
-        f"{plain(term.term)} in {plain(analysis.name)}"
+        f"{phrases.plain(term.term)} in {phrases.plain(analysis.name)}"
         for analysis in evaluation.analyses
         for term in analysis.coefficients
         if is_reversed(term)
@@ -235,7 +221,9 @@ def _judge_utility(evaluation: Evaluation) -> Finding:
     missing = [analysis for analysis in evaluation.analyses if analysis.not_run is not None]
     if reversed_terms:
         level = "red"
-        reason = f"Synthetic records would turn a conclusion round: {listed(reversed_terms, 3)}."
+        reason = (
+            f"Synthetic records would turn a conclusion round: {phrases.listed(reversed_terms, 3)}."
+        )
     elif missing and level != "red":
         level, reason = (
             "amber",
@@ -246,27 +234,34 @@ def _judge_utility(evaluation: Evaluation) -> Finding:
     return Finding(level, reason, evidence)
 
 
-def is_reversed(term: Coefficient) -> bool:
+def is_reversed(term: results.Coefficient) -> bool:
     """Tell whether real and synthetic intervals both leave out 0, on different sides of it."""
     real, synthetic = term.real_interval, term.synthetic_interval
     return (real.low > 0 and synthetic.high < 0) or (real.high < 0 and synthetic.low > 0)
 
 
-def _judge_groups(evaluation: Evaluation) -> Finding:
+def _judge_groups(evaluation: results.Evaluation) -> Finding:
     """Judge the figures within protected groups, the worst first."""
     if not evaluation.groups:
-        missing = [s for s in evaluation.scores if is_of_groups(s) and s.not_run is not None]
+        missing = [
+            s for s in evaluation.scores if phrases.is_of_groups(s) and s.not_run is not None
+        ]
         if missing and is_withheld(missing[0]):
             return Finding("open", "Figures of groups of real patients are withheld.")
-        reason = f": {plain(missing[0].not_run or '')}" if missing else ""
+        reason = f": {phrases.plain(missing[0].not_run or '')}" if missing else ""
         return Finding("open", f"No protected group was looked at{reason}.")
-    by_level: dict[Level, list[GroupFigure]] = {"red": [], "amber": [], "green": [], "open": []}
+    by_level: dict[Level, list[results.GroupFigure]] = {
+        "red": [],
+        "amber": [],
+        "green": [],
+        "open": [],
+    }
     for figure in evaluation.groups:
         by_level[judge_group(evaluation, figure)].append(figure)
     unknown = by_level.pop("open")
     scores = {score.key: score for score in evaluation.scores}
 
-    def text(figure: GroupFigure) -> str:
+    def text(figure: results.GroupFigure) -> str:
         return _group_text(figure, scores.get(figure.key))
 
     judged = (figure for figures in by_level.values() for figure in figures)
@@ -285,74 +280,78 @@ def _judge_groups(evaluation: Evaluation) -> Finding:
     return Finding("green", f"Good in each of {groups} that were looked at.", evidence)
 
 
-def is_withheld(result: Score | Analysis) -> bool:
+def is_withheld(result: results.Score | results.Analysis) -> bool:
     """Tell whether a result has no figure because this is the public rendering."""
-    return result.not_run is not None and result.not_run.startswith(WITHHELD)
+    return result.not_run is not None and result.not_run.startswith(phrases.WITHHELD)
 
 
-def attack_title(score: Score) -> str:
+def attack_title(score: results.Score) -> str:
     """Return a score's title; of "Shadow models (AUC)", one of several of an attack, the attack's."""
     return metric_of(score.key).attack_title or score.title
 
 
-def _score_text(score: Score) -> str:
+def _score_text(score: results.Score) -> str:
     """Return a score with its threshold, and its other draws where they are worse."""
-    notes = [threshold_text(score)] if score.threshold else []
+    notes = [phrases.threshold_text(score)] if score.threshold else []
     if draws_worse(score):
-        notes.append(f"other draws: {number(min(score.draws))} to {number(max(score.draws))}")
+        notes.append(
+            f"other draws: {phrases.number(min(score.draws))} to {phrases.number(max(score.draws))}"
+        )
     whole = metric_of(score.key).share_of
-    text = f"{shorten(score.title)} is {number(score.value)}" + (f" of {whole}" if whole else "")
+    text = f"{phrases.shorten(score.title)} is {phrases.number(score.value)}" + (
+        f" of {whole}" if whole else ""
+    )
     return f"{text} ({'; '.join(notes)})" if notes else text
 
 
-def _analysis_text(analysis: Analysis) -> str:
-    result = sign_agreement(analysis.coefficients)
+def _analysis_text(analysis: results.Analysis) -> str:
+    result = phrases.sign_agreement(analysis.coefficients)
     if analysis.not_run is not None:
         result = "withheld" if is_withheld(analysis) else "did not run"
     elif not analysis.coefficients:
         result = counted(len(analysis.curves), "curve")
-    return f"{shorten(analysis.name)}: {result}"
+    return f"{phrases.shorten(analysis.name)}: {result}"
 
 
-def _names(results: Sequence[Score | Analysis]) -> list[str]:
-    """Return what results are called: several scores of one attack once."""
-    names = (attack_title(one) if isinstance(one, Score) else one.name for one in results)
+def _names(outcomes: Sequence[results.Score | results.Analysis]) -> list[str]:
+    """Return what outcomes are called: several scores of one attack once."""
+    names = (attack_title(one) if isinstance(one, results.Score) else one.name for one in outcomes)
     return list(dict.fromkeys(names))
 
 
-def _titles(attacks: Sequence[Attack | Risk]) -> str:
+def _titles(attacks: Sequence[results.Attack | results.Risk]) -> str:
     return _list(attack.title for attack in attacks)
 
 
 def _list(names: Iterable[str]) -> str:
-    return listed(list(map(shorten, names)), 3)
+    return phrases.listed(list(map(phrases.shorten, names)), 3)
 
 
-def _missing_text(results: Sequence[Score | Analysis]) -> str:
+def _missing_text(outcomes: Sequence[results.Score | results.Analysis]) -> str:
     """Return what has no figure, and why: it did not run, or the public rendering withholds it."""
-    reason = plain(results[0].not_run or NO_REASON)
-    if is_withheld(results[0]):
-        return f"{_list(_names(results))} {'is' if len(_names(results)) == 1 else 'are'} {reason}"
-    return f"{_list(_names(results))} did not run: {reason}"
+    reason = phrases.plain(outcomes[0].not_run or phrases.NO_REASON)
+    if is_withheld(outcomes[0]):
+        return f"{_list(_names(outcomes))} {'is' if len(_names(outcomes)) == 1 else 'are'} {reason}"
+    return f"{_list(_names(outcomes))} did not run: {reason}"
 
 
-def _group(figure: GroupFigure) -> str:
-    return f"{plain(figure.column)} = {plain(figure.group)}"
+def _group(figure: results.GroupFigure) -> str:
+    return f"{phrases.plain(figure.column)} = {phrases.plain(figure.group)}"
 
 
-def _group_list(figures: Sequence[GroupFigure]) -> str:
-    return listed(list(dict.fromkeys(map(_group, figures))), 4)
+def _group_list(figures: Sequence[results.GroupFigure]) -> str:
+    return phrases.listed(list(dict.fromkeys(map(_group, figures))), 4)
 
 
-def _group_text(figure: GroupFigure, score: Score | None) -> str:
+def _group_text(figure: results.GroupFigure, score: results.Score | None) -> str:
     """Return a group's figure with its interval and the threshold of its score."""
-    title = shorten(figure.key if score is None else score.title)
-    ends = "" if figure.interval is None else f", {range_text(figure.interval)}"
-    limits = "" if score is None else f" ({threshold_text(score)})"
-    return f"{title} is {number(figure.value)}{ends}{limits}"
+    title = phrases.shorten(figure.key if score is None else score.title)
+    ends = "" if figure.interval is None else f", {phrases.range_text(figure.interval)}"
+    limits = "" if score is None else f" ({phrases.threshold_text(score)})"
+    return f"{title} is {phrases.number(figure.value)}{ends}{limits}"
 
 
-def beaten(attack: Attack, budget: Budget) -> tuple[float | None, ...]:
+def beaten(attack: results.Attack, budget: Budget) -> tuple[float | None, ...]:
     """Return where an attack surely lies above the ceiling: rates, and None for the whole curve."""
     rates: list[float | None] = [
         rate for rate, _, interval in attack.tpr_at if interval.low > float(ceiling(rate, *budget))

@@ -12,24 +12,14 @@ from synthvae.evaluation.results import Evaluation
 from synthvae.levels import Level, metric_of
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.privacy.tradeoff import budget_of
+from synthvae.report import phrases
 from synthvae.report.claims import attack_title, judge_claims
-from synthvae.report.phrases import (
-    NO_REASON,
-    TOPICS,
-    ClaimKey,
-    exact,
-    has_run,
-    is_of_groups,
-    listed,
-    plain,
-    shorten,
-)
 from synthvae.report.run_facts import RunContext
 
 # A column is too far off to be used above both, by its total variation distance: project defaults.
 WORST_COLUMN = 0.1  # a tenth of the rows would have to move
 _TIMES_HOLDOUT = 2.0  # twice what other real patients show
-CLAIMS: dict[ClaimKey, str] = {
+CLAIMS: dict[phrases.ClaimKey, str] = {
     "guarantee": "The privacy guarantee holds, within what was asked",
     "attacks": "Attacks find nothing that chance would not",
     "validity": "Records obey the schema and the clinical rules",
@@ -45,7 +35,7 @@ class Claim(Frozen):
     `evidence` names the figures that decided, as text; `section` is where the page has them.
     """
 
-    key: ClaimKey
+    key: phrases.ClaimKey
     title: str
     level: Level
     reason: str
@@ -69,7 +59,7 @@ class Decision(Frozen):
     questions: tuple[str, ...]
     not_tested: tuple[Untested, ...]
 
-    def claim(self, key: ClaimKey) -> Claim:
+    def claim(self, key: phrases.ClaimKey) -> Claim:
         """Return the claim of that key."""
         return next(claim for claim in self.claims if claim.key == key)
 
@@ -117,11 +107,12 @@ def _request(evaluation: Evaluation, guarantee: Guarantee | None, context: RunCo
     facts = evaluation.tables
     budget = budget_of(guarantee)
     under = (
-        f"under ε = {exact(guarantee.epsilon_budget)} and δ = {exact(budget[1])} for each patient"
+        f"under ε = {phrases.exact(guarantee.epsilon_budget)} and "
+        f"δ = {phrases.exact(budget[1])} for each patient"
         if guarantee and budget
         else "without a guarantee"
     )
-    purpose = plain(context.purpose or "")
+    purpose = phrases.plain(context.purpose or "")
     use = f", for this purpose: {purpose.rstrip('.')}" if purpose else "; no purpose was declared"
     return (
         f"May {counted(facts.synthetic_rows, 'synthetic row')} of "
@@ -131,7 +122,7 @@ def _request(evaluation: Evaluation, guarantee: Guarantee | None, context: RunCo
 
 
 def _conditions(
-    levels: Mapping[ClaimKey, Level],
+    levels: Mapping[phrases.ClaimKey, Level],
     evaluation: Evaluation,
     guarantee: Guarantee | None,
     context: RunContext,
@@ -160,7 +151,7 @@ def _conditions(
     ]
     if far:
         far.sort(key=lambda margin: (-margin.distance, margin.column))
-        columns = listed([shorten(margin.column, 60) for margin in far], 12)
+        columns = phrases.listed([phrases.shorten(margin.column, 60) for margin in far], 12)
         conditions.append(
             f"Not to be used for conclusions, as too far from the real rows: {columns}."
         )
@@ -197,7 +188,7 @@ def _questions(
 
 
 def _has_groups(evaluation: Evaluation) -> bool:
-    return bool(evaluation.groups) or any(map(is_of_groups, evaluation.scores))
+    return bool(evaluation.groups) or any(map(phrases.is_of_groups, evaluation.scores))
 
 
 def _not_tested(evaluation: Evaluation) -> tuple[Untested, ...]:
@@ -214,14 +205,18 @@ def _not_tested(evaluation: Evaluation) -> tuple[Untested, ...]:
     }
     gaps = [
         *(
-            (plain(attack_title(score)), plain(score.not_run or NO_REASON))
+            (phrases.plain(attack_title(score)), phrases.plain(score.not_run or phrases.NO_REASON))
             for score in evaluation.scores
-            if not has_run(score)
+            if not phrases.has_run(score)
         ),
-        *((plain(a.name), plain(a.not_run)) for a in evaluation.analyses if a.not_run is not None),
+        *(
+            (phrases.plain(a.name), phrases.plain(a.not_run))
+            for a in evaluation.analyses
+            if a.not_run is not None
+        ),
         *(
             (title, "the evaluation has no scores on it")
-            for topic, title in TOPICS.items()
+            for topic, title in phrases.TOPICS.items()
             if topic not in topics
         ),
         *(gap for gap, applies in absent.items() if applies),

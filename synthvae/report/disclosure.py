@@ -26,15 +26,7 @@ from math import comb
 from synthvae._text import counted
 from synthvae.evaluation.results import Associations, Evaluation, Margin, PairDistance, TableFacts
 from synthvae.levels import metric_of
-from synthvae.report.disclosure_rules import Grid, Profile, Scale, public_record, scale_of
-from synthvae.report.disclosure_scores import (
-    PublicFigures,
-    public_analyses,
-    public_attack,
-    public_risk,
-    public_score,
-)
-from synthvae.report.phrases import listed, plain
+from synthvae.report import disclosure_rules, disclosure_scores, phrases
 
 ELSE = "all else"
 MISSING = "(missing)"
@@ -43,7 +35,9 @@ _DIGITS = 3
 _ASSOCIATED = 20  # an association is no share: its grid has no more parts than this
 
 
-def for_public(evaluation: Evaluation, profile: Profile, rows_per_patient: int = 1) -> Evaluation:
+def for_public(
+    evaluation: Evaluation, profile: disclosure_rules.Profile, rows_per_patient: int = 1
+) -> Evaluation:
     """Return the evaluation as a disclosure-control profile lets it be published.
 
     Parameters
@@ -69,12 +63,19 @@ def for_public(evaluation: Evaluation, profile: Profile, rows_per_patient: int =
     same patients to take differences with.
     """
     tables = evaluation.tables
-    scale = scale_of(tables, profile, rows_per_patient)
+    scale = disclosure_rules.scale_of(tables, profile, rows_per_patient)
     margins = tuple(
         filter(None, (public_margin(margin, tables, scale) for margin in evaluation.margins))
     )
-    risks = tuple(filter(None, (public_risk(risk, profile) for risk in evaluation.risks)))
-    attacks = tuple(filter(None, (public_attack(attack, profile) for attack in evaluation.attacks)))
+    risks = tuple(
+        filter(None, (disclosure_scores.public_risk(risk, profile) for risk in evaluation.risks))
+    )
+    attacks = tuple(
+        filter(
+            None,
+            (disclosure_scores.public_attack(attack, profile) for attack in evaluation.attacks),
+        )
+    )
     columns = {margin.column for margin in margins}
     large_celled = frozenset(
         margin.column
@@ -86,16 +87,20 @@ def for_public(evaluation: Evaluation, profile: Profile, rows_per_patient: int =
         for margin in margins
         if sum(label not in (ELSE, MISSING) for label in margin.labels) > 1
     }
-    analyses = public_analyses(evaluation, scale, profile, large_celled, single_valued)
-    public = PublicFigures(scale, tables, margins, attacks, risks, analyses, single_valued)
-    return public_record(
+    analyses = disclosure_scores.public_analyses(
+        evaluation, scale, profile, large_celled, single_valued
+    )
+    public = disclosure_scores.PublicFigures(
+        scale, tables, margins, attacks, risks, analyses, single_valued
+    )
+    return disclosure_rules.public_record(
         evaluation,
         "version name schema_digest seed depth",
         tables=_public_facts(tables, scale, profile),
         # A score whose being there follows from more than what is declared would tell, by being
         # withheld, that there was something to withhold.
         scores=tuple(
-            public_score(score, public)
+            disclosure_scores.public_score(score, public)
             for score in evaluation.scores
             if metric_of(score.key).disclosure != "left out"
         ),
@@ -111,11 +116,13 @@ def for_public(evaluation: Evaluation, profile: Profile, rows_per_patient: int =
     )
 
 
-def _public_facts(tables: TableFacts, scale: Scale | None, profile: Profile) -> TableFacts:
+def _public_facts(
+    tables: TableFacts, scale: disclosure_rules.Scale | None, profile: disclosure_rules.Profile
+) -> TableFacts:
     def rows(number: int) -> int:
         return 0 if scale is None else number // scale.step * scale.step
 
-    return public_record(
+    return disclosure_rules.public_record(
         tables,
         "synthetic_rows columns",
         train_rows=rows(tables.train_rows),
@@ -126,7 +133,7 @@ def _public_facts(tables: TableFacts, scale: Scale | None, profile: Profile) -> 
 
 
 def _public_pairs(
-    evaluation: Evaluation, scale: Scale, columns: set[str]
+    evaluation: Evaluation, scale: disclosure_rules.Scale, columns: set[str]
 ) -> tuple[PairDistance, ...]:
     """Return the worst pairs with coarse distances, the worst first.
 
@@ -137,7 +144,7 @@ def _public_pairs(
     last = min((pair.distance for pair in pairs), default=0.0)
     cut = scale.train.near(last) if len(pairs) < comb(evaluation.tables.columns, 2) else -1.0
     shown = [
-        public_record(
+        disclosure_rules.public_record(
             pair,
             "columns",
             distance=scale.train.near(pair.distance),
@@ -151,24 +158,28 @@ def _public_pairs(
 
 
 def _public_associations(
-    associations: Associations, scale: Scale | None, large_celled: frozenset[str]
+    associations: Associations, scale: disclosure_rules.Scale | None, large_celled: frozenset[str]
 ) -> Associations:
     """Return the associations of columns without a small cell, which one patient could turn."""
     kept = [i for i, column in enumerate(associations.columns) if column in large_celled]
     if len(kept) < 2:
         kept = []
-    grid = Grid(min(scale.train.parts, _ASSOCIATED) if scale else 1)
+    grid = disclosure_rules.Grid(min(scale.train.parts, _ASSOCIATED) if scale else 1)
     train, synthetic = (
         tuple(tuple(grid.near(matrix[i][j]) for j in kept) for i in kept)
         for matrix in (associations.train, associations.synthetic)
     )
     columns = tuple(associations.columns[place] for place in kept)
-    return public_record(associations, "measure", columns=columns, train=train, synthetic=synthetic)
+    return disclosure_rules.public_record(
+        associations, "measure", columns=columns, train=train, synthetic=synthetic
+    )
 
 
-def _notes(profile: Profile, withheld: list[str], scale: Scale | None) -> tuple[str, ...]:
+def _notes(
+    profile: disclosure_rules.Profile, withheld: list[str], scale: disclosure_rules.Scale | None
+) -> tuple[str, ...]:
     notes = [
-        f"Disclosure control by the profile '{profile.name}': {plain(profile.title)}",
+        f"Disclosure control by the profile '{profile.name}': {phrases.plain(profile.title)}",
         f"Counts of real patients are in whole steps of {profile.step}, so that none below "
         f"{profile.smallest_cell} can be told from one above. Cells of less than a step are in "
         "'all else', with what rounding leaves. Ranges of numbers and dates have ranks in place "
@@ -185,11 +196,13 @@ def _notes(profile: Profile, withheld: list[str], scale: Scale | None) -> tuple[
         columns = counted(len(withheld), "column")
         no_cell = "no cell has a whole step of rows in both real tables"
         why = no_cell if scale else "the tables have too few patients"
-        notes.append(f"{columns} withheld, as {why}: {listed(withheld, 12)}.")
+        notes.append(f"{columns} withheld, as {why}: {phrases.listed(withheld, 12)}.")
     return tuple(notes)
 
 
-def public_margin(margin: Margin, tables: TableFacts, scale: Scale | None) -> Margin | None:
+def public_margin(
+    margin: Margin, tables: TableFacts, scale: disclosure_rules.Scale | None
+) -> Margin | None:
     """Return one margin in whole steps of rows, or None where no cell has one or there is no scale.
 
     A cell is shown where both real tables have at least one step of rows in it; its share is that of
@@ -210,7 +223,7 @@ def public_margin(margin: Margin, tables: TableFacts, scale: Scale | None) -> Ma
     train = _middles([train_steps[i] for i in shown], tables.train_rows // step)
     holdout = _middles([holdout_steps[i] for i in shown], tables.holdout_rows // step)
     labels, synthetic = _public_labels(margin, shown, scale.train)
-    return public_record(
+    return disclosure_rules.public_record(
         margin,
         "column kind",
         labels=(*labels, ELSE),
@@ -236,7 +249,7 @@ def _middles(steps: Sequence[int], whole: int) -> tuple[float, ...]:
 
 
 def _public_labels(
-    margin: Margin, shown: Sequence[int], grid: Grid
+    margin: Margin, shown: Sequence[int], grid: disclosure_rules.Grid
 ) -> tuple[Sequence[str], tuple[float, ...]]:
     """Return the labels of the cells shown, and the synthetic shares with all else last.
 

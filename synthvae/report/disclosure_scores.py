@@ -10,54 +10,35 @@ from statistics import mean
 
 import numpy as np
 
-from synthvae.evaluation.intervals import exact_limits
-from synthvae.evaluation.results import (
-    Analysis,
-    Attack,
-    Coefficient,
-    Evaluation,
-    Interval,
-    Margin,
-    Risk,
-    Score,
-    TableFacts,
-)
+from synthvae.evaluation import intervals, results
 from synthvae.evaluation.validity import slug
 from synthvae.levels import metric_of, with_threshold
-from synthvae.report.disclosure_rules import (
-    COARSEST,
-    OUTWARD,
-    Grid,
-    Profile,
-    Scale,
-    grid_of,
-    public_record,
-    two_digits,
-)
-from synthvae.report.phrases import WITHHELD, has_run
+from synthvae.report import disclosure_rules, phrases
 
 # One reason for both: some figures do not run where there is no patient, and would run with one.
-SMALL_NUMBERS = f"{WITHHELD}small numbers, or not run"
-OF_GROUPS = f"{WITHHELD}figures of groups of real patients"
+SMALL_NUMBERS = f"{phrases.WITHHELD}small numbers, or not run"
+OF_GROUPS = f"{phrases.WITHHELD}figures of groups of real patients"
 _RATES = np.linspace(0, 1, 11)
-_HUNDREDTHS = Grid(100)
+_HUNDREDTHS = disclosure_rules.Grid(100)
 _CHANCE = (0.0, 0.5)  # that of other scores is the share of an outcome: a count
 _LEAST_COLUMNS = 3  # an average over fewer columns is nearly one column's own figure
 _References = Mapping[str, float | None]
 _Rounding = Callable[[float], float]
 
 
-def public_attack(attack: Attack, profile: Profile) -> Attack | None:
+def public_attack(
+    attack: results.Attack, profile: disclosure_rules.Profile
+) -> results.Attack | None:
     """Return an attack with its AUC on a grid, and a curve of eleven points that starts at (0, 0).
 
     Members found at low false positive rates are counts of few patients, and are left out. None where
     either side has too few patients.
     """
-    grid = grid_of(min(attack.members, attack.non_members), profile)
+    grid = disclosure_rules.grid_of(min(attack.members, attack.non_members), profile)
     if grid is None:
         return None
     inner = np.interp(_RATES[1:-1], attack.fpr, attack.tpr)
-    return public_record(
+    return disclosure_rules.public_record(
         attack,
         "key title meaning tripwire",
         members=profile.whole_steps(attack.members),
@@ -71,20 +52,20 @@ def public_attack(attack: Attack, profile: Profile) -> Attack | None:
     )
 
 
-def public_risk(risk: Risk, profile: Profile) -> Risk | None:
+def public_risk(risk: results.Risk, profile: disclosure_rules.Profile) -> results.Risk | None:
     """Return an attack that guesses, made from whole steps of right and of wrong guesses alone.
 
     Intervals hold those of every count within the steps, at 95 % each; the gain's reaches from the
     least of one less the most of the other, so it is wider than the custodian's.
     """
     fewest = min(risk.members, risk.others)
-    if grid_of(fewest, profile) is None or fewest < 2 * profile.step:
+    if disclosure_rules.grid_of(fewest, profile) is None or fewest < 2 * profile.step:
         return None
     success, of_members = _rate(risk.success, risk.members, profile.step)
     control, of_others = _rate(risk.control, risk.others, profile.step)
     low, high = of_members.low - of_others.high, of_members.high - of_others.low
     gain = _HUNDREDTHS.near(success - control)
-    return public_record(
+    return disclosure_rules.public_record(
         risk,
         "key title meaning",
         members=profile.whole_steps(risk.members),
@@ -99,18 +80,18 @@ def public_risk(risk: Risk, profile: Profile) -> Risk | None:
     )
 
 
-def _rate(share: float, guesses: int, step: int) -> tuple[float, Interval]:
+def _rate(share: float, guesses: int, step: int) -> tuple[float, results.Interval]:
     """Return the share of whole steps that are right, and an interval for all that they may be."""
     right = round(share * guesses)
     steps_right, steps_wrong = right // step, (guesses - right) // step
     most_right, most_wrong = (steps_right + 1) * step - 1, (steps_wrong + 1) * step - 1
-    low = exact_limits(steps_right * step, steps_right * step + most_wrong)[0]
-    high = exact_limits(most_right, most_right + steps_wrong * step)[1]
+    low = intervals.exact_limits(steps_right * step, steps_right * step + most_wrong)[0]
+    high = intervals.exact_limits(most_right, most_right + steps_wrong * step)[1]
     return _HUNDREDTHS.near(steps_right / (steps_right + steps_wrong)), _outward(low, high)
 
 
-def _outward(low: float, high: float) -> Interval:
-    return Interval(
+def _outward(low: float, high: float) -> results.Interval:
+    return results.Interval(
         low=_HUNDREDTHS.below(low),
         high=_HUNDREDTHS.above(high),
         method="Clopper-Pearson of both ends of the rounded count",
@@ -118,12 +99,12 @@ def _outward(low: float, high: float) -> Interval:
 
 
 def public_analyses(
-    evaluation: Evaluation,
-    scale: Scale | None,
-    profile: Profile,
+    evaluation: results.Evaluation,
+    scale: disclosure_rules.Scale | None,
+    profile: disclosure_rules.Profile,
     large_celled: frozenset[str],
     single_valued: frozenset[str],
-) -> tuple[Analysis, ...]:
+) -> tuple[results.Analysis, ...]:
     """Return the declared analyses: coefficients with two digits, and one number of rows for all.
 
     That number is the smallest, rounded down, so that no two analyses differ by a few rows. Terms of
@@ -150,21 +131,21 @@ def public_analyses(
             scale is not None
             and terms
             and not _explains(analysis.formula, single_valued)
-            and analysis.real_rows >= COARSEST * scale.step
+            and analysis.real_rows >= disclosure_rules.COARSEST * scale.step
             and analysis.real_rows - len(analysis.coefficients) >= profile.smallest_freedom
         ):
             published[place] = terms
     fewest = min((evaluation.analyses[place].real_rows for place in published), default=0)
     common = fewest // scale.step * scale.step if scale is not None else 0
     return tuple(
-        public_record(
+        disclosure_rules.public_record(
             analysis,
             "name kind formula synthetic_rows",
             real_rows=common,
             coefficients=tuple(published[place]),
         )
         if place in published
-        else public_record(
+        else disclosure_rules.public_record(
             analysis, "name kind formula", real_rows=0, synthetic_rows=0, not_run=SMALL_NUMBERS
         )
         for place, analysis in enumerate(evaluation.analyses)
@@ -184,17 +165,21 @@ def _explains(formula: str, columns: Collection[str]) -> bool:
     return any(re.match(left.format(re.escape(name)), formula, re.DOTALL) for name in columns)
 
 
-def _public_term(term: Coefficient) -> Coefficient:
-    real, low, high = two_digits(term.real, term.real_interval.low, term.real_interval.high)
+def _public_term(term: results.Coefficient) -> results.Coefficient:
+    real, low, high = disclosure_rules.two_digits(
+        term.real, term.real_interval.low, term.real_interval.high
+    )
     synthetic = term.synthetic_interval
     shared = min(high, synthetic.high) - max(low, synthetic.low)
     lengths = (high - low, synthetic.high - synthetic.low)
     overlap = sum(shared / length for length in lengths) / 2 if min(lengths) > 0 else 0.0
-    return public_record(
+    return disclosure_rules.public_record(
         term,
         "term synthetic synthetic_interval",
         real=real,
-        real_interval=public_record(term.real_interval, "level method", low=low, high=high),
+        real_interval=disclosure_rules.public_record(
+            term.real_interval, "level method", low=low, high=high
+        ),
         overlap=round(overlap, 2),
         same_sign=real * term.synthetic > 0,
     )
@@ -207,16 +192,16 @@ class PublicFigures:
     `single_valued` names the columns of which fewer than two values are published.
     """
 
-    scale: Scale | None
-    tables: TableFacts
-    margins: Sequence[Margin]
-    attacks: Sequence[Attack]
-    risks: Sequence[Risk]
-    analyses: Sequence[Analysis]
+    scale: disclosure_rules.Scale | None
+    tables: results.TableFacts
+    margins: Sequence[results.Margin]
+    attacks: Sequence[results.Attack]
+    risks: Sequence[results.Risk]
+    analyses: Sequence[results.Analysis]
     single_valued: frozenset[str]
 
 
-def public_score(score: Score, public: PublicFigures) -> Score:
+def public_score(score: results.Score, public: PublicFigures) -> results.Score:
     """Return a score as it is published; where it is not, it says so and has no value.
 
     Thresholds that are relative to a reference are computed anew from the published one.
@@ -227,7 +212,7 @@ def public_score(score: Score, public: PublicFigures) -> Score:
     published = None
     if metric_of(score.key).disclosure == "withheld, of groups":
         reason = OF_GROUPS
-    elif has_run(score):
+    elif phrases.has_run(score):
         published = _by_rule(score, public)
     if published is None:
         return _score(score, None, threshold=steward_set, not_run=reason)
@@ -236,7 +221,7 @@ def public_score(score: Score, public: PublicFigures) -> Score:
     return with_threshold(published, {})
 
 
-def _by_rule(score: Score, public: PublicFigures) -> Score | None:
+def _by_rule(score: results.Score, public: PublicFigures) -> results.Score | None:
     rule, scale = metric_of(score.key).disclosure, public.scale
     if rule == "synthetic rows":
         return _of_synthetic_rows(score, public)
@@ -251,7 +236,7 @@ def _by_rule(score: Score, public: PublicFigures) -> Score | None:
     return _on_grid(score, scale) if rule == "grid" else None
 
 
-def _is_nearly_a_count(score: Score, public: PublicFigures) -> bool:
+def _is_nearly_a_count(score: results.Score, public: PublicFigures) -> bool:
     """Tell whether a score averages so little that few patients could be read from it."""
     metric = metric_of(score.key)
     if metric.family == "analyses":
@@ -262,7 +247,7 @@ def _is_nearly_a_count(score: Score, public: PublicFigures) -> bool:
     return score.topic == "fidelity" and metric.disclosure != "margins" and few
 
 
-def _is_of_single_valued(score: Score, public: PublicFigures) -> bool:
+def _is_of_single_valued(score: results.Score, public: PublicFigures) -> bool:
     """Tell whether a score is of a target of which fewer than two values are published.
 
     Nothing can be predicted where only one value is there: that a score ran would tell that some
@@ -275,7 +260,7 @@ def _is_of_single_valued(score: Score, public: PublicFigures) -> bool:
     return bool(public.single_valued) if target is None else target in public.single_valued
 
 
-def _of_synthetic_rows(score: Score, public: PublicFigures) -> Score:
+def _of_synthetic_rows(score: results.Score, public: PublicFigures) -> results.Score:
     """Return a figure of the synthetic rows, beside shares of real rows in whole steps."""
     scale = public.scale
     rows = {"train": public.tables.train_rows, "holdout": public.tables.holdout_rows}
@@ -298,7 +283,7 @@ def _share(value: float | None, rows: int, step: int) -> float | None:
     return round(min(1.0, round(value * rows) // step / (rows // step)), 3)
 
 
-def _of_attack(score: Score, public: PublicFigures) -> Score | None:
+def _of_attack(score: results.Score, public: PublicFigures) -> results.Score | None:
     """Return what the public values of an attack say already, and nothing else of it."""
     key = metric_of(score.key).attack
     chance = {k: v for k, v in score.references.items() if k == "chance" and v in _CHANCE}
@@ -311,7 +296,9 @@ def _of_attack(score: Score, public: PublicFigures) -> Score | None:
     return None
 
 
-def _of_margins(score: Score, scale: Scale, margins: Sequence[Margin]) -> Score | None:
+def _of_margins(
+    score: results.Score, scale: disclosure_rules.Scale, margins: Sequence[results.Margin]
+) -> results.Score | None:
     """Return the mean distance of columns, from the distances that are published."""
     if not margins:
         return None
@@ -320,38 +307,45 @@ def _of_margins(score: Score, scale: Scale, margins: Sequence[Margin]) -> Score 
     if interval is not None and score.value is not None:
         half = scale.train.above(max(score.value - interval.low, interval.high - score.value))
         low, high = round(value - half, 3), round(value + half, 3)
-        interval = Interval(low=low, high=high, level=interval.level, method=OUTWARD)
+        interval = results.Interval(
+            low=low, high=high, level=interval.level, method=disclosure_rules.OUTWARD
+        )
     references = _near(score.references, scale, scale.train)
     if "holdout" in references:
         references["holdout"] = round(mean(margin.holdout_distance for margin in margins), 3)
     return _score(score, value, interval, _each(scale.train.near, score.goal), references)
 
 
-def _rounded_down(score: Score, scale: Scale) -> Score:
+def _rounded_down(score: results.Score, scale: disclosure_rules.Scale) -> results.Score:
     """Return a share that a single record may make, rounded down to twice the step of figures.
 
     Its interval is left out: where its ends cross a step would tell small counts apart.
     """
-    below = Grid(scale.both.parts // 2).below
+    below = disclosure_rules.Grid(scale.both.parts // 2).below
     references = {name: _each(below, value) for name, value in score.references.items()}
     return _rounded(score, below, None, references)
 
 
-def _on_grid(score: Score, scale: Scale) -> Score:
+def _on_grid(score: results.Score, scale: disclosure_rules.Scale) -> results.Score:
     grid = scale.train if score.topic == "fidelity" else scale.both
     interval = score.interval and grid.outward(score.interval)
     return _rounded(score, grid.near, interval, _near(score.references, scale, grid))
 
 
 def _rounded(
-    score: Score, rounding: _Rounding, interval: Interval | None, references: _References
-) -> Score:
+    score: results.Score,
+    rounding: _Rounding,
+    interval: results.Interval | None,
+    references: _References,
+) -> results.Score:
     value, goal = _each(rounding, score.value), _each(rounding, score.goal)
     draws = tuple(map(rounding, score.draws))
     return _score(score, value, interval, goal, references, draws=draws)
 
 
-def _near(references: _References, scale: Scale, grid: Grid) -> dict[str, float | None]:
+def _near(
+    references: _References, scale: disclosure_rules.Scale, grid: disclosure_rules.Grid
+) -> dict[str, float | None]:
     return {
         name: _each((scale.both if name == "holdout" else grid).near, value)
         for name, value in references.items()
@@ -364,15 +358,15 @@ def _each(rounding: _Rounding, value: float | None) -> float | None:
 
 
 def _score(
-    score: Score,
+    score: results.Score,
     value: float | None,
-    interval: Interval | None = None,
+    interval: results.Interval | None = None,
     goal: float | None = None,
     references: _References | None = None,
     **coded: object,
-) -> Score:
+) -> results.Score:
     """Return a score of what is public of every one, and of coded figures."""
-    return public_record(
+    return disclosure_rules.public_record(
         score,
         "key topic title meaning direction",
         value=value,

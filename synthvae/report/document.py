@@ -8,10 +8,10 @@ from synthvae._frozen import Frozen, FrozenSettings
 from synthvae.errors import PolicyError
 from synthvae.evaluation.results import Evaluation
 from synthvae.privacy.guarantee import Guarantee
+from synthvae.report import phrases
 from synthvae.report.decision import CLAIMS, Claim, Decision, decide
 from synthvae.report.disclosure import for_public
 from synthvae.report.disclosure_rules import Profile
-from synthvae.report.phrases import LEVEL_NAMES, ClaimKey, exact
 from synthvae.report.run_facts import RunContext, TrainingCurve
 
 
@@ -98,7 +98,7 @@ class Policy(FrozenSettings):
 
     largest_epsilon: Annotated[float | None, Field(gt=0)] = None
     largest_delta: Annotated[float | None, Field(gt=0, lt=1)] = None
-    claims: dict[ClaimKey, Literal["green", "amber", "any"]] = {}
+    claims: dict[phrases.ClaimKey, Literal["green", "amber", "any"]] = {}
     fail_on: Literal["red", "amber"] = "red"
 
     def failures(self, report: Report) -> tuple[str, ...]:
@@ -110,11 +110,15 @@ class Policy(FrozenSettings):
             most: float | None = getattr(self, f"largest_{name}")
             spent: float | None = getattr(guarantee, name) if valid else None
             if most is not None and spent is None:
-                failures.append(f"No {name} holds, where {exact(most)} is the most allowed.")
+                failures.append(
+                    f"No {name} holds, where {phrases.exact(most)} is the most allowed."
+                )
             elif most is not None and spent is not None and spent > most:
-                failures.append(f"{name} is {exact(spent)}, above the {exact(most)} allowed.")
+                failures.append(
+                    f"{name} is {phrases.exact(spent)}, above the {phrases.exact(most)} allowed."
+                )
         failures += [
-            f"'{CLAIMS[claim.key]}' is {LEVEL_NAMES[claim.level].lower()}: {claim.reason}"
+            f"'{CLAIMS[claim.key]}' is {phrases.LEVEL_NAMES[claim.level].lower()}: {claim.reason}"
             for claim in report.decision.claims
             if not self._allows(claim)
         ]

@@ -10,10 +10,10 @@ from markupsafe import Markup
 from synthvae.evaluation.results import Evaluation
 from synthvae.levels import metric_of
 from synthvae.privacy.tradeoff import budget_of
+from synthvae.report import phrases
 from synthvae.report.document import Report
 from synthvae.report.drawing import Drawing
 from synthvae.report.heatmaps import association_maps, component_maps, pair_maps
-from synthvae.report.phrases import TEMPLATE_FILTERS, TEMPLATE_GLOBALS, is_tripwire, plain
 from synthvae.report.plots import attack_roc, score_plot, training_curve
 from synthvae.report.privacy_section import ceiling_text, privacy_values, risk_drawing
 from synthvae.report.sections import group_drawings, score_values
@@ -35,7 +35,7 @@ def compose(report: Report) -> str:
         decision=report.decision,
         context=context,
         public=report.rendering == "public",
-        title=plain(context.title or evaluation.name),
+        title=phrases.plain(context.title or evaluation.name),
         software={**(guarantee.software if guarantee else {}), **context.software},
         drawings=_drawings(report),
         void_title="NOT PRIVATE" if guarantee else "NO GUARANTEE GIVEN",
@@ -92,8 +92,8 @@ def environment(*packages: str) -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= TEMPLATE_FILTERS
-    environment.globals |= TEMPLATE_GLOBALS
+    environment.filters |= phrases.TEMPLATE_FILTERS
+    environment.globals |= phrases.TEMPLATE_GLOBALS
     environment.globals |= {"ceiling_text": ceiling_text, "score_strip": score_strip}
-    environment.tests["tripwire"] = is_tripwire
+    environment.tests["tripwire"] = phrases.is_tripwire
     return environment

@@ -13,17 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from synthvae._text import counted
 from synthvae.evaluation.results import Attack, Score
 from synthvae.privacy.tradeoff import Budget, ceiling, corners
-from synthvae.report.drawing import (
-    COLOUR,
-    DASHES,
-    Drawing,
-    Table,
-    axes,
-    finite,
-    house_style,
-    to_svg,
-)
-from synthvae.report.phrases import REAL, number, plain, range_text, reference_name, share, shorten
+from synthvae.report import drawing, phrases
 from synthvae.report.run_facts import TrainingCurve
 
 _DRAWN_SCORES = 18
@@ -33,7 +23,7 @@ _MARKS = {
     "independent": ("s", "independent"),
     "chance": ("|", "muted"),
     "ideal": ("|", "ink"),
-    **dict.fromkeys(REAL, ("^", "holdout")),
+    **dict.fromkeys(phrases.REAL, ("^", "holdout")),
 }
 _HOLLOW: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 1.5}
 _ABOVE_ROW: dict[str, Any] = {
@@ -50,13 +40,13 @@ _LISTED_RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 _LINES = 6
 
 
-def score_plot(scores: Sequence[Score]) -> Drawing | None:
+def score_plot(scores: Sequence[Score]) -> drawing.Drawing | None:
     """Draw scores with their intervals beside their references, one panel for each direction."""
     scores = [score for score in scores if score.value is not None and math.isfinite(score.value)]
     if not scores:
         return None
     by_direction = {name: [s for s in scores if s.direction == name] for name in _PANELS}
-    with house_style():
+    with drawing.house_style():
         panels = [
             _score_panel(some[:_DRAWN_SCORES], _PANELS[name], f"scores-{name}")
             for name, some in by_direction.items()
@@ -68,54 +58,67 @@ def score_plot(scores: Sequence[Score]) -> Drawing | None:
     columns = [*known, *others]
     rows = [
         (
-            plain(score.title),
-            number(score.value),
-            range_text(score.interval),
-            *(number(score.references.get(name)) for name in columns),
+            phrases.plain(score.title),
+            phrases.number(score.value),
+            phrases.range_text(score.interval),
+            *(phrases.number(score.references.get(name)) for name in columns),
         )
         for score in scores
     ]
     legend = [("dot synthetic", "synthetic, with its interval")]
-    legend += [(f"mark {'real' if name in REAL else name}", reference_name(name)) for name in known]
+    legend += [
+        (f"mark {'real' if name in phrases.REAL else name}", phrases.reference_name(name))
+        for name in known
+    ]
     if others:
-        legend.append(("mark other", " / ".join(map(reference_name, others))))
-    return Drawing(
+        legend.append(("mark other", " / ".join(map(phrases.reference_name, others))))
+    return drawing.Drawing(
         key="utility-scores",
         title="Learned from synthetic data, beside learned from real data",
         panels=panels,
-        table=Table(("Score", "Synthetic", "Interval", *map(reference_name, columns)), rows),
+        table=drawing.Table(
+            ("Score", "Synthetic", "Interval", *map(phrases.reference_name, columns)), rows
+        ),
         caption=f"{left_out} further scores are in the table." if left_out else "",
         legend=legend,
     )
 
 
 def _score_panel(scores: Sequence[Score], title: str, key: str) -> Markup:
-    plot = axes(380, 42 * len(scores) + 58, (10, 26, 14, 30))
+    plot = drawing.axes(380, 42 * len(scores) + 58, (10, 26, 14, 30))
     for row, score in enumerate(scores):
-        plot.axhline(row, color=COLOUR["rule"], linewidth=0.6, zorder=0)
+        plot.axhline(row, color=drawing.COLOUR["rule"], linewidth=0.6, zorder=0)
         for name, reference in (("ideal", score.goal), *score.references.items()):
             if reference is not None:
                 shape, role = _MARKS.get(name, ("^", "muted"))
-                size, edge = 12 if shape == "|" else 6, COLOUR[role]
+                size, edge = 12 if shape == "|" else 6, drawing.COLOUR[role]
                 plot.plot(
                     [reference], [row], shape, markersize=size, markeredgecolor=edge, **_HOLLOW
                 )
         if score.interval is not None:
             ends = [score.interval.low, score.interval.high]
-            plot.plot(ends, [row, row], color=COLOUR["synthetic"], linewidth=2.4)
-        plot.plot([finite(score.value)], [row], "o", color=COLOUR["synthetic"], markersize=6.5)
-        plot.annotate(shorten(score.title, 56), (0, row), fontsize=10.5, **_ABOVE_ROW)
+            plot.plot(ends, [row, row], color=drawing.COLOUR["synthetic"], linewidth=2.4)
+        plot.plot(
+            [drawing.finite(score.value)],
+            [row],
+            "o",
+            color=drawing.COLOUR["synthetic"],
+            markersize=6.5,
+        )
+        plot.annotate(phrases.shorten(score.title, 56), (0, row), fontsize=10.5, **_ABOVE_ROW)
     plot.set_title(title, fontsize=12, loc="left", pad=14)
     plot.set_ylim(len(scores) - 0.5, -0.75)
     plot.margins(x=0.05)
     plot.set_yticks([])
     plot.spines["left"].set_visible(False)
     plot.xaxis.set_major_locator(MaxNLocator(6))
-    values = "; ".join(f"{plain(score.title)} {number(score.value)}" for score in scores)
-    return to_svg(plot, key, f"{title}: {values}.")
+    values = "; ".join(
+        f"{phrases.plain(score.title)} {phrases.number(score.value)}" for score in scores
+    )
+    return drawing.to_svg(plot, key, f"{title}: {values}.")
 
 
-def training_curve(curve: TrainingCurve | None) -> Drawing | None:
+def training_curve(curve: TrainingCurve | None) -> drawing.Drawing | None:
     """Draw the loss over the training steps; None where there is none."""
     if curve is None or not curve.steps:
         return None
@@ -126,64 +129,67 @@ def training_curve(curve: TrainingCurve | None) -> Drawing | None:
         "training": ("synthetic", "solid"),
         "validation": ("alarm", (0, (5, 2))),
     }
-    with house_style():
-        plot = axes(400, 240, (52, 42, 12, 12))
+    with drawing.house_style():
+        plot = drawing.axes(400, 240, (52, 42, 12, 12))
         for name, loss in losses.items():
             role, dash = styles[name]
-            plot.plot(curve.steps, loss, color=COLOUR[role], linestyle=dash, linewidth=1.8)
+            plot.plot(curve.steps, loss, color=drawing.COLOUR[role], linestyle=dash, linewidth=1.8)
         plot.set(xlabel="training step", ylabel="loss per record")
         plot.grid(axis="y")
         plot.yaxis.set_major_locator(MaxNLocator(5))
         plot.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         alt = (
-            f"Loss per record from {number(curve.loss[0], 2)} at step {curve.steps[0]} "
-            f"to {number(curve.loss[-1], 2)} at step {curve.steps[-1]}."
+            f"Loss per record from {phrases.number(curve.loss[0], 2)} at step {curve.steps[0]} "
+            f"to {phrases.number(curve.loss[-1], 2)} at step {curve.steps[-1]}."
         )
-        panel = to_svg(plot, "training-curve", alt)
+        panel = drawing.to_svg(plot, "training-curve", alt)
     last = len(curve.steps) - 1
     listed = sorted({*range(0, last, max(1, math.ceil((last + 1) / _LISTED_STEPS))), last})
     title = "Loss while training"
     if curve.active_units is not None:
         title += f" ({counted(curve.active_units, 'active unit')} in the latent)"
     rows = [
-        (f"{curve.steps[i]:,}", *(number(loss[i], 3) for loss in losses.values())) for i in listed
+        (f"{curve.steps[i]:,}", *(phrases.number(loss[i], 3) for loss in losses.values()))
+        for i in listed
     ]
     legend = [("line solid-synthetic", "training"), ("line dash-alarm", "validation")]
-    return Drawing(
+    return drawing.Drawing(
         key="training-loss",
         title=title,
         caption=_WARM_UP,
         panels=[panel],
-        table=Table(("Step", *map(str.capitalize, losses)), rows),
+        table=drawing.Table(("Step", *map(str.capitalize, losses)), rows),
         legend=legend[: len(losses)],
     )
 
 
-def attack_roc(attacks: Sequence[Attack], budget: Budget | None) -> Drawing | None:
+def attack_roc(attacks: Sequence[Attack], budget: Budget | None) -> drawing.Drawing | None:
     """Draw the ROC curves of attacks under the ceiling of the guarantee, on two scales."""
     if not attacks:
         return None
     strongest = max(attacks, key=lambda attack: attack.auc)
     alt = (
         f"ROC curves of {len(attacks)} membership attacks. The strongest, "
-        f"{plain(strongest.title)}, has an AUC of {number(strongest.auc)}; guessing has 0.5."
+        f"{phrases.plain(strongest.title)}, has an AUC of {phrases.number(strongest.auc)}; "
+        "guessing has 0.5."
     )
     legend = [
-        (f"line line-{place % _LINES + 1}", plain(attack.title))
+        (f"line line-{place % _LINES + 1}", phrases.plain(attack.title))
         for place, attack in enumerate(attacks)
     ]
     if budget:
         alt += (
-            f" The ceiling that epsilon {number(budget[0], 2)} and delta {number(budget[1])} allow "
-            f"passes {share(_ceiling_at(0.01, budget))} at 1 % false positives."
+            f" The ceiling that epsilon {phrases.number(budget[0], 2)} and delta "
+            f"{phrases.number(budget[1])} allow passes "
+            f"{phrases.share(_ceiling_at(0.01, budget))} at 1 % false positives."
         )
         legend.append(("area alarm", "out of any attack's reach, if the guarantee holds"))
-    with house_style():
+    with drawing.house_style():
         panels = [
-            to_svg(_linear_roc(attacks, budget), "roc-linear", f"{alt} Linear scale."),
-            to_svg(_log_roc(attacks, budget), "roc-log", f"{alt} Logarithmic scale."),
+            drawing.to_svg(_linear_roc(attacks, budget), "roc-linear", f"{alt} Linear scale."),
+            drawing.to_svg(_log_roc(attacks, budget), "roc-log", f"{alt} Logarithmic scale."),
         ]
-    return Drawing(
+    return drawing.Drawing(
         key="roc",
         title="What attacks achieved, and the most that the guarantee leaves possible",
         panels=panels,
@@ -199,7 +205,7 @@ def _ceiling_at(rate: float, budget: Budget) -> float:
 
 
 def _line(plot: Axes, place: int, x: npt.ArrayLike, y: npt.ArrayLike) -> None:
-    colour, dashes = COLOUR[f"line-{place % _LINES + 1}"], DASHES[place % _LINES]
+    colour, dashes = drawing.COLOUR[f"line-{place % _LINES + 1}"], drawing.DASHES[place % _LINES]
     plot.plot(x, y, color=colour, linestyle=dashes, linewidth=1.8)
 
 
@@ -207,12 +213,12 @@ def _roc_axes(
     left: int, rates: npt.ArrayLike, chance: npt.ArrayLike, budget: Budget | None
 ) -> Axes:
     """Return axes with the ceiling at some rates, and the line of chance."""
-    plot = axes(380, 350, (left, 42, 10, 10))
+    plot = drawing.axes(380, 350, (left, 42, 10, 10))
     if budget:
         top = ceiling(rates, *budget)
-        plot.fill_between(rates, top, 1, color=COLOUR["alarm"], alpha=0.13, linewidth=0)
-        plot.plot(rates, top, color=COLOUR["alarm"], linewidth=1.3)
-    plot.plot(chance, chance, color=COLOUR["muted"], linewidth=0.9, linestyle=(0, (3, 3)))
+        plot.fill_between(rates, top, 1, color=drawing.COLOUR["alarm"], alpha=0.13, linewidth=0)
+        plot.plot(rates, top, color=drawing.COLOUR["alarm"], linewidth=1.3)
+    plot.plot(chance, chance, color=drawing.COLOUR["muted"], linewidth=0.9, linestyle=(0, (3, 3)))
     plot.set(xlabel="non-members accused (FPR)", ylabel="members found (TPR)")
     return plot
 
@@ -220,8 +226,10 @@ def _roc_axes(
 def _linear_roc(attacks: Sequence[Attack], budget: Budget | None) -> Axes:
     plot = _roc_axes(44, corners(*budget) if budget else (), [0, 1], budget)
     if budget and _ceiling_at(0.15, budget) < 0.8:
-        plot.text(0.025, 0.965, "out of reach", color=COLOUR["alarm"], va="top", fontsize=10.5)
-    plot.text(0.63, 0.5, "guessing", color=COLOUR["muted"], fontsize=10.5, rotation=45)
+        plot.text(
+            0.025, 0.965, "out of reach", color=drawing.COLOUR["alarm"], va="top", fontsize=10.5
+        )
+    plot.text(0.63, 0.5, "guessing", color=drawing.COLOUR["muted"], fontsize=10.5, rotation=45)
     for place, attack in enumerate(attacks):
         _line(plot, place, attack.fpr, attack.tpr)
     plot.set(xlim=(0, 1), ylim=(0, 1))
@@ -242,7 +250,7 @@ def _log_roc(attacks: Sequence[Attack], budget: Budget | None) -> Axes:
         tpr = np.interp(rates, attack.fpr, attack.tpr)
         known = (tpr >= low) & (rates >= 1 / max(attack.non_members, 1))
         _line(plot, place, rates, np.where(known, tpr, np.nan))
-        colour = COLOUR[f"line-{place % _LINES + 1}"]
+        colour = drawing.COLOUR[f"line-{place % _LINES + 1}"]
         for rate, value, interval in attack.tpr_at:
             if rate < floor:
                 continue
@@ -257,14 +265,20 @@ def _log_roc(attacks: Sequence[Attack], budget: Budget | None) -> Axes:
     return plot
 
 
-def _roc_table(attacks: Sequence[Attack], budget: Budget | None) -> Table:
-    head: tuple[str, ...] = ("False positive rate", *(plain(attack.title) for attack in attacks))
+def _roc_table(attacks: Sequence[Attack], budget: Budget | None) -> drawing.Table:
+    head: tuple[str, ...] = (
+        "False positive rate",
+        *(phrases.plain(attack.title) for attack in attacks),
+    )
     rows: list[tuple[str, ...]] = [
-        (share(rate), *(share(float(np.interp(rate, a.fpr, a.tpr))) for a in attacks))
+        (
+            phrases.share(rate),
+            *(phrases.share(float(np.interp(rate, a.fpr, a.tpr))) for a in attacks),
+        )
         for rate in _LISTED_RATES
     ]
     if budget:
         head = (*head, "Ceiling")
-        tops = [share(_ceiling_at(rate, budget)) for rate in _LISTED_RATES]
+        tops = [phrases.share(_ceiling_at(rate, budget)) for rate in _LISTED_RATES]
         rows = [(*row, top) for row, top in zip(rows, tops, strict=True)]
-    return Table(head, rows)
+    return drawing.Table(head, rows)

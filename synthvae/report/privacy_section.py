@@ -10,22 +10,8 @@ from synthvae._text import counted
 from synthvae.evaluation.results import Attack, Evaluation, Risk
 from synthvae.privacy.guarantee import GaussianStage, Guarantee, SecondOpinion, TrainingStage
 from synthvae.privacy.tradeoff import Budget, best_guess, budget_of, ceiling, odds_factor
+from synthvae.report import drawing, phrases
 from synthvae.report.claims import beaten
-from synthvae.report.drawing import Drawing, Table
-from synthvae.report.phrases import (
-    NO_REASON,
-    NONE,
-    exact,
-    listed,
-    number,
-    plain,
-    power,
-    range_text,
-    share,
-    share_range,
-    shorten,
-    upper_bound,
-)
 from synthvae.report.svg import Estimate, forest_plot
 
 
@@ -62,39 +48,45 @@ def why_void(guarantee: Guarantee | None) -> str | None:
             "about a patient."
         )
     if budget_of(guarantee) is None:
-        return plain(guarantee.why_void or "The guarantee is not valid; no reason was given.")
+        return phrases.plain(
+            guarantee.why_void or "The guarantee is not valid; no reason was given."
+        )
     return None
 
 
 def _second_opinion(opinion: SecondOpinion | None) -> str:
     if opinion is None:
-        return NONE
-    accountant = plain(opinion.accountant)
+        return phrases.NONE
+    accountant = phrases.plain(opinion.accountant)
     if opinion.epsilon is None or opinion.error is None:
-        return f"{accountant}: no figure; {plain(opinion.unavailable or NO_REASON)}"
+        return f"{accountant}: no figure; {phrases.plain(opinion.unavailable or phrases.NO_REASON)}"
     shown = round(opinion.epsilon, 1 if opinion.epsilon >= 100 else 4)
     error = opinion.error + abs(shown - opinion.epsilon)  # what rounding takes, the error gives
-    return f"ε = {number(shown, 4)} ± {upper_bound(error)}, by {accountant}"
+    return f"ε = {phrases.number(shown, 4)} ± {phrases.upper_bound(error)}, by {accountant}"
 
 
-def _stage_table(guarantee: Guarantee) -> Table:
+def _stage_table(guarantee: Guarantee) -> drawing.Table:
     rows = []
     for stage in guarantee.stages:
         if isinstance(stage, GaussianStage):
             low, high = min(stage.noise_multipliers), max(stage.noise_multipliers)
-            noise = exact(low) if low == high else f"{exact(low)} to {exact(high)}"
+            noise = (
+                phrases.exact(low)
+                if low == high
+                else f"{phrases.exact(low)} to {phrases.exact(high)}"
+            )
             releases = counted(stage.queries, "query", "queries")
             participants = "all patients"
         elif isinstance(stage, TrainingStage):
-            noise, releases = exact(stage.noise_multiplier), counted(stage.steps, "step")
+            noise, releases = phrases.exact(stage.noise_multiplier), counted(stage.steps, "step")
             participants = (
-                f"rate {exact(stage.sampling_rate)}, about {stage.expected_batch:,.0f} a step; "
-                f"clipped at {exact(stage.clip_norm)}"
+                f"rate {phrases.exact(stage.sampling_rate)}, about {stage.expected_batch:,.0f} a step; "
+                f"clipped at {phrases.exact(stage.clip_norm)}"
             )
         else:
             assert_never(stage)
-        rows.append((stage.stage, plain(stage.mechanism), noise, releases, participants))
-    return Table(
+        rows.append((stage.stage, phrases.plain(stage.mechanism), noise, releases, participants))
+    return drawing.Table(
         ("Stage", "Mechanism", "Noise (σ)", "Releases", "Who takes part"),
         rows,
         "σ is in units of the most that one patient can change. All stages are composed together; "
@@ -103,7 +95,7 @@ def _stage_table(guarantee: Guarantee) -> Table:
     )
 
 
-def _odds_table(budget: Budget) -> Table:
+def _odds_table(budget: Budget) -> drawing.Table:
     head = (
         "If an attacker wrongly accuses this share of people who are not in the data …",
         "… at most this share of the real patients can be found",
@@ -111,13 +103,17 @@ def _odds_table(budget: Budget) -> Table:
     )
     tops = {rate: float(ceiling(rate, *budget)) for rate in (0.001, 0.01, 0.1)}
     rows = [
-        (share(rate), f"{upper_bound(100 * top, 1)} %", f"{upper_bound(top / rate, 1)} times")
+        (
+            phrases.share(rate),
+            f"{phrases.upper_bound(100 * top, 1)} %",
+            f"{phrases.upper_bound(top / rate, 1)} times",
+        )
         for rate, top in tops.items()
     ]
-    return Table(head, rows, text_columns=0)
+    return drawing.Table(head, rows, text_columns=0)
 
 
-def group_table(guarantee: Guarantee, budget: Budget) -> Table:
+def group_table(guarantee: Guarantee, budget: Budget) -> drawing.Table:
     epsilon, delta = budget
     bounds = {
         "One patient is there or not: the guarantee": epsilon,
@@ -126,7 +122,7 @@ def group_table(guarantee: Guarantee, budget: Budget) -> Table:
         f"{size} patients are there or not, such as a family": group_epsilon
         for size, group_epsilon in sorted(guarantee.group_epsilon.items())
     }
-    return Table(
+    return drawing.Table(
         (
             "If two tables differ in this …",
             "ε at the same δ",
@@ -138,7 +134,7 @@ def group_table(guarantee: Guarantee, budget: Budget) -> Table:
             if bound is None
             else (
                 change,
-                upper_bound(bound),
+                phrases.upper_bound(bound),
                 f"{_factor(bound)} times",
                 _best_guess((bound, delta)),
             )
@@ -150,23 +146,23 @@ def group_table(guarantee: Guarantee, budget: Budget) -> Table:
 
 
 def _best_guess(budget: Budget) -> str:
-    return f"{upper_bound(100 * best_guess(*budget), 1)} %"
+    return f"{phrases.upper_bound(100 * best_guess(*budget), 1)} %"
 
 
 def _factor(epsilon: float) -> str:
     """Return e^ε as a reader can take it in, rounded up."""
     factor = odds_factor(epsilon)
     if factor < 1000:
-        return upper_bound(factor, 2 if factor < 10 else 0)
+        return phrases.upper_bound(factor, 2 if factor < 10 else 0)
     if math.isfinite(factor):
         step = 10.0 ** (math.floor(math.log10(factor)) - 1)
         factor = math.ceil(factor / step - 1e-6) * step
-    return power(factor)
+    return phrases.power(factor)
 
 
 def ceiling_text(rate: float, budget: Budget | None) -> str:
     """Return the most members that the guarantee lets be found at a false positive rate."""
-    return share(float(ceiling(rate, *budget))) if budget else NONE
+    return phrases.share(float(ceiling(rate, *budget))) if budget else phrases.NONE
 
 
 def alarm(attack: Attack, budget: Budget | None) -> str | None:
@@ -174,7 +170,7 @@ def alarm(attack: Attack, budget: Budget | None) -> str | None:
     above = beaten(attack, budget) if budget else ()
     if not above:
         return None
-    places = ["all rates together (AUC)" if rate is None else share(rate) for rate in above]
+    places = ["all rates together (AUC)" if rate is None else phrases.share(rate) for rate in above]
     return (
         f"Above the ceiling at {' and '.join(places)}. But for chance (about 1 in 40 each), "
         "the guarantee, its implementation or the random split of the patients is wrong: "
@@ -182,16 +178,17 @@ def alarm(attack: Attack, budget: Budget | None) -> str | None:
     )
 
 
-def risk_drawing(risks: Sequence[Risk]) -> Drawing | None:
+def risk_drawing(risks: Sequence[Risk]) -> drawing.Drawing | None:
     """Draw what membership adds to guesses about patients, with each guess's figures beside it."""
     if not risks:
         return None
     rows = [
-        (shorten(risk.title, 60), [Estimate("synthetic", risk.gain, risk.gain_interval)])
+        (phrases.shorten(risk.title, 60), [Estimate("synthetic", risk.gain, risk.gain_interval)])
         for risk in risks
     ]
     gains = "; ".join(
-        f"{plain(risk.title)} {number(risk.gain)} ({range_text(risk.gain_interval)})"
+        f"{phrases.plain(risk.title)} {phrases.number(risk.gain)} "
+        f"({phrases.range_text(risk.gain_interval)})"
         for risk in risks
     )
     head = (
@@ -200,43 +197,43 @@ def risk_drawing(risks: Sequence[Risk]) -> Drawing | None:
     )  # fmt: skip
     table = [
         (
-            plain(risk.title),
-            share(risk.success),
-            share_range(risk.success_interval),
-            share(risk.control),
-            number(risk.gain),
-            range_text(risk.gain_interval),
-            number(risk.detection_limit),
+            phrases.plain(risk.title),
+            phrases.share(risk.success),
+            phrases.share_range(risk.success_interval),
+            phrases.share(risk.control),
+            phrases.number(risk.gain),
+            phrases.range_text(risk.gain_interval),
+            phrases.number(risk.detection_limit),
         )
         for risk in risks
     ]
     alt = f"Gain over guesses about patients not in the table: {gains}."
-    return Drawing(
+    return drawing.Drawing(
         key="risks",
         title="What membership adds to guesses about a patient",
         panels=[forest_plot(rows, alt, 0.0)],
-        table=Table(head, table),
+        table=drawing.Table(head, table),
         caption="The gain is how much oftener a guess is right about patients in the table than about "
         "others; at 0 the table tells what the population tells.",
         legend=[("dot synthetic", "gain, with its interval"), ("mark ideal", "none")],
     )
 
 
-def planted_bugs() -> Table | None:
+def planted_bugs() -> drawing.Table | None:
     """Return the bugs that were planted and what caught them; None where no record of it ships."""
     file = resources.files("synthvae").joinpath("audit", "planted.json")
     if not file.is_file():
         return None
     rows = [
         (
-            plain(bug["name"]),
-            plain(bug["breaks"]),
-            listed([plain(test) for test in bug["caught_by"]], 3) or "nothing",
-            plain(bug["audit"] or NONE),
-            f"{share(bug['power'], 0)} of {bug['repetitions']:,}",
+            phrases.plain(bug["name"]),
+            phrases.plain(bug["breaks"]),
+            phrases.listed([phrases.plain(test) for test in bug["caught_by"]], 3) or "nothing",
+            phrases.plain(bug["audit"] or phrases.NONE),
+            f"{phrases.share(bug['power'], 0)} of {bug['repetitions']:,}",
             "yes" if bug["in_ci"] else "no",
         )
         for bug in json.loads(file.read_text(encoding="utf-8"))["bugs"]
     ]
     head = ("Planted bug", "What it breaks", "Caught by", "Audit", "How often", "In each build")
-    return Table(head, rows, text_columns=4) if rows else None
+    return drawing.Table(head, rows, text_columns=4) if rows else None

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from synthvae._text import counted, printable
 from synthvae.evaluation.results import Evaluation, Score
 from synthvae.levels import SEVERITY, Level, judge
+from synthvae.report import phrases
 from synthvae.report.decision import Decision
-from synthvae.report.phrases import LEVEL_NAMES, LEVEL_SIGNS, direction, has_run, number, range_text
 from synthvae.report.sections import headlines
 
 if TYPE_CHECKING:
@@ -72,19 +72,19 @@ def notebook_cells(score: Score) -> tuple[str, ...]:
     """Return a score as the cells of a notebook's table."""
     level = judge(score)
     name = _level_text(level) if level != "open" else ""
-    return *_figures(score), direction(score.direction, score.goal), name
+    return *_figures(score), phrases.direction(score.direction, score.goal), name
 
 
 def _figures(score: Score) -> tuple[str, ...]:
     """Return a score's value, interval, and its references by the holdout and by shuffled columns."""
-    ran = has_run(score)
+    ran = phrases.has_run(score)
     references = [score.references.get(name) for name in ("holdout", "independent")]
     return (
-        number(score.value) if ran else "not run",
-        range_text(score.interval) if ran and score.interval else "",
-        *("" if known is None else number(known) for known in references),
+        phrases.number(score.value) if ran else "not run",
+        phrases.range_text(score.interval) if ran and score.interval else "",
+        *("" if known is None else phrases.number(known) for known in references),
     )
 
 
 def _level_text(level: Level) -> str:
-    return f"{LEVEL_SIGNS[level]} {LEVEL_NAMES[level]}"
+    return f"{phrases.LEVEL_SIGNS[level]} {phrases.LEVEL_NAMES[level]}"

@@ -11,8 +11,7 @@ from typing import Literal
 from markupsafe import Markup, escape
 
 from synthvae.evaluation.results import Curve, Interval, Margin, NumberSummary, Score
-from synthvae.report.drawing import Drawing, Table, finite, largest, px
-from synthvae.report.phrases import NONE, REAL, bin_label, exact, fit, number, plain, share, shorten
+from synthvae.report import drawing, phrases
 
 _MARGIN_WIDTH, _MARGIN_HEIGHT = 232, 112
 _NAMED_CATEGORIES = 7  # that have room for their names
@@ -22,21 +21,28 @@ _CURVE_WIDTH, _CURVE_HEIGHT = 260, 170
 _LEAST_SPAN = 0.02  # differences below this are drawn as small
 
 
-def margin_drawings(margins: Sequence[Margin]) -> list[Drawing]:
+def margin_drawings(margins: Sequence[Margin]) -> list[drawing.Drawing]:
     """Draw each column's distribution in train, holdout and synthetic rows, the worst first."""
-    ordered = sorted(margins, key=lambda margin: (-finite(margin.distance), margin.column))
+    ordered = sorted(margins, key=lambda margin: (-drawing.finite(margin.distance), margin.column))
     return [_margin(margin, f"margin-{n}") for n, margin in enumerate(ordered, 1)]
 
 
 def tail_range(summary: NumberSummary | None) -> str:
     """Return between which points 98 % of a column's numbers lie, as text."""
-    return NONE if summary is None else f"{exact(summary.p1)} to {exact(summary.p99)}"
+    return (
+        phrases.NONE
+        if summary is None
+        else f"{phrases.exact(summary.p1)} to {phrases.exact(summary.p99)}"
+    )
 
 
-def _margin(margin: Margin, key: str) -> Drawing:
+def _margin(margin: Margin, key: str) -> drawing.Drawing:
     named = margin.kind == "category" and len(margin.labels) <= _NAMED_CATEGORIES
-    name = shorten(margin.column)
-    distance, holdout_distance = number(margin.distance), number(margin.holdout_distance)
+    name = phrases.shorten(margin.column)
+    distance, holdout_distance = (
+        phrases.number(margin.distance),
+        phrases.number(margin.holdout_distance),
+    )
     svg = Markup(
         '<svg class="bars" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
     ).format(
@@ -48,14 +54,14 @@ def _margin(margin: Margin, key: str) -> Drawing:
     )
     shares = zip(margin.labels, margin.train, margin.holdout, margin.synthetic, strict=True)
     rows = [
-        (shorten(label), *(f"{100 * finite(part):.1f}" for part in parts))
+        (phrases.shorten(label), *(f"{100 * drawing.finite(part):.1f}" for part in parts))
         for label, *parts in shares
     ]
-    return Drawing(
+    return drawing.Drawing(
         key=key,
         title=name,
         panels=[svg],
-        table=Table(("Value", "Train, %", "Holdout, %", "Synthetic, %"), rows),
+        table=drawing.Table(("Value", "Train, %", "Holdout, %", "Synthetic, %"), rows),
         caption=f"distance {distance} · holdout {holdout_distance}{_summary_text(margin)}",
     )
 
@@ -67,7 +73,11 @@ def _summary_text(margin: Margin) -> str:
         return ""
     texts = (
         f"{name} {tail_range(summary)}"
-        + (f", mean {exact(summary.mean)}, SD {exact(summary.sd)}" if summary else "")
+        + (
+            f", mean {phrases.exact(summary.mean)}, SD {phrases.exact(summary.sd)}"
+            if summary
+            else ""
+        )
         for name, summary in summaries.items()
     )
     return f" · 1 to 99 % points: {'; '.join(texts)}"
@@ -76,19 +86,22 @@ def _summary_text(margin: Margin) -> str:
 def _category_bars(margin: Margin) -> Markup:
     """Draw named categories as lying bars, one line each."""
     left = 90
-    top = largest((*margin.train, *margin.holdout, *margin.synthetic))
+    top = drawing.largest((*margin.train, *margin.holdout, *margin.synthetic))
     names, train, holdout, synthetic = "", "", "", ""
 
     def width(part: float) -> float:
-        return finite(part) / top * (_MARGIN_WIDTH - left - 6)
+        return drawing.finite(part) / top * (_MARGIN_WIDTH - left - 6)
 
     for row, label in enumerate(margin.labels):
         y = 16 * row + 2
         x = left + width(margin.synthetic[row])
-        names += f'<text x="{left - 6}" y="{y + 11}" class="e">{escape(fit(label, 82))}</text>'
-        train += f"M{left} {y + 2}h{px(width(margin.train[row]))}v10H{left}z"
-        holdout += f"M{px(left + width(margin.holdout[row]))} {y}v14"
-        synthetic += f"M{left} {y + 7}H{px(x)}M{px(x - 3)} {y + 7}a3 3 0 1 0 6 0a3 3 0 1 0-6 0"
+        names += (
+            f'<text x="{left - 6}" y="{y + 11}" class="e">{escape(phrases.fit(label, 82))}</text>'
+        )
+        train += f"M{left} {y + 2}h{drawing.px(width(margin.train[row]))}v10H{left}z"
+        holdout += f"M{drawing.px(left + width(margin.holdout[row]))} {y}v14"
+        synthetic += f"M{left} {y + 7}H{drawing.px(x)}"
+        synthetic += f"M{drawing.px(x - 3)} {y + 7}a3 3 0 1 0 6 0a3 3 0 1 0-6 0"
     return Markup(names) + _three_paths(train, holdout, synthetic)
 
 
@@ -113,32 +126,34 @@ def _bin_columns(margin: Margin) -> Markup:
     places |= {
         i: (end + 8 + place * width + (width - bar) / 2, bar) for place, i in enumerate(special)
     }
-    top = largest((*margin.train, *margin.holdout, *margin.synthetic))
+    top = drawing.largest((*margin.train, *margin.holdout, *margin.synthetic))
     train, holdout, synthetic, last = "", "", "", -1.0
     for i, (x, wide) in places.items():
         at_train, at_holdout, at_synthetic = (
-            px(base - finite(shares[i]) / top * high)
+            drawing.px(base - drawing.finite(shares[i]) / top * high)
             for shares in (margin.train, margin.holdout, margin.synthetic)
         )
         gap = min(0.5, wide / 8)
-        train += f"M{px(x + gap)} {base}V{at_train}h{px(wide - 2 * gap)}V{base}z"
-        holdout += f"M{px(x + wide * 0.22)} {at_holdout}h{px(wide * 0.56)}"
-        synthetic += f"V{at_synthetic}" if abs(x - last) < 0.01 else f"M{px(x)} {at_synthetic}"
-        synthetic += f"H{px(x + wide)}"
+        train += f"M{drawing.px(x + gap)} {base}V{at_train}h{drawing.px(wide - 2 * gap)}V{base}z"
+        holdout += f"M{drawing.px(x + wide * 0.22)} {at_holdout}h{drawing.px(wide * 0.56)}"
+        synthetic += (
+            f"V{at_synthetic}" if abs(x - last) < 0.01 else f"M{drawing.px(x)} {at_synthetic}"
+        )
+        synthetic += f"H{drawing.px(x + wide)}"
         last = x + wide
     room = (end - left) / 2 - 4
     names = _bin_name(left, "", margin.labels[regular[0]], room) if regular else ""
     if len(regular) > 1:
         names += _bin_name(end, "e", margin.labels[regular[-1]], room)
-    axis = f"M{left} {base}H{px(end)}"
+    axis = f"M{left} {base}H{drawing.px(end)}"
     if special:
         name = margin.labels[special[0]] if len(special) == 1 else "special"
         names += _bin_name(end + 8 + (apart - 8) / 2, "m", name, apart)
-        axis += f"M{px(end + 8)} {base}H{right}"
+        axis += f"M{drawing.px(end + 8)} {base}H{right}"
     return (
         Markup(f'<path class="x" d="{axis}"/>')
         + _three_paths(train, holdout, synthetic)
-        + Markup(f'<text x="{left}" y="9">{share(top, 0)}</text>{names}')
+        + Markup(f'<text x="{left}" y="9">{phrases.share(top, 0)}</text>{names}')
     )
 
 
@@ -150,8 +165,8 @@ def _is_special(margin: Margin, label: str) -> bool:
 
 def _bin_name(x: float, style: str, label: str, width: float) -> str:
     css = f' class="{style}"' if style else ""
-    name = escape(fit(bin_label(label).strip("()"), width))
-    return f'<text x="{px(x)}" y="{_MARGIN_HEIGHT - 5}"{css}>{name}</text>'
+    name = escape(phrases.fit(phrases.bin_label(label).strip("()"), width))
+    return f'<text x="{drawing.px(x)}" y="{_MARGIN_HEIGHT - 5}"{css}>{name}</text>'
 
 
 def score_strip(score: Score) -> Markup:
@@ -168,7 +183,7 @@ def score_strip(score: Score) -> Markup:
     middle, span = (max(known) + min(known)) / 2, max(max(known) - min(known), _LEAST_SPAN)
 
     def at(value: float) -> str:
-        return px(_STRIP_WIDTH / 2 + (value - middle) / span * (_STRIP_WIDTH - 18))
+        return drawing.px(_STRIP_WIDTH / 2 + (value - middle) / span * (_STRIP_WIDTH - 18))
 
     parts = f'<path class="x" d="M2 12H{_STRIP_WIDTH - 2}"/>'
     if score.interval is not None:
@@ -193,7 +208,7 @@ def _reference_mark(name: str, x: str) -> str:
         "chance": ("c", "4V20"),
         "ideal": ("goal", "4V20"),
     }
-    style, path = marks.get(name, ("h" if name in REAL else "o", "6.5l5 9h-10z"))
+    style, path = marks.get(name, ("h" if name in phrases.REAL else "o", "6.5l5 9h-10z"))
     return f'<path class="{style}" d="M{x} {path}"/>'
 
 
@@ -229,24 +244,26 @@ def forest_plot(rows: Sequence[ForestRow], alt: str, line: float | None = None) 
     base = _FOREST_ROW * len(rows) + 4
     parts = ""
     if line is not None:  # beside each row's figures, so that it crosses no name
-        x = px(at(line))
+        x = drawing.px(at(line))
         steps = "".join(f"M{x} {_FOREST_ROW * place + 17}v16" for place in range(len(rows)))
         parts = f'<path class="goal" d="{steps}"/>'
     parts += "".join(_forest_row(*row, _FOREST_ROW * n, at) for n, row in enumerate(rows))
     parts += f'<path class="x" d="M{_FOREST_PAD} {base}H{_FOREST_WIDTH - _FOREST_PAD}"/>'
     for tick in _ticks(low, high):
-        x = px(at(tick))
+        x = drawing.px(at(tick))
         parts += f'<path class="x" d="M{x} {base}v4"/>'
-        parts += f'<text class="m" x="{x}" y="{base + 16}">{exact(tick) if tick else "0"}</text>'
+        parts += (
+            f'<text class="m" x="{x}" y="{base + 16}">{phrases.exact(tick) if tick else "0"}</text>'
+        )
     return Markup(
         '<svg class="rows" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
-    ).format(_FOREST_WIDTH, base + _FOREST_FOOT, plain(alt), Markup(parts))
+    ).format(_FOREST_WIDTH, base + _FOREST_FOOT, phrases.plain(alt), Markup(parts))
 
 
 def _forest_row(
     label: str, estimates: Sequence[Estimate], top: int, at: Callable[[float], float]
 ) -> str:
-    name = escape(fit(label, _FOREST_WIDTH - 2 * _FOREST_PAD, 11.5))
+    name = escape(phrases.fit(label, _FOREST_WIDTH - 2 * _FOREST_PAD, 11.5))
     y = top + 25
     parts = f'<text class="n" x="{_FOREST_PAD}" y="{top + 13}">{name}</text>'
     parts += f'<path class="r" d="M{_FOREST_PAD} {y}H{_FOREST_WIDTH - _FOREST_PAD}"/>'
@@ -257,9 +274,12 @@ def _forest_row(
             continue
         synthetic = estimate.kind == "synthetic"
         level = y + (apart if synthetic else -apart)
-        x = px(at(estimate.value))
+        x = drawing.px(at(estimate.value))
         if estimate.interval is not None:
-            low, high = px(at(estimate.interval.low)), px(at(estimate.interval.high))
+            low, high = (
+                drawing.px(at(estimate.interval.low)),
+                drawing.px(at(estimate.interval.high)),
+            )
             parts += f'<path class="{"s" if synthetic else "h"}" d="M{low} {level}H{high}"/>'
         parts += (
             f'<circle class="d" cx="{x}" cy="{level}" r="4"/>'
@@ -301,10 +321,10 @@ def survival_curves(curve: Curve) -> Markup:
         ]
         return f"M{left} {top}{''.join(steps)}"
 
-    name = plain(curve.group) or "all"
+    name = phrases.plain(curve.group) or "all"
     alt = (
-        f"Survival of {name}; at {exact(last)}: real {share(curve.real[-1])}, "
-        f"synthetic {share(curve.synthetic[-1])}."
+        f"Survival of {name}; at {phrases.exact(last)}: real {phrases.share(curve.real[-1])}, "
+        f"synthetic {phrases.share(curve.synthetic[-1])}."
     )
     return Markup(
         f'<svg class="bars steps" viewBox="0 0 {width} {height}" role="img" aria-label="{{}}">'
@@ -313,6 +333,6 @@ def survival_curves(curve: Curve) -> Markup:
         f'<text class="e" x="{left - 4}" y="{top + 5}">100 %</text>'
         f'<text class="e" x="{left - 4}" y="{base + 3}">0 %</text>'
         f'<text x="{left}" y="{height - 6}">0</text>'
-        f'<text class="e" x="{right}" y="{height - 6}">{exact(last)}</text>'
+        f'<text class="e" x="{right}" y="{height - 6}">{phrases.exact(last)}</text>'
         f'<path class="h" d="{path(curve.real)}"/><path class="s" d="{path(curve.synthetic)}"/></svg>'
-    ).format(alt, shorten(name, 36))
+    ).format(alt, phrases.shorten(name, 36))

@@ -35,22 +35,12 @@ from typing import Any
 
 import numpy as np
 
-from synthvae._files import (
-    ELSEWHERE,
-    clean_drafts,
-    locked,
-    refuse_existing,
-    storage_errors,
-    sync_folder,
-    whole_file,
-    write_whole,
-)
+from synthvae import _files
 from synthvae._runtime import code_digest
 from synthvae._types import Ints
 from synthvae.errors import ArtefactError, DataError, OutputExistsError, StorageError
 from synthvae.plan import Plan
 from synthvae.storage import checkpoint_file
-from synthvae.storage.checkpoint_file import COUNTS, MODEL, MOMENTS, OR_START_OVER, Released
 from synthvae.storage.model_folder import VERSION as MODEL_VERSION
 from synthvae.table.patients import SPLIT
 
@@ -66,9 +56,9 @@ copy of this folder as well: each would spend the rest of the budget. `--start-o
 what was spent until here counts then too.
 """
 RESUME_POINTS = {
-    COUNTS: "after the counts",
-    MOMENTS: "after the moments, with its training",
-    MODEL: "after the fit, which is finished",
+    checkpoint_file.COUNTS: "after the counts",
+    checkpoint_file.MOMENTS: "after the moments, with its training",
+    checkpoint_file.MODEL: "after the fit, which is finished",
 }
 
 
@@ -86,7 +76,7 @@ class Checkpoint:
     def __init__(self, folder: Path | None, plan: Plan, *, test_mode: bool) -> None:
         self._folder = folder if plan.is_private else None
         self._identity = identity(plan, test_mode)
-        self.released: Released | None = None
+        self.released: checkpoint_file.Released | None = None
         if folder is None:
             return
         refuse_older(folder)
@@ -94,7 +84,7 @@ class Checkpoint:
             if not plan.is_private:
                 raise OutputExistsError(
                     f"The unfinished fit in {folder} was begun with a budget, and this one has none: "
-                    f"go on as it was begun, {OR_START_OVER}"
+                    f"go on as it was begun, {checkpoint_file.OR_START_OVER}"
                 )
             self.released = _read(folder / FILE, plan, self._identity)
 
@@ -109,8 +99,8 @@ class Checkpoint:
         if folder is None or not plan.is_private:
             yield cls(folder, plan, test_mode=test_mode)
             return
-        with locked(folder / LOCK, folder):
-            clean_drafts(folder)  # of a process that was killed while it wrote
+        with _files.locked(folder / LOCK, folder):
+            _files.clean_drafts(folder)  # of a process that was killed while it wrote
             yield cls(folder, plan, test_mode=test_mode)
 
     def row_key(self, fresh: bytes) -> bytes:
@@ -136,14 +126,15 @@ class Checkpoint:
         if self.released is None:
             texts = {NOTE: WARNING, TABLE: json.dumps({"key": key.hex(), "digest": digest}) + "\n"}
             for name, text in texts.items():
-                write_whole(self._folder / name, text)
+                _files.write_whole(self._folder / name, text)
         elif digest != self._table()[1]:
             raise DataError(
                 f"The table is not the one that the unfinished fit in {self._folder} began with (other "
-                f"rows, another order, or another holdout): give it that one, {OR_START_OVER}"
+                "rows, another order, or another holdout): give it that one, "
+                f"{checkpoint_file.OR_START_OVER}"
             )
 
-    def keep(self, released: Released) -> None:
+    def keep(self, released: checkpoint_file.Released) -> None:
         """Keep what was released; the call returns when it is on the disk.
 
         Raises
@@ -156,11 +147,11 @@ class Checkpoint:
         if self._folder is None:
             return
         content = checkpoint_file.pack(released, self._identity)
-        with whole_file(self._folder / FILE) as draft:
+        with _files.whole_file(self._folder / FILE) as draft:
             draft.write_bytes(content)
-        with storage_errors(self._folder):
-            sync_folder(self._folder)
-            sync_folder(self._folder.parent)  # which may have got the folder a moment ago
+        with _files.storage_errors(self._folder):
+            _files.sync_folder(self._folder)
+            _files.sync_folder(self._folder.parent)  # which may have got the folder a moment ago
 
     def _table(self) -> tuple[bytes, str]:
         """Return the key and the digest by which the table is known again."""
@@ -174,7 +165,7 @@ class Checkpoint:
             pass
         raise ArtefactError(
             f"{self._folder / TABLE} is missing or damaged, so that nobody can tell whether the table "
-            f"is the one that the fit began with: put it back, {OR_START_OVER}"
+            f"is the one that the fit began with: put it back, {checkpoint_file.OR_START_OVER}"
         )
 
 
@@ -212,7 +203,7 @@ def refuse_older(folder: Path) -> None:
     if _older(folder):
         raise OutputExistsError(
             f"The unfinished fit in {folder} was begun by synthvae 0.1.0, which alone can go on "
-            f"with it: do so, {OR_START_OVER}"
+            f"with it: do so, {checkpoint_file.OR_START_OVER}"
         )
 
 
@@ -237,7 +228,7 @@ def spent_at_most(folder: Path) -> str | None:
         return "an amount that is no longer known, since its checkpoint is damaged"
 
 
-def _read(file: Path, plan: Plan, expected: dict[str, Any]) -> Released:
+def _read(file: Path, plan: Plan, expected: dict[str, Any]) -> checkpoint_file.Released:
     """Return what a checkpoint holds, once it is known to be of the same fit."""
     begun = checkpoint_file.unpack_about(file)["identity"]
     for key, value in expected.items():
@@ -247,7 +238,7 @@ def _read(file: Path, plan: Plan, expected: dict[str, Any]) -> Released:
             what = f"{key} {before}, not {value}" if plain else f"another {key}"
             raise OutputExistsError(
                 f"The unfinished fit in {file.parent} was begun with {what}: go on as it was begun, "
-                f"{OR_START_OVER}"
+                f"{checkpoint_file.OR_START_OVER}"
             )
     return checkpoint_file.unpack(file, plan)
 
@@ -284,7 +275,7 @@ class UnfinishedWork:
     @property
     def holds_model(self) -> bool:
         """Whether the fit is finished and kept: going on from it releases nothing."""
-        return stage_in(self.folder) == MODEL
+        return stage_in(self.folder) == checkpoint_file.MODEL
 
     def clear(self) -> None:
         """Remove what is kept, and nothing else."""
@@ -293,7 +284,7 @@ class UnfinishedWork:
 
     def forget(self) -> None:
         """Remove what a fit kept and what it was begun with, and nothing else."""
-        clean_drafts(self.folder)
+        _files.clean_drafts(self.folder)
         kept = [self.folder / name for name in (FILE, TABLE, NOTE, SPLIT)]
         for file in (*kept, *_older(self.folder)):
             file.unlink(missing_ok=True)
@@ -324,13 +315,13 @@ def unfinished_work(output: Path, *, force: bool, start_over: bool) -> Iterator[
         The output exists and `force` is not given, or another process is at work on it.
     """
     work = UnfinishedWork(unfinished_folder(output))
-    with locked(work.folder / OUTPUT_LOCK, output):
-        with storage_errors(output):
+    with _files.locked(work.folder / OUTPUT_LOCK, output):
+        with _files.storage_errors(output):
             # Those of a process that was killed: nobody else writes here now.
-            clean_drafts(output.resolve().parent, output.resolve().name)
-        refuse_existing(output, force)
+            _files.clean_drafts(output.resolve().parent, output.resolve().name)
+        _files.refuse_existing(output, force)
         if start_over:
-            with storage_errors(output):
+            with _files.storage_errors(output):
                 work.clear()
         refuse_older(work.folder)
         try:
@@ -358,8 +349,8 @@ def _with_what_is_kept(message: str, folder: Path) -> str:
     point = RESUME_POINTS.get(stage_in(folder) or "", "there")
     kept = f"What was released so far is kept in {folder}: the same command goes on {point}."
     message = message or "Interrupted."
-    if ELSEWHERE in message:
-        message = message.replace(f"Free some space, or {ELSEWHERE}.", "Free some space.")
-        message = message.replace(f"; {ELSEWHERE}.", ".")
+    if _files.ELSEWHERE in message:
+        message = message.replace(f"Free some space, or {_files.ELSEWHERE}.", "Free some space.")
+        message = message.replace(f"; {_files.ELSEWHERE}.", ".")
         kept += " In another place it would be a second fit."
     return f"{message} {kept}"

@@ -21,7 +21,6 @@ from synthvae.errors import DataError
 from synthvae.field import OTHER, Field
 from synthvae.schema import Schema
 from synthvae.table import cells
-from synthvae.table.cells import Cell, RawColumn, as_float, identities, is_large
 
 MISSING = -1
 FIRST_SPECIAL = -2
@@ -177,7 +176,7 @@ def _identifier_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
         if any(times[name] != 1 for name in names):
             continue
         blank = np.any([read[name][0] for name in names], axis=0)
-        whose = {name: identities(frame.loc[~blank, name], schema[name]) for name in names}
+        whose = {name: cells.identities(frame.loc[~blank, name], schema[name]) for name in names}
         repeated = pd.DataFrame(whose).duplicated()
         if repeated.any():
             rule = "an identifier repeats, so a patient may have several rows"
@@ -191,7 +190,7 @@ def _identifier_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
 
 def _identifier_blanks(values: pd.Series, schema: Schema) -> tuple[Bools, list[Problem]]:
     """Return where identifiers are missing, and the problem of those that may have lost digits."""
-    raw = RawColumn(values)
+    raw = cells.RawColumn(values)
     blank = raw.blank(schema.missingValues)
     lossy = raw.inexact() & ~blank
     if not lossy.any():
@@ -205,7 +204,7 @@ def _patient_problems(frame: pd.DataFrame, codes: Ints, schema: Schema) -> list[
     """Return the per-patient columns whose values differ between rows of a patient."""
     if schema.patientKey is None or schema.patientKey not in frame.columns:
         return []
-    whose, _ = pd.factorize(identities(frame[schema.patientKey], schema[schema.patientKey]))
+    whose, _ = pd.factorize(cells.identities(frame[schema.patientKey], schema[schema.patientKey]))
     first = np.full(whose.max(initial=-1) + 1, -1)
     first[whose[::-1]] = np.arange(len(whose))[::-1]
     rule = "another value than in the patient's first row"
@@ -218,7 +217,7 @@ def _patient_problems(frame: pd.DataFrame, codes: Ints, schema: Schema) -> list[
 
 
 def _encode_column(field: Field, values: pd.Series, missing: Sequence[str]) -> _Column:
-    raw = RawColumn(values)
+    raw = cells.RawColumn(values)
     blank = raw.blank(missing)
     codes = np.full(len(values), MISSING, np.int64)
     column = _Column(field, codes, np.zeros(len(values), bool), values)
@@ -273,17 +272,19 @@ def _place_on_lattice(column: _Column, values: NDArray[np.float64], present: Boo
     column.codes[rest] = np.clip(index, 0, field.lattice_size - 1)
 
 
-def _place_in_categories(column: _Column, raw: RawColumn, present: Bools) -> None:
+def _place_in_categories(column: _Column, raw: cells.RawColumn, present: Bools) -> None:
     field = column.field
     raw.factorize()
     index = _index(field)
-    by_number = {as_float(label): code for label, code in index.items()} if field.is_number else {}
+    by_number = (
+        {cells.as_float(label): code for label, code in index.items()} if field.is_number else {}
+    )
     distinct = [_category(index, by_number, cell) for cell in raw.distinct]
     codes = np.where(present, raw.spread(distinct, -1, np.int64), -1)
     column.codes[codes >= 0] = codes[codes >= 0]
     outside = present & (codes < 0)
     rule = f"not one of {field.first_categories}"
-    large = outside & raw.spread([*map(is_large, raw.distinct)], False, bool)
+    large = outside & raw.spread([*map(cells.is_large, raw.distinct)], False, bool)
     column.reject(large, rule, "give numbers of 2**53 and more as text, since floats round them")
     way_out = "declare `trueValues` and `falseValues`"
     if field.type != "boolean":
@@ -299,9 +300,9 @@ def _index(field: Field) -> dict[str, int]:
     return {label: code for code, label in enumerate(field.categories)}
 
 
-def _category(index: dict[str, int], by_number: dict[float, int], cell: Cell | None) -> int:
+def _category(index: dict[str, int], by_number: dict[float, int], cell: cells.Cell | None) -> int:
     """Return the code of a cell, or -1; 1.0 is read as 1 where only one of them is listed."""
-    if is_large(cell):
+    if cells.is_large(cell):
         return -1
     for text in cells.spellings(cell):
         for spelling in (text, text.removesuffix(".0"), f"{text}.0"):

@@ -37,7 +37,7 @@ SMALL = CLINIC.replace(
 @pytest.fixture(autouse=True)
 def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let learners of scores learn little: no figure's size is tested here."""
-    monkeypatch.setattr("synthvae.comparison.scorer.ROUNDS", 5)
+    monkeypatch.setattr("synthvae.evaluation.learners.ROUNDS", 5)
     monkeypatch.setattr("synthvae.evaluation.joint.ROUNDS", 5)
 
 

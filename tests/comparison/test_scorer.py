@@ -17,7 +17,7 @@ SCHEMA = FULL.replace(fields=[f for f in FULL.to_dict()["fields"] if f["name"] i
 @pytest.fixture(autouse=True)
 def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let boosted trees learn for 30 rounds: enough for these tables."""
-    monkeypatch.setattr("synthvae.comparison.scorer.ROUNDS", 30)
+    monkeypatch.setattr("synthvae.evaluation.learners.ROUNDS", 30)
     monkeypatch.setattr("synthvae.evaluation.joint.ROUNDS", 30)
 
 
