@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from synthvae._frozen import FrozenSettings, read_mapping
+from synthvae.declared import first_repeated
 from synthvae.errors import ConfigError
-from synthvae.field import first_repeated
 
 
 def _as_number(value: Any) -> Any:

@@ -24,7 +24,7 @@ from synthvae.schema import Schema
 from synthvae.settings import Settings, settings_for
 from synthvae.storage.checkpoint import UnfinishedWork, is_begun, unfinished_work
 from synthvae.synthesizer import FEWEST_PATIENTS, Synthesizer, check_memory
-from synthvae.table import encode, identities, read_table, split_by_patient, write_table
+from synthvae.table import encode, identify_patients, read_table, split_by_patient, write_table
 from synthvae.table.patients import SplitKey, kept_split_key
 
 if TYPE_CHECKING:
@@ -205,9 +205,8 @@ def split(
     encode(frame, schema)
     held = split_by_patient(frame, schema, config.holdout, key)
     train, holdout = frame[~held], frame[held]
-    name = schema.patientKey
     patients, remaining = (
-        len(rows) if name is None else int(identities(rows[name], schema[name]).nunique())
+        int(identify_patients(rows, schema).nunique()) if schema.key_columns else len(rows)
         for rows in (frame, train)
     )
     if remaining < FEWEST_PATIENTS or remaining == patients:

@@ -54,7 +54,9 @@ def _check_analysis(analysis: AnalysisRequest, schema: Schema) -> None:
         if name is None or name in modelled:
             continue
         if name in schema.names:
-            raise ConfigError(f"{where} names '{name}', an identifier, which is never modelled.")
+            raise ConfigError(
+                f"{where} names '{name}', which is never modelled: an identifier, or left out."
+            )
         raise ConfigError(f"{where} names '{name}', which is no column{nearest(name, modelled)}.")
     hidden = {outcome}
     if analysis.kind in ("cox", "kaplan-meier"):
@@ -122,7 +124,8 @@ def _predictors(schema: Schema, hidden: set[str]) -> tuple[str, ...]:
     usable = [
         field.name
         for field in schema.fields
-        if field.name not in schema.identifiers | hidden
+        if field in schema.modelled
+        and field.name not in hidden
         and (field.is_lattice or len(field.categories) <= MOST_LEVELS)
     ]
     return tuple(usable[:MOST_PREDICTORS])

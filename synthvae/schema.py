@@ -2,9 +2,8 @@
 
 Every bound and category stands in the schema because a person declared it; none is ever learned
 from the data. The additions to Table Schema (Frictionless Standards, v1) are `patientKey`,
-`patients`, `maxRows`, `target`, `survival`, and per field `decimals`, `unit`, `special`,
-`invalid`, `role`, `perPatient` and `review`. Unlike there, a value is `required` unless the field says
-`required: false`.
+`patients`, `maxRows`, `target`, `survival`, `dialect` (as of a Frictionless resource), and those of
+`Field`. Unlike there, a value is `required` unless the field says `required: false`.
 """
 
 import hashlib
@@ -13,14 +12,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, field_validator, model_validator
 from pydantic import Field as Setting
 
 from synthvae._files import read_ordinary
 from synthvae._frozen import FrozenSettings, read_mapping, write_yaml
 from synthvae._text import brief, nearest, shortened
+from synthvae.declared import as_delimiter, as_encoding, as_labels, as_tuple, first_repeated
 from synthvae.errors import SchemaError
-from synthvae.field import Field, as_labels, as_tuple, first_repeated
+from synthvae.field import Field
 
 FINE = 20  # categories from which on a column counts as fine
 MOST_PATIENTS = 10**11  # more than have ever lived
@@ -35,11 +35,36 @@ class Target(FrozenSettings):
     without: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
 
 
+class Dialect(FrozenSettings):
+    """How a file is laid out: what separates cells, its encoding, its sheet, and whether names lead.
+
+    What is not said is read off the file: the separator off its first line, UTF-8 for the encoding.
+    """
+
+    delimiter: Annotated[str, BeforeValidator(as_delimiter)] | None = None
+    encoding: str | None = None
+    sheet: str | None = None
+    header: bool = True
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_known(cls, value: str | None) -> str | None:
+        return None if value is None else as_encoding(value)
+
+
 class Survival(FrozenSettings):
     """A pair of columns for survival analysis: follow-up time, and whether the event happened."""
 
     duration: str
     event: str
+
+
+def _as_key(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        if len(set(map(str, value))) < len(value):
+            raise ValueError("patientKey names a column twice")
+        return value[0] if len(value) == 1 else tuple(value) or None
+    return value
 
 
 def _as_targets(value: Any) -> Any:
@@ -68,11 +93,12 @@ class Schema(FrozenSettings):
     title: str | None = None
     description: str | None = None
     primaryKey: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
-    patientKey: str | None = None
+    patientKey: Annotated[str | tuple[str, ...] | None, BeforeValidator(_as_key)] = None
     patients: Annotated[int | None, Setting(ge=1, le=MOST_PATIENTS)] = None
     maxRows: Annotated[int | None, Setting(ge=1, le=1000)] = None
     target: Annotated[tuple[Target, ...], BeforeValidator(_as_targets)] = ()
     survival: Survival | None = None
+    dialect: Dialect = Dialect()
     missingValues: Annotated[tuple[str, ...], BeforeValidator(as_labels)] = ("", "NA")
     fields: tuple[Field, ...]
 
@@ -90,6 +116,10 @@ class Schema(FrozenSettings):
                 raise ValueError(
                     f"{where} names {brief(name)}, which is no field{nearest(name[:100], names)}"
                 )
+        left_out = {field.name for field in self.fields if field.is_left_out}
+        for where, name in self._mentions():
+            if name in left_out:
+                raise ValueError(f"{where} names {brief(name)}, which is left out by its `role`")
         if self.patientKey is not None and self.maxRows is None:
             raise ValueError(
                 "patientKey needs maxRows, the declared largest number of rows kept per patient"
@@ -101,18 +131,35 @@ class Schema(FrozenSettings):
                 raise ValueError(
                     f"{setting} goes with patientKey; without one each row is one patient"
                 )
-        for field in self.fields:
-            if field.name not in self.identifiers:
-                self._check_modelled(field)
+        self._check_key()
+        for field in self.modelled:
+            self._check_modelled(field)
         categories = sum(len(field.categories) for field in self.fields)
         if categories > MOST_CATEGORIES:
             raise ValueError(
                 f"the fields have {categories:,} categories together; at most {MOST_CATEGORIES:,} can "
-                "be modelled: group some, or set `role: identifier` to leave a column out"
+                "be modelled: group some, or set `role: omit` to leave a column out"
             )
         if not self.modelled:
-            raise ValueError("every field is an identifier; there is nothing to model")
+            raise ValueError("every field is an identifier or left out; there is nothing to model")
         return self
+
+    def _check_key(self) -> None:
+        """Refuse a key of several columns all modelled, or of which one may vary within a patient."""
+        if not isinstance(self.patientKey, tuple):
+            return
+        modelled = {field.name for field in self.modelled}
+        if modelled.issuperset(self.patientKey):
+            raise ValueError(
+                "patientKey has several columns, all with categories or bounds: take these off the one "
+                "that numbers the patients, whose values are then invented"
+            )
+        varying = [f.name for f in self.modelled if f.name in self.patientKey and not f.perPatient]
+        if varying:
+            raise ValueError(
+                f"the field {brief(varying[0])} is part of patientKey, so it is the same in all rows of "
+                "a patient: add `perPatient: true`, or `role: identifier` to have it invented"
+            )
 
     def _check_modelled(self, field: Field) -> None:
         if field.is_lattice and None in (field.constraints.minimum, field.constraints.maximum):
@@ -123,7 +170,7 @@ class Schema(FrozenSettings):
         if not field.is_lattice and not field.categories:
             raise ValueError(
                 f"field {field.name!r} is text without an enum: list its categories under "
-                "constraints, or set `role: identifier` to leave it out of the model"
+                "constraints, or set `role: omit` to leave it out"
             )
         if field.nullable and not self.missingValues:
             raise ValueError(
@@ -144,7 +191,7 @@ class Schema(FrozenSettings):
         pair = self.survival
         named = {
             "primaryKey": self.primaryKey,
-            "patientKey": () if self.patientKey is None else (self.patientKey,),
+            "patientKey": self.key_columns,
             "target": [n for target in self.target for n in (target.column, *target.without)],
             "survival": () if pair is None else (pair.duration, pair.event),
         }
@@ -152,9 +199,25 @@ class Schema(FrozenSettings):
 
     @cached_property
     def identifiers(self) -> frozenset[str]:
-        """Names of the fields that are never modelled: keys, and fields of that role."""
-        keys = {*self.primaryKey, *([self.patientKey] if self.patientKey else [])}
+        """Names of the fields whose values are invented: keys, and fields of that role.
+
+        Of a patientKey of several columns, those with categories or bounds (a centre) are modelled.
+        """
+        keys = {*self.primaryKey, *self.key_columns}
+        if isinstance(self.patientKey, tuple):
+            keys -= {
+                field.name
+                for field in self.fields
+                if field.name in self.patientKey and field.has_domain and field.role != "identifier"
+            }
         return frozenset(keys | {f.name for f in self.fields if f.role == "identifier"})
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """The columns that say whose row it is, together; empty where each row is a patient."""
+        if self.patientKey is None:
+            return ()
+        return (self.patientKey,) if isinstance(self.patientKey, str) else self.patientKey
 
     @cached_property
     def modelled(self) -> tuple[Field, ...]:
@@ -169,8 +232,12 @@ class Schema(FrozenSettings):
             fineness = FINE if field.is_lattice else min(FINE, len(field.categories))
             return not field.perPatient, fineness
 
-        fields = (field for field in self.fields if field.name not in self.identifiers)
-        return tuple(sorted(fields, key=place))
+        return tuple(
+            sorted(
+                (f for f in self.fields if f.name not in self.identifiers and not f.is_left_out),
+                key=place,
+            )
+        )
 
     @property
     def rows_per_patient(self) -> int:
@@ -179,7 +246,7 @@ class Schema(FrozenSettings):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All column names, in the order of the file."""
+        """All column names, in the order of the file, those that are left out among them."""
         return tuple(field.name for field in self.fields)
 
     def __getitem__(self, name: str) -> Field:

@@ -159,7 +159,7 @@ def test_refuses_more_digits_than_doubles_have() -> None:
     [
         ("%Y-%m-%d", "soon", "bound 'soon' is not a date; write it as 2000-12-31"),
         ("%Q", "2000-01-01", "format '%Q' is no pattern of dates"),
-        ("%Y-%m-%d %z", "2000-01-01", "format cannot have a time zone"),
+        ("%Y-%m-%d %z", "2000-01-01", "needs `timezone`"),
     ],
 )
 def test_refuses_dates(form: str, low: str, message: str) -> None:

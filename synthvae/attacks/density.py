@@ -107,7 +107,7 @@ def _log_weights(cut: Binning, tokens: Ints) -> Singles:
     masses = counts / counts.sum()
     if not cut.field.is_lattice:
         return np.asarray(np.log(BLUR + (1 - BLUR) / masses), np.float32)
-    alone = 1 + len(cut.field.special)
+    alone = 1 + len(cut.field.specials)
     numbers = masses[alone:]
     ranks = (np.cumsum(numbers) - numbers / 2) / numbers.sum()
     near = np.eye(cut.levels)
@@ -175,7 +175,7 @@ def _coordinates(field: Field, base: Ints, codes: Ints) -> list[Floats]:
         levels = np.argsort(-counts, kind="stable")[:MOST_INDICATORS] - 1
         return [half * (codes == level) for level in levels]
     place = codes / max(1, field.lattice_size - 1)
-    absent = [MISSING, *(FIRST_SPECIAL - i for i in range(len(field.special)))]
+    absent = [MISSING, *(FIRST_SPECIAL - i for i in range(len(field.specials)))]
     return [
         *(half * np.where(codes >= 0, value, 0.5) for value in (mid_ranks(codes, base), place)),
         *(half * (codes == level) for level in absent),

@@ -159,9 +159,9 @@ def _train(
 def as_frame(tables: list[Table], schema: Schema) -> pd.DataFrame:
     """Return the rows of several tables as one data frame, with keys that say whose row it is."""
     frame = decode(np.concatenate([table.codes for table in tables]), schema)
-    if schema.patientKey is not None:
-        whose = np.concatenate([table.patients for table in tables])
-        frame.insert(0, schema.patientKey, [str(patient) for patient in whose])
+    whose = np.concatenate([table.patients for table in tables])
+    for name in schema.identifiers.intersection(schema.key_columns):
+        frame.insert(0, name, [str(patient) for patient in whose])
     return frame
 
 

@@ -124,12 +124,12 @@ def draw_records(schema: Schema, number: int, generator: np.random.Generator) ->
     """Return codes of records drawn evenly from what the schema allows, shape (number, columns)."""
     columns = []
     for field in schema.modelled:
-        size, extras = ColumnMarginal.cells_of(field), len(field.special) + field.nullable
+        size, extras = ColumnMarginal.cells_of(field), len(field.specials) + field.nullable
         drawn = generator.integers(size, size=number)
         # Special and missing values as often as one of the first few ordinary ones.
         extra = generator.random(number) < extras / (extras + min(size, 8))
         which = generator.integers(max(extras, 1), size=number)
-        special = np.where(which < len(field.special), FIRST_SPECIAL - which, MISSING)
+        special = np.where(which < len(field.specials), FIRST_SPECIAL - which, MISSING)
         columns.append(np.where(extra, special, drawn))
     return np.stack(columns, axis=1).astype(np.int64)
 
@@ -201,8 +201,8 @@ def _effects(
 def _one_hot(field: Field, codes: Ints) -> Floats:
     size = ColumnMarginal.cells_of(field)
     entries = np.where(codes >= 0, codes, size + FIRST_SPECIAL - codes)
-    entries = np.where(codes == MISSING, size + len(field.special), entries)
-    return np.eye(size + len(field.special) + field.nullable)[entries]
+    entries = np.where(codes == MISSING, size + len(field.specials), entries)
+    return np.eye(size + len(field.specials) + field.nullable)[entries]
 
 
 def _component(scores: Floats, coins: Bools, share: float, claim: Claim, level: float) -> Component:

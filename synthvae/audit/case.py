@@ -101,8 +101,8 @@ def _last_code(field: Field) -> int:
     """Return the code of a column's last token: missing, else a special value, else the largest."""
     if field.nullable:
         return MISSING
-    if field.special:
-        return FIRST_SPECIAL - (len(field.special) - 1)
+    if field.specials:
+        return FIRST_SPECIAL - (len(field.specials) - 1)
     return ColumnMarginal.cells_of(field) - 1
 
 

@@ -31,7 +31,7 @@ from synthvae.pipeline import load_schema, load_source, override_settings, split
 from synthvae.plan import check_reviewed
 from synthvae.privacy.budget import checked_delta
 from synthvae.schema import Schema
-from synthvae.table import encode, identities, read_table
+from synthvae.table import encode, identify_patients, read_table
 from synthvae.table.patients import SplitKey
 
 FOLDER = "comparison"
@@ -212,8 +212,7 @@ def _sample_patients(frame: pd.DataFrame, schema: Schema, size: int, seed: int) 
     if schema.patientKey is None:
         whose = np.arange(len(frame))
     else:
-        key = identities(frame[schema.patientKey], schema[schema.patientKey])
-        whose, _ = pd.factorize(key)
+        whose, _ = pd.factorize(identify_patients(frame, schema))
     count = int(whose.max()) + 1
     if count < 0.9 * size:
         raise ConfigError(

@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 
 from synthvae._frozen import write_yaml
+from synthvae.declared import first_repeated
 from synthvae.drafting.columns import MISSING_SPELLINGS, ColumnDraft, draft_column
 from synthvae.errors import DataError
-from synthvae.field import first_repeated
 from synthvae.schema import Schema
 
 MAX_ROWS = 5  # a public default, not the largest number in the data

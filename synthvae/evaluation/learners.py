@@ -33,7 +33,7 @@ def tree_features(codes: Ints, fields: Sequence[Field]) -> Floats:
     columns = []
     for column, field in zip(codes.T, fields, strict=True):
         columns.append(np.where(column < 0, np.nan, column))
-        columns += [(column == FIRST_SPECIAL - i).astype(float) for i in range(len(field.special))]
+        columns += [(column == FIRST_SPECIAL - i).astype(float) for i in range(len(field.specials))]
     return np.column_stack(columns)
 
 
@@ -70,7 +70,7 @@ def _scale(codes: Ints) -> tuple[float, float]:
 
 def _levels(codes: Ints, field: Field) -> list[int]:
     if field.is_lattice:
-        return [MISSING, *(FIRST_SPECIAL - i for i in range(len(field.special)))]
+        return [MISSING, *(FIRST_SPECIAL - i for i in range(len(field.specials)))]
     counts = np.bincount(codes + 1, minlength=2)
     frequent = np.argsort(-counts, kind="stable")[:MOST_DUMMIES]
     return [int(level) - 1 for level in frequent if counts[level]]

@@ -255,7 +255,7 @@ def summary(field: Field, codes: Ints) -> NumberSummary | None:
     present = codes[codes >= 0]
     if not len(present):
         return None
-    numbers = (present + field.first_unit) / 10.0**field.places
+    numbers = field.numbers_at(present + field.first_unit)
     p1, p50, p99 = np.quantile(numbers, (ENDS[0], 0.5, ENDS[1]))
     mean, sd = intervals.rounded(numbers.mean()), intervals.rounded(numbers.std())
     return NumberSummary(

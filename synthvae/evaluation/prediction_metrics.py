@@ -239,7 +239,7 @@ class Judge:
         named = _named(metric, self._field, learner)
         if self._task.is_number:
             measure: Measure = root_mean_squared_error
-            scale, truth = 10.0**self._field.places, self._truth
+            scale, truth = 10.0**self._field.places / self._field.stride, self._truth
         elif fitted["real"].shape[1] != 2:
             return named.unanswered(f"'{self._field.name}' has more than two classes")
         else:

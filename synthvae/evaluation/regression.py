@@ -87,7 +87,7 @@ class Terms:
 
 def in_units(field: Field, codes: Ints) -> Floats:
     """Return lattice codes in the unit of the column, from its minimum; missing ones are NaN."""
-    return number_of(field, codes) / 10.0**field.places
+    return number_of(field, codes) * field.stride / 10.0**field.places
 
 
 def fit_model(kind: Model, outcome: str | None, terms: Terms, table: Table, schema: Schema) -> Fit:

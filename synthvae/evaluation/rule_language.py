@@ -24,9 +24,10 @@ import pyarrow.compute as pc
 
 from synthvae._text import nearest
 from synthvae._types import Bools, Ints
+from synthvae.declared import LARGEST
 from synthvae.errors import ConfigError
 from synthvae.evaluation.tables import number_of
-from synthvae.field import LARGEST, Field
+from synthvae.field import Field
 from synthvae.schema import Schema
 
 Kind = Literal["number", "text", "date", "truth"]
@@ -110,7 +111,7 @@ def column_of(field: Field, place: int) -> Term:
 
     def on_lattice(codes: Ints) -> Values:
         units = number_of(field, codes[:, place]) + field.first_unit
-        values = units * field.step_seconds if field.is_moment else units / 10.0**field.places
+        values = field.seconds_at(units) if field.is_moment else field.numbers_at(units)
         return pa.array(values, mask=np.isnan(values))
 
     if field.is_lattice:

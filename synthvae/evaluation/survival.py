@@ -64,7 +64,7 @@ def follow_up(table: Table, schema: Schema) -> FollowUp:
     units = number_of(timed, table.codes[:, time]) + timed.first_unit
     known = np.isfinite(units) & (units >= 0) & (table.codes[:, event] >= 0)
     happened = table.codes[known, event] == last
-    return FollowUp(table.take(known), units[known] / 10.0**timed.places, happened)
+    return FollowUp(table.take(known), timed.numbers_at(units[known]), happened)
 
 
 def why_no_survival(schema: Schema) -> str | None:

@@ -14,7 +14,7 @@ from synthvae._types import Bools, Floats, Ints
 from synthvae.errors import EvaluationError
 from synthvae.field import Field
 from synthvae.schema import Schema
-from synthvae.table import encode, identities, inspect
+from synthvae.table import encode, identify_patients, inspect
 from synthvae.table.codes import FIRST_SPECIAL, MISSING
 
 FEW_ROWS = 50  # from which on two tables are not alike by chance
@@ -88,7 +88,7 @@ def prepare(
         )
     patients = _patients(train, holdout, schema)
     real, held = (
-        Table(codes[i], inspect(frame, schema)[1], patients[i])
+        Table(codes[i], inspect(frame, schema).invalid, patients[i])
         for i, frame in enumerate(frames.values())
     )
     rows = len(synthetic)
@@ -126,8 +126,10 @@ def read_synthetic(frame: pd.DataFrame, schema: Schema) -> Table:
             f"The synthetic table has {counted(len(twice), 'column')} more than once: {listed}; keep "
             "one of each."
         )
-    codes, invalid, _ = inspect(frame[names], schema)
-    return Table(np.where(invalid, MISSING, codes), invalid, _invented_patients(frame, schema))
+    read = inspect(frame[names], schema)
+    return Table(
+        np.where(read.invalid, MISSING, read.codes), read.invalid, _invented_patients(frame, schema)
+    )
 
 
 def _patients(train: pd.DataFrame, holdout: pd.DataFrame, schema: Schema) -> tuple[Ints, Ints]:
@@ -135,18 +137,17 @@ def _patients(train: pd.DataFrame, holdout: pd.DataFrame, schema: Schema) -> tup
     rows = len(train)
     if schema.patientKey is None:
         return np.arange(rows), rows + np.arange(len(holdout))
-    field = schema[schema.patientKey]
-    keys = [identities(frame[field.name], field) for frame in (train, holdout)]
+    keys = [identify_patients(frame, schema) for frame in (train, holdout)]
     numbers = pd.factorize(pd.concat(keys, ignore_index=True))[0].astype(np.int64)
     return numbers[:rows], numbers[rows:]
 
 
 def _invented_patients(synthetic: pd.DataFrame, schema: Schema) -> Ints:
     """Return whose row each synthetic one is, for intervals; without a usable key, its own."""
-    rows, key = np.arange(len(synthetic), dtype=np.int64), schema.patientKey
-    if key is None or list(synthetic.columns).count(key) != 1:
+    rows, names = np.arange(len(synthetic), dtype=np.int64), list(synthetic.columns)
+    if not schema.key_columns or any(names.count(key) != 1 for key in schema.key_columns):
         return rows
-    numbers = pd.factorize(identities(synthetic[key], schema[key]))[0].astype(np.int64)
+    numbers = pd.factorize(identify_patients(synthetic, schema))[0].astype(np.int64)
     return numbers if len(np.unique(numbers)) > 1 else rows
 
 
@@ -190,14 +191,14 @@ class Binning:
     def levels(self) -> int:
         """Number of tokens, the one for missing cells included."""
         if self.field.is_lattice:
-            return 2 + len(self.field.special) + len(self.edges)
+            return 2 + len(self.field.specials) + len(self.edges)
         return 1 + len(self.field.categories)
 
     def tokens(self, codes: Ints) -> Ints:
         """Return the tokens of a column's codes, shape (rows,)."""
         if not self.field.is_lattice:
             return codes + 1
-        tokens = 1 + len(self.field.special) + np.searchsorted(self.edges, codes, side="left")
+        tokens = 1 + len(self.field.specials) + np.searchsorted(self.edges, codes, side="left")
         below = codes < 0
         tokens[below] = MISSING - codes[below]
         return tokens.astype(np.int64)
@@ -207,7 +208,7 @@ class Binning:
         """What each token stands for, in words."""
         if not self.field.is_lattice:
             return ("(missing)", *self.field.categories)
-        special = (f"{value} (special)" for value in self.field.special)
+        special = (f"{value} (special)" for value in self.field.specials)
         if not len(self.edges):
             return ("(missing)", *special, "any value")
         first = [lattice_text(self.field, code + 1) for code in self.edges]
@@ -221,9 +222,9 @@ def lattice_text(field: Field, code: int) -> str:
     """Return the value of a lattice point as text."""
     unit = int(code) + field.first_unit
     if field.is_moment:
-        text = str(np.datetime64(unit * field.step_seconds, "s"))
+        text = str(np.datetime64(field.seconds_at(unit), "s"))
         return text[:10] if field.type == "date" else text.replace("T", " ")
-    return f"{unit / 10**field.places:.{field.places}f}"
+    return f"{field.numbers_at(unit):.{field.places}f}"
 
 
 def binnings(train: Table, schema: Schema, bins: int = BINS) -> tuple[Binning, ...]:
@@ -254,6 +255,8 @@ def number_of(field: Field, codes: Ints) -> Floats:
     """
     numbers = codes.astype(float)
     numbers[codes == MISSING] = np.nan
-    for i, value in enumerate(field.special):
-        numbers[codes == FIRST_SPECIAL - i] = float(value) * 10.0**field.places - field.first_unit
+    for i, value in enumerate(field.specials):
+        numbers[codes == FIRST_SPECIAL - i] = (
+            field.numbers_to_units(float(value)) - field.first_unit
+        )
     return numbers

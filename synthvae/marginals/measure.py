@@ -108,7 +108,7 @@ class _Counter:
         self._codes, self._field = codes, field
         self._noise_multipliers, self._sensitivity = list(noise_multipliers), sensitivity
         self._mechanisms = mechanisms
-        self.extras = len(field.special) + field.nullable
+        self.extras = len(field.specials) + field.nullable
 
     @property
     def next_sigma(self) -> float:
@@ -122,7 +122,10 @@ class _Counter:
         exact = np.concatenate(
             (
                 np.bincount(cells[cells >= 0], minlength=len(starts)),
-                [(self._codes == FIRST_SPECIAL - i).sum() for i in range(len(self._field.special))],
+                [
+                    (self._codes == FIRST_SPECIAL - i).sum()
+                    for i in range(len(self._field.specials))
+                ],
                 [(self._codes == MISSING).sum()] if self._field.nullable else [],
             )
         ).astype(np.int64)
@@ -279,7 +282,7 @@ def _marginal(field: Field, starts: Ints, mass: Floats, cell_bin: Ints) -> Colum
         cell_bin.astype(np.int64),
         token_mass / total,
         ColumnMarginal.cells_of(field),
-        len(field.special),
+        len(field.specials),
         field.nullable,
     )
 

@@ -6,7 +6,7 @@ or without conditions; `calibrate_margins` ends a fit. All of it is post-process
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,7 +24,10 @@ from synthvae.model.layout import Layout
 from synthvae.model.sampling import ROUGH_STEPS, Sampler, block_generator
 from synthvae.schema import Schema
 from synthvae.table import MISSING, inspect
+from synthvae.table.cells import as_float
 
+TRUTHS = {"true": True, "t": True, "yes": True, "y": True, "1": True}
+TRUTHS |= {"false": False, "f": False, "no": False, "n": False, "0": False}
 BLOCK = 65_536  # rows that are balanced together, at most
 CONDITIONED_BLOCK = 4096  # candidates, before resampling
 MOST_CELLS = 2**26  # rows of a block times tokens of a column: half a gigabyte of probabilities
@@ -105,7 +108,7 @@ def _range(
     top = field.constraints.maximum if high is None else high
     specials = [
         marginal.bins + i
-        for i, special in enumerate(field.special)
+        for i, special in enumerate(field.specials)
         if float(bottom or 0) <= special <= float(top or 0)
     ]
     if last < first and not specials:
@@ -146,21 +149,32 @@ def _code(field: Field, value: Any, schema: Schema) -> int:
         return MISSING
     alone = field.model_copy(update={"perPatient": False})
     only = Schema(fields=(alone,), missingValues=schema.missingValues)
-    codes, invalid, problems = inspect(pd.DataFrame({field.name: [value]}), only)
-    if problems and field.format_ and isinstance(value, str):
-        # As bounds are written in the schema, whatever the format of the table.
-        with contextlib.suppress(ValueError):
-            moment = pd.Series([datetime.fromisoformat(value)])
-            codes, invalid, problems = inspect(moment.to_frame(field.name), only)
-    if problems or invalid.any():
-        rule = problems[0].rule if problems else "outside what the schema declares"
+    read = inspect(pd.DataFrame({field.name: [value]}), only)
+    for plain in _plain_values(field, value) if read.problems else ():
+        again = inspect(pd.DataFrame({field.name: [plain]}), only)
+        read = read if again.problems else again
+    if read.problems or read.invalid.any():
+        rule = read.problems[0].rule if read.problems else "outside what the schema declares"
         declared = field.first_categories
         if field.is_lattice:
             declared = f"{field.constraints.minimum} to {field.constraints.maximum}"
         raise ConfigError(
             f"where {field.name!r} is {value!r}, which is {rule}; the schema declares {declared}."
         )
-    return int(codes[0, 0])
+    return int(read.codes[0, 0])
+
+
+def _plain_values(field: Field, value: Any) -> Iterator[Any]:
+    """Yield what a condition may mean that is not spelled as in the table's file."""
+    if not isinstance(value, str):
+        return
+    if field.type == "boolean" and value.strip().lower() in TRUTHS:
+        yield TRUTHS[value.strip().lower()]
+    elif field.is_moment:  # as bounds are written in the schema
+        with contextlib.suppress(ValueError):
+            yield datetime.fromisoformat(value)
+    elif field.is_number and not math.isnan(as_float(value)):
+        yield as_float(value)
 
 
 def draw_records(

@@ -97,7 +97,7 @@ def read_marginals(arrays: Arrays, schema: Schema) -> list[ColumnMarginal]:
         starts, cell_mass, cell_bin, mass = (
             arrays[f"columns/{j}/{name}"] for name in MARGINAL_ARRAYS
         )
-        size, specials = ColumnMarginal.cells_of(field), len(field.special)
+        size, specials = ColumnMarginal.cells_of(field), len(field.specials)
         marginal = ColumnMarginal(starts, cell_mass, cell_bin, mass, size, specials, field.nullable)
         if not _fits(marginal):
             raise ValueError(f"the anchor of column '{field.name}' does not fit the schema")

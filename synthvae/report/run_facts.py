@@ -94,8 +94,8 @@ def _rule(field: "Field") -> str:
         parts.append("one of " + ", ".join(rules.enum))
     elif rules.minimum is not None and rules.maximum is not None:
         parts.append(" ".join(filter(None, [f"{rules.minimum} to {rules.maximum}", field.unit])))
-    if field.special:
-        parts.append("special values " + ", ".join(str(value) for value in field.special))
+    if field.specials:
+        parts.append("special values " + ", ".join(str(value) for value in field.specials))
     if not rules.required:
         parts.append("may be missing")
     return "; ".join(parts)

@@ -6,8 +6,9 @@ Codes are one whole number a cell: the index of a category or lattice point, or 
 or special value. They are what the model learns from and what it generates.
 """
 
-from synthvae.table.cells import identities
-from synthvae.table.codes import MISSING, decode, encode, find_problems, inspect
+from synthvae.table.cells import identify_patients, identities
+from synthvae.table.codes import MISSING, encode, encode_with_notes, find_problems, inspect
+from synthvae.table.decoding import decode
 from synthvae.table.files import formulas, read_table, write_table
 from synthvae.table.patients import (
     PatientRows,
@@ -21,9 +22,11 @@ __all__ = [
     "PatientRows",
     "decode",
     "encode",
+    "encode_with_notes",
     "find_problems",
     "formulas",
     "group_by_patient",
+    "identify_patients",
     "identities",
     "inspect",
     "read_table",

@@ -21,10 +21,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from synthvae.field import DEFAULT_FORMATS, Field
+from synthvae.schema import Schema
 
 EPOCH = datetime(1970, 1, 1)
 LONGEST = timedelta(days=106_751)  # that pandas counts in nanoseconds
 EXACT = 2**53  # from here on, neighbouring whole numbers are the same float
+DRESSED = re.compile(r"([^\d+-]*?)\s*([+-]?\d(?:.*\d)?(?:[eE][+-]?\d+)?)\s*([^\d]*)")  # 72 kg
 DATE_LIKE = re.compile(r"\s*-?\d+-\d\d-\d\d")
 
 Cell = str | bool | int | float | pd.Timestamp | date | pd.Interval
@@ -306,22 +308,64 @@ def _is_mark(cell: Cell | None, texts: set[str], marks: Sequence[float]) -> bool
     return not texts.isdisjoint(spellings(cell))
 
 
-def as_numbers(raw: RawColumn) -> NDArray[np.float64]:
-    """Return cells as numbers, NaN for other cells."""
+def as_numbers(field: Field, raw: RawColumn) -> NDArray[np.float64]:
+    """Return cells as numbers, as the field spells them; NaN for other cells."""
     if raw.is_numeric or raw.is_bool:
         return raw.numbers()
     if raw.is_datetime:
         return np.full(len(raw.cells), np.nan)
-    return raw.spread([number_of(cell) for cell in raw.distinct], np.nan, float)
+    return raw.spread([field_number(field, cell) for cell in raw.distinct], np.nan, float)
+
+
+def field_number(field: Field, cell: Cell | None) -> float:
+    """Return a canonical value as a number, text as the field spells numbers; NaN for other text."""
+    return spelled_number(field, cell) if isinstance(cell, str) else number_of(cell)
+
+
+def spelled_number(field: Field, text: str) -> float:
+    """Return text as a number in a field's spelling, or NaN: `1.234,5`, `72 kg`, `<5`."""
+    text = text.strip()
+    censored = field.censored_numbers.get(text)
+    if censored is not None:
+        return float(censored)
+    if not field.bareNumber:
+        parts = DRESSED.fullmatch(text)
+        around = "" if parts is None else (parts[1] + parts[3]).strip().casefold()
+        if parts is None or around not in ("", (field.unit or around).casefold()):
+            return np.nan
+        text = parts[2]
+    point, group = field.decimalChar, field.groupChar
+    if group is not None:
+        sign = r"[ \u00a0\u2009\u202f]" if group == " " else re.escape(group)
+        if re.search(sign, text):
+            if not re.fullmatch(rf"[+-]?\d{{1,3}}({sign}\d{{3}})+({re.escape(point)}\d*)?", text):
+                return np.nan
+            text = re.sub(sign, "", text)
+    if point != ".":
+        if "." in text:
+            return np.nan
+        text = text.replace(point, ".")
+    return as_float(text)
+
+
+def zoned(raw: RawColumn) -> NDArray[np.bool_]:
+    """Where cells are moments of a time zone."""
+    if raw.is_datetime:
+        return np.full(len(raw.cells), raw.cells.dt.tz is not None)
+    raw.factorize()
+    with_zone = [isinstance(cell, pd.Timestamp) and cell.tz is not None for cell in raw.distinct]
+    return raw.spread(with_zone, False, bool)
 
 
 def as_moments(field: Field, raw: RawColumn) -> NDArray[np.float64]:
     """Return dates as lattice units since 1970, NaN for other cells."""
     if raw.is_datetime:
-        zone = raw.cells.dt.tz
-        local = raw.cells if zone is None else raw.cells.dt.tz_localize(None)
+        local = raw.cells
+        if raw.cells.dt.tz is not None:
+            shown = raw.cells if field.zone is None else raw.cells.dt.tz_convert(field.zone)
+            local = shown.dt.tz_localize(None)
         moments = local.to_numpy("datetime64[s]")
-        units = (moments.astype(np.int64) // field.step_seconds).astype(float)
+        units = field.seconds_to_units(moments.astype(np.int64)).astype(float)
         units[np.isnat(moments)] = np.nan
         return np.asarray(units)
     raw.factorize()
@@ -330,15 +374,20 @@ def as_moments(field: Field, raw: RawColumn) -> NDArray[np.float64]:
 
 def _moment_units(field: Field, cell: Cell | None) -> float:
     if isinstance(cell, pd.Timestamp):
-        local = cell.tz_localize(None).to_datetime64()
-        return float(local.astype("datetime64[s]").astype(np.int64) // field.step_seconds)
+        shown = cell if field.zone is None or cell.tz is None else cell.tz_convert(field.zone)
+        local = shown.tz_localize(None).to_datetime64()
+        return float(field.seconds_to_units(int(local.astype("datetime64[s]").astype(np.int64))))
     try:
         moment = _as_moment(field, cell)
     except (TypeError, ValueError, OverflowError):
         return np.nan
-    if moment is None or moment.tzinfo is not None:
+    if moment is None:
         return np.nan
-    return float((moment - EPOCH) // timedelta(seconds=field.step_seconds))
+    if moment.tzinfo is not None:
+        if field.zone is None:
+            return np.nan
+        moment = moment.astimezone(field.zone).replace(tzinfo=None)
+    return float(field.seconds_to_units((moment - EPOCH) // timedelta(seconds=1)))
 
 
 def _as_moment(field: Field, cell: Cell | None) -> datetime | None:
@@ -363,6 +412,19 @@ def identities(values: pd.Series, field: Field) -> pd.Series:
     raw.factorize()
     texts = [_identity(cell, field.is_number) for cell in raw.distinct]
     return pd.Series(raw.spread(texts, "", object), values.index, object, values.name)
+
+
+def identify_patients(frame: pd.DataFrame, schema: Schema) -> pd.Series:
+    """Return whose row each one is, as text in which one patient has one spelling.
+
+    Of a key of several columns, no two different combinations give the same text.
+    """
+    columns = [identities(frame[name], schema[name]) for name in schema.key_columns]
+    if len(columns) == 1:
+        return columns[0]
+    rows = zip(*columns, strict=True)
+    texts = ["".join(f"{len(part)}:{part}" for part in row) for row in rows]
+    return pd.Series(texts, frame.index, object, ", ".join(schema.key_columns))
 
 
 def _identity(cell: Cell | None, numeric: bool) -> str:

@@ -2,14 +2,14 @@
 
 The code of a cell is the index of its category or lattice point (0 or more), `MISSING` (-1), or
 -2, -3, ... for the field's special values in their order. Encoding finds every problem of a table
-at once; decoding gives back typed columns.
+at once; `decode` gives back typed columns.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field as default
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,17 @@ from synthvae.errors import DataError
 from synthvae.field import OTHER, Field
 from synthvae.schema import Schema
 from synthvae.table import cells
+from synthvae.table.spelling import spelling_hint
 
 MISSING = -1
 FIRST_SPECIAL = -2
+OFF_LATTICE = (
+    1e-9  # of a step, or of the number of steps where these are many: floats differ by less
+)
+KEY_LIKE = re.compile(  # a name that may say whose row it is
+    r"(?i)(^|[^a-z])(id|ids|nr|no|num|number|key|mrn|nhs|ssn|pid|code)([^a-z]|$)|id$|Id|ID"
+    r"|pati?ent|person|subject|participant|case|member|client|respondent|enrolid|seqn|ident|key|pseudo"
+)
 SHOWN = 12  # problems listed in one error message
 
 
@@ -49,6 +57,28 @@ class Problem:
         return f"column {brief(self.column)}: {count}{self.rule}{example}; {self.way_out}"
 
 
+@dataclass(frozen=True)
+class Inspection:
+    """A table as it was read.
+
+    Attributes
+    ----------
+    codes
+        Shape (rows, columns); a cell that does not fit counts as missing.
+    invalid
+        Shape (rows, columns); True where a cell breaks its field's rules.
+    problems
+        What `encode` raises for.
+    notes
+        What was rounded, cut off, clipped, emptied or merged, as the schema asks.
+    """
+
+    codes: Ints
+    invalid: Bools
+    problems: list[Problem]
+    notes: list[Problem]
+
+
 @dataclass
 class _Column:
     """One column while it is being encoded."""
@@ -58,6 +88,7 @@ class _Column:
     invalid: Bools
     values: pd.Series
     problems: list[Problem] = default(default_factory=list)
+    notes: list[Problem] = default(default_factory=list)
 
     def reject(self, where: Bools, rule: str, way_out: str) -> None:
         """Apply the field's `invalid` policy to cells for which no bound can stand in."""
@@ -66,19 +97,34 @@ class _Column:
         self.invalid |= where
         if self.field.invalid == "missing":
             self.codes[where] = MISSING
+            self.note(where, f"{rule}, and taken for missing", "`invalid: missing` asks for it")
         elif self.field.invalid == "other":
             self.codes[where] = self.field.categories.index(OTHER)
+            self.note(where, f"{rule}, and merged into '{OTHER}'", "`invalid: other` asks for it")
         else:
             self.codes[where] = MISSING
             cell = self._shown(int(where.argmax()))
             self.problems.append(Problem.where(where, self.field.name, rule, way_out, cell))
 
+    def note(self, where: Bools, what: str, why: str) -> None:
+        """Keep in mind what was done to cells that are read as something else than they hold."""
+        if where.any():
+            cell = self._shown(int(where.argmax()))
+            self.notes.append(Problem.where(where, self.field.name, what, why, cell))
+
+    def examples(self, where: Bools) -> list[str]:
+        """Return the first of some cells, as text."""
+        return [self._text(int(row)) for row in np.flatnonzero(where)[:SHOWN]]
+
     def _shown(self, row: int) -> str:
+        text = self._text(row)
+        return repr(shortened(text, 40)) if text else "a value that cannot be shown"
+
+    def _text(self, row: int) -> str:
         try:
-            text = cells.text_of(cells.canonical(self.values.iloc[row]))
+            return cells.text_of(cells.canonical(self.values.iloc[row]))
         except (OverflowError, ValueError):  # such as a year that Python's dates do not reach
-            return "a value that cannot be shown"
-        return repr(shortened(text, 40))
+            return ""
 
 
 def encode(frame: pd.DataFrame, schema: Schema) -> Ints:
@@ -89,33 +135,29 @@ def encode(frame: pd.DataFrame, schema: Schema) -> Ints:
     DataError
         The table does not fit the schema; the text lists every problem.
     """
-    codes, _, problems = inspect(frame, schema)
+    return encode_with_notes(frame, schema)[0]
+
+
+def encode_with_notes(frame: pd.DataFrame, schema: Schema) -> tuple[Ints, list[Problem]]:
+    """Return what `encode` does, and what was rounded, clipped, emptied or merged on the way."""
+    read = inspect(frame, schema)
+    problems = read.problems
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems[:SHOWN])
         more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise DataError(f"The table does not fit the schema '{schema.name}':\n{listed}{more}")
-    return codes
+    return read.codes, read.notes
 
 
 def find_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
     """Return everything that keeps a table from fitting its schema; empty where it fits."""
-    return inspect(frame, schema)[2]
+    return inspect(frame, schema).problems
 
 
-def inspect(frame: pd.DataFrame, schema: Schema) -> tuple[Ints, Bools, list[Problem]]:
-    """Encode a table without raising: codes, which cells are invalid, and the problems.
-
-    Returns
-    -------
-    codes
-        Shape (rows, columns); a cell that does not fit counts as missing.
-    invalid
-        Shape (rows, columns); True where a cell breaks its field's rules.
-    problems
-        What `encode` would raise for.
-    """
+def inspect(frame: pd.DataFrame, schema: Schema) -> Inspection:
+    """Encode a table without raising."""
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
-    problems = _column_problems(frame, schema)
+    problems, notes = _column_problems(frame, schema), list[Problem]()
     times = Counter(frame.columns)
     shape = (len(frame), len(schema.modelled))
     codes, invalid = np.full(shape, MISSING, np.int64), np.zeros(shape, bool)
@@ -126,15 +168,18 @@ def inspect(frame: pd.DataFrame, schema: Schema) -> tuple[Ints, Bools, list[Prob
         column = _encode_column(field, frame[field.name], schema.missingValues)
         codes[:, j], invalid[:, j] = column.codes, column.invalid
         problems += column.problems
+        notes += column.notes
     problems += _identifier_problems(frame, schema)
-    return codes, invalid, problems or _patient_problems(frame, codes, schema)
+    problems += _left_out_problems(frame, schema)
+    problems = problems or _patient_problems(frame, codes, schema)
+    return Inspection(codes, invalid, problems, notes)
 
 
 def _column_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
     times = Counter(frame.columns)
     declared = dict.fromkeys(schema.names)
     needed = [field.name for field in schema.modelled]
-    needed += [schema.patientKey] if schema.patientKey else []
+    needed += schema.key_columns
     absent = [name for name in needed if name not in times]
     unknown = [name for name in times if name not in declared]
     problems = [
@@ -149,21 +194,23 @@ def _column_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
     for i, name in enumerate(unknown):
         hint = nearest(name, declared) if i < SHOWN else ""
         rule = f"is in the table but not in the schema{hint}"
-        way_out = "declare it as a field (`role: identifier` keeps it out of the model), or drop it"
+        way_out = "declare it as a field (`role: omit` leaves it out), or drop it"
         problems.append(Problem(name, rule, way_out))
     return problems
 
 
 def _identifier_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
     times = Counter(frame.columns)
-    key = schema.patientKey
-    if key is not None:
-        if times[key] != 1:
+    if schema.key_columns:
+        if any(times[key] != 1 for key in schema.key_columns):
             return []
-        blank, problems = _identifier_blanks(frame[key], schema)
-        if blank.any():
-            way_out = "fill in whose rows they are"
-            problems.append(Problem(key, "no patient identifier", way_out, int(blank.sum())))
+        problems = []
+        for key in schema.key_columns:
+            blank, lossy = _identifier_blanks(frame[key], schema)
+            problems += lossy
+            if blank.any():
+                way_out = "fill in whose rows they are"
+                problems.append(Problem(key, "no patient identifier", way_out, int(blank.sum())))
         return problems
     keys: list[tuple[str, ...]] = [
         (field.name,) for field in schema.fields if field.role == "identifier"
@@ -180,10 +227,17 @@ def _identifier_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
         repeated = pd.DataFrame(whose).duplicated()
         if repeated.any():
             rule = "an identifier repeats, so a patient may have several rows"
+            key = f"[{', '.join(names)}]" if len(names) > 1 else names[0]
             way_out = (
-                f"set `patientKey: {names[0]}` and `maxRows` so that the guarantee covers "
-                "whole patients, or drop the column if it does not say whose row it is"
+                f"set `patientKey: {key}` and `maxRows` so that the guarantee covers "
+                "whole patients, or `role: omit` if it does not say whose row it is"
             )
+            if not any(map(KEY_LIKE.search, names)):
+                way_out = (
+                    "its name does not sound like a patient's: set `role: omit` to leave it out, or "
+                    "declare its bounds or categories; only if it says whose row it is, name it under "
+                    "patientKey"
+                )
             problems.append(Problem(", ".join(names), rule, way_out, int(repeated.sum())))
     return problems
 
@@ -202,9 +256,9 @@ def _identifier_blanks(values: pd.Series, schema: Schema) -> tuple[Bools, list[P
 
 def _patient_problems(frame: pd.DataFrame, codes: Ints, schema: Schema) -> list[Problem]:
     """Return the per-patient columns whose values differ between rows of a patient."""
-    if schema.patientKey is None or schema.patientKey not in frame.columns:
+    if not schema.key_columns or not set(schema.key_columns) <= set(frame.columns):
         return []
-    whose, _ = pd.factorize(cells.identities(frame[schema.patientKey], schema[schema.patientKey]))
+    whose, _ = pd.factorize(cells.identify_patients(frame, schema))
     first = np.full(whose.max(initial=-1) + 1, -1)
     first[whose[::-1]] = np.arange(len(whose))[::-1]
     rule = "another value than in the patient's first row"
@@ -216,6 +270,20 @@ def _patient_problems(frame: pd.DataFrame, codes: Ints, schema: Schema) -> list[
     ]
 
 
+def _left_out_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
+    """Return the columns that are declared empty and hold values."""
+    problems = []
+    for field in schema.fields:
+        if field.role == "empty" and list(frame.columns).count(field.name) == 1:
+            held = ~cells.RawColumn(frame[field.name]).blank(schema.missingValues)
+            if held.any():
+                way_out = "declare its bounds or categories, or set `role: omit` to leave it out"
+                problems.append(
+                    Problem.where(held, field.name, "a value in an empty column", way_out)
+                )
+    return problems
+
+
 def _encode_column(field: Field, values: pd.Series, missing: Sequence[str]) -> _Column:
     raw = cells.RawColumn(values)
     blank = raw.blank(missing)
@@ -224,9 +292,13 @@ def _encode_column(field: Field, values: pd.Series, missing: Sequence[str]) -> _
     if not field.is_lattice:
         _place_in_categories(column, raw, ~blank)
     elif field.is_number:
-        _place_on_lattice(column, cells.as_numbers(raw), ~blank)
+        _place_on_lattice(column, cells.as_numbers(field, raw), ~blank)
     else:
         _place_on_lattice(column, cells.as_moments(field, raw), ~blank)
+        if field.zone is None:
+            zoned = cells.zoned(raw) & ~blank
+            why = "to keep the zone, declare `timezone`"
+            column.note(zoned, "the time zone is dropped; the clock's own time is kept", why)
     if not field.nullable and blank.any():
         column.invalid |= blank
         rule = "a missing value where one is required"
@@ -238,13 +310,16 @@ def _encode_column(field: Field, values: pd.Series, missing: Sequence[str]) -> _
 def _place_on_lattice(column: _Column, values: NDArray[np.float64], present: Bools) -> None:
     field = column.field
     readable = present & ~np.isnan(values)
-    kind = {"date": "date", "datetime": "date-time"}.get(field.type, "number")
-    form = f" of the form {field.format_}" if field.format_ else ""
-    way_out = "correct them, list their spelling under missingValues"
-    way_out += ", or declare `format`" if form else ""
-    column.reject(present & ~readable, f"not a {kind}{form}", way_out)
+    unreadable = present & ~readable
+    if unreadable.any():
+        kind = {"date": "date", "datetime": "date-time"}.get(field.type, "number")
+        form = f" of the form {field.format_}" if field.format_ else ""
+        way_out = "correct them, list their spelling under missingValues"
+        way_out += ", or declare `format`" if form else ""
+        seems = spelling_hint(column.examples(unreadable))
+        column.reject(unreadable, f"not a {kind}{form}", seems or way_out)
     special = np.zeros(len(values), bool)
-    for i, value in enumerate(field.special):
+    for i, value in enumerate(field.specials):
         here = readable & (values == value)
         column.codes[here] = FIRST_SPECIAL - i
         special |= here
@@ -266,9 +341,24 @@ def _place_on_lattice(column: _Column, values: NDArray[np.float64], present: Boo
         column.reject(rest & (values < bottom), f"below {low}", way_out)
         column.reject(rest & (values > top), f"above {high}", way_out)
         rest = rest & (values >= bottom) & (values <= top)
-    inside = np.clip(values[rest], bottom, top)
-    units = np.round(inside * 10.0**field.places) if field.is_number else inside
-    index = units.astype(np.int64) - field.first_unit
+    else:
+        column.note(
+            rest & (values < bottom), f"below {low}, and set to it", "`invalid: clip` asks for it"
+        )
+        column.note(
+            rest & (values > top), f"above {high}, and set to it", "`invalid: clip` asks for it"
+        )
+    inside = np.clip(np.where(rest, values, bottom), bottom, top)
+    units = field.numbers_to_units(inside) if field.is_number else inside
+    between = rest & (np.abs(units - np.round(units)) > OFF_LATTICE * np.maximum(1, np.abs(units)))
+    if field.step is not None and field.invalid != "clip":
+        way_out = "correct the step, or leave it out"
+        column.reject(between, f"not {low} and whole steps of {field.step}", way_out)
+        rest = rest & ~between
+    else:
+        to = f"the step of {field.step}" if field.step is not None else f"{field.places} decimals"
+        column.note(between, f"rounded to {to}", "`decimals` keeps more")
+    index = np.round(units[rest]).astype(np.int64) - field.first_unit
     column.codes[rest] = np.clip(index, 0, field.lattice_size - 1)
 
 
@@ -279,7 +369,7 @@ def _place_in_categories(column: _Column, raw: cells.RawColumn, present: Bools) 
     by_number = (
         {cells.as_float(label): code for label, code in index.items()} if field.is_number else {}
     )
-    distinct = [_category(index, by_number, cell) for cell in raw.distinct]
+    distinct = [_category(field, index, by_number, cell) for cell in raw.distinct]
     codes = np.where(present, raw.spread(distinct, -1, np.int64), -1)
     column.codes[codes >= 0] = codes[codes >= 0]
     outside = present & (codes < 0)
@@ -300,7 +390,9 @@ def _index(field: Field) -> dict[str, int]:
     return {label: code for code, label in enumerate(field.categories)}
 
 
-def _category(index: dict[str, int], by_number: dict[float, int], cell: cells.Cell | None) -> int:
+def _category(
+    field: Field, index: dict[str, int], by_number: dict[float, int], cell: cells.Cell | None
+) -> int:
     """Return the code of a cell, or -1; 1.0 is read as 1 where only one of them is listed."""
     if cells.is_large(cell):
         return -1
@@ -308,45 +400,4 @@ def _category(index: dict[str, int], by_number: dict[float, int], cell: cells.Ce
         for spelling in (text, text.removesuffix(".0"), f"{text}.0"):
             if spelling in index:
                 return index[spelling]
-    return by_number.get(cells.number_of(cell), -1)
-
-
-def decode(codes: Ints, schema: Schema) -> pd.DataFrame:
-    """Return typed columns for codes of shape (rows, columns); the inverse of `encode`.
-
-    Numbers become float64, integers Int64, booleans boolean, dates datetime64[s], categories text.
-    """
-    columns = {
-        field.name: _decode_column(field, np.asarray(codes[:, j]))
-        for j, field in enumerate(schema.modelled)
-    }
-    return pd.DataFrame(columns)
-
-
-def _decode_column(field: Field, codes: Ints) -> Any:
-    missing = codes == MISSING
-    if not field.is_lattice:
-        if field.type == "boolean":
-            return pd.arrays.BooleanArray(codes == 1, missing)
-        labels = np.array([*field.categories, None], object)
-        texts = labels[np.where(missing, len(field.categories), codes)]
-        if field.type == "string":
-            return texts
-        values = np.array([*map(float, field.categories), np.nan])
-        numbers = pd.Series(values[np.where(missing, len(field.categories), codes)])
-        return numbers.astype("Int64") if field.type == "integer" else numbers
-    units = codes + field.first_unit
-    if field.is_moment:
-        moments = (units * field.step_seconds).astype("datetime64[s]")
-        moments[missing] = np.datetime64("NaT", "s")
-        return moments
-    specials = [(codes == FIRST_SPECIAL - i, value) for i, value in enumerate(field.special)]
-    if field.type == "integer":
-        for here, value in specials:
-            units[here] = int(value)
-        return pd.arrays.IntegerArray(units, missing)
-    floats = units / 10.0**field.places
-    for here, value in specials:
-        floats[here] = value
-    floats[missing] = np.nan
-    return floats
+    return by_number.get(cells.field_number(field, cell), -1) if by_number else -1

@@ -17,8 +17,8 @@ import pandas as pd
 from synthvae._files import whole_file
 from synthvae._runtime import machine_memory
 from synthvae._text import brief, one_line, shortened
+from synthvae.declared import first_repeated
 from synthvae.errors import ConfigError, InputFileError
-from synthvae.field import first_repeated
 from synthvae.schema import Schema
 from synthvae.table.cells import as_float
 

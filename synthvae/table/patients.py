@@ -23,7 +23,7 @@ from synthvae._types import Ints
 from synthvae.config import RunConfig
 from synthvae.errors import ArtefactError, ConfigError
 from synthvae.schema import Schema
-from synthvae.table.cells import identities
+from synthvae.table.cells import identify_patients
 from synthvae.table.codes import encode
 
 SPLIT = "split.json"
@@ -69,7 +69,7 @@ def group_by_patient(frame: pd.DataFrame, schema: Schema, key: bytes | None = No
     """
     if schema.patientKey is None:
         return PatientRows(np.arange(len(frame), dtype=np.int64)[:, None])
-    known = identities(frame[schema.patientKey], schema[schema.patientKey]).to_numpy()
+    known = identify_patients(frame, schema).to_numpy()
     whose, names = pd.factorize(known)
     order = np.argsort(whose, kind="stable")
     counts = np.bincount(whose)
@@ -113,7 +113,7 @@ def split_by_patient(
         Up to 64 secret bytes: whoever has them and an identifier knows that patient's side.
     """
     if schema.patientKey is not None:
-        known = identities(frame[schema.patientKey], schema[schema.patientKey])
+        known = identify_patients(frame, schema)
         names = [text.encode("utf-8", "surrogatepass") for text in known]
     else:
         equal: Counter[bytes] = Counter()  # rows before
@@ -137,10 +137,15 @@ def with_identifiers(frame: pd.DataFrame, schema: Schema, patients: Ints) -> pd.
     """
     columns = {}
     for field in schema.fields:
+        if field.role == "omit":
+            continue
+        if field.role == "empty":
+            columns[field.name] = pd.Series([None] * len(frame), dtype=object)
+            continue
         if field.name not in schema.identifiers:
             columns[field.name] = frame[field.name]
             continue
-        numbers = (patients if field.name == schema.patientKey else np.arange(len(frame))) + 1
+        numbers = (patients if field.name in schema.key_columns else np.arange(len(frame))) + 1
         texts = [] if field.is_number else [f"synthetic-{number:07d}" for number in numbers]
         columns[field.name] = pd.Series(numbers if field.is_number else texts)
     return pd.DataFrame(columns)

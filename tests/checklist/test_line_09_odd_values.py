@@ -98,7 +98,7 @@ def test_line_9_a_cell_is_read_by_itself(cells: list[Any], dtype: Any) -> None:
         together = inspect(table([cells[i] for i in order], dtype), KINDS)
         for row, i in enumerate(order):
             alone = inspect(table([cells[i]], dtype), KINDS)
-            assert (together[0][row] == alone[0][0]).all()
-            assert (together[1][row] == alone[1][0]).all()
+            assert (together.codes[row] == alone.codes[0]).all()
+            assert (together.invalid[row] == alone.invalid[0]).all()
             name = identities(names.iloc[list(order)], KINDS["age"]).iloc[row]
             assert name == identities(names.iloc[[i]], KINDS["age"]).iloc[0]

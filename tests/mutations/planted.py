@@ -129,7 +129,7 @@ def bounds_from_data(patch: Patch) -> None:
 
 def _tightened(schema: Schema, frame: pd.DataFrame) -> Schema:
     """Return a schema whose numbers end at the table's largest."""
-    codes, _, _ = inspect(frame, schema)
+    codes = inspect(frame, schema).codes
     largest = {f.name: int(codes[:, j].max()) for j, f in enumerate(schema.modelled)}
     fields = []
     for field in schema.fields:

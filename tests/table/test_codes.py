@@ -212,7 +212,7 @@ BAD_CELLS = [
     (["nan"], number(), "not a number"),
     ([float("nan")], number(), "a missing value where one is required .*row 1.*`required: false`"),
     (["", "NA"], number(), "2 rows: a missing value where one is required"),
-    (["1,5"], number(), "not a number .*'1,5'.*missingValues"),
+    (["1,5"], number(), "not a number .*'1,5'.*decimalChar"),
     (["1_0"], number(), "not a number"),
     (["", "x\0\n"], number(required=False), r"not a number \(first: 'x\\x00\\n' in row 2\)"),
     ([True, "x"], number(), "1 row: not a number .*'x' in row 2"),
@@ -258,7 +258,8 @@ def test_names_column_rows_rule_and_way_out(
 
 def test_inspect_marks_what_is_invalid_and_does_not_raise() -> None:
     schema = schema_of(number("a"), number("b"))
-    codes, invalid, problems = inspect(pd.DataFrame({"a": ["1", "x"], "b": ["11", "2"]}), schema)
+    read = inspect(pd.DataFrame({"a": ["1", "x"], "b": ["11", "2"]}), schema)
+    codes, invalid, problems = read.codes, read.invalid, read.problems
     assert codes.tolist() == [[10, -1], [-1, 20]]
     assert invalid.tolist() == [[False, True], [True, False]]
     assert [(problem.column, problem.rows) for problem in problems] == [("a", 1), ("b", 1)]
@@ -275,7 +276,9 @@ def test_policies_for_numbers(policy: str, cells: list[str], expected: list[int]
     field = number(required=policy != "missing", invalid=policy)
     assert codes_of(cells, field) == expected
     frame = pd.DataFrame({"x": cells})
-    assert inspect(frame, schema_of(field))[1][:, 0].tolist() == [True] * (len(cells) - 1) + [False]
+    assert inspect(frame, schema_of(field)).invalid[:, 0].tolist() == [True] * (len(cells) - 1) + [
+        False
+    ]
 
 
 def test_clipping_rounds_broken_integers_and_refuses_text() -> None:

@@ -256,7 +256,8 @@ def breaches(cells: list[Any], extra: Any, build: Build, schema: Schema) -> list
 
 def readings(frame: pd.DataFrame, schema: Schema) -> dict[str, NDArray[Any]]:
     """Return what is read of each column; identifiers only where they are not refused."""
-    codes, invalid, problems = inspect(frame, schema)
+    found = inspect(frame, schema)
+    codes, invalid, problems = found.codes, found.invalid, found.problems
     columns = zip(schema.modelled, codes.T, invalid.T, strict=True)
     read: dict[str, NDArray[Any]] = {each.name: np.stack(cells, 1) for each, *cells in columns}
     # Whole numbers of 2**53 and more that pandas has made floats of.
