@@ -188,6 +188,11 @@ class _Loader(yaml.SafeLoader):
 
     _values = 0
 
+    def check_plain(self) -> bool:
+        # A rule may begin with a name between backquotes, which YAML keeps for later versions.
+        plain: bool = self.peek() == "`" or super().check_plain()
+        return plain
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key_node, _ in node.value:
@@ -281,6 +286,12 @@ def read_mapping(path: Path, error: type[SynthvaeError], what: str) -> dict[str,
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise error(f"The {what} file {path} must hold a mapping of names to values.")
     return value
+
+
+def compose_yaml(text: str) -> yaml.Node | None:
+    """Return the nodes of YAML text that `read_mapping` takes, with the places where they stand."""
+    node: yaml.Node | None = yaml.compose(text, _Loader)
+    return node
 
 
 def _without_excerpt(cause: Exception) -> str:

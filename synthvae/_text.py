@@ -8,6 +8,7 @@ import difflib
 import re
 import sys
 from collections.abc import Iterable
+from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 # Control characters but for line feeds, marks that turn the direction of writing, and what is no
@@ -15,6 +16,9 @@ from typing import Any
 STEERING = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_NOISE = 12  # digits, beyond which a float is its arithmetic's
 
 
 def brief(item: Any) -> str:
@@ -77,3 +81,43 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     ('1 row', '2,000 rows', '2 syntheses')
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def epsilon_text(epsilon: float) -> str:
+    """Return an ε to three digits, rounded up: no text says less than what was spent.
+
+    Examples
+    --------
+    >>> epsilon_text(0.99975), epsilon_text(1), epsilon_text(1.2341), epsilon_text(0.0471)
+    ('1', '1', '1.24', '0.0471')
+    """
+    return _rounded_up(epsilon, 3)
+
+
+def delta_text(delta: float) -> str:
+    """Return a δ to two digits, rounded up.
+
+    Examples
+    --------
+    >>> delta_text(1e-5), delta_text(4.12e-6), delta_text(0.01)
+    ('10⁻⁵', '4.2 × 10⁻⁶', '0.01')
+    """
+    return _rounded_up(delta, 2)
+
+
+def _rounded_up(value: float, digits: int) -> str:
+    number = Decimal(f"{value:.{_NOISE}g}")
+    if not number or not number.is_finite():
+        return "0" if not number else "∞" if number > 0 else "–"
+    number = number.quantize(Decimal(1).scaleb(number.adjusted() + 1 - digits), ROUND_CEILING)
+    if 1e-4 <= abs(number) < 10**6:
+        whole = f"{number:,f}"
+        return whole.rstrip("0").rstrip(".") if "." in whole else whole
+    return power_text(f"{number.scaleb(-number.adjusted()):g}", number.adjusted())
+
+
+def power_text(mantissa: str, exponent: int) -> str:
+    """Return a number as a power of ten: `power_text("2.5", 8)` is 2.5 × 10⁸."""
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    magnitude = "10" + str(exponent).translate(_SUPERSCRIPTS)
+    return magnitude if mantissa == "1" else f"{mantissa} × {magnitude}"

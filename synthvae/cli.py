@@ -11,12 +11,14 @@ from typing import Annotated
 
 import typer
 
-from synthvae import console
+from synthvae import command_options, console, plan_command
 from synthvae._files import check_output, write_whole
 from synthvae._runtime import console_progress, steps_of
 from synthvae._text import say
 from synthvae.errors import check_positive_integer
 from synthvae.schema import Schema
+from synthvae.schema_commands import schema_app
+from synthvae.terminal_notes import print_left_out
 
 app = typer.Typer(
     name="synthvae",
@@ -27,12 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-schema_app = typer.Typer(help="Draft or check a schema file.", no_args_is_help=True)
 app.add_typer(schema_app, name="schema")
 
-Table = Annotated[Path, typer.Argument(help="A CSV or Parquet file, by its ending.")]
 SchemaFile = Annotated[Path, typer.Option("--schema", help="The table's schema, YAML or JSON.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
 StartOver = Annotated[
     bool,
     typer.Option(
@@ -43,7 +42,6 @@ PolicyFile = Annotated[
     Path | None,
     typer.Option("--policy", help="What must be shown, YAML; exit code 12 where it is not."),
 ]
-Delimiter = Annotated[str, typer.Option(help="What separates the cells of a CSV file.")]
 Results = Annotated[Path | None, typer.Option(help="Folder for results.")]
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same result.")]
 
@@ -68,7 +66,7 @@ def run(
         str | None, typer.Option(help="Privacy budget in place of the config's, or none.")
     ] = None,
     out: Results = None,
-    force: Force = False,
+    force: command_options.Force = False,
     start_over: StartOver = False,
     policy: PolicyFile = None,
 ) -> None:
@@ -77,6 +75,7 @@ def run(
 
     settings, required = console.read_config(config, out, epsilon), console.read_policy(policy)
     release = settings.folder / pipeline.RELEASE
+    plan_command.print_run_warnings(settings)
     console.print_earlier_spending(settings.folder, release, force=force, start_over=start_over)
     with console_progress() as progress:
         result = pipeline.run(settings, progress, force=force, start_over=start_over)
@@ -101,9 +100,12 @@ def compare(
     console.print_comparison(comparison.read_result(folder), folder)
 
 
+app.command()(plan_command.plan)
+
+
 @app.command()
 def fit(
-    table: Table,
+    table: command_options.Table,
     schema: SchemaFile,
     epsilon: Annotated[str, typer.Option(help="Privacy budget, or none for no privacy.")],
     out: Annotated[Path, typer.Option(help="Folder for the model.")],
@@ -113,35 +115,41 @@ def fit(
     patients: Annotated[
         int | None, typer.Option(help="Declared number of patients, in place of the schema's.")
     ] = None,
-    delimiter: Delimiter = ",",
-    force: Force = False,
+    delimiter: command_options.Delimiter = None,
+    encoding: command_options.Encoding = None,
+    sheet: command_options.Sheet = None,
+    header: command_options.Header = None,
+    force: command_options.Force = False,
     start_over: StartOver = False,
 ) -> None:
     """Train a model on a table under a privacy budget."""
     from synthvae.storage.checkpoint import unfinished_work
     from synthvae.storage.model_folder import FILES
     from synthvae.synthesizer import Synthesizer
-    from synthvae.table import read_table
 
     check_output(out, force, inputs=(table, schema), folder_of=FILES)
     declared = Schema.load(schema)
     if patients is not None:
         declared = declared.replace(patients=check_positive_integer("patients", patients))
     budget = console.read_epsilon(epsilon)
-    synthesizer = Synthesizer(declared, budget, None if budget is None else delta)
-    frame = read_table(table, delimiter)
+    synthesizer = Synthesizer(declared, budget, delta)
+    plan_command.print_warnings(declared, budget, delta)
+    frame = command_options.open_with_notes(
+        table, (delimiter, encoding, sheet, header), declared.dialect
+    ).frame
     console.print_earlier_spending(out, out, force=force, start_over=start_over)
     with unfinished_work(out, force=force, start_over=start_over) as work:
         with console_progress() as progress:
             synthesizer.fit(frame, progress, checkpoint=work.folder)
         synthesizer.save(out, force=force)
+    print_left_out(declared)
     say(f"Model in {out}. {console.spending_of(synthesizer.guarantee)}")
 
 
 @app.command()
 def sample(
     model: Annotated[Path, typer.Argument(help="The folder of a fitted model.")],
-    out: Annotated[Path, typer.Option(help="CSV or Parquet file to write, by its ending.")],
+    out: Annotated[Path, typer.Option(help="Table to write: .csv, .parquet, .xlsx, .dta, ...")],
     rows: Annotated[
         int | None, typer.Option(help="Rows to make; by default the declared table's.")
     ] = None,
@@ -152,19 +160,21 @@ def sample(
         ),
     ] = None,
     seed: Seed = None,
-    force: Force = False,
+    force: command_options.Force = False,
 ) -> None:
     """Draw synthetic records from a model."""
     from synthvae.synthesizer import Synthesizer
-    from synthvae.table import write_table
+    from synthvae.table.writing import ENDINGS, check_writable, write_table
 
-    console.check_file(out, force, ".csv", ".txt", ".parquet", ".pq")
+    console.check_file(out, force, *ENDINGS)
     synthesizer = Synthesizer.load(model)
+    check_writable(out, synthesizer.schema, rows)
     conditions = console.read_conditions(where or [], synthesizer.schema)
     with console_progress() as progress:
         frame = synthesizer.sample(rows, where=conditions, seed=seed, progress=progress)
     write_table(frame, out, synthesizer.schema)
     console.write_void_note(out, synthesizer.guarantee)
+    print_left_out(synthesizer.schema)
     console.print_sample(frame, out, synthesizer.guarantee)
 
 
@@ -202,8 +212,11 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="A further table of the same generator, for the spread; repeatable."),
     ] = None,
-    delimiter: Delimiter = ",",
-    force: Force = False,
+    delimiter: command_options.Delimiter = None,
+    encoding: command_options.Encoding = None,
+    sheet: command_options.Sheet = None,
+    header: command_options.Header = None,
+    force: command_options.Force = False,
     policy: PolicyFile = None,
 ) -> None:
     """Score anybody's synthetic table against real rows."""
@@ -211,7 +224,6 @@ def evaluate(
     from synthvae.report.document import custodian_report
     from synthvae.request import check_request
     from synthvae.scoring import evaluate as score
-    from synthvae.table import read_table
 
     further = draw or []
     files = (synthetic, train, holdout, schema, *further, *([config] if config else []))
@@ -219,8 +231,8 @@ def evaluate(
     declared, required = Schema.load(schema), console.read_policy(policy)
     request = console.read_evaluation_request(config, depth)
     check_request(request, declared)
-    real, unseen, drawn = (read_table(path, delimiter) for path in (train, holdout, synthetic))
-    draws = [read_table(path, delimiter) for path in further]
+    tables, options = (train, holdout, synthetic, *further), (delimiter, encoding, sheet, header)
+    real, unseen, drawn, *draws = command_options.read_with_notes(tables, options, declared.dialect)
     with console_progress() as progress:
         steps = steps_of(progress, "evaluating")
         evaluation = score(
@@ -243,7 +255,7 @@ def report(
         str | None,
         typer.Option(help="The public rendering instead, by acro, hes or a profile's file."),
     ] = None,
-    force: Force = False,
+    force: command_options.Force = False,
     policy: PolicyFile = None,
 ) -> None:
     """Make the report again from saved values, for the custodian or for the public."""
@@ -297,7 +309,7 @@ def audit(
     seed: Annotated[
         int, typer.Option(help="Repeats the observer's own draws; never the noise that is audited.")
     ] = 0,
-    force: Force = False,
+    force: command_options.Force = False,
 ) -> None:
     """Bound epsilon from below: does the code leak more than it claims? On simulated tables."""
     from synthvae.audit.audit import case_of, check_passed, kinds_of, print_audit, run_audits
@@ -327,41 +339,6 @@ def audit(
     check_passed(result)
     if result.interrupted:
         raise typer.Exit(console.INTERRUPTED)
-
-
-@schema_app.command("init")
-def schema_init(
-    table: Table,
-    out: Annotated[Path, typer.Option(help="The schema file to write.")],
-    delimiter: Delimiter = ",",
-    force: Force = False,
-) -> None:
-    """Draft a schema from a table; whatever was read off the data is marked for review."""
-    from synthvae.drafting import draft_yaml
-    from synthvae.table import read_table
-
-    check_output(out, force, inputs=(table,))
-    text = draft_yaml(read_table(table, delimiter), table.stem)
-    write_whole(out, text)
-    marked = sum(line.strip() == "review: true" for line in text.splitlines())
-    say(f"Wrote {out}; {marked} fields marked `review: true` need a person's word.")
-
-
-@schema_app.command("check")
-def schema_check(
-    schema: Annotated[Path, typer.Argument(help="The schema file.")],
-    table: Table,
-    delimiter: Delimiter = ",",
-) -> None:
-    """Compare a schema with a table and list every problem at once."""
-    from synthvae.table import find_problems, formulas, read_table
-
-    declared = Schema.load(schema)
-    problems = find_problems(read_table(table, delimiter), declared)
-    console.print_problems(problems, formulas(declared), declared.to_review)
-    marked = len(declared.to_review)
-    waits = f" {marked} fields await review before a private fit." if marked else ""
-    say(f"{table} fits {schema}.{waits}")
 
 
 def main() -> None:

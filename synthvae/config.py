@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from synthvae._frozen import FrozenSettings, read_mapping
-from synthvae.declared import first_repeated
+from synthvae.declared import as_delimiter, as_encoding, first_repeated
 from synthvae.errors import ConfigError
 
 
@@ -134,20 +134,27 @@ class EvaluationRequest(FrozenSettings):
 class Source(FrozenSettings):
     """Where the table comes from: a file, a data set that a dependency ships, or a simulated one.
 
-    `rows` goes with a simulated data set, and is its number of rows.
+    `rows` goes with a simulated data set, and is its number of rows. `delimiter`, `encoding`, `sheet`
+    and `header` say how a file is laid out, in place of the schema's `dialect`.
     """
 
     path: AnyPath | None = None
     dataset: Literal["clinic", "randhie"] | None = None
     rows: Annotated[Whole, Field(ge=100, le=10_000_000)] | None = None
-    delimiter: str = ","
+    delimiter: Annotated[str, BeforeValidator(as_delimiter)] | None = None
+    encoding: str | None = None
+    sheet: str | None = None
+    header: bool | None = None
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_known(cls, value: str | None) -> str | None:
+        return None if value is None else as_encoding(value)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.path is None) == (self.dataset is None):
-            raise ValueError(
-                "give either path (a CSV or Parquet file) or dataset (clinic or randhie)"
-            )
+            raise ValueError("give either path (a table's file) or dataset (clinic or randhie)")
         if self.rows is not None and not self.is_simulated:
             raise ValueError("rows goes with `dataset: clinic`, which is simulated; leave it out")
         return self

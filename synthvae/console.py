@@ -14,12 +14,13 @@ import typer
 from typer.core import TyperGroup
 
 from synthvae._files import check_output, write_whole
-from synthvae._text import printable, say
+from synthvae._text import counted, printable, say
 from synthvae.config import Depth, EvaluationRequest, RunConfig
 from synthvae.errors import ConfigError, DataError, InputFileError, StorageError, SynthvaeError
 from synthvae.field import Field
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.schema import Schema
+from synthvae.terminal_notes import notes_on_terminal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +77,8 @@ def run_program(app: typer.Typer) -> int:
 def run_command(app: typer.Typer, arguments: list[str], debug: bool) -> int:
     """Run one command, say what went wrong, and return the exit code."""
     try:
-        code = app(arguments, standalone_mode=False)
+        with notes_on_terminal():
+            code = app(arguments, standalone_mode=False)
     except (Interrupted, typer.Abort, KeyboardInterrupt, Exception) as error:
         message, code = _explain(error)
         if message:
@@ -194,12 +196,21 @@ def print_problems(
     """Print problems of a table, fields under review and notes; raise `DataError` for problems."""
     for problem in problems:
         say(f"- {problem}")
-    for name in to_review:
-        say(f"- column '{name}': marked `review: true`; confirm it and remove the mark")
+    marked = list(to_review)
+    if marked:
+        what = counted(len(marked), "column")
+        say(f"- {what} marked `review: true`, to go through with `synthvae schema review`:")
+        say(textwrap.fill(", ".join(marked), 100, initial_indent="  ", subsequent_indent="  "))
     for note in notes:
         say(f"- note: {note}")
     if problems:
-        raise DataError(f"{len(problems)} problems found.")
+        raise DataError(f"{counted(len(problems), 'problem')} found.")
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines about a table, a dash before each."""
+    for line in lines:
+        say(f"- {line}")
 
 
 def write_void_note(path: Path, guarantee: Guarantee) -> None:
@@ -282,7 +293,7 @@ def print_comparison(result: "Comparison", folder: Path) -> None:
 
 def check_file(path: Path, force: bool, *endings: str, inputs: tuple[Path, ...] = ()) -> None:
     """Refuse an output file whose ending says no format, or that `check_output` refuses."""
-    if path.suffix.lower() not in endings:
+    if not path.name.lower().endswith(endings):
         raise ConfigError(f"out is {path}; its name must end in {' or '.join(endings)}.")
     check_output(path, force, inputs=inputs)
 

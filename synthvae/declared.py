@@ -18,7 +18,7 @@ from synthvae._text import brief
 SECONDS = {"s": 1, "sec": 1, "second": 1, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
 SECONDS |= {"d": 86_400, "day": 86_400, "week": 604_800}
 STEP = re.compile(r"(\d{1,6})?\s*([a-z]+?)s?", re.IGNORECASE)  # of times: 15 min, 1 day, week
-CENSORED = re.compile(r"(?P<sign>[<>≤≥]|<=|>=)?\s*(?P<number>\d+(\.\d+)?)\s*(?P<plus>\+)?")
+CENSORED = re.compile(r"(?P<sign>[<>≤≥]|<=|>=)?\s*(?P<number>\d+([.,]\d+)?)\s*(?P<plus>\+)?")
 DELIMITER_NAMES = {
     "comma": ",",
     "semicolon": ";",

@@ -61,6 +61,17 @@ class DefectError(SynthvaeError, exit_code=14):
     """A model that was read, and whose version is known to have kept less than it promised."""
 
 
+class ReadingWarning(UserWarning):
+    """What was rounded, merged or left out in reading a table, or is odd about its patients.
+
+    It is computed from real rows: it is for whoever prepares the table, and belongs into no log.
+    """
+
+
+class UnlikelyConditionWarning(UserWarning):
+    """Conditions on synthetic records that a model holds together nearly impossible."""
+
+
 def check_positive_integer(name: str, value: object) -> int:
     """Return `value` as a whole number of at least 1, or raise `ConfigError` naming it."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:

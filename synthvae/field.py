@@ -2,7 +2,7 @@
 
 import math
 import re
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
@@ -233,7 +233,8 @@ class Field(FrozenSettings):
         if "%Z" in self.format_:
             raise ValueError("format cannot have the name of a time zone; %z reads its offset")
         try:
-            datetime.strptime(datetime(2004, 2, 3, 4, 5, 6).strftime(self.format_), self.format_)
+            example = datetime(2004, 2, 3, 4, 5, 6, tzinfo=UTC)
+            datetime.strptime(example.strftime(self.format_), self.format_)
         except (ValueError, re.error) as cause:  # the latter where a part stands twice
             raise ValueError(f"format {self.format_!r} is no pattern of dates: {cause}") from None
 
@@ -350,7 +351,8 @@ class Field(FrozenSettings):
         parts = declared.CENSORED.fullmatch(text)
         assert parts is not None, "checked when it was read"
         aside = {"<": -1, ">": 1}.get(parts["sign"] or "", 0) * self.stride
-        return round(float(parts["number"]) + aside / 10.0**self.places, self.places)
+        number = float(parts["number"].replace(",", "."))
+        return round(number + aside / 10.0**self.places, self.places)
 
     def _fine_units(self, value: Any, rounded: Any = round) -> int:
         """Return a value as a whole number of last decimals, or of what the format tells apart."""

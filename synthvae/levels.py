@@ -1,6 +1,7 @@
 """Levels: which record a score belongs to, by its key, and whether it is good, poor or between.
 
-A level follows from a score's threshold and its interval, never from taste.
+A level follows from a score's threshold and its interval, never from taste; that of an attack, from
+whether it did better than chance, too.
 """
 
 import math
@@ -22,11 +23,12 @@ from synthvae.evaluation import (
     prediction_metrics,
     prediction_task,
     sdmetrics_report,
+    significance,
     survival,
     validity,
 )
 from synthvae.evaluation.metric import Metric
-from synthvae.evaluation.results import Evaluation, GroupFigure, Score, Threshold
+from synthvae.evaluation.results import Evaluation, GroupFigure, Interval, Score, Threshold
 
 MODULES = (
     *(validity, sdmetrics_report, marginals, pairs, joint),
@@ -86,8 +88,12 @@ def judge(score: Score) -> Level:
 
     A score that did not run, or that nobody set a threshold for, is open: never a pass. Where there
     is an interval, it is red only if all of it is poor, and green only if none of it is: in doubt, a
-    person should look. So it is where a further draw from the same model would be judged worse, and
-    where an attack's interval lies above chance, however little.
+    person should look. So it is where a further draw from the same model would be judged worse.
+
+    An attack's figure is amber where it is above chance, however little, and red where all of its
+    interval is poor, too. Else it is green where the interval has nothing that is poor, and open
+    where it has: the attack would have missed a leak. A steward's own limit is judged as any other
+    threshold is.
 
     Examples
     --------
@@ -99,16 +105,40 @@ def judge(score: Score) -> Level:
     if score.not_run is not None:
         return "open"
     level = judge_figure(score, score)
+    if _is_held_against_chance(score):
+        if is_above_chance(score):
+            return "red" if level == "red" else "amber"
+        worse = _judge_ends(score, score)[1]
+        return "open" if "red" in (level, worse) else "green"
     if level == "green" and (is_above_chance(score) or draws_worse(score)):
         return "amber"
     return level
 
 
+def _is_held_against_chance(score: Score) -> bool:
+    """Tell whether a figure is an attack's, which no steward has set a limit for."""
+    limit, known = score.threshold, None not in (score.interval, score.goal)
+    by_steward = limit is not None and limit.basis == "steward-set"
+    return bool(metric_of(score.key).attack) and limit is not None and known and not by_steward
+
+
 def is_above_chance(score: Score) -> bool:
-    """Tell whether an attack did better than chance: its whole interval lies above its goal."""
-    if not metric_of(score.key).attack or score.interval is None or score.goal is None:
+    """Tell whether an attack did better than chance, with all tests of its evaluation counted.
+
+    That is by its p-value; where there is none, as in the public rendering, by its interval.
+    """
+    if score.p_value is not None:
+        return score.p_value <= significance.ERROR
+    if score.goal is None:
         return False
-    return score.interval.low > score.goal
+    return bool(metric_of(score.key).attack) and is_above(score.value, score.interval, score.goal)
+
+
+def is_above(value: float | None, interval: Interval | None, chance: float) -> bool:
+    """Tell whether a figure is above chance by its interval, widened for the number of tests."""
+    if value is None or interval is None:
+        return False
+    return significance.lower_end(value, interval) > chance
 
 
 def draws_worse(score: Score) -> bool:
@@ -127,9 +157,30 @@ def judge_group(evaluation: Evaluation, figure: GroupFigure) -> Level:
 
 def judge_figure(figure: Score | GroupFigure, score: Score) -> Level:
     """Return how a figure with its interval stands by the threshold of a score."""
-    level, interval = _level_of_value(figure.value, score), figure.interval
-    if interval is None or level not in ("green", "red"):
+    level = _level_of_value(figure.value, score)
+    if level not in ("green", "red") or is_exhausted(score):
         return level
+    best, furthest = _judge_ends(figure, score)
+    doubtful = ((best if level == "red" else furthest) == "red") != (level == "red")
+    return "amber" if doubtful else level
+
+
+def is_exhausted(score: Score) -> bool:
+    """Tell whether a count of the whole table that is released has nothing left to find in it.
+
+    Its interval is about tables that were not made: that all of few rows keep a rule would be in
+    doubt by their number alone.
+    """
+    best = {"higher": 1.0, "lower": 0.0, "towards": None}[score.direction]
+    return metric_of(score.key).census and score.value == best
+
+
+def _judge_ends(figure: Score | GroupFigure, score: Score) -> tuple[Level, Level]:
+    """Return how the better and the worse end of a figure's interval stand."""
+    interval = figure.interval
+    if interval is None:
+        level = _level_of_value(figure.value, score)
+        return level, level
     best, furthest = interval.low, interval.high
     if score.direction == "higher":
         best, furthest = furthest, best
@@ -137,9 +188,7 @@ def judge_figure(figure: Score | GroupFigure, score: Score) -> Level:
         goal = score.goal or 0.0
         best = min(max(goal, interval.low), interval.high)
         furthest = max(interval.low, interval.high, key=lambda end: abs(end - goal))
-    end = best if level == "red" else furthest
-    doubtful = (_level_of_value(end, score) == "red") != (level == "red")
-    return "amber" if doubtful else level
+    return _level_of_value(best, score), _level_of_value(furthest, score)
 
 
 def _level_of_value(value: float | None, score: Score) -> Level:
@@ -155,6 +204,22 @@ def _level_of_value(value: float | None, score: Score) -> Level:
     if found <= good:
         return "green"
     return "red" if found > poor else "amber"
+
+
+def excess(value: float | None, score: Score) -> float:
+    """Return how far a value is beyond good, 1 at poor; 0 where nothing says what is good.
+
+    What is worst among figures of one level is what is furthest beyond its own threshold.
+    """
+    limit = score.threshold
+    if value is None or limit is None or not math.isfinite(value):
+        return 0.0
+    found, width = value - limit.good, abs(limit.poor - limit.good)
+    if score.direction == "higher":
+        found = -found
+    elif score.direction == "towards":
+        found = abs(value - (score.goal or 0.0)) - limit.good
+    return found / max(width, 1e-9)
 
 
 def worst(levels: Sequence[Level]) -> Level:

@@ -13,6 +13,7 @@ import pandas as pd
 from synthvae._files import check_output, free_name, private_folder, whole_folder
 from synthvae._frozen import read_value, read_value_if_any
 from synthvae._runtime import Progress, silent, steps_of
+from synthvae._text import brief, counted, say
 from synthvae.config import RunConfig, Source
 from synthvae.errors import ConfigError, DataError, EvaluationError, SynthvaeError
 from synthvae.evaluation.results import Evaluation
@@ -20,12 +21,15 @@ from synthvae.privacy.budget import check_budget
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.report.run_facts import RunContext, TrainingCurve, data_dictionary
 from synthvae.request import check_request
-from synthvae.schema import Schema
+from synthvae.schema import Dialect, Schema
 from synthvae.settings import Settings, settings_for
 from synthvae.storage.checkpoint import UnfinishedWork, is_begun, unfinished_work
 from synthvae.synthesizer import FEWEST_PATIENTS, Synthesizer, check_memory
-from synthvae.table import encode, identify_patients, read_table, split_by_patient, write_table
+from synthvae.table import encode_with_notes, identify_patients, split_by_patient, write_table
+from synthvae.table.arguments import check_frame, check_schema
+from synthvae.table.files import dialect_of, open_table
 from synthvae.table.patients import SplitKey, kept_split_key
+from synthvae.table.reading_warnings import warn_of_reading, without_reading_warnings
 
 if TYPE_CHECKING:
     from synthvae.report.document import Report
@@ -104,8 +108,11 @@ class RunProducts:
     pages: dict[str, str] = field(default_factory=dict)
 
 
-def load_source(source: Source) -> pd.DataFrame:
-    """Return the table that a run's settings name."""
+def load_source(source: Source, declared: Dialect | None = None) -> pd.DataFrame:
+    """Return the table that a run's settings name, and say what was taken for granted in reading it.
+
+    `declared` is the schema's dialect; the settings' own words on it win.
+    """
     if source.dataset is not None:
         from synthvae.datasets import CLINIC_ROWS, load_clinic, load_randhie
 
@@ -113,7 +120,11 @@ def load_source(source: Source) -> pd.DataFrame:
             return load_clinic(source.rows or CLINIC_ROWS)
         return load_randhie()
     assert source.path is not None
-    return read_table(source.path, source.delimiter)
+    dialect = dialect_of(source.delimiter, source.encoding, source.sheet, source.header, declared)
+    table = open_table(source.path, dialect)
+    for note in table.notes:
+        say(f"Note: {note}.", error=True)
+    return table.frame
 
 
 def load_schema(config: RunConfig) -> Schema:
@@ -141,6 +152,11 @@ def run(
         folder before is untouched. What fails after the budget was spent does not cost what it
         bought: the release is kept, not scored, the error says where, and the same call goes on.
     """
+    if not isinstance(config, RunConfig):
+        raise ConfigError(
+            f"config is {brief(config)}, not a RunConfig; read the file with RunConfig.load(path) of "
+            "synthvae.config."
+        )
     inputs = [config.schema_path, *([config.data.path] if config.data.path else [])]
     check_output(config.folder, force, inputs=tuple(inputs), folder_of=(RELEASE, CUSTODIAN))
     schema = load_schema(config)
@@ -149,10 +165,11 @@ def run(
     with unfinished_work(config.folder, force=force, start_over=start_over) as work:
         # Before anything is read: a run that is stopped goes on with the same two parts.
         key = kept_split_key(work.folder, config, going_on=is_begun(work.folder))
-        frame = load_source(config.data)
+        frame = load_source(config.data, schema.dialect)
         train, holdout = split(frame, schema, config, key.secret)
         progress("reading and checking", 1.0)
-        synthesizer.fit(train, progress, checkpoint=work.folder)
+        with without_reading_warnings():  # `split` has given those of the whole table
+            synthesizer.fit(train, progress, checkpoint=work.folder)
         products = RunProducts(synthesizer, key)
         try:
             _sample_and_score(products, train, holdout, schema, config, progress)
@@ -195,6 +212,7 @@ def split(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Check a table and return its rows to train on and its rows held out.
 
+    What was done to its cells and is odd about its patients is said in a `ReadingWarning` each.
     The secret key decides who is held out; `read_split_key` returns that of a run.
 
     Raises
@@ -202,7 +220,9 @@ def split(
     DataError
         The table does not fit the schema, or one side has too few patients.
     """
-    encode(frame, schema)
+    frame = check_frame(frame, "frame")
+    codes, notes = encode_with_notes(frame, check_schema(schema))
+    warn_of_reading(frame, codes, notes, schema)
     held = split_by_patient(frame, schema, config.holdout, key)
     train, holdout = frame[~held], frame[held]
     patients, remaining = (
@@ -211,7 +231,7 @@ def split(
     )
     if remaining < FEWEST_PATIENTS or remaining == patients:
         raise DataError(
-            f"The table has {patients} patient{'' if patients == 1 else 's'}, of which a holdout of "
+            f"The table has {counted(patients, 'patient')}, of which a holdout of "
             f"{config.holdout:g} leaves {remaining} to train on and {patients - remaining} to judge "
             f"by; a run needs at least {FEWEST_PATIENTS} and 1. Change holdout, or train on all of "
             "them with `synthvae fit`."
@@ -253,15 +273,19 @@ def _sample_and_score(
         asked=config.evaluation,
         # Attacks of depth `deep` fit the same plan to other rows. They alone see these models, which
         # are then forgotten; what they find is for the custodian.
-        retrain=lambda rows, seed: (
-            plan_fit(config, schema).fit(rows, silent).sample(len(rows), seed=seed)
-        ),
+        retrain=lambda rows, seed: _refit(config, schema, rows).sample(len(rows), seed=seed),
         draws=[
             synthesizer.sample(config.rows, seed=config.seed + draw, progress=silent)
             for draw in range(1, config.evaluation.draws)
         ],
     )
     _report(products)
+
+
+def _refit(config: RunConfig, schema: Schema, rows: pd.DataFrame) -> Synthesizer:
+    """Return a synthesizer fitted to other rows by the same plan."""
+    with without_reading_warnings():
+        return plan_fit(config, schema).fit(rows, silent)
 
 
 def _digest_of(synthetic: pd.DataFrame, schema: Schema, output: Path) -> str:

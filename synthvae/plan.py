@@ -33,6 +33,9 @@ ASSUMPTIONS: dict[guarantee.AssumptionId, str] = {
     "where the schema names no key each row counts as a patient",
     "public-inputs": "what is taken as public does not depend on the records: the schema, the declared "
     "number of patients, the budget and the settings",
+    "declared-from-data": "the bounds or categories of {columns} were declared because the records show "
+    "them, and nothing public does: what they tell of the records is covered by no epsilon, and "
+    "everything else that the schema says is publicly known",
     "floating-point-residue": "the last bits of gradient noise, drawn and added in floating point, tell "
     "nothing, nor do the last bits of single precision that a patient's gradient owes to the company in "
     "which it is multiplied; noise of counts and moments is exact",
@@ -141,10 +144,12 @@ class Plan:
 
 def check_reviewed(schema: Schema) -> None:
     """Raise `SchemaError` while bounds or categories that were read off the data await review."""
-    if schema.to_review:
+    names = schema.to_review
+    if names:
+        which = f"fields {', '.join(names)} were" if len(names) > 1 else f"field {names[0]} was"
         raise SchemaError(
-            f"The fields {', '.join(schema.to_review)} were drafted from the data and await review: "
-            "confirm that their bounds and categories are public facts and remove `review: true`."
+            f"The {which} drafted from the data and not reviewed yet: `synthvae schema review` asks "
+            "where their bounds and categories are publicly known, and writes that down."
         )
 
 
@@ -164,6 +169,21 @@ def make_plan(
         Fields still await review by a person, and a budget is given.
     """
     check_budget(epsilon, delta, schema.patients)
+    if epsilon is not None:
+        check_reviewed(schema)
+    plan = plan_counts(schema, epsilon, delta, settings)
+    if plan.epsilon is None or plan.delta is None:
+        return plan
+    counts, stage = (plan.marginals, plan.pairs), training_draft(plan)
+    return replace(
+        plan, training=accounting.calibrate_training(counts, stage, plan.epsilon, plan.delta)
+    )
+
+
+def plan_counts(
+    schema: Schema, epsilon: float | None, delta: float | None, settings: Settings | None = None
+) -> Plan:
+    """Return a plan of counts and moments, whose training is not calibrated: quick, for a forecast."""
     settings = settings or settings_for(schema, epsilon)
     weights = [query_weights(field, settings.bins) for field in schema.modelled]
     has_patients = schema.patientKey is not None
@@ -172,7 +192,6 @@ def make_plan(
         return Plan(
             schema, settings, None, None, exact, 0.0 if has_patients else None, None, 0.0, None
         )
-    check_reviewed(schema)
     delta = default_delta(schema.patients) if delta is None else delta
     budget = accounting.gaussian_mu(epsilon, delta) ** 2
     count_noise = None if schema.patients else noise_for(COUNT_SHARE * budget)
@@ -181,21 +200,24 @@ def make_plan(
     column_noise = noises[: len(weights)]
     rows_noise = noises[-1][0] if has_patients else None
     pair_noise = 1 / math.sqrt(settings.pair_share * budget)
-    draft = guarantee.TrainingStage(
+    return Plan(
+        schema, settings, epsilon, delta, column_noise, rows_noise, count_noise, pair_noise, None
+    )
+
+
+def training_draft(plan: Plan) -> guarantee.TrainingStage:
+    """Return the training of a plan before its noise is calibrated to what the budget leaves."""
+    patients, settings = plan.schema.patients, plan.settings
+    return guarantee.TrainingStage(
         sampling_rate=settings.sampling_rate,
         noise_multiplier=1.0,
         steps=settings.steps,
         clip_norm=settings.clip_norm,
-        expected_batch=settings.sampling_rate * (schema.patients or ASSUMED_PATIENTS),
+        expected_batch=settings.sampling_rate * (patients or ASSUMED_PATIENTS),
         sensitivity=settings.clip_norm,
         clipping="gradients scaled per patient to clip_norm",
-        normaliser="declared patients" if schema.patients else "noisily counted patients",
+        normaliser="declared patients" if patients else "noisily counted patients",
     )
-    plan = Plan(
-        schema, settings, epsilon, delta, column_noise, rows_noise, count_noise, pair_noise, None
-    )
-    counts = plan.marginals, plan.pairs
-    return replace(plan, training=accounting.calibrate_training(counts, draft, epsilon, delta))
 
 
 def guarantee_of(plan: Plan, patients: int, *, test_mode: bool) -> guarantee.Guarantee:
@@ -209,9 +231,11 @@ def guarantee_of(plan: Plan, patients: int, *, test_mode: bool) -> guarantee.Gua
     rows = schema.rows_per_patient
     unit = "one patient, of one row"
     if schema.patientKey is not None:
-        unit = f"one patient, all rows with one '{schema.patientKey}' (at most {rows} are used)"
+        key = " and ".join(f"'{name}'" for name in schema.key_columns)
+        used = "is used" if rows == 1 else "are used"
+        unit = f"one patient, all rows with one {key} (at most {rows} {used})"
     groups = plan.spent_by_groups()
-    assumptions = ASSUMPTIONS if plan.is_private else {}
+    assumptions = assumptions_of(schema) if plan.is_private else {}
     return guarantee.Guarantee(
         valid=why_void is None,
         why_void=why_void,
@@ -233,6 +257,17 @@ def guarantee_of(plan: Plan, patients: int, *, test_mode: bool) -> guarantee.Gua
         code_sha256=code_digest(),
         software={name: version(name) for name in SOFTWARE} | {"python": platform.python_version()},
     )
+
+
+def assumptions_of(schema: Schema) -> dict[guarantee.AssumptionId, str]:
+    """Return what the guarantee of a fit rests on, with the columns declared from the data, if any."""
+    shown = [field.name for field in schema.fields if field.basis and field.basis.fromData]
+    columns = ", ".join(map(repr, shown))
+    return {
+        key: text.format(columns=columns) if key == "declared-from-data" else text
+        for key, text in ASSUMPTIONS.items()
+        if shown or key != "declared-from-data"
+    }
 
 
 def _why_void(plan: Plan, patients: int, test_mode: bool) -> str | None:

@@ -136,9 +136,11 @@ class Schema(FrozenSettings):
             self._check_modelled(field)
         categories = sum(len(field.categories) for field in self.fields)
         if categories > MOST_CATEGORIES:
+            most = max(self.fields, key=lambda field: len(field.categories))
             raise ValueError(
                 f"the fields have {categories:,} categories together; at most {MOST_CATEGORIES:,} can "
-                "be modelled: group some, or set `role: omit` to leave a column out"
+                f"be modelled, and {brief(most.name)} has {len(most.categories):,} of them: group "
+                "some, or set `role: omit` to leave a column out"
             )
         if not self.modelled:
             raise ValueError("every field is an identifier or left out; there is nothing to model")

@@ -10,7 +10,15 @@ from synthvae._runtime import Progress, silent
 from synthvae.attacks import Retrain, run_attacks
 from synthvae.config import EvaluationRequest
 from synthvae.errors import ConfigError
-from synthvae.evaluation import intervals, joint, marginals, pairs, results, validity
+from synthvae.evaluation import (
+    intervals,
+    joint,
+    marginals,
+    pairs,
+    results,
+    significance,
+    validity,
+)
 from synthvae.evaluation.analyses import compare_analyses
 from synthvae.evaluation.groups import compare_groups
 from synthvae.evaluation.prediction import DRAWN, compare_utility, drawn_skill
@@ -21,6 +29,7 @@ from synthvae.evaluation.tables import Binning, Tables, binnings, prepare, read_
 from synthvae.levels import with_threshold
 from synthvae.request import CheckedRequest, check_request
 from synthvae.schema import Schema
+from synthvae.table.arguments import check_frame, check_schema
 
 Streams = Callable[[str], np.random.Generator]
 SMALL = 200
@@ -79,7 +88,7 @@ def evaluate(
     Raises
     ------
     ConfigError
-        A rule, an analysis or a limit does not fit the schema.
+        A table is no data frame, or a rule, an analysis or a limit does not fit the schema.
     DataError
         `train` or `holdout` does not fit the schema.
     EvaluationError
@@ -96,6 +105,9 @@ def evaluate(
     >>> evaluate(table, table, table, schema).score("tvd2").value
     0.0
     """
+    schema = check_schema(schema)
+    for name, frame in (("train", train), ("holdout", holdout), ("synthetic", synthetic)):
+        check_frame(frame, name)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigError(f"seed is {seed!r}; it must be a whole number of at least 0.")
     request = check_request(asked or EvaluationRequest(), schema)
@@ -127,7 +139,7 @@ def _evaluate(
 ) -> results.Evaluation:
     """Return the evaluation of one table; `drawn` has further ones in its place."""
     streams, cuts = _streams(seed), binnings(tables.train, tables.schema)
-    scores = [*validity.check_validity(tables)]
+    scores = [*validity.check_validity(tables), *validity.check_patients(tables)]
     report("comparing margins", 0.02)
     margins = marginals.compare_margins(tables, cuts, streams("margins"))
     report("comparing associations", 0.08)
@@ -151,7 +163,8 @@ def _evaluate(
     attacks = run_attacks(
         tables, depth, stream, retrain, lambda what, share: report(what, 0.65 + 0.3 * share)
     )
-    scores += [*repeated, *utility, *every_column, *groups.scores, *attacks.scores]
+    scores += [*repeated, *utility, *every_column, *groups.scores]
+    scores += significance.adjusted(attacks.scores)
     scores.sort(key=lambda score: TOPICS.index(score.topic))
     report("scoring further draws", 0.95)
     others = [
@@ -223,6 +236,7 @@ def _cheap_figures(
     """
     scores = [
         *validity.check_validity(tables),
+        *validity.check_patients(tables),
         *validity.check_rules(tables, checked.rules),
         marginals.compare_tails(tables),
     ]

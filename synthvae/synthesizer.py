@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from synthvae._runtime import Progress, given_or_console, machine_memory, one_blas_thread
+from synthvae._text import brief, counted
 from synthvae.errors import ConfigError, DataError, check_positive_integer
 from synthvae.fit import Fit
 from synthvae.model.records import draw_records, parse_conditions
@@ -22,7 +23,9 @@ from synthvae.schema import Schema
 from synthvae.settings import Settings
 from synthvae.storage.checkpoint import KEY_BYTES, Checkpoint
 from synthvae.storage.model_folder import SavedModel, load_model, save_model
-from synthvae.table import decode, encode, group_by_patient, with_identifiers
+from synthvae.table import decode, encode_with_notes, group_by_patient, with_identifiers
+from synthvae.table.arguments import check_frame, check_schema
+from synthvae.table.reading_warnings import warn_of_reading
 
 if TYPE_CHECKING:
     from synthvae.model.training import TrainingCurve
@@ -50,6 +53,8 @@ class Synthesizer:
     ------
     BudgetError
         Epsilon is not above 0 and finite, or delta is not below 1/n.
+    ConfigError
+        The schema is no `Schema`, but a path, say.
 
     Examples
     --------
@@ -75,9 +80,15 @@ class Synthesizer:
         settings: Settings | None = None,
         test_seed: int | None = None,
     ) -> None:
+        schema = check_schema(schema)
+        if settings is not None and not isinstance(settings, Settings):
+            raise ConfigError(
+                f"settings is {brief(settings)}, not Settings; take settings_for(schema, epsilon) of "
+                "synthvae.settings and change it with model_copy(update={...})."
+            )
         if schema.patients is not None and schema.patients < FEWEST_PATIENTS:
             raise ConfigError(
-                f"patients is {schema.patients}; a model needs at least {FEWEST_PATIENTS} patients."
+                f"patients is {schema.patients}; a model needs at least {FEWEST_PATIENTS}."
             )
         self.schema = schema
         self._plan: Plan | None = make_plan(schema, epsilon, delta, settings)
@@ -134,6 +145,9 @@ class Synthesizer:
     ) -> "Synthesizer":
         """Learn from a table, whose rows are checked against the schema before the budget is spent.
 
+        What was rounded, merged or left out in reading it, and what is odd about its patients, is said
+        in warnings of kind `ReadingWarning`: they are private, as errors about a table are.
+
         Parameters
         ----------
         progress
@@ -147,6 +161,8 @@ class Synthesizer:
 
         Raises
         ------
+        ConfigError
+            What was given is no data frame, or the model was loaded from a folder.
         DataError
             The table does not fit the schema, or has too few patients: nothing was spent. Or it is
             not the one that the checkpoint began with.
@@ -167,7 +183,9 @@ class Synthesizer:
         plan = self._plan
         if plan is None:
             raise ConfigError("A loaded model cannot be fitted again; make a new Synthesizer.")
-        codes = encode(frame, self.schema)
+        frame = check_frame(frame, "frame")
+        codes, notes = encode_with_notes(frame, self.schema)
+        warn_of_reading(frame, codes, notes, self.schema)
         folder = None if checkpoint is None else Path(checkpoint).resolve()
         test_mode = self._test_seed is not None
         with Checkpoint.at(folder, plan, test_mode=test_mode) as kept:
@@ -177,8 +195,8 @@ class Synthesizer:
             fewest = self._fewest_patients
             if len(patients) < fewest:
                 raise DataError(
-                    f"The table has {len(patients)} patient{'' if len(patients) == 1 else 's'}; a "
-                    f"model needs at least {fewest}."
+                    f"The table has {counted(len(patients), 'patient')}; a model needs at least "
+                    f"{fewest}."
                 )
             kept.check_table(key, codes, patients.rows)
             with given_or_console(progress) as show:
@@ -229,6 +247,11 @@ class Synthesizer:
         check_memory(rows, self.schema)
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise ConfigError(f"seed is {seed!r}; it must be a whole number of at least 0.")
+        if not isinstance(where, Mapping | None):
+            raise ConfigError(
+                f"where is {brief(where)}; give a mapping of columns to values, such as "
+                "{'sex': 'female', 'age': (60, 80)}."
+            )
         conditions = parse_conditions(where or {}, self.schema, state.layout.marginals)
         sampler = Sampler(state.layout, state.weights, state.offsets)
         shared = sum(field.perPatient for field in self.schema.modelled)

@@ -38,8 +38,12 @@ def field_values(draw: st.DrawFn, name: str) -> dict[str, Any]:
             units / 10**decimals for units in _bounds(draw, -(10**9), 10**9)
         )
         value["special"] = draw(st.sampled_from([[], [0], [-999.5, 0.1]]))
+        value["censored"] = draw(st.sampled_from([[], ["<5", "90+"], {"< 0.5": -7}]))
+        steps = draw(st.sampled_from([None, 1, 3, 250]))
+        value["step"] = steps and steps / 10**decimals
     elif kind == "integer":
         rules["minimum"], rules["maximum"] = _bounds(draw, -(10**12), 10**12)
+        value["step"] = draw(st.sampled_from([None, 2, 500]))
         value["special"] = draw(st.sampled_from([[], [0, -9]]))
     elif kind == "string":
         rules["enum"] = draw(st.lists(WORDS, min_size=1, max_size=4, unique=True))
@@ -53,10 +57,13 @@ def field_values(draw: st.DrawFn, name: str) -> dict[str, Any]:
         value["format"] = draw(st.sampled_from(["default", "%d/%m/%Y", "%Y%m%d"]))
         first, last = _bounds(draw, 1900, 2100)
         rules["minimum"], rules["maximum"] = f"{first}-02-28", f"{last}-03-01"
+        value["step"] = draw(st.sampled_from([None, "7 days"]))
     elif kind == "datetime":
         value["format"] = draw(st.sampled_from(["default", "%Y-%m-%d %H:%M", "%d.%m.%Y %H h"]))
         first, last = _bounds(draw, 1960, 2040)
         rules["minimum"], rules["maximum"] = f"{first}-01-01T10:00:00", f"{last}-01-01T12:00:00"
+        value["step"] = draw(st.sampled_from([None, "2 h", "1 day"]))
+        value["timezone"] = draw(st.sampled_from([None, "UTC", "+05:30"]))
     return value
 
 
@@ -77,6 +84,6 @@ def random_codes(schema: Schema, rows: int, seed: int) -> NDArray[np.int64]:
 def _column(field: Field, rows: int, generator: np.random.Generator) -> NDArray[np.int64]:
     size = field.lattice_size if field.is_lattice else len(field.categories)
     pool = [0, size - 1, *generator.integers(0, size, 5)]
-    pool += [-2 - i for i in range(len(field.special))]
+    pool += [-2 - i for i in range(len(field.specials))]
     pool += [-1] if field.nullable else []
     return generator.choice(np.array(pool, np.int64), rows)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthvae._frozen import read_mapping, write_yaml
-from synthvae.errors import SchemaError
+from synthvae.errors import ConfigError, SchemaError
 
 SCALARS = (
     st.none()
@@ -106,3 +106,11 @@ def test_names_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
     assert read(tmp_path, "\ufeffa: 1") == {"a": 1}
+
+
+def test_a_rule_may_begin_with_a_name_between_backquotes(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("rules:\n  - {name: order, then: `end.dt` >= `entry.dt`}\n  - `a b` > 3\n")
+    assert read_mapping(path, ConfigError, "config") == {
+        "rules": [{"name": "order", "then": "`end.dt` >= `entry.dt`"}, "`a b` > 3"]
+    }

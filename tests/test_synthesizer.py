@@ -124,6 +124,7 @@ def test_conditions_are_met_exactly(kind: str) -> None:
     assert both["smoker"].astype(bool).all()
 
 
+@pytest.mark.filterwarnings("ignore::synthvae.errors.UnlikelyConditionWarning")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_range_that_no_patient_is_in_is_honoured(kind: str) -> None:
     frame = fitted(kind).sample(300, where={AGE: (109, 110)}, seed=1)

@@ -1,14 +1,23 @@
 """Attacks that guess who was in train: by density, by classifier, and by distance to synthetic rows."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from synthvae._types import Floats
+from synthvae._types import Floats, Ints
+from synthvae.attacks import setup
 from synthvae.attacks.density import closest, distances, patient_means
-from synthvae.attacks.setup import AttackFindings, Cohort, one_row_per_patient
-from synthvae.attacks.success import gain_metric, membership_attack, membership_metrics, worst_risk
+from synthvae.attacks.success import (
+    gain_metric,
+    membership_attack,
+    membership_metrics,
+    not_run,
+    worst_risk,
+)
 from synthvae.evaluation import intervals
 from synthvae.evaluation.learners import tree_features
-from synthvae.evaluation.tables import Table, at_most
+from synthvae.evaluation.tables import Table, Tables, at_most
+from synthvae.evaluation.validity import copied
 
 STRANGERS = 0.01  # share of strangers who are as close to each other as a near copy is
 SMALLEST = 1e-9  # of a distance, so that a copy's logarithm is finite
@@ -53,9 +62,19 @@ NEAR = gain_metric(
     "of real strangers than a patient of the holdout has. The holdout's rate is what chance makes "
     "of a table of this size; less than that proves nothing.",
 )
+EXACT = replace(
+    gain_metric(
+        "exact_copies",
+        "Patients copied",
+        "How much larger a share of train's patients than of the holdout's has a record that stands in "
+        "the synthetic table word for word. The holdout's share is what chance makes of a table of "
+        "this size; where columns are few, it hides copies.",
+    ),
+    verbatim=True,
+)
 
 
-def attack_by_density(cohort: Cohort, generator: np.random.Generator) -> AttackFindings:
+def attack_by_density(cohort: setup.Cohort, generator: np.random.Generator) -> setup.AttackFindings:
     """Guess who was in train by log p(record | synthetic) − log p(record | reference).
 
     A patient's rows count by the mean of their log ratios.
@@ -77,7 +96,9 @@ def attack_by_density(cohort: Cohort, generator: np.random.Generator) -> AttackF
     return membership_attack(DOMIAS, title, sides, generator, detail=cohort.sizes)
 
 
-def attack_by_classifier(cohort: Cohort, generator: np.random.Generator) -> AttackFindings:
+def attack_by_classifier(
+    cohort: setup.Cohort, generator: np.random.Generator
+) -> setup.AttackFindings:
     """Guess who was in train by a classifier's odds that their record is synthetic.
 
     Extremely randomised trees, grown to single rows, remember where every synthetic row is, and so
@@ -115,7 +136,9 @@ def attack_by_classifier(cohort: Cohort, generator: np.random.Generator) -> Atta
     return membership_attack(CLASSIFIER, title, sides, generator, detail=f"{detail} {cohort.sizes}")
 
 
-def attack_by_closest_record(cohort: Cohort, generator: np.random.Generator) -> AttackFindings:
+def attack_by_closest_record(
+    cohort: setup.Cohort, generator: np.random.Generator
+) -> setup.AttackFindings:
     """Guess who was in train by the distance to the closest synthetic row.
 
     A patient with several rows counts once, by the mean distance of the rows.
@@ -145,8 +168,8 @@ def attack_by_closest_record(cohort: Cohort, generator: np.random.Generator) -> 
 
 
 def attack_by_calibrated_neighbour(
-    cohort: Cohort, generator: np.random.Generator
-) -> AttackFindings:
+    cohort: setup.Cohort, generator: np.random.Generator
+) -> setup.AttackFindings:
     """Guess who was in train by the closest synthetic row against the closest reference row.
 
     The score is log d(reference) − log d(synthetic), averaged over a patient's rows: with the
@@ -167,17 +190,18 @@ def attack_by_calibrated_neighbour(
     return membership_attack(CALIBRATED, title, sides, generator, detail=cohort.sizes)
 
 
-def find_near_copies(cohort: Cohort, generator: np.random.Generator) -> AttackFindings:
+def find_near_copies(cohort: setup.Cohort, generator: np.random.Generator) -> setup.AttackFindings:
     """Count patients with a synthetic row closer than nearly all strangers are to each other.
 
     "Close" is the distance that 1 % of the reference's patients have to the closest other one. One
     row of each patient is looked at, drawn at random.
     """
-    strangers = cohort.embed(one_row_per_patient(cohort.reference, generator))
+    strangers = cohort.embed(setup.one_row_per_patient(cohort.reference, generator))
     close = float(np.quantile(closest(strangers, strangers, neighbour=1), STRANGERS))
     known = cohort.embed(cohort.synthetic)
     gaps = [
-        closest(cohort.embed(one_row_per_patient(side, generator)), known) for side in cohort.sides
+        closest(cohort.embed(setup.one_row_per_patient(side, generator)), known)
+        for side in cohort.sides
     ]
     exact = [int((side == 0).sum()) for side in gaps]
     return worst_risk(
@@ -185,3 +209,62 @@ def find_near_copies(cohort: Cohort, generator: np.random.Generator) -> AttackFi
         {"": [side <= close for side in gaps]},
         f"Exact copies: {exact[0]:,} among members, {exact[1]:,} among others. {cohort.sizes}",
     )
+
+
+def find_exact_copies(tables: Tables) -> setup.AttackFindings:
+    """Count the patients of train, and of the holdout, who stand in the synthetic table.
+
+    All of them are looked at, and their shares are compared by Fisher's test. But a small holdout says
+    little of how rare a record is, and where no two real patients are alike there is a sharper test: a
+    new table's rows would equal train's as seldom as real patients' rows do each other's.
+    """
+    train, holdout = setup.without_shared(tables)
+    fewest = min(train.patient_count, holdout.patient_count)
+    if fewest < setup.LEAST_PATIENTS:
+        reason = (
+            f"needs {setup.LEAST_PATIENTS} patients each in train and holdout; there are {fewest}"
+        )
+        return not_run((EXACT,), reason)
+    released = tables.synthetic.take(~np.asarray(tables.synthetic.invalid.any(axis=1)))
+    sides = [
+        np.isin(np.unique(side.patients), side.patients[copied(side, released)])
+        for side in (train, holdout)
+    ]
+    counts = [(int(side.sum()), len(side)) for side in sides]
+    return worst_risk(
+        EXACT,
+        {"": sides},
+        f"{counts[0][0]:,} of {counts[0][1]:,} patients of train and {counts[1][0]:,} of "
+        f"{counts[1][1]:,} of the holdout stand in the table.",
+        _coincidence_p_value(train, holdout, released, counts[0][0]),
+    )
+
+
+def _coincidence_p_value(
+    train: Table, holdout: Table, released: Table, copies: int
+) -> float | None:
+    """Return how often chance copies that many patients, where no two real ones are alike.
+
+    Given how many pairs of rows are alike, each is one of a synthetic and a train row with the share
+    that such pairs have of all pairs: the binomial test of two Poisson counts (Przyborowski &
+    Wilenski 1940, Biometrika 31), one of them 0. A patient counts once, and so does a synthetic one.
+    None where two real patients are alike, or where Fisher's test is the sharper one by the sizes of
+    the tables.
+    """
+    codes = np.concatenate([train.codes, holdout.codes])
+    patients = np.concatenate([train.patients, holdout.patients])
+    if _alike(codes, patients):
+        return None
+    pairs, of_real = len(released) * len(train), len(codes) * (len(codes) - 1) / 2
+    share = pairs / (pairs + of_real)
+    if share >= train.patient_count / (train.patient_count + holdout.patient_count):
+        return None
+    copying = released.take(copied(released, train)).patient_count
+    return float(share ** min(copies, copying))
+
+
+def _alike(codes: Ints, patients: Ints) -> bool:
+    """Tell whether rows of two patients are the same in every column."""
+    record = np.unique(codes, axis=0, return_inverse=True)[1].ravel()
+    each = np.unique(np.column_stack([record, patients]), axis=0)
+    return len(np.unique(each[:, 0])) < len(each)

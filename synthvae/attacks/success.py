@@ -12,13 +12,12 @@ from scipy import stats
 
 from synthvae._types import Bools, Floats
 from synthvae.attacks.setup import AttackFindings
-from synthvae.evaluation import intervals
+from synthvae.evaluation import intervals, significance
 from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.results import Attack, Interval, Risk
 
 FALSE_POSITIVE_RATES = (0.001, 0.01, 0.1)
 CURVE_POINTS = 200
-POWER = 0.8
 FROM_CHANCE = (
     "how far from a coin's toss an attack may be; the attack's interval says what it could see"
 )
@@ -85,8 +84,9 @@ def membership_attack(
     auc, bounds = intervals.delong(members, others)
     untied = break_ties(members, others, generator)
     at = tuple((rate, *true_positives(*untied, rate)) for rate in FALSE_POSITIVE_RATES)
+    sizes = len(members), len(others)
     fpr, tpr = roc(members, others)
-    limit = detection_limit(len(members), len(others))
+    limit = detection_limit(*sizes)
     attack = Attack(
         key=area.attack,
         title=title,
@@ -104,8 +104,22 @@ def membership_attack(
     power = f"{detail} An AUC of {limit:.3f} would be told from 0.5 four times out of five."
     rate, share, share_bounds = at[1]
     scores = (
-        area.answer(auc, bounds, {**(references or {}), "chance": 0.5}, power.strip()),
-        found.answer(share, share_bounds, {"chance": rate}, detail),
+        area.answer(
+            auc,
+            bounds,
+            {**(references or {}), "chance": 0.5},
+            power.strip(),
+            significance.auc_p_value(*untied),
+        ),
+        found.answer(
+            share,
+            share_bounds,
+            {"chance": rate},
+            detail,
+            significance.tpr_p_value(
+                round(share * len(members)), *sizes, accused_others(rate, len(others))
+            ),
+        ),
     )
     return AttackFindings((attack,), (), scores)
 
@@ -141,6 +155,11 @@ def roc(members: Floats, others: Floats) -> tuple[tuple[float, ...], tuple[float
     return fpr, tpr
 
 
+def accused_others(rate: float, others: int) -> int:
+    """Return how many of the others an attacker may accuse at that false-positive rate."""
+    return min(int(rate * others), others - 1)
+
+
 def true_positives(members: Floats, others: Floats, rate: float) -> tuple[float, Interval]:
     """Return the share of members found at a false-positive rate of at most `rate`.
 
@@ -162,7 +181,7 @@ def true_positives(members: Floats, others: Floats, rate: float) -> tuple[float,
         """Return how many members are above the threshold that accuses that number of others."""
         return int((members > ordered[accused + 1]).sum())
 
-    found = above(min(int(rate * n), n - 1)) / len(members)
+    found = above(accused_others(rate, n)) / len(members)
     # A threshold that accuses k of n others has a true rate distributed as Beta(k + 1, n - k).
     counts = np.arange(n)
     surely_below = counts[stats.beta.sf(rate, counts + 1, n - counts) <= tail]
@@ -178,14 +197,12 @@ def true_positives(members: Floats, others: Floats, rate: float) -> tuple[float,
 
 
 def detection_limit(members: int, others: int) -> float:
-    """Return the AUC that a two-sided 5 % test would tell from 0.5 four times out of five.
+    """Return the AUC that would be told from 0.5 four times out of five, beside all other tests.
 
     The standard error under chance is that of the Mann-Whitney statistic.
     """
     error = ((members + others + 1) / (12 * members * others)) ** 0.5
-    return intervals.rounded(
-        min(1.0, 0.5 + (stats.norm.ppf(0.975) + stats.norm.ppf(POWER)) * error)
-    )
+    return intervals.rounded(min(1.0, 0.5 + significance.detectable(error)))
 
 
 def gain_metric(key: str, title: str, meaning: str) -> Metric:
@@ -207,7 +224,10 @@ def gain_metric(key: str, title: str, meaning: str) -> Metric:
 
 
 def worst_risk(
-    metric: Metric, variants: Mapping[str, Sequence[Bools]], detail: str
+    metric: Metric,
+    variants: Mapping[str, Sequence[Bools]],
+    detail: str,
+    p_value: float | None = None,
 ) -> AttackFindings:
     """Return the risk of the variant whose gain is surest, its intervals widened for the choice.
 
@@ -217,7 +237,9 @@ def worst_risk(
         Which guesses were right, on members and on others, by what was tried: a column, a kind of
         predicate. The guesses are independent, one a patient. With *k* variants each interval is at
         the level 1 − 0.05/k (Bonferroni), so that all hold jointly; the worst is the one whose
-        lower end is largest.
+        lower end is largest. The p-value is *k* times the smallest.
+    p_value
+        In place of that one, where more is known of the guesses than how many were right.
     detail
         What else a reader should know; ``{worst}`` in it stands for the name of the worst.
     """
@@ -228,6 +250,9 @@ def worst_risk(
     worst = max(gains, key=lambda name: gains[name].low)
     (won, members), (control, others) = counts[worst]
     limits = [intervals.exact_limits(*side, level) for side in counts[worst]]
+    if p_value is None:
+        chances = [significance.gain_p_value(*sides) for sides in variants.values()]
+        p_value = min(1.0, len(variants) * min(chances))
     success, rate = (float(side.mean()) for side in variants[worst])
     risk = Risk(
         key=metric.attack,
@@ -241,7 +266,7 @@ def worst_risk(
         control_interval=intervals.interval(*limits[1], f"Clopper-Pearson{choice}"),
         gain=intervals.rounded(success - rate),
         gain_interval=gains[worst],
-        detection_limit=gain_limit(control, members, others, level),
+        detection_limit=gain_limit(control, members, others, len(variants)),
         detail=detail.format(worst=worst),
     )
     text = (
@@ -249,7 +274,7 @@ def worst_risk(
         f"{risk.detail} A gain of {risk.detection_limit:.3f} would be told from 0 four times out of "
         "five."
     )
-    score = metric.answer(success - rate, gains[worst], {"chance": 0.0}, text)
+    score = metric.answer(success - rate, gains[worst], {"chance": 0.0}, text, p_value)
     return AttackFindings(risks=(risk,), scores=(score,))
 
 
@@ -288,10 +313,11 @@ def difference(
     )
 
 
-def gain_limit(control: int, members: int, others: int, level: float = intervals.LEVEL) -> float:
-    """Return the gain over the control's rate that would be told from 0 four times out of five."""
+def gain_limit(control: int, members: int, others: int, variants: int = 1) -> float:
+    """Return the gain over the control's rate that would be told from 0 four times out of five.
+
+    That is beside all other tests, and with `variants` tried of which the worst counts.
+    """
     share = (control + 1) / (others + 2)
     error = (share * (1 - share) * (1 / members + 1 / others)) ** 0.5
-    return intervals.rounded(
-        min(1.0, (stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(POWER)) * error)
-    )
+    return intervals.rounded(min(1.0, significance.detectable(error, variants)))

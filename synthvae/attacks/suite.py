@@ -35,6 +35,7 @@ ON_COHORT: tuple[tuple[str, CohortAttack, tuple[Metric, ...]], ...] = (
 STREAMS = (
     *("cohort", "closest_record", "calibrated_neighbour", "domias", "classifier"),
     *("attribute_inference", "linkability", "near_copies", "singling_out", "shadow"),
+    "exact_copies",
 )
 
 
@@ -42,7 +43,7 @@ def attack_metrics() -> tuple[Metric, ...]:
     """Return the records of all attacks."""
     return (
         *(metric for *_, records in ON_COHORT for metric in records),
-        inference.SINGLED,
+        *(inference.SINGLED, membership.EXACT),
         *SHADOW,
     )
 
@@ -86,6 +87,7 @@ def run_attacks(
         ]
     singling = partial(inference.single_out, tables, effort, streams[inference.SINGLED.attack])
     steps.append(("singling patients out", singling))
+    steps.append(("counting copies", partial(membership.find_exact_copies, tables)))
 
     def shadow_progress(what: str, share: float) -> None:
         progress(what, (len(steps) - 1 + share) / len(steps))

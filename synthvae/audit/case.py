@@ -25,6 +25,7 @@ from synthvae.settings import Settings, settings_for
 from synthvae.table import decode
 from synthvae.table.codes import FIRST_SPECIAL, MISSING
 from synthvae.table.patients import with_identifiers
+from synthvae.table.reading_warnings import without_reading_warnings
 
 DECLARED = 10  # patients of a simulated table's schema: the fewest that a fit takes
 MOST = 100_000
@@ -76,7 +77,8 @@ class Case:
         """Fit a table by the code that is audited, with an observer of its releases if one is given."""
         synthesizer = copy.copy(self._synthesizer)
         synthesizer.observer = observer
-        synthesizer.fit(table, silent)
+        with without_reading_warnings():  # of made-up records
+            synthesizer.fit(table, silent)
         return synthesizer
 
     @cached_property

@@ -165,7 +165,7 @@ class SizedTables:
         self._config, self._schema, self._key = config, schema, key
         # A simulated table is another one at each size.
         grows = config.data.is_simulated and bool(config.compare.sizes)
-        self._frame = None if grows else load_source(config.data)
+        self._frame = None if grows else load_source(config.data, schema.dialect)
         self._latest: dict[int | None, Scorer] = {}
 
     def digests(self) -> tuple[str, str]:

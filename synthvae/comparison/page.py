@@ -134,7 +134,10 @@ def _panel(
             if mean.low is not None and mean.high is not None:
                 x = epsilon * shift
                 plot.plot([x, x], [mean.low, mean.high], color=colour, linewidth=1.1, alpha=0.75)
-        values = (f"{phrases.number(mean.value)} at {epsilon:g}" for epsilon, mean in means.items())
+        values = (
+            f"{phrases.number(mean.value)} at {phrases.epsilon(epsilon)}"
+            for epsilon, mean in means.items()
+        )
         texts.append(f"{phrases.plain(name)} {', '.join(values)}")
     _dress(plot, meaning, sorted({one.epsilon for one in chosen}))
     real = "" if reference is None else f" Real rows: {phrases.number(reference)}."
@@ -166,6 +169,8 @@ def _table(meanings: Sequence[Meaning], chosen: Sequence[Summary]) -> drawing.Ta
     for one in chosen:
         means = [one.figures.get(meaning.key) for meaning in meanings]
         values = (phrases.number(mean.value if mean else None) for mean in means)
-        rows.append((phrases.plain(one.method), f"{one.epsilon:g}", str(one.runs), *values))
+        rows.append(
+            (phrases.plain(one.method), phrases.epsilon(one.epsilon), str(one.runs), *values)
+        )
     head = ("Method", "Epsilon", "Runs", *(phrases.plain(meaning.title) for meaning in meanings))
     return drawing.Table(head, tuple(rows))

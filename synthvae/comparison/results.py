@@ -20,6 +20,7 @@ from scipy import stats
 
 from synthvae._files import read_ordinary, storage_errors, write_whole
 from synthvae._frozen import Frozen
+from synthvae._text import epsilon_text
 from synthvae.errors import ArtefactError, OutputExistsError
 from synthvae.evaluation.results import Direction
 from synthvae.schema import Schema
@@ -308,7 +309,7 @@ def advise(schema: Schema, patients: int | None, epsilons: Sequence[float]) -> t
             use = "aim: few columns with few categories each, whose pairs it can measure nearly all"
         else:
             use = f"{OURS}: many or continuous columns, of which pairs alone say too little"
-        advice.append(f"At epsilon {epsilon:g}, {use}.")
+        advice.append(f"At epsilon {epsilon_text(epsilon)}, {use}.")
     if columns > 40:
         advice.append(
             f"With {columns} columns, aim looks at {columns * (columns - 1) // 2:,} pairs in each "

@@ -114,9 +114,11 @@ def do(job: Job) -> None:
     if job.method == OURS:
         from synthvae.pipeline import override_settings
         from synthvae.synthesizer import Synthesizer
+        from synthvae.table.reading_warnings import without_reading_warnings
 
         settings = override_settings(schema, job.epsilon, job.settings)
-        ours = Synthesizer(schema, job.epsilon, job.delta, settings=settings).fit(frame, silent)
+        with without_reading_warnings():  # which whoever split the table has seen
+            ours = Synthesizer(schema, job.epsilon, job.delta, settings=settings).fit(frame, silent)
         spent, sample = ours.guarantee.epsilon, partial(ours.sample, progress=silent)
     else:
         from synthvae.baselines import make

@@ -1,196 +1,279 @@
 """One column's draft: what it seems to be, by its name, the dictionary and its values.
 
-A draft from the dictionary depends on the column's name and on the form of its values alone (whole
-numbers or not, which spelling of true and false). Whatever depends on the values themselves (bounds,
-categories, whether any is missing) is marked for review.
+A draft from the dictionary depends on the column's name and on the form of its values alone. Whatever
+depends on the values themselves (bounds, categories, a step, whether any is missing) is marked for
+review, with the reason.
 """
 
-import math
+import itertools
 import re
-from dataclasses import dataclass
-from datetime import date, datetime, time
-from decimal import Decimal
-from functools import cached_property
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from synthvae.drafting import moment_formats, number_fields, numerals
 from synthvae.drafting.dictionary import Range, Variable, load_words, look_up
-from synthvae.table.cells import RawColumn, as_float, text_of
+from synthvae.drafting.moment_fields import moment_field
+from synthvae.drafting.number_fields import COMMON, Numbers, describe_numbers, tidy
+from synthvae.drafting.profile import FEW, MISSING_SPELLINGS, TRUE_FALSE, Profile
+from synthvae.table.codes import KEY_LIKE
+from synthvae.table.spelling import spelling_hint
 
-MISSING_SPELLINGS = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", ".", "-")
-TRUE_FALSE = (("true", "false"), ("True", "False"), ("TRUE", "FALSE"))
-SPELLINGS = (
-    *(("1", "0"), ("yes", "no"), ("Yes", "No"), ("YES", "NO")),
-    *(("y", "n"), ("Y", "N"), ("t", "f"), ("T", "F")),
-)
-DATE_FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d-%b-%Y")
-TIME_FORMATS = (
-    *("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M"),
-    *("%Y-%m-%dT%H:%M", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M"),
-)
 MOST_CATEGORIES = 200
+FEW_CATEGORIES = 20  # up to so many, also those of few rows are listed
+MOSTLY_COMMON = 0.8  # of the rows hold categories that are common
+MOST_LABELS = 20_000  # of a file's own categories
 LONGEST_CATEGORY = 200  # characters; beyond, it is free text
-MOST_DECIMALS = 6
-FINEST = 1e-9  # the finest lattice of a schema
-LARGEST = 1e12  # what lies beyond is an error of entry and gives no bound
+MOSTLY_USUAL = 0.9  # of the rows within a unit's usual values: it is that unit
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.\w+")
+LONG_NUMBER = 8  # digits of numbers that name persons or cases
 
-Kind = Literal["boolean", "number", "date", "datetime", "text", "empty"]
+FEWER_NOISE = "narrower public bounds cost less noise"
+NOT_PUBLIC = (
+    "the bounds are the least and largest value, rounded outward: replace them by publicly known "
+    "ones"
+)
 
 
 @dataclass(frozen=True)
 class ColumnDraft:
-    """A drafted field as plain values, remarks for its reader, and whether it may be the patientKey."""
+    """A drafted field as plain values, with remarks for its reader.
+
+    Attributes
+    ----------
+    is_patient_key
+        Whether the column may say whose row it is.
+    left_out
+        Why it is neither modelled nor made up; empty where it is.
+    """
 
     field: dict[str, Any]
     notes: tuple[str, ...] = ()
     is_patient_key: bool = False
-
-
-class _Profile:
-    """A column's present values, distinct and as text, and their common form."""
-
-    def __init__(self, values: pd.Series) -> None:
-        self.dtype = values.dtype
-        blank = RawColumn(values).blank(MISSING_SPELLINGS)
-        self.missing = bool(blank.any())
-        self.rows = int((~blank).sum())
-        present = RawColumn(values[~blank])
-        present.factorize()
-        texts = [text_of(cell) for cell in present.distinct]
-        by_text = dict(zip(texts, present.distinct, strict=True))
-        order = {text: place for place, text in enumerate(by_text)}
-        self.objects: list[Any] = list(by_text.values())
-        self.distinct = list(by_text)
-        self.counts = np.bincount(present.spread([order[text] for text in texts], -1, np.int64))
+    left_out: str = ""
 
     @property
-    def nearly_unique(self) -> bool:
-        return self.rows >= 20 and len(self.distinct) > 0.9 * self.rows
+    def name(self) -> str:
+        return str(self.field["name"])
 
-    @cached_property
-    def numbers(self) -> NDArray[np.float64]:
-        """The distinct values as numbers; NaN for other text."""
-        return np.array([as_float(text) for text in self.distinct], float)
+    @property
+    def is_modelled(self) -> bool:
+        return self.field.get("role") not in ("identifier", "omit", "empty")
 
-    @cached_property
-    def usable(self) -> NDArray[np.float64]:
-        """The numbers that can give a bound."""
-        return self.numbers[np.isfinite(self.numbers) & (np.abs(self.numbers) <= LARGEST)]
-
-    @cached_property
-    def kind(self) -> Kind:
-        if not self.distinct:
-            return "empty"
-        if pd.api.types.is_bool_dtype(self.dtype) or self.spelling in TRUE_FALSE:
-            return "boolean"
-        if self._is_numeric():
-            return "number"
-        pattern = self.pattern
-        if pattern:
-            return "datetime" if "%H" in pattern else "date"
-        return "text"
-
-    def _is_numeric(self) -> bool:
-        if isinstance(self.dtype, pd.CategoricalDtype):
-            return False
-        if any(re.fullmatch(r"0\d+", text.strip()) for text in self.distinct):
-            return False  # codes: leading zeros would be lost
-        share = self.counts[~np.isnan(self.numbers)].sum() / self.rows
-        return bool(share >= 0.9 and self.usable.size)
-
-    @cached_property
-    def decimals(self) -> int:
-        """The most decimals that a value is written with."""
-        finite = np.flatnonzero(np.isfinite(self.numbers))[:20_000]
-        numbers = (Decimal(self.distinct[i]).normalize() for i in finite)
-        return max([0, *(-int(number.as_tuple().exponent) for number in numbers)])
-
-    @cached_property
-    def spelling(self) -> tuple[str, str] | None:
-        """How true and false are spelled, where these are the only values."""
-        texts = {re.sub(r"(?<=^[01])\.0+$", "", text) for text in self.distinct[:5]}
-        pairs = (*TRUE_FALSE, *SPELLINGS)
-        return next((pair for pair in pairs if len(self.distinct) < 5 and texts <= set(pair)), None)
-
-    @cached_property
-    def pattern(self) -> str | None:
-        """The date format that every value follows."""
-        types = {type(item) for item in self.objects}
-        if types == {pd.Timestamp}:
-            midnight = all(item.time() == time() for item in self.objects)
-            return DATE_FORMATS[0] if midnight else TIME_FORMATS[0]
-        if types == {date}:
-            return DATE_FORMATS[0]
-        fitting = (form for form in (*DATE_FORMATS, *TIME_FORMATS) if self.follows(form))
-        return next(fitting, None)
-
-    def follows(self, form: str) -> bool:
-        """Whether every value is a date of one format."""
-        return all(_parse(text, form) for text in self.distinct[:50]) and all(
-            _parse(text, form) for text in self.distinct
+    def for_review(self, reason: str, **settings: Any) -> "ColumnDraft":
+        """Return the draft with further settings, which a person has to confirm."""
+        field = {key: value for key, value in self.field.items() if key != "review"}
+        return replace(
+            self,
+            field=field | settings | {"review": True},
+            notes=(*self.notes, f"REVIEW: {reason}"),
         )
 
+    def with_remark(self, text: str) -> "ColumnDraft":
+        """Return the draft with a further remark."""
+        return replace(self, notes=(*self.notes, text))
 
-def _parse(text: str, form: str) -> datetime | None:
-    try:
-        return datetime.strptime(text.strip(), form)
-    except ValueError:
-        return None
+    def omitted(self, reason: str) -> "ColumnDraft":
+        """Return the draft of a column that is left out."""
+        return left_out(self.name, reason)
 
 
-def draft_column(name: str, values: pd.Series) -> ColumnDraft:
-    """Return the draft of one column's field."""
-    profile = _Profile(values)
-    identifier = _identifier(name, profile)
-    if identifier is not None:
-        return identifier
-    variable = look_up(name)
-    drafted = _by_dictionary(name, profile, variable) if variable else None
-    return drafted or _by_values(name, profile, variable)
+def left_out(name: str, reason: str, role: str = "omit") -> ColumnDraft:
+    """Return the draft of a column that is left out of the output, or stays empty in it."""
+    return ColumnDraft({"name": name, "role": role}, (reason,), left_out=reason)
+
+
+def draft_column(
+    name: str,
+    values: pd.Series,
+    labels: Mapping[Any, str] | None = None,
+    title: str | None = None,
+    comma_decimals: bool = False,
+) -> ColumnDraft:
+    """Return the draft of one column's field.
+
+    Parameters
+    ----------
+    labels
+        The labels of the column's codes, where the file has them.
+    title
+        The column's title, where the file has one.
+    comma_decimals
+        Whether the file is of a kind that has decimal commas.
+    """
+    return draft_profile(name, Profile(values, comma_decimals), labels, title)
+
+
+def draft_profile(
+    name: str,
+    profile: Profile,
+    labels: Mapping[Any, str] | None = None,
+    title: str | None = None,
+) -> ColumnDraft:
+    """Return the draft of a column whose profile is known; arguments as for `draft_column`."""
+    drafted = _labelled(name, profile, labels or {}) or _identifier(name, profile)
+    if drafted is None:
+        variable = look_up(name)
+        drafted = _by_dictionary(name, profile, variable) if variable else None
+        drafted = drafted or _by_values(name, profile, variable)
+    if title and title != name:
+        first = {key: drafted.field[key] for key in ("name", "type") if key in drafted.field}
+        drafted = replace(drafted, field=first | {"title": title[:1000]} | drafted.field)
+    return drafted
 
 
 def _finish(
-    field: dict[str, Any], profile: _Profile, review: list[str], notes: list[str]
+    field: dict[str, Any], profile: Profile, review: list[str], notes: list[str]
 ) -> ColumnDraft:
     """Add what every field has: whether values may be missing, and the mark for review."""
-    if profile.missing:
+    if profile.missing or field.get("invalid") == "missing":
         field.setdefault("constraints", {})["required"] = False
+    if profile.missing:
         review = [*review, "values are missing, so the draft allows that: is it so by design?"]
     if review:
         field["review"] = True
     return ColumnDraft(field, tuple(f"REVIEW: {text}" for text in review) + tuple(notes))
 
 
-def _identifier(name: str, profile: _Profile) -> ColumnDraft | None:
+def _labelled(name: str, profile: Profile, labels: Mapping[Any, str]) -> ColumnDraft | None:
+    """Return the field of a column whose file names its codes: categories, or special numbers."""
+    coded = {
+        code: str(label).strip()
+        for code, label in labels.items()
+        if isinstance(code, int | float) and str(label).strip() not in MISSING_SPELLINGS
+    }
+    if not coded or profile.kind == "empty":
+        return None
+    texts = list(coded.values())
+    known = {*map(float, coded)} if len(coded) == len(labels) else set[float]()
+    as_codes = profile.kind in ("number", "boolean") and known.issuperset(profile.numbers)
+    whole = as_codes or set(profile.distinct) <= set(texts)
+    if whole and len(set(texts)) == len(texts) <= MOST_LABELS:
+        field: dict[str, Any] = {"name": name, "type": "string", "constraints": {"enum": texts}}
+        variable = look_up(name)
+        if variable is not None and variable.role:
+            field["role"] = variable.role
+        field["codes"] = [tidy(float(code)) for code in coded]
+        return _finish(field, profile, [], ["the categories are the file's own labels"])
+    if profile.kind != "number":
+        return None
+    drafted = _by_values(name, profile, look_up(name))
+    if not drafted.is_modelled or "enum" in drafted.field.get("constraints", {}):
+        return drafted
+    special = [tidy(float(code)) for code in coded if float(code) in profile.numbers]
+    if drafted.field.get("type") == "integer":
+        special = [value for value in special if value == int(value)]
+    if special and drafted.field.get("type") in ("number", "integer"):
+        every = list(dict.fromkeys([*drafted.field.get("special", []), *special]))
+        return drafted.for_review("`special` has the numbers that the file labels", special=every)
+    return drafted
+
+
+def _words(name: str) -> list[str]:
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-    words = [word for word in re.split(r"[^a-z0-9]+", spaced) if word]
-    plain = "".join(words)
-    keyed = bool(words) and words[-1] in load_words("keys")
-    persons = load_words("persons")
-    field: dict[str, Any] = {"name": name, "role": "identifier"}
-    if profile.kind == "number" and profile.decimals == 0:
-        field["type"] = "integer"  # so that made-up identifiers are whole numbers too
+    return [word for word in re.split(r"[^a-z0-9]+", spaced) if word]
+
+
+def has_word(name: str, kind: str) -> bool:
+    """Whether a column's name has one of the dictionary's words of a kind, alone or among others."""
+    words = _words(name)
+    return bool(load_words(kind) & {*words, "".join(words)})
+
+
+def _identifier(name: str, profile: Profile) -> ColumnDraft | None:
     if profile.kind == "empty":
-        return ColumnDraft(field, ("no value at all: left out of the model",))
+        return left_out(name, "no value at all: stays empty", "empty")
+    words = _words(name)
+    plain, persons = "".join(words), load_words("persons")
+    keyed = bool(words) and words[-1] in load_words("keys")
+    field: dict[str, Any] = {"name": name, "role": "identifier"}
+    if profile.kind == "number" and profile.decimals == 0 and profile.numerals is None:
+        field["type"] = "integer"  # so that made-up identifiers are whole numbers too
     if plain in persons | load_words("person numbers") or (keyed and persons & set(words)):
+        if profile.kind in ("date", "datetime") or _is_small(profile):
+            return None
         return ColumnDraft(field, is_patient_key=len(profile.distinct) < profile.rows)
-    unnamed = re.fullmatch(r"unnamed \d+", " ".join(words))
-    if unnamed or load_words("direct identifiers") & set(words):
-        return ColumnDraft(field, ("never modelled",))
-    is_text, note = profile.kind == "text", None
-    if is_text and max(map(len, profile.distinct)) > LONGEST_CATEGORY:
-        note = "free text"
-    elif profile.nearly_unique and (keyed or is_text):
-        note = "nearly every row has another value"
-    elif is_text and len(profile.distinct) > MOST_CATEGORIES:
-        note = "too many texts for categories (for codes, list the public ones under enum)"
-    return None if note is None else ColumnDraft(field, (f"{note}: left out of the model",))
+    pairs = {first + second for first, second in itertools.pairwise(words)}  # as of first_name
+    pairs = {first + second for first, second in itertools.pairwise(words)}  # as of first_name
+    direct = load_words("direct identifiers") & {*words, *pairs} or plain in load_words(
+        "full names"
+    )
+    note = ""
+    if re.fullmatch(r"unnamed \d+", " ".join(words)) or direct or _are_emails(profile):
+        note = "never modelled, and made up in the output"
+    elif profile.nearly_unique and keyed and profile.kind in ("text", "number"):
+        note = "nearly every row has another value: made up in the output"
+    elif _are_long_numbers(profile):
+        note = "every row has another number of as many digits: made up in the output"
+    return ColumnDraft(field, (note,)) if note else None
 
 
-def _by_dictionary(name: str, profile: _Profile, variable: Variable) -> ColumnDraft | None:
+def _is_small(profile: Profile) -> bool:
+    """Whether a column that is called like a person is a flag or a category."""
+    return profile.rows >= FEW and len(profile.distinct) <= 5
+
+
+def _are_emails(profile: Profile) -> bool:
+    some = profile.distinct[:50]
+    return profile.kind == "text" and sum(map(bool, map(EMAIL.fullmatch, some))) > 0.8 * len(some)
+
+
+def _are_long_numbers(profile: Profile) -> bool:
+    if profile.rows < FEW or not profile.nearly_unique:
+        return False
+    lengths = {len(text.strip()) for text in profile.distinct}
+    if len(lengths) > 1 or max(lengths) < LONG_NUMBER or profile.kind not in ("text", "number"):
+        return False
+    return all(text.strip().isdecimal() for text in profile.distinct)
+
+
+def _unread_text(profile: Profile) -> str:
+    """Return why text is left out, and what it seems to be; empty where it can be categories."""
+    some = profile.distinct[:200]
+    if max(map(len, profile.distinct)) > LONGEST_CATEGORY:
+        return "free text"
+    common, share = _common(profile)
+    if len(common) <= MOST_CATEGORIES and share >= MOSTLY_COMMON and not profile.nearly_unique:
+        return ""
+    if numerals.has_several_units(some):
+        return numerals.SEVERAL_UNITS
+    if moment_formats.is_named_month(some):
+        return "dates that are not of one form, or with months in words: write them as 2012-12-31"
+    hint = spelling_hint(some)
+    what = "nearly every row has another value" if profile.nearly_unique else "too many texts"
+    advice = hint or "for codes, list the public ones under enum"
+    return f"{what} for categories; {advice}"
+
+
+def _common(profile: Profile) -> tuple[list[str], float]:
+    """Return the categories that a draft may list, and the share of the rows that they hold.
+
+    Of few categories these are all: they were designed. Of many, what stands in few rows is left out:
+    a list of rare texts is a list of persons.
+    """
+    if len(profile.distinct) <= FEW_CATEGORIES or profile.rows < FEW:
+        return sorted(profile.distinct), 1.0
+    common = profile.counts >= COMMON
+    return sorted(itertools.compress(profile.distinct, common)), profile.share_of(common)
+
+
+def _categories(profile: Profile, review: list[str]) -> dict[str, Any]:
+    """Return the settings of a field whose categories are those of the data."""
+    common, share = _common(profile)
+    review.append("these are the categories that stand in the data")
+    if len({text.strip().casefold() for text in common}) < len(common):
+        review.append("some differ in capitals or blanks alone: are they one?")
+    settings: dict[str, Any] = {"type": "string", "constraints": {"enum": common}}
+    if share == 1 and len(common) == len(profile.distinct):
+        return settings
+    review.append("texts of few rows are read as `other`: list the public ones under enum")
+    return settings | {"invalid": "other"}
+
+
+def _by_dictionary(name: str, profile: Profile, variable: Variable) -> ColumnDraft | None:
     """Return a field as in the dictionary; None where the values do not match it."""
     known = f"dictionary: {variable.name}; {variable.basis}"
     field: dict[str, Any] = {"name": name}
@@ -200,132 +283,146 @@ def _by_dictionary(name: str, profile: _Profile, variable: Variable) -> ColumnDr
         if profile.spelling is None and not pd.api.types.is_bool_dtype(profile.dtype):
             return None
         return _finish(field | _boolean(profile), profile, [], [known])
-    if len(profile.distinct) > MOST_CATEGORIES:
+    if _unread_text(profile) or profile.kind in ("date", "datetime"):
+        return None
+    if profile.kind == "number" and len(profile.distinct) > MOST_CATEGORIES:
         return None
     field |= {"type": "string", "role": variable.role} if variable.role else {"type": "string"}
     usual = next((enum for enum in variable.enums if set(profile.distinct) <= set(enum)), None)
-    field["constraints"] = {"enum": list(usual or sorted(profile.distinct))}
-    review = [] if usual else ["these are the categories that stand in the data"]
+    review: list[str] = []
+    field |= {"constraints": {"enum": list(usual)}} if usual else _categories(profile, review)
     return _finish(field, profile, review, [known])
 
 
 def _by_range(
-    field: dict[str, Any], profile: _Profile, variable: Variable, known: str
+    field: dict[str, Any], profile: Profile, variable: Variable, known: str
 ) -> ColumnDraft | None:
-    usual = variable.ranges[0]
-    review: list[str] = []
-    fitting = [each for each in variable.ranges if _share_inside(profile, each) == 1]
-    if fitting:
-        chosen = fitting[0]
-        if chosen is not usual:
-            review.append(f"the values do not fit {usual.unit}, but {chosen.unit}: which is it?")
-    elif _share_inside(profile, usual) >= 0.95:
-        chosen = usual
-        review.append("some values lie outside these bounds; if they are errors, set `invalid`")
-    else:
+    numbers = describe_numbers(profile)
+    chosen = _fitting(numbers, variable)
+    if chosen is None or _is_coded(numbers, chosen):
         return None
-    decimals = min(chosen.decimals, profile.decimals)
-    whole = decimals == 0 and profile.decimals == 0
-    field["type"] = "integer" if whole else "number"
+    review: list[str] = []
+    first = variable.ranges[0]
+    if chosen is not first and numbers.share_inside(first.minimum, first.maximum) < 1:
+        review.append(f"the values do not fit {first.unit}, but {chosen.unit}: which is it?")
+    elif chosen is not first:
+        review.append(
+            f"most values are usual in {chosen.unit} rather than in {first.unit}: which is it?"
+        )
+    bounds = (chosen.minimum, chosen.maximum)
+    if chosen.is_wide and chosen.usual is not None:
+        widest = f"{tidy(chosen.minimum)} to {tidy(chosen.maximum)}"
+        if numbers.share_inside(*chosen.usual) == 1:
+            bounds = chosen.usual
+            review.append(f"usual bounds of adults; the widest are {widest}: {FEWER_NOISE}")
+        else:
+            usual = " to ".join(f"{tidy(end)}" for end in chosen.usual)
+            review.append(
+                f"wide bounds: {FEWER_NOISE}, such as the usual {usual} with `invalid: clip`"
+            )
+    if numbers.share_inside(*bounds) < 1:
+        review.append("some values lie outside these bounds, as `invalid` says: are they errors?")
+    drafted = number_fields.lattice_field(numbers, bounds, chosen.decimals)
+    if chosen.decimals < numbers.decimals <= 6:
+        review.append("the values have more decimals than are usual for it; they are kept")
+    field["type"] = drafted.pop("type")
     if chosen.unit:
         field["unit"] = chosen.unit
-    if not whole:
-        field["decimals"] = decimals
-    low, high = _tidy(chosen.minimum), _tidy(chosen.maximum)
-    if whole:
-        low, high = math.ceil(low), math.floor(high)
-    field["constraints"] = {"minimum": low, "maximum": high}
-    return _finish(field, profile, review + _unreadable(profile), [known])
+    field |= _numeral_settings(profile, review, chosen.unit) | drafted
+    return _finish(field, profile, review + numbers.reasons, [known])
 
 
-def _share_inside(profile: _Profile, limits: Range) -> float:
-    inside = (profile.numbers >= limits.minimum) & (profile.numbers <= limits.maximum)
-    return float(profile.counts[inside].sum() / profile.counts[~np.isnan(profile.numbers)].sum())
+def _fitting(numbers: Numbers, variable: Variable) -> Range | None:
+    """Return the dictionary's range of the unit in which the values are usual."""
+    possible = [
+        each for each in variable.ranges if numbers.share_inside(each.minimum, each.maximum) >= 0.95
+    ]
+    shares = [
+        numbers.share_inside(*(each.usual or (each.minimum, each.maximum))) for each in possible
+    ]
+    usual = [each for each, share in zip(possible, shares, strict=True) if share >= MOSTLY_USUAL]
+    if usual:
+        return usual[0]
+    if not possible or max(shares) < 0.5:
+        return None
+    return possible[int(np.argmax(shares))]
 
 
-def _unreadable(profile: _Profile) -> list[str]:
-    remarks = []
-    if np.isnan(profile.numbers).any():
-        remarks.append("some values are not numbers: correct them, or list them in missingValues")
-    if profile.usable.size < (~np.isnan(profile.numbers)).sum():
-        remarks.append("some values are infinite or absurdly large: correct them, or set `invalid`")
-    return remarks
+def _is_coded(numbers: Numbers, limits: Range) -> bool:
+    """Whether the values are a code of few small whole numbers rather than a measurement."""
+    values = numbers.points
+    if numbers.decimals or len(values) > 6 or values.min() < 0:
+        return False
+    if set(values) <= {0.0, 1.0}:
+        return limits.maximum > 6
+    return bool(numbers.counts.sum() >= 20 and values.max() <= 6 and limits.maximum >= 60)
 
 
-def _by_values(name: str, profile: _Profile, variable: Variable | None) -> ColumnDraft:
+def _numeral_settings(
+    profile: Profile, review: list[str], unit: str | None = None
+) -> dict[str, Any]:
+    """Return how a field's numbers are spelled, where it is not plainly."""
+    if profile.numerals is None:
+        return {}
+    review += profile.numerals.reasons
+    settings = dict(profile.numerals.settings)
+    written = settings.get("unit")
+    if written is not None and unit is not None and written.casefold() != unit.casefold():
+        review.append(f"the dictionary's bounds are in {unit}: is that the unit in the cells?")
+    return settings
+
+
+def _by_values(name: str, profile: Profile, variable: Variable | None) -> ColumnDraft:
     """Return a field whose bounds or categories are read off the data, all for review."""
     field: dict[str, Any] = {"name": name}
     notes = [f"not as in the dictionary: {variable.name}; {variable.basis}"] if variable else []
-    if profile.kind == "boolean" or profile.spelling:
+    review: list[str] = []
+    if profile.kind == "boolean" or profile.words:
         field |= _boolean(profile)
         sure = profile.kind == "boolean"
         review = [] if sure else ["no other values stand in the data"]
     elif profile.kind == "number":
-        field |= _number(profile)
-        review = [
-            "the bounds are the least and largest value, rounded outward",
-            *_unreadable(profile),
-        ]
-        if variable:
+        field |= _number(name, profile, review)
+        if variable and variable.ranges:
             review.append("the values do not fit the dictionary's range; check the unit")
     elif profile.kind in ("date", "datetime"):
-        field |= _dates(profile)
-        review = ["the bounds are the first and last year in the data"]
-        if "%d/%m" in field.get("format", "") and profile.follows(
-            field["format"].replace("%d/%m", "%m/%d")
-        ):
-            review.append("the day and the month might as well be the other way around")
-    elif len(profile.distinct) > MOST_CATEGORIES:
-        field |= {"role": "identifier"}
-        return ColumnDraft(field, ("too many different values: left out",))
+        field |= moment_field(profile, review)
+    elif reason := _unread_text(profile):
+        return left_out(name, f"{reason}: left out of the model and the output")
     else:
-        field |= {"type": "string", "constraints": {"enum": sorted(profile.distinct)}}
-        review = ["these are the categories that stand in the data"]
+        field |= _categories(profile, review)
+        hint = spelling_hint(profile.distinct[:50])
+        if hint:
+            notes.append(f"if they are no categories, {hint}")
     if variable is not None and variable.role:
         field["role"] = variable.role
+    if "id" in _words(name) and KEY_LIKE.search(name) and len(profile.distinct) * 10 > profile.rows:
+        notes.append("if it says whose row it is, name it under patientKey")
     return _finish(field, profile, review, notes)
 
 
-def _boolean(profile: _Profile) -> dict[str, Any]:
-    if profile.spelling is None or profile.spelling in TRUE_FALSE:
-        return {"type": "boolean"}
-    true, false = profile.spelling
-    return {"type": "boolean", "trueValues": [true], "falseValues": [false]}
+def _boolean(profile: Profile) -> dict[str, Any]:
+    field: dict[str, Any] = {"type": "boolean"}
+    if profile.words is None or profile.spelling in TRUE_FALSE:
+        return field
+    true, false = profile.words
+    return field | {"trueValues": list(true), "falseValues": list(false)}
 
 
-def _number(profile: _Profile) -> dict[str, Any]:
-    low, high = float(profile.usable.min()), float(profile.usable.max())
-    width = high - low or abs(high) or 1.0
-    step = max(10.0 ** math.floor(math.log10(width)), FINEST)
-    low, high = math.floor(low / step) * step, math.ceil(high / step) * step
-    high = high if high > low else low + step
-    digits = max(0, -math.floor(math.log10(step)))
-    bounds = {"minimum": _tidy(round(low, digits)), "maximum": _tidy(round(high, digits))}
-    if profile.decimals == 0:
-        return {"type": "integer", "constraints": bounds}
-    decimals = profile.decimals
-    if decimals > MOST_DECIMALS:  # digits of a computation, not of a measurement
-        decimals = min(9, max(0, 3 - math.floor(math.log10(high - low))))
-    most = 14 - math.floor(math.log10(max(abs(low), abs(high), 1)))
-    return {"type": "number", "decimals": min(decimals, most), "constraints": bounds}
-
-
-def _tidy(value: float) -> float | int:
-    return int(value) if value == int(value) else value
-
-
-def _dates(profile: _Profile) -> dict[str, Any]:
-    form = profile.pattern or DATE_FORMATS[0]
-    parsed = [
-        cell if isinstance(cell, date) else _parse(text, form)
-        for text, cell in zip(profile.distinct, profile.objects, strict=True)
-    ]
-    years = [moment.year for moment in parsed if moment]
-    ends = [f"{min(years):04d}-01-01", f"{max(years):04d}-12-31"]
-    field: dict[str, Any] = {"type": "date", "format": form}
-    if "%H" in form:
-        ends = [f"{ends[0]}T00:00:00", f"{ends[1]}T23:59:59"]
-        field["type"] = "datetime"
-    if form in (DATE_FORMATS[0], TIME_FORMATS[0]):
-        del field["format"]
-    return field | {"constraints": {"minimum": ends[0], "maximum": ends[1]}}
+def _number(name: str, profile: Profile, review: list[str]) -> dict[str, Any]:
+    numbers = describe_numbers(profile)
+    if number_fields.as_categories(numbers) and profile.numerals is None and not numbers.unread:
+        review.append("these are the numbers that stand in the data, as categories")
+        return number_fields.category_field(numbers)
+    drafted = number_fields.lattice_field(numbers, number_fields.outward_bounds(numbers))
+    kind = {"type": drafted.pop("type")}
+    review.append(NOT_PUBLIC)
+    whole = kind["type"] == "integer"
+    if whole and has_word(name, "dates") and moment_formats.excel_serial(numbers.points):
+        review.append(
+            "these seem to be dates as a spreadsheet counts them, in days since 1899-12-30: write them "
+            "as 2012-12-31 in the file, and declare `type: date`"
+        )
+    settings = _numeral_settings(profile, review)
+    review += numbers.reasons
+    return kind | settings | drafted

@@ -12,16 +12,25 @@ from synthvae._frozen import Frozen, read_mapping
 from synthvae.errors import ConfigError
 
 DICTIONARY = Path(__file__).with_name("clinical.yaml")
+WIDE = 1.5  # times the usual range
 MOST_WORDS = 20  # of a name that may stand for a variable
 
 
 class Range(Frozen):
-    """Plausible values of a variable in one unit."""
+    """Plausible values of a variable in one unit; `usual` are those of all but rare adults."""
 
     unit: str | None = None
     decimals: int = 0
     minimum: float
     maximum: float
+    usual: tuple[float, float] | None = None
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the bounds are far wider than the usual values, so that these cost less noise."""
+        if self.usual is None:
+            return False
+        return self.maximum - self.minimum >= WIDE * (self.usual[1] - self.usual[0])
 
 
 class Variable(Frozen):
@@ -37,6 +46,7 @@ class Variable(Frozen):
     decimals: int = 0
     minimum: float | None = None
     maximum: float | None = None
+    usual: tuple[float, float] | None = None
     others: tuple[Range, ...] = Setting(default=(), alias="or")
     enums: tuple[tuple[str, ...], ...] = ()
     flag: bool = False
@@ -50,8 +60,14 @@ class Variable(Frozen):
         if self.minimum is None or self.maximum is None:
             return ()
         least, most = self.minimum, self.maximum
-        usual = Range(unit=self.unit, decimals=self.decimals, minimum=least, maximum=most)
-        return (usual, *self.others)
+        first = Range(
+            unit=self.unit,
+            decimals=self.decimals,
+            minimum=least,
+            maximum=most,
+            usual=self.usual,
+        )
+        return (first, *self.others)
 
     @property
     def basis(self) -> str:

@@ -1,34 +1,68 @@
 """Join the columns' drafts into a schema, and write it as a file that explains itself."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from synthvae._frozen import write_yaml
+from synthvae._text import brief, counted, one_line
 from synthvae.declared import first_repeated
-from synthvae.drafting.columns import MISSING_SPELLINGS, ColumnDraft, draft_column
+from synthvae.drafting import header
+from synthvae.drafting.columns import ColumnDraft, draft_profile
+from synthvae.drafting.keys import Column, KeyDraft, propose_key
+from synthvae.drafting.profile import MISSING_SPELLINGS, Profile
 from synthvae.errors import DataError
-from synthvae.schema import Schema
+from synthvae.schema import Dialect, Schema
+from synthvae.table.codes import find_problems
 
-MAX_ROWS = 5  # a public default, not the largest number in the data
+Labels = Mapping[str, Mapping[Any, str]]
+Known = Mapping[str, Mapping[str, Any]]
 
 HEAD = """\
 # A DRAFT, made from private data: handle it as private until a person has gone through it.
-# - `review: true` marks what was read off the data (bounds, categories, whether values are
+# - `review: true` marks what was read off the data (bounds, categories, steps, whether values are
 #   missing). Replace it by what is publicly known, or confirm it, and delete the mark; `synthvae
 #   fit` refuses fields under review when it has a privacy budget.
 # - What has no such mark comes from the column's name and the dictionary of clinical variables.
 # - Where a patient has several rows, `perPatient: true` says that a column (sex, say) holds the same
 #   value in all of them; without it, synthetic patients may differ from row to row.
-# - Look at the types too, and at what has become an identifier: identifiers are never modelled.
+# - Look at the types too, and at `role`: what is `omit` is left out of the output, `identifier` is
+#   made up in it, and `empty` stays an empty column.
 """
 PATIENTS = """\
 # patients:   # how many patients the table covers. It has to be a public number, such as the
 #             # published size of the study; it is not counted here, since the count is private.
 """
 MAX_ROWS_NOTE = (
-    "# Rows kept per patient, a default: take a public number that few patients exceed.\n"
+    "Rows kept per patient; noise grows with it, so take a public number that few patients exceed."
 )
+LEFT_OUT_SHOWN = 20
+MOST_MENDINGS = 3
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A drafted schema.
+
+    Attributes
+    ----------
+    value
+        The schema as plain values, which `Schema.from_dict` takes.
+    text
+        The same as a YAML file with remarks.
+    summary
+        What it rests on, a line each: with counts of the data, so for the steward's terminal alone.
+    """
+
+    value: dict[str, Any]
+    text: str
+    summary: tuple[str, ...]
+
+    @property
+    def schema(self) -> Schema:
+        return Schema.from_dict(self.value, "the draft")
 
 
 def draft_schema(frame: pd.DataFrame, name: str = "table") -> Schema:
@@ -52,7 +86,8 @@ def draft_schema(frame: pd.DataFrame, name: str = "table") -> Schema:
     Raises
     ------
     DataError
-        The table has no rows or columns, a column without a name, or two of the same name.
+        The table has no rows or columns, a column without a name, or two of the same name; or its
+        columns are named like their values.
     SchemaError
         Every column seems to be an identifier, so nothing is left to model.
 
@@ -62,7 +97,7 @@ def draft_schema(frame: pd.DataFrame, name: str = "table") -> Schema:
     >>> draft_schema(frame, "demo").to_review
     ('ward',)
     """
-    return Schema.from_dict(_draft(frame, name)[0], "the draft")
+    return draft_table(frame, name).schema
 
 
 def draft_yaml(frame: pd.DataFrame, name: str = "table") -> str:
@@ -88,18 +123,106 @@ def draft_yaml(frame: pd.DataFrame, name: str = "table") -> str:
         review: true
     <BLANKLINE>
     """
-    value, columns = _draft(frame, name)
+    return draft_table(frame, name).text
+
+
+def draft_table(
+    frame: pd.DataFrame,
+    name: str = "table",
+    *,
+    dialect: Dialect | None = None,
+    labels: Labels | None = None,
+    titles: Mapping[str, str] | None = None,
+    known: Known | None = None,
+    has_header: bool | None = None,
+) -> Draft:
+    """Draft a schema, with what the file itself and other files say about its columns.
+
+    Parameters
+    ----------
+    dialect
+        How the file is laid out; it stands in the draft where it is not the default.
+    labels, titles
+        By column: the labels of its codes, and its title.
+    known
+        Fields that a data dictionary declares, by column, as plain values; they are taken as they are
+        where the values fit them.
+    has_header
+        Whether the file is known to have names of columns, or none; else a first line that looks like
+        data is refused.
+
+    Raises
+    ------
+    DataError, SchemaError
+        As `draft_schema`.
+    """
+    names = _names(frame)
+    comma_decimals = dialect is not None and dialect.delimiter == ";"
+    profiles = [Profile(frame.iloc[:, j], comma_decimals) for j in range(len(names))]
+    if has_header is None and all(map(_is_text, frame.dtypes)):
+        header.refuse_data_as_header(names, profiles)
+    columns = [
+        Column(_draft_one(each, profile, labels or {}, titles or {}, known or {}), profile)
+        for each, profile in zip(names, profiles, strict=True)
+    ]
+    key, drafts = propose_key(columns, frame)
+    value: dict[str, Any] = {"name": name, "missingValues": list(MISSING_SPELLINGS)}
+    if dialect is not None and dialect != Dialect():
+        value["dialect"] = dialect.model_dump(mode="json", exclude_defaults=True)
+    if key.columns:
+        value["patientKey"] = list(key.columns) if len(key.columns) > 1 else key.columns[0]
+        value["maxRows"] = key.max_rows
+    drafts = _mend(frame, value, drafts)
+    value["fields"] = [draft.field for draft in drafts]
     Schema.from_dict(value, "the draft")
-    parts = [HEAD, write_yaml({"name": value["name"]})]
-    if "patientKey" in value:
-        parts += [write_yaml({"patientKey": value["patientKey"]}), MAX_ROWS_NOTE]
-        parts.append(write_yaml({"maxRows": value["maxRows"]}))
-    parts += [PATIENTS, write_yaml({"missingValues": value["missingValues"]}), "fields:\n"]
-    parts += [_render(column) for column in columns]
-    return "".join(parts)
+    remarks = header.header_remarks(names, profiles)
+    if _lacks_identifiers(columns, key):
+        remarks.append("Some rows have no patient identifier: fill in whose they are.")
+    return Draft(value, _render(value, drafts, key, remarks), _summary(drafts, key, remarks))
 
 
-def _draft(frame: pd.DataFrame, name: str) -> tuple[dict[str, Any], list[ColumnDraft]]:
+def _mend(
+    frame: pd.DataFrame, value: dict[str, Any], drafts: list[ColumnDraft]
+) -> list[ColumnDraft]:
+    """Return the drafts, those that the table does not fit made wider and marked for review.
+
+    It is for what no rule of drafting foresees, and for dictionaries that a table breaks: a draft
+    always fits its table.
+    """
+    for _ in range(MOST_MENDINGS):
+        schema = Schema.from_dict(
+            value | {"fields": [draft.field for draft in drafts]}, "the draft"
+        )
+        problems = {problem.column: problem for problem in find_problems(frame, schema)}
+        drafts = [
+            _widened(draft, problems[draft.name].rule) if draft.name in problems else draft
+            for draft in drafts
+        ]
+        if not problems:
+            break
+    return drafts
+
+
+def _widened(draft: ColumnDraft, rule: str) -> ColumnDraft:
+    """Return a draft that a table breaks so that it fits."""
+    if not draft.is_modelled:
+        return draft
+    if draft.field.get("perPatient") and "first row" in rule:
+        field = {key: item for key, item in draft.field.items() if key != "perPatient"}
+        return replace(draft, field=field).for_review("it differs between rows of a patient")
+    rules = dict(draft.field.get("constraints", {})) | {"required": False}
+    if "missing value" in rule:
+        return draft.for_review("values are missing: is it so by design?", constraints=rules)
+    reason = "some values do not fit, and are read as missing: correct them, or the field"
+    return draft.for_review(reason, constraints=rules, invalid="missing")
+
+
+def _lacks_identifiers(columns: list[Column], key: KeyDraft) -> bool:
+    """Whether some rows lack an identifier of their patient."""
+    return any(column.profile.missing for column in columns if column.name in key.columns)
+
+
+def _names(frame: pd.DataFrame) -> list[str]:
     if frame.empty:
         raise DataError("The table has no rows or no columns; there is nothing to draft from.")
     names = [str(column) for column in frame.columns]
@@ -108,19 +231,73 @@ def _draft(frame: pd.DataFrame, name: str) -> tuple[dict[str, Any], list[ColumnD
         raise DataError(f"The column '{twice}' stands twice in the table; rename one of them.")
     if "" in names:
         raise DataError(f"Column {names.index('') + 1} of the table has no name; give it one.")
-    columns = [draft_column(each, frame.iloc[:, j]) for j, each in enumerate(names)]
-    value: dict[str, Any] = {"name": name, "missingValues": list(MISSING_SPELLINGS)}
-    # The first one: a table of visits has it before others.
-    key = next((column for column in columns if column.is_patient_key), None)
-    if key is not None:
-        value |= {"patientKey": key.field["name"], "maxRows": MAX_ROWS}
-    value["fields"] = [column.field for column in columns]
-    return value, columns
+    return names
 
 
-def _render(column: ColumnDraft) -> str:
+def _is_text(dtype: Any) -> bool:
+    return bool(pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype))
+
+
+def _draft_one(
+    name: str,
+    profile: Profile,
+    labels: Labels,
+    titles: Mapping[str, str],
+    known: Known,
+) -> ColumnDraft:
+    drafted = draft_profile(name, profile, labels.get(name), titles.get(name))
+    declared = known.get(name)
+    if declared is None:
+        return drafted
+    repeats = declared.get("role") == "identifier" and not profile.is_unique
+    return ColumnDraft(
+        dict(declared),
+        ("as the data dictionary says",),
+        is_patient_key=drafted.is_patient_key or repeats,
+        left_out="as the data dictionary says" if declared.get("role") in ("omit", "empty") else "",
+    )
+
+
+def _render(
+    value: dict[str, Any], drafts: list[ColumnDraft], key: KeyDraft, remarks: list[str]
+) -> str:
+    parts = [HEAD, *_remarks(remarks), write_yaml({"name": value["name"]})]
+    if "dialect" in value:
+        parts.append(write_yaml({"dialect": value["dialect"]}))
+    if key.columns:
+        parts += [*_remarks(key.key_remarks), write_yaml({"patientKey": value["patientKey"]})]
+        parts += _remarks([MAX_ROWS_NOTE, *key.row_remarks])
+        parts.append(write_yaml({"maxRows": value["maxRows"]}))
+    else:
+        parts += _remarks(key.row_remarks)
+    parts += [PATIENTS, write_yaml({"missingValues": value["missingValues"]}), "fields:\n"]
+    parts += [_field_text(draft) for draft in drafts]
+    return "".join(parts)
+
+
+def _remarks(texts: list[str] | tuple[str, ...]) -> list[str]:
+    lines = [one_line(text, 1000) for text in texts]
+    return [f"# {line}{'' if line.endswith('?') else '.'}\n" for line in lines]
+
+
+def _field_text(draft: ColumnDraft) -> str:
     """Return one field as an item of the list, its remarks above it."""
-    first, *rest = write_yaml(column.field).splitlines()
-    remarks = (f"# {note}" for note in column.notes)
+    first, *rest = write_yaml(draft.field).splitlines()
+    remarks = (f"# {one_line(note, 1000)}" for note in draft.notes)
     lines = (*remarks, f"- {first}", *(f"  {line}" for line in rest))
     return "".join(f"  {line}\n" for line in lines)
+
+
+def _summary(drafts: list[ColumnDraft], key: KeyDraft, remarks: list[str]) -> tuple[str, ...]:
+    modelled = sum(draft.is_modelled for draft in drafts)
+    marked = sum(bool(draft.field.get("review")) for draft in drafts)
+    lines = [
+        f"{counted(len(drafts), 'field')}, {modelled} of them modelled; {marked} marked "
+        "`review: true` need a person's word.",
+        *key.summary,
+        *remarks,
+    ]
+    out = [draft for draft in drafts if draft.left_out]
+    lines += [f"{brief(draft.name)}: {draft.left_out}." for draft in out[:LEFT_OUT_SHOWN]]
+    more = len(out) - LEFT_OUT_SHOWN
+    return (*lines, *([f"... and {more} more left out."] if more > 0 else []))

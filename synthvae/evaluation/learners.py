@@ -93,11 +93,11 @@ def predict_classes(
 
     features, labels = _features(learner, fields, fit[0]), fit[1]
     trained, tested, seen = features(fit[0]), features(codes), np.unique(labels)
-    if learner == "boosting":
+    if len(seen) == 1:
+        predicted = np.ones((len(codes), 1))
+    elif learner == "boosting":
         rounds = rounds if classes <= 5 else max(10, 5 * rounds // classes)
         predicted = boosted_classes(trained, labels, tested, rounds)
-    elif learner != "linear" and len(seen) == 1:
-        predicted = np.ones((len(codes), 1))
     else:
         models = {
             "linear": linear_model.LogisticRegression(max_iter=300),

@@ -89,6 +89,10 @@ class Metric:
     charted: bool = False  # drawn beside what is learnt from real rows
     tripwire: bool = False  # can raise an alarm, but is no evidence of privacy when it is quiet
     attack: str = ""  # the key of the attack that it sums up: it is judged against chance
+    verbatim: bool = False  # above chance, whole records are copied: no budget explains that
+    census: bool = (
+        False  # counts the whole table that is released: at its goal, nothing is in doubt
+    )
     attack_title: str = ""  # what that attack is called, without which of its figures this is
     share_of: str = ""  # what a value is a share of, in words that follow it
 
@@ -118,11 +122,17 @@ class Metric:
         interval: results.Interval | None = None,
         references: Mapping[str, float | None] | None = None,
         detail: str = "",
+        p_value: float | None = None,
     ) -> results.Score:
         """Return the score that was computed."""
         known = {name: _digits(figure) for name, figure in (references or {}).items()}
         goal = known.get(self.goal_from) if self.goal_from else _digits(self.goal)
-        found = {"interval": interval, "references": known, "detail": detail}
+        found = {
+            "interval": interval,
+            "references": known,
+            "detail": detail,
+            "p_value": _digits(p_value),
+        }
         return self._score(value=intervals.rounded(value), goal=goal, **found)
 
     def unanswered(self, reason: str) -> results.Score:

@@ -16,11 +16,19 @@ from synthvae._types import Floats
 from synthvae.evaluation import intervals
 from synthvae.evaluation.learners import Learner
 from synthvae.evaluation.metric import Limits, Metric
-from synthvae.evaluation.prediction_task import MOST_CLASSES, MOST_ROWS, Task, skill
+from synthvae.evaluation.prediction_task import (
+    MOST_CLASSES,
+    MOST_ROWS,
+    Task,
+    macro_average,
+    skill,
+    tested_classes,
+)
 from synthvae.evaluation.results import Interval, Score
 from synthvae.evaluation.tables import Table, Tables
 from synthvae.field import Field
 
+SHUFFLES = 5  # of train's columns: one that happens to predict is no reference
 CLOSEST = 1e-3  # to 0 and 1 that a probability counts as, so that its log odds are finite
 STEPS = 30
 
@@ -208,17 +216,29 @@ class Judge:
     def __init__(self, task: Task, tables: Tables, generator: np.random.Generator) -> None:
         self._task, self._field = task, task.field
         self._test, self._truth = task.rows_of(task.test)
-        self._detail = _detail(task, self._test, tables)
+        self._classes = [] if task.is_number else tested_classes(self._truth)
+        self._averaged = ""
+        if not task.is_number and int(task.classes.max()) == 1:
+            self._classes = [1]
+        elif self._classes:
+            classes = counted(len(self._classes), "class", "classes")
+            self._averaged = f"Mean over {classes}, each against the rest."
+        self._detail = f"{_detail(task, self._test, tables)} {self._averaged}".strip()
         self._resamples = intervals.bootstrap_weights(self._test.patients, generator)
         self._without = intervals.jackknife_sets(self._test.patients, generator).astype(float)
 
     def scores(self, learner: Learner, fitted: dict[str, Floats]) -> list[Score]:
-        """Return every score of one learner: fitted on synthetic, real and independent rows."""
-        synthetic, real, independent = (
-            skill(self._truth, fitted[name], self._resamples)
-            for name in ("synthetic", "real", "independent")
+        """Return every score of one learner: fitted on synthetic, real and independent rows.
+
+        Predictions have the shape (rows,) or (rows, classes), those of independent rows one such for
+        each shuffle, whose figures are averaged.
+        """
+        synthetic, real = (
+            skill(self._truth, fitted[name], self._resamples) for name in ("synthetic", "real")
         )
-        at_start = {"real": float(real[0]), "independent": float(independent[0])}
+        once = np.ones((1, len(self._test)))
+        shuffled = [skill(self._truth, each, once)[0] for each in fitted["independent"]]
+        at_start = {"real": float(real[0]), "independent": float(np.mean(shuffled))}
         return [
             _named(TSTR, self._field, learner).answer(
                 synthetic[0],
@@ -240,27 +260,45 @@ class Judge:
         if self._task.is_number:
             measure: Measure = root_mean_squared_error
             scale, truth = 10.0**self._field.places / self._field.stride, self._truth
-        elif fitted["real"].shape[1] != 2:
-            return named.unanswered(f"'{self._field.name}' has more than two classes")
         else:
-            measure, scale, truth = MEASURES[metric], 1.0, (self._truth == 1).astype(float)
+            measure, scale, truth = MEASURES[metric], 1.0, self._truth
         figures = {
-            name: measure(truth, of if of.ndim == 1 else of[:, 1], self._without) / scale
-            for name, of in fitted.items()
+            name: self._figures(measure, fitted[name], self._without) / scale
+            for name in ("synthetic", "real")
         }
         if not np.isfinite(figures["synthetic"][0]):
             return named.unanswered("the holdout's rows allow no such figure")
-        references = {name: float(figures[name][0]) for name in ("real", "independent")}
-        share = float(truth.mean())
+        once = np.ones((1, len(self._test)))
+        shuffled = [self._figures(measure, each, once)[0] for each in fitted["independent"]]
+        references = {
+            "real": float(figures["real"][0]),
+            "independent": float(np.mean(shuffled)) / scale,
+        }
         # What predicting the same for everybody gives.
-        chance = {RMSE: float(truth.std()) / scale, AUPRC: share, BRIER: share * (1 - share)}
+        shares = np.array([(truth == label).mean() for label in self._classes])
+        chance = {
+            RMSE: float(truth.std()) / scale if self._task.is_number else 0.0,
+            AUPRC: float(shares.mean()) if len(shares) else 0.0,
+            BRIER: float((shares * (1 - shares)).mean()) if len(shares) else 0.0,
+        }
         if metric in chance:
             references["chance"] = chance[metric]
         else:
             references["ideal"] = 1.0 if metric is SLOPE else 0.0
         bounds = (0.0, 1.0) if metric in (AUPRC, BRIER) else (-np.inf, np.inf)
         interval = intervals.jackknife(figures["synthetic"], "holdout patients", bounds)
-        return named.answer(float(figures["synthetic"][0]), interval, references)
+        return named.answer(float(figures["synthetic"][0]), interval, references, self._averaged)
+
+    def _figures(self, measure: Measure, predicted: Floats, weights: Floats) -> Floats:
+        """Return a measure of a number or of classes, each against the rest, averaged: shape (sets,)."""
+        if predicted.ndim == 1:
+            return measure(self._truth, predicted, weights)
+        return macro_average(
+            [
+                measure((self._truth == label).astype(float), predicted[:, label], weights)
+                for label in self._classes
+            ]
+        )
 
 
 def _detail(task: Task, test: Table, tables: Tables) -> str:
@@ -269,7 +307,8 @@ def _detail(task: Task, test: Table, tables: Tables) -> str:
     text = (
         f"Tested on {counted(len(test), 'holdout row')} of {patients}; trained on "
         f"{counted(trained[0], 'synthetic row')} or {counted(trained[1], 'real row')} "
-        "('real': TRTR). 'independent' learns from shuffled columns: anywhere around chance."
+        f"('real': TRTR). 'independent' learns from shuffled columns, the mean of {SHUFFLES} shuffles: "
+        "near chance."
     )
     if max(len(tables.synthetic), len(tables.train)) > MOST_ROWS:
         text += f" Sampled from {len(tables.synthetic):,} synthetic and {len(tables.train):,} real rows."

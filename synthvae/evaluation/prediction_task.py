@@ -19,6 +19,7 @@ from synthvae.schema import Target
 
 MOST_ROWS = 20_000
 MOST_CLASSES = 20
+LEAST_OF_CLASS = 10  # tested rows: a class of fewer would weigh as much as any, and says nothing
 MOST_ROWS_EVERY_COLUMN = 4000
 COLUMN_ROUNDS = 30
 LEAST_SKILL = 0.05  # of real rows, for a column to count
@@ -155,6 +156,8 @@ def holdout_skill(
 def skill(truth: NDArray[Any], predicted: Floats, weights: Floats) -> Floats:
     """Return the AUROC or R² under each set of row weights, shape (sets,); NaN where there is none.
 
+    Of three or more classes it is the mean of the AUROCs of each against the rest.
+
     Truth is the class or the number of each row, shape (rows,); predicted is the probability of each
     class, shape (rows, classes), or the number, shape (rows,); weights have the shape (sets, rows).
     """
@@ -162,15 +165,37 @@ def skill(truth: NDArray[Any], predicted: Floats, weights: Floats) -> Floats:
         return _r2(truth, predicted, weights)
     if predicted.shape[1] == 2:
         return intervals.weighted_auc(predicted[:, 1], truth == 1, weights)
-    present = [int(label) for label in np.unique(truth)]
-    areas = np.stack(
-        [intervals.weighted_auc(predicted[:, c], truth == c, weights) for c in present]
+    return macro_average(
+        [
+            intervals.weighted_auc(predicted[:, label], truth == label, weights)
+            for label in tested_classes(truth)
+        ]
     )
-    shares = np.stack([(weights * (truth == c)).sum(axis=1) for c in present])
-    shares[~np.isfinite(areas)] = 0
-    total = shares.sum(axis=0)
-    summed = (np.nan_to_num(areas) * shares).sum(axis=0)
-    return np.asarray(np.divide(summed, total, out=np.full(len(weights), np.nan), where=total > 0))
+
+
+def tested_classes(truth: NDArray[Any]) -> list[int]:
+    """Return the classes that are averaged over: of 10 tested rows or more; all, if fewer than two are.
+
+    Examples
+    --------
+    >>> tested_classes(np.repeat([0, 1, 2], [50, 50, 3])), tested_classes(np.array([0, 1, 2]))
+    ([0, 1], [0, 1, 2])
+    """
+    labels, counts = np.unique(truth, return_counts=True)
+    large = labels[counts >= LEAST_OF_CLASS]
+    return [int(label) for label in (large if len(large) > 1 else labels)]
+
+
+def macro_average(figures: Sequence[Floats]) -> Floats:
+    """Return the mean over classes of figures under sets of weights, shape (sets,); NaN without any.
+
+    A class of which a set has no figure is left out of that set's mean.
+    """
+    stacked = np.stack(figures)
+    finite = np.isfinite(stacked)
+    summed, number = np.where(finite, stacked, 0.0).sum(axis=0), finite.sum(axis=0)
+    empty = np.full(summed.shape, np.nan)
+    return np.asarray(np.divide(summed, number, out=empty, where=number > 0))
 
 
 def _r2(truth: Floats, predicted: Floats, weights: Floats) -> Floats:

@@ -53,7 +53,8 @@ class Score(Frozen):
     model never saw, in place of synthetic ones), "independent" (each column of train shuffled on
     its own), "chance" or "ideal". `value` is None where the metric did not run; `not_run` says why,
     and such a score never counts as a pass. `draws` holds the same figure for further tables drawn
-    from the same model: the spread of sampling.
+    from the same model: the spread of sampling. `p_value` is that of an attack: how often chance
+    alone would give as much, one-sided and adjusted for all attacks of the evaluation.
     """
 
     key: str
@@ -66,6 +67,7 @@ class Score(Frozen):
     goal: float | None = None
     references: dict[str, float | None] = {}
     draws: tuple[float, ...] = ()
+    p_value: float | None = None
     threshold: Threshold | None = None
     detail: str = ""
     not_run: str | None = None

@@ -11,14 +11,17 @@ from synthvae._text import counted
 from synthvae._types import Bools, Floats
 from synthvae.config import Rule
 from synthvae.errors import ConfigError
-from synthvae.evaluation import intervals
+from synthvae.evaluation import intervals, significance
 from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.results import Interval, Score
 from synthvae.evaluation.rule_language import Term, read_statement
 from synthvae.evaluation.tables import Table, Tables
 from synthvae.schema import Schema
+from synthvae.table.codes import MISSING
 
 NAMED = 5
+CONSTANT = 0.98  # share of real patients who hold one value of a column that should not vary
+LEAST_REPEATED = 20  # real patients of two rows or more, to call a column constant
 
 _SCHEMA = Limits(
     1.0,
@@ -35,6 +38,7 @@ _metric = partial(
     goal=1.0,
     threshold=_SCHEMA,
     disclosure="synthetic rows",
+    census=True,
 )
 CELLS = _metric(
     "valid_cells",
@@ -47,21 +51,22 @@ ROWS = _metric(
     "Rows inside the schema",
     "Share of synthetic rows in which every cell is allowed by the schema.",
 )
+_MOST = "holdout, at most"
 _BY_CHANCE = (
-    "what real rows of others may reach, the upper 95 % end of the holdout's share; 5 in 100 rows "
-    "above that is poor"
+    "the most that chance explains beside the holdout's share, by Fisher's test at the level of one of "
+    "the attacks; 5 in 100 rows above that is poor"
 )
 COPIES = Metric(
     "copies",
     "Exact copies of train rows",
     "Share of synthetic rows that equal a train row in every modelled column. Where columns are "
-    "few and coarse, new patients equal old ones by chance: the holdout's rate says how often, up "
-    "to the upper end of its interval. More than that points at copying; less proves nothing.",
+    "few and coarse, new patients equal old ones by chance, as often as the holdout's do. Much "
+    "more than that points at copying; less proves nothing.",
     "lower",
     family="copies",
     topic="privacy",
     goal_from="holdout",
-    threshold=Limits(0.0, 0.05, _BY_CHANCE, beside="holdout, upper end"),
+    threshold=Limits(0.0, 0.05, _BY_CHANCE, beside=_MOST),
     disclosure="rounded down",
     tripwire=True,
 )
@@ -77,15 +82,31 @@ BROKEN = Metric(
     goal_from="train",
     threshold=Limits(0.005, 0.02, _BROKEN, beside="train"),
     disclosure="synthetic rows",
+    census=True,
 )
-METRICS = (CELLS, ROWS, COPIES, BROKEN)
+AGREEMENT = Metric(
+    "within_patient",
+    "Patients who hold one value where real ones do",
+    "Of the columns that hold one value within nearly every real patient, such as sex, without being "
+    "declared `perPatient`: the share of synthetic patients of two rows or more who hold one value, "
+    "too, of the column where that is rarest. Declare such a column `perPatient`, and all do.",
+    "higher",
+    family="schema",
+    topic="validity",
+    goal_from="train",
+    threshold=Limits(-0.02, -0.10, "2 in 100 patients fewer than in train", beside="train"),
+    disclosure="left out",
+    withheld_as="that it is there says that nearly all real patients agree in some column",
+    census=True,
+)
+METRICS = (CELLS, ROWS, COPIES, BROKEN, AGREEMENT)
 
 
 def check_validity(tables: Tables) -> tuple[Score, ...]:
     """Return the shares of valid cells and of valid rows, and that of copied rows."""
     invalid, held = tables.synthetic.invalid, tables.holdout.invalid
     cells = CELLS.answer(
-        1 - float(invalid.mean()),
+        1 - _never_none(float(invalid.mean())),
         _mean_interval(1 - invalid.mean(axis=1)),
         {"holdout": 1 - float(held.mean()), "ideal": 1.0},
         _worst_columns(tables),
@@ -93,12 +114,17 @@ def check_validity(tables: Tables) -> tuple[Score, ...]:
     broken = np.asarray(invalid.any(axis=1))
     valid = int((~broken).sum())
     rows = ROWS.answer(
-        valid / len(broken),
+        1 - _never_none(1 - valid / len(broken)),
         intervals.clopper_pearson(valid, len(broken)),
         {"holdout": float((~held.any(axis=1)).mean()), "ideal": 1.0},
         f"{len(broken) - valid:,} of {counted(len(broken), 'row')} with an invalid cell.",
     )
     return cells, rows, count_copies(tables)
+
+
+def _never_none(share: float) -> float:
+    """Return a share that is rounded to 0 only where it is 0: one bad cell of a million is one."""
+    return max(share, 10.0**-intervals.DIGITS) if share > 0 else share
 
 
 def _worst_columns(tables: Tables) -> str:
@@ -129,19 +155,75 @@ def copied(table: Table, originals: Table) -> Bools:
 
 
 def count_copies(tables: Tables) -> Score:
-    """Return the share of synthetic rows that are copies of train rows, beside the holdout's."""
+    """Return the share of synthetic rows that are copies of train rows, beside the holdout's.
+
+    Which share chance explains is decided by one row of each patient, the first: rows of one
+    patient are alike.
+    """
     copies, held = (copied(table, tables.train) for table in (tables.synthetic, tables.holdout))
+    first, known = (
+        flags[np.unique(table.patients, return_index=True)[1]]
+        for flags, table in ((copies, tables.synthetic), (held, tables.holdout))
+    )
+    most = significance.most_by_chance(int(known.sum()), len(known), len(first))
     return COPIES.answer(
         float(copies.mean()),
         intervals.clustered_share(copies, tables.synthetic.patients),
         {
             "holdout": float(held.mean()),
-            "holdout, upper end": intervals.clustered_share(held, tables.holdout.patients).high,
+            _MOST: max(most, float(held.mean())),
             "independent": float(copied(tables.independent, tables.train).mean()),
         },
         f"{int(copies.sum()):,} of {counted(len(copies), 'synthetic row')}. A tripwire, not evidence "
         "of privacy.",
     )
+
+
+def check_patients(tables: Tables) -> tuple[Score, ...]:
+    """Return whether synthetic patients hold one value where real ones do; nothing if no column asks.
+
+    A column asks where at least 98 % of train's patients with two known values or more hold one, and
+    nobody has declared it `perPatient`. Missing cells are no values.
+    """
+    fields = tables.schema.modelled
+    if tables.schema.patientKey is None:
+        return ()
+    asking = {}
+    for place, field in enumerate(fields):
+        agree = _agreement(tables.train, place)
+        if field.perPatient or len(agree) < LEAST_REPEATED or agree.mean() < CONSTANT:
+            continue
+        asking[place] = float(agree.mean())
+    if not asking:
+        return ()
+    agreeing = {place: _agreement(tables.synthetic, place) for place in asking}
+    shares = {place: float(each.mean()) for place, each in agreeing.items() if len(each)}
+    if not shares:
+        return (AGREEMENT.unanswered("no synthetic patient has two rows"),)
+    ordered = sorted(shares, key=lambda place: shares[place] - asking[place])
+    named = (f"'{fields[j].name}' ({100 * shares[j]:.3g} %)" for j in ordered[:NAMED])
+    worst, held = ordered[0], _agreement(tables.holdout, ordered[0])
+    synthetic = agreeing[worst]
+    score = AGREEMENT.answer(
+        1 - _never_none(1 - shares[worst]),
+        intervals.clopper_pearson(int(synthetic.sum()), len(synthetic)),
+        {"train": asking[worst], "holdout": float(held.mean()) if len(held) else None},
+        f"Of {counted(len(synthetic), 'synthetic patient')} with two known values or more. Synthetic "
+        f"patients with one value: {', '.join(named)}.",
+    )
+    return (score,)
+
+
+def _agreement(table: Table, place: int) -> Bools:
+    """Return of each patient with two known values of a column or more whether they are the same."""
+    codes, patients = table.codes[:, place], table.patients
+    known = codes != MISSING
+    order = np.lexsort((codes[known], patients[known]))
+    whose, values = patients[known][order], codes[known][order]
+    starts = np.flatnonzero(np.r_[True, np.diff(whose) != 0]) if len(whose) else np.array([], int)
+    ends = np.r_[starts[1:], len(whose)].astype(int) - 1
+    several = ends > starts
+    return np.asarray(values[starts[several]] == values[ends[several]])
 
 
 @dataclass(frozen=True)
@@ -222,7 +304,7 @@ def _check(tables: Tables, rule: CheckedRule) -> Score:
             " and count as keeping it."
         )
     return rule.metric.answer(
-        float(broken.mean()),
+        _never_none(float(broken.mean())),
         intervals.clustered_share(broken, tables.synthetic.patients),
         {
             name: float(rule.judge(getattr(tables, name))[0].mean())

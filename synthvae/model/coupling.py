@@ -26,6 +26,8 @@ from synthvae.model.sampling import ROUGH_STEPS, Draft, Sampler, block_generator
 
 COUPLING_SEED = 20_240_301
 POPULATION = 8192
+FEWEST_RECORDS = 2048  # of the population, where the moments' noise drowns what more would show
+NARROW = 40  # columns up to which the population is whole, since time does not matter there
 ITERATIONS = 60
 SMALLEST_RIDGE, LARGEST_RIDGE = 1e-4, 1e9
 LARGEST_PRIOR = 1.0  # whitened features cannot have larger moments: under heavy noise it matters
@@ -102,6 +104,19 @@ def untrained(layout: Layout) -> dict[str, Floats]:
     return weights
 
 
+def population(layout: Layout, moments: PairMoments) -> int:
+    """Return how many records of the model's own a fit looks at.
+
+    The error that they leave in a moment is at most a quarter of the moments' noise, or that of the
+    largest population.
+    """
+    if layout.columns <= NARROW:
+        return POPULATION
+    apart = layout.owner[:, None] != layout.owner[None, :]
+    noise = max(float(np.median(moments.noise[apart])), 1e-6)
+    return int(np.clip((4 / noise) ** 2, min(FEWEST_RECORDS, POPULATION), POPULATION))
+
+
 def couple(
     layout: Layout,
     moments: PairMoments,
@@ -117,7 +132,8 @@ def couple(
     fitted["earlier.weight"] = weights["earlier.weight"].copy()
     fitted["earlier.bias"] = weights["earlier.bias"].copy()
     generator = block_generator(COUPLING_SEED, 0)
-    draft = Draft(layout, fitted, POPULATION, generator, None, ROUGH_STEPS)
+    rows = population(layout, moments)
+    draft = Draft(layout, fitted, rows, generator, None, ROUGH_STEPS)
     for j in range(layout.columns):
         own, before = layout.span(j), int(layout.ends[j])
         spread, log_mass = layout.classes[j]
@@ -183,16 +199,19 @@ def undo_bound(
     """
     sampler = Sampler(layout, weights, [np.zeros(marginal.tokens) for marginal in layout.marginals])
     blocks = range(1, BOUND_BLOCKS + 1)
-    taken = np.stack([_taken(layout, sampler, bounding, block) for block in blocks])
+    records = population(layout, measured)
+    taken = np.stack([_taken(layout, sampler, bounding, block, records) for block in blocks])
     error = taken.std(axis=0, ddof=1) / BOUND_BLOCKS**0.5
     return PairMoments(measured.values + taken.mean(axis=0), np.hypot(measured.noise, error))
 
 
-def _taken(layout: Layout, sampler: Sampler, bounding: Bounding, block: int) -> Floats:
+def _taken(
+    layout: Layout, sampler: Sampler, bounding: Bounding, block: int, records: int
+) -> Floats:
     """Return what bounding takes from the moments of one block of the model's patients."""
     generator = block_generator(COUPLING_SEED, block)
     shares = bounding.row_shares
-    whose = draw_patients(shares, POPULATION if shares is None else 2 * POPULATION, generator)
+    whose = draw_patients(shares, records if shares is None else 2 * records, generator)
     firsts, places = np.searchsorted(whose, whose), np.arange(len(whose))
     tokens, _ = sampler.draw(len(whose), generator, None, (firsts, bounding.shared), ROUGH_STEPS)
     rows = np.full((int(whose[-1]) + 1, 1 if shares is None else len(shares)), -1)

@@ -6,8 +6,9 @@ or without conditions; `calibrate_margins` ends a fit. All of it is post-process
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,16 +16,16 @@ import numpy as np
 import pandas as pd
 
 from synthvae._runtime import Progress
-from synthvae._text import nearest
+from synthvae._text import brief, nearest
 from synthvae._types import Floats, Ints
-from synthvae.errors import ConfigError
+from synthvae.errors import ConfigError, UnlikelyConditionWarning
 from synthvae.field import Field
 from synthvae.marginals.column import ColumnMarginal
 from synthvae.model.layout import Layout
 from synthvae.model.sampling import ROUGH_STEPS, Sampler, block_generator
 from synthvae.schema import Schema
 from synthvae.table import MISSING, inspect
-from synthvae.table.cells import as_float
+from synthvae.table.cells import as_float, spelled_number
 
 TRUTHS = {"true": True, "t": True, "yes": True, "y": True, "1": True}
 TRUTHS |= {"false": False, "f": False, "no": False, "n": False, "0": False}
@@ -33,8 +34,13 @@ CONDITIONED_BLOCK = 4096  # candidates, before resampling
 MOST_CELLS = 2**26  # rows of a block times tokens of a column: half a gigabyte of probabilities
 LARGEST_PLACE = 1 - 1e-12
 OVERSAMPLING = 8  # candidates for each record that is drawn under a condition
+UNLIKELY = 1e-3  # probability of conditions, below which records that meet them rest on little
+# Or a larger one, where it is this part of what it would be if the columns were independent.
+RARE, RARE_PART = 0.02, 0.1
+LEAST_WORTH = 0.1  # of records, as independent ones
 CALIBRATION_SEED = 20_240_229
-POPULATION = 16_384  # rows whose margins are calibrated
+POPULATION = 16_384  # rows whose margins are calibrated; fewer of more than 40 columns
+FEWEST_CALIBRATED = 4096
 LARGEST_OFFSET = 4.0
 
 
@@ -44,6 +50,10 @@ class Condition:
 
     shares: Floats
     limits: tuple[int, int] | None
+    # Lattice points from one to the other, relative to all of the bins that they lie in. A cost of
+    # exactly 1234.56 is unlikely as such: what tells is how likely values like it are.
+    fineness: float = 1.0
+    text: str = ""  # the condition in words
 
 
 def parse_conditions(
@@ -73,8 +83,19 @@ def parse_conditions(
                 f"where names {name!r}, which is no modelled column{nearest(str(name), names)}."
             )
         j = names.index(name)
-        conditions[j] = _condition(schema.modelled[j], marginals[j], value, schema)
+        condition = _condition(schema.modelled[j], marginals[j], value, schema)
+        conditions[j] = replace(condition, text=_condition_text(name, value))
     return conditions
+
+
+def _condition_text(name: str, value: Any) -> str:
+    if isinstance(value, tuple) and len(value) == 2:
+        low, high = ("" if end is None or end is pd.NA else str(end) for end in value)
+        return f"{name}={low}..{high}"
+    values = value if isinstance(value, list | set | frozenset | tuple) else [value]
+    return f"{name}=" + "|".join(
+        "" if item is None or item is pd.NA else str(item) for item in values
+    )
 
 
 def _condition(field: Field, marginal: ColumnMarginal, value: Any, schema: Schema) -> Condition:
@@ -104,8 +125,11 @@ def _range(
     low, high = (None if end is None or end is pd.NA else end for end in value)
     first = 0 if low is None else _end(field, low, math.ceil, schema)
     last = marginal.size - 1 if high is None else _end(field, high, math.floor, schema)
-    bottom = field.constraints.minimum if low is None else low
-    top = field.constraints.maximum if high is None else high
+    bottom, top = field.constraints.minimum, field.constraints.maximum
+    bottom, top = (
+        default if end is None else _plain_number(field, end)
+        for end, default in ((low, bottom), (high, top))
+    )
     specials = [
         marginal.bins + i
         for i, special in enumerate(field.specials)
@@ -118,20 +142,33 @@ def _range(
         )
     condition = _points(marginal, first, last)
     condition.shares[specials] = 1.0
-    return condition
+    return replace(condition, fineness=1.0) if specials else condition
 
 
 def _end(field: Field, value: Any, rounded: Callable[[Any], int], schema: Schema) -> int:
     """Return the lattice point at, or just inside of, one end of a range."""
-    code = _code(field, value, schema)
+    # An end may lie between two steps; only as a value of the column it would be refused.
+    plain = Field.model_validate(field.model_dump() | {"step": None})
+    code = _code(plain, value, schema)
     if code == MISSING:
         raise ConfigError(f"where {field.name!r} has a missing end; leave an open end out.")
-    if isinstance(value, str) and not field.format_:
-        value = value.strip()
     try:
-        return field.units_of(value, rounded) - field.first_unit
+        return field.units_of(_plain_number(field, value), rounded) - field.first_unit
     except (ValueError, ArithmeticError):  # a date in a form that only the table's reader knows
-        return code
+        seconds = plain.seconds_at(code + plain.first_unit)
+        return rounded(field.seconds_to_units(seconds)) - field.first_unit
+
+
+def _plain_number(field: Field, value: Any) -> Any:
+    """Return the number, or moment, that text means: as the field spells it, or else plainly."""
+    if not isinstance(value, str):
+        return value
+    if field.is_moment:
+        with contextlib.suppress(ValueError):
+            return datetime.strptime(value.strip(), field.format_)
+        return value
+    number = spelled_number(field, value)
+    return as_float(value.strip()) if math.isnan(number) else number
 
 
 def _points(marginal: ColumnMarginal, low: int, high: int) -> Condition:
@@ -139,7 +176,12 @@ def _points(marginal: ColumnMarginal, low: int, high: int) -> Condition:
     shares = np.zeros(marginal.tokens)
     mass = np.bincount(marginal.cell_bin, marginal.mass_within(low, high), minlength=marginal.bins)
     shares[: marginal.bins] = mass / marginal.mass[: marginal.bins]
-    return Condition(shares, (low, high))
+    ends = marginal.starts + marginal.cell_sizes
+    inside = np.maximum(np.minimum(ends, high + 1) - np.maximum(marginal.starts, low), 0)
+    points = np.bincount(marginal.cell_bin, inside)
+    touched = np.bincount(marginal.cell_bin, marginal.cell_sizes)[points > 0]
+    fineness = points.sum() / touched.sum() if touched.size else 1.0
+    return Condition(shares, (low, high), float(fineness))
 
 
 def _code(field: Field, value: Any, schema: Schema) -> int:
@@ -155,25 +197,40 @@ def _code(field: Field, value: Any, schema: Schema) -> int:
         read = read if again.problems else again
     if read.problems or read.invalid.any():
         rule = read.problems[0].rule if read.problems else "outside what the schema declares"
-        declared = field.first_categories
-        if field.is_lattice:
-            declared = f"{field.constraints.minimum} to {field.constraints.maximum}"
         raise ConfigError(
-            f"where {field.name!r} is {value!r}, which is {rule}; the schema declares {declared}."
+            f"where {field.name!r} is {value!r}, which is {rule}; the schema declares "
+            f"{_declared_values(field)}."
         )
     return int(read.codes[0, 0])
 
 
+def _declared_values(field: Field) -> str:
+    """Return what a condition on a column may name."""
+    if field.is_lattice:
+        return f"{field.constraints.minimum} to {field.constraints.maximum}"
+    if field.type != "boolean":
+        return field.first_categories
+    words = [
+        "/".join(dict.fromkeys((*own, *(word for word, truth in TRUTHS.items() if truth is meant))))
+        for own, meant in ((field.trueValues, True), (field.falseValues, False))
+    ]
+    return f"true or false, which may be written as {words[0]} and {words[1]}"
+
+
 def _plain_values(field: Field, value: Any) -> Iterator[Any]:
     """Yield what a condition may mean that is not spelled as in the table's file."""
-    if not isinstance(value, str):
-        return
-    if field.type == "boolean" and value.strip().lower() in TRUTHS:
-        yield TRUTHS[value.strip().lower()]
-    elif field.is_moment:  # as bounds are written in the schema
+    truth = TRUTHS.get(str(value).strip().lower())
+    if truth is not None and field.type == "boolean":
+        yield truth
+    elif truth is not None and field.categories:
+        # Two categories that say yes and no, such as 0 and 1.
+        meanings = {TRUTHS.get(label.lower()): label for label in field.categories}
+        if len(field.categories) == 2 and meanings.keys() == {True, False}:
+            yield meanings[truth]
+    elif isinstance(value, str) and field.is_moment:  # as bounds are written in the schema
         with contextlib.suppress(ValueError):
             yield datetime.fromisoformat(value)
-    elif field.is_number and not math.isnan(as_float(value)):
+    elif isinstance(value, str) and field.is_number and not math.isnan(as_float(value)):
         yield as_float(value)
 
 
@@ -199,9 +256,20 @@ def draw_records(
     -------
     tuple
         Codes, shape (rows, columns), and the patient of each row, from 0, shape (rows,).
+
+    Raises
+    ------
+    ConfigError
+        No record of the model can meet the conditions.
+
+    Warns
+    -----
+    UnlikelyConditionWarning
+        The model holds the conditions together nearly impossible.
     """
     codes: list[Ints] = []
     patients: list[Ints] = []
+    evidence: list[Floats] = []
     drawn = first_patient = 0
     widest = max(marginal.tokens for marginal in sampler.layout.marginals)
     size = max(OVERSAMPLING, MOST_CELLS // widest)
@@ -209,7 +277,8 @@ def draw_records(
         generator = block_generator(seed, len(codes))
         if conditions:
             candidates = min(CONDITIONED_BLOCK, size)
-            block = _draw_under_conditions(sampler, conditions, candidates, generator)
+            block, log_weights = _draw_under_conditions(sampler, conditions, candidates, generator)
+            evidence.append(log_weights)
             owners = np.arange(len(block))
         else:
             owners = draw_patients(row_shares, min(BLOCK, size, rows - drawn), generator)
@@ -219,6 +288,12 @@ def draw_records(
         drawn += len(block)
         first_patient = int(patients[-1][-1]) + 1
         progress("sampling", min(1.0, drawn / rows))
+    if conditions:
+        independent = math.prod(
+            float(sampler.layout.marginals[j].mass @ condition.shares) / condition.fineness
+            for j, condition in conditions.items()
+        )
+        _warn_if_unlikely([*conditions.values()], np.concatenate(evidence), rows, independent)
     return np.concatenate(codes)[:rows], np.concatenate(patients)[:rows]
 
 
@@ -271,16 +346,67 @@ def _draw_under_conditions(
     conditions: Mapping[int, Condition],
     candidates: int,
     generator: np.random.Generator,
-) -> Ints:
-    """Draw the codes of records that meet conditions, each of a patient of its own."""
+) -> tuple[Ints, Floats]:
+    """Draw the codes of records that meet conditions, each of a patient of its own.
+
+    Also returns the log-likelihood of the conditions for each candidate, shape (candidates,).
+    """
     shares = {j: condition.shares for j, condition in conditions.items()}
     tokens, log_weights = sampler.draw(candidates, generator, shares)
+    if not np.isfinite(log_weights).any():
+        raise ConfigError(
+            f"where asks for {_listed(conditions.values())}, which the model holds impossible"
+            + (" together" if len(conditions) > 1 else "")
+            + ": none of its records can meet it; leave a condition out, or widen it."
+        )
     tokens = tokens[_resample(log_weights, candidates // OVERSAMPLING, generator)]
     columns = []
     for j, marginal in enumerate(sampler.layout.marginals):
         limits = conditions[j].limits if j in conditions else None
         columns.append(marginal.decode(tokens[:, j], generator.random(len(tokens)), limits))
-    return np.stack(columns, axis=1)
+    return np.stack(columns, axis=1), log_weights
+
+
+def _listed(conditions: Iterable[Condition]) -> str:
+    texts = [brief(condition.text) for condition in conditions]
+    return " and ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
+
+
+def _warn_if_unlikely(
+    conditions: Sequence[Condition], log_weights: Floats, rows: int, independent: float
+) -> None:
+    """Warn where the model holds conditions together nearly impossible, or rows rest on little.
+
+    The mean weight of the candidates is the probability of the conditions, to compare with that of
+    `independent` columns. The square of the weights' sum over the sum of their squares is the number of
+    independent candidates that they are worth (effective sample size; Kong 1992, "A Note on Importance
+    Sampling Using Standardized Weights").
+    """
+    logs = log_weights - sum(math.log(condition.fineness) for condition in conditions)
+    largest = float(logs.max())
+    weights = np.exp(logs - largest)
+    probability = math.exp(min(0.0, largest + math.log(float(weights.mean()))))
+    part = probability / max(independent, 1e-300)
+    worth = min(float(weights.sum() ** 2 / (weights**2).sum()), rows)
+    is_rare = probability < UNLIKELY or (probability < RARE and part < RARE_PART)
+    if not is_rare and worth >= LEAST_WORTH * rows:
+        return
+    together = " together" if len(conditions) > 1 else ""
+    held = f"nearly impossible{together}" if is_rare else f"seldom{together}"
+    odds = (
+        f"about 1 in {1 / probability:,.0f}" if probability > 1e-9 else "less than 1 in a billion"
+    )
+    fewer = ""
+    if is_rare and part < RARE_PART:
+        times = f"{1 / part:,.0f}" if part > 1e-6 else "over a million"
+        fewer = f", {times} times fewer than if the columns did not depend on each other"
+    warnings.warn(
+        f"The model holds {_listed(conditions)} {held}: {odds} of its records{fewer}. The {rows:,} rows "
+        f"that were asked for are worth about {worth:,.0f} independent ones, and rest on the model's "
+        "noise more than on what such patients are like.",
+        UnlikelyConditionWarning,
+        stacklevel=4,
+    )
 
 
 def _resample(log_weights: Floats, count: int, generator: np.random.Generator) -> Ints:
@@ -303,11 +429,11 @@ def calibrate_margins(
     """
     offsets = [np.zeros(marginal.tokens) for marginal in layout.marginals]
     rounds = layout.settings.calibration_rounds
+    # A fit of many columns is a matter of time; balanced rows have the margins to a few rows.
+    rows = min(POPULATION, max(FEWEST_CALIBRATED, POPULATION * 40 // layout.columns))
     for done in range(rounds):
         sampler = Sampler(layout, weights, offsets)
-        tokens, _ = sampler.draw(
-            POPULATION, block_generator(CALIBRATION_SEED, 0), steps=ROUGH_STEPS
-        )
+        tokens, _ = sampler.draw(rows, block_generator(CALIBRATION_SEED, 0), steps=ROUGH_STEPS)
         half = 0.5 / len(tokens)  # a row, which keeps an empty token from running away
         for j, marginal in enumerate(layout.marginals):
             drawn = np.bincount(tokens[:, j], minlength=marginal.tokens) / len(tokens)

@@ -23,6 +23,8 @@ GAIN = 3.2  # tilt a missing row brings, times the rows that a step is worth
 LARGEST_WEIGHT = 2.0  # rows that a patient counts for at most, relative to the mean
 LARGEST_TILT = 3.0
 BALANCED_COLUMNS = 30  # earlier columns, the latest, that a column is balanced against
+ROUGH_PAIRS = 1200  # of columns that are balanced in populations for a fit, about
+FEWEST_BALANCED = 4
 SMALLEST_SHARE = 1e-12  # of a stratum's place, so that its normal quantile is finite
 RAKING_ROUNDS = 2
 RAKING_ROWS = 8  # that keep a few rows, or a rare token, from being forced to a margin
@@ -41,11 +43,11 @@ def _bounded_weights(followers: Ints) -> Floats:
 class Balance:
     """Draws the columns of one block of rows, in order, each in about `steps` steps.
 
-    More steps balance better and take longer.
+    More steps balance better and take longer, and so do more earlier `columns` to balance against.
     """
 
-    def __init__(self, rows: int, steps: int) -> None:
-        self._rows, self._steps = rows, steps
+    def __init__(self, rows: int, steps: int, columns: int = BALANCED_COLUMNS) -> None:
+        self._rows, self._steps, self._columns = rows, steps, columns
         self._tokens: list[Ints] = [np.zeros(rows, np.int64)]
         self._sizes = [1]
 
@@ -77,7 +79,7 @@ class Balance:
 
     def _walk(self, mass: Floats, uniforms: Floats, drawn: Ints, weights: Floats) -> Ints:
         """Draw a token for some of the rows, each of which counts for `weights` rows."""
-        columns = [0, *range(max(1, len(self._tokens) - BALANCED_COLUMNS), len(self._tokens))]
+        columns = [0, *range(max(1, len(self._tokens) - self._columns), len(self._tokens))]
         ends = np.cumsum([0, *(self._sizes[i] for i in columns)])
         cells = np.stack([self._tokens[i][drawn] for i in columns], axis=1) + ends[:-1]
         missing = np.zeros((ends[-1], mass.shape[1]))
@@ -150,7 +152,7 @@ class Sampler:
         -------
         tuple
             Tokens, shape (rows, columns), and the log-likelihood of the conditions for each record
-            (zero without any), shape (rows,).
+            (zero without any, minus infinity where it cannot meet them), shape (rows,).
         """
         steps = self.layout.settings.balance_steps if steps is None else steps
         firsts, shared = (None, 0) if patients is None else patients
@@ -161,7 +163,8 @@ class Sampler:
             if allowed is not None and j in allowed:
                 mass *= allowed[j]
                 evidence = mass.sum(axis=1, keepdims=True)
-                log_weights += np.log(np.maximum(evidence[:, 0], 1e-300))
+                with np.errstate(divide="ignore"):  # a record that cannot meet the condition
+                    log_weights += np.log(evidence[:, 0])
                 mass /= np.maximum(evidence, 1e-300)
             goal = self.layout.marginals[j].mass if to_margins else None
             draft.draw(j, mass, shared=j < shared, goal=goal)
@@ -186,7 +189,10 @@ class Draft:
         self._start = hidden @ weights["loadings.weight"].T
         self._uniforms = generator.random((layout.columns, rows))
         self._mixture = _Mixture(layout, weights, rows) if layout.settings.mixture else None
-        self._balance = Balance(rows, steps) if steps else None
+        # Balancing is most of the time of a fit of a wide table, and there reaches few pairs anyway.
+        few = max(FEWEST_BALANCED, ROUGH_PAIRS // layout.columns)
+        columns = min(BALANCED_COLUMNS, few) if steps <= ROUGH_STEPS else BALANCED_COLUMNS
+        self._balance = Balance(rows, steps, columns) if steps else None
         self.features = np.zeros((rows, layout.features))  # zero in columns not drawn yet
         self.tokens = np.empty((rows, layout.columns), np.int64)
 

@@ -17,6 +17,7 @@ from functools import cached_property
 
 from scipy.optimize import brentq
 
+from synthvae._text import brief
 from synthvae.errors import BudgetError
 from synthvae.privacy.accounting import SMALLEST_DELTA, SMALLEST_EPSILON, gaussian_mu, selection_mu
 
@@ -37,7 +38,10 @@ def check_budget(epsilon: float | None, delta: float | None, patients: int | Non
     """Raise `BudgetError` for an epsilon or delta that promises nothing or cannot be kept."""
     if epsilon is None:
         if delta is not None:
-            raise BudgetError("delta is given without epsilon; without privacy there is neither.")
+            raise BudgetError(
+                f"delta is given without epsilon (as {brief(delta)}); without privacy there is neither: "
+                "leave delta out."
+            )
         return
     if not _is_number(epsilon) or not math.isfinite(epsilon) or epsilon <= 0:
         raise BudgetError(

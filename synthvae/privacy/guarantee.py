@@ -14,6 +14,7 @@ AssumptionId = Literal[
     "rows-beyond-max-rows",
     "one-key-one-patient",
     "public-inputs",
+    "declared-from-data",
     "floating-point-residue",
     "timing-and-memory-unobserved",
     "single-fit",

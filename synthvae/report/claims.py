@@ -7,15 +7,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from synthvae._text import counted
-from synthvae.evaluation import results
-from synthvae.levels import Level, draws_worse, judge, judge_group, metric_of, worst
+from synthvae.evaluation import results, significance
+from synthvae.levels import (
+    Level,
+    draws_worse,
+    excess,
+    is_above,
+    is_above_chance,
+    judge,
+    judge_group,
+    metric_of,
+    worst,
+)
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.privacy.tradeoff import Budget, budget_of, ceiling, largest_auc
 from synthvae.report import phrases
 
 WEAK_EPSILON = 10.0
 WEAK_SOURCE = "Ponomareva et al. 2023, How to DP-fy ML, section 5.2"
-ONE_SIDED = 0.975  # how often chance stays below the upper end of a 95 % interval
+BLIND = 0.25  # half the way from chance to certainty: who sees no less has seen nothing
 _NOT_GOOD: dict[Level, str] = {"red": "Poor", "amber": "Not clearly good"}
 
 
@@ -51,9 +61,9 @@ def _judge_guarantee(guarantee: Guarantee | None) -> Finding:
         void = guarantee.why_void or "The guarantee is void; no reason is given."
         return Finding("red", phrases.plain(void))
     epsilon, delta = budget
-    spent = f"ε = {phrases.upper_bound(epsilon)} was spent"
-    at_delta = f"δ = {phrases.exact(delta)}"
-    limit = f"ε = {phrases.exact(guarantee.epsilon_budget)} that was asked"
+    spent = f"ε = {phrases.epsilon(epsilon)} was spent"
+    at_delta = f"δ = {phrases.delta(delta)}"
+    limit = f"ε = {phrases.epsilon(guarantee.epsilon_budget)} that was asked"
     evidence = (f"{spent} at {at_delta}", f"per {phrases.plain(guarantee.unit)}")
     if guarantee.epsilon_budget is not None and epsilon > guarantee.epsilon_budget:
         return Finding("red", f"{spent}, more than the {limit}.", evidence)
@@ -68,7 +78,7 @@ def _judge_guarantee(guarantee: Guarantee | None) -> Finding:
 
 
 def _judge_attacks(evaluation: results.Evaluation, guarantee: Guarantee | None) -> Finding:
-    """Judge the attacks that ran: red above the ceiling, amber above chance."""
+    """Judge the attacks that ran: red above the ceiling or of copied records, amber above chance."""
     budget = budget_of(guarantee)
     attacks = [attack for attack in evaluation.attacks if not attack.tripwire]
     lines = [
@@ -81,7 +91,9 @@ def _judge_attacks(evaluation: results.Evaluation, guarantee: Guarantee | None) 
         for risk in evaluation.risks
     ]
     private = [score for score in evaluation.scores if score.topic == "privacy"]
-    alarms = _alarms(evaluation, [score for score in private if phrases.has_run(score)])
+    all_of_them: tuple[results.Attack | results.Risk, ...] = (*attacks, *evaluation.risks)
+    above_chance = [one for one in all_of_them if _is_above_chance(one, evaluation)]
+    alarms = _alarms([score for score in private if phrases.has_run(score)], above_chance)
     shown = (
         s
         for s in evaluation.scores
@@ -90,25 +102,45 @@ def _judge_attacks(evaluation: results.Evaluation, guarantee: Guarantee | None) 
     evidence = (*lines, *map(_score_text, shown))
     above = [attack for attack in evaluation.attacks if budget and beaten(attack, budget)]
     if above:
+        figure = _worst_text([score for score in private if _is_of(score, above)])
         reason = f"{_titles(above)} went above the ceiling that the guarantee allows; find out why."
-        return Finding("red", reason, evidence)
+        return Finding("red", f"{reason}{figure}", evidence)
     none = None if lines else Finding("open", "No attack was part of this evaluation.")
-    chance = _judge_against_chance(evaluation, attacks, budget)
+    chance = _judge_against_chance(above_chance, private, budget)
     scores = _judge_alarms(alarms, bounded=budget is not None)
     findings = [finding for finding in (none, chance, scores) if finding is not None]
     if findings:
         reason = " ".join(finding.reason for finding in findings)
         return Finding(worst([finding.level for finding in findings]), reason, evidence)
-    kind = "attack{} of a screen" if evaluation.depth == "screen" else "attack{}"
-    limits = [attack.detection_limit - 0.5 for attack in attacks]
+    return _judge_quiet(evaluation, private, len(lines), budget, evidence)
+
+
+def _judge_quiet(
+    evaluation: results.Evaluation,
+    private: Sequence[results.Score],
+    ran: int,
+    budget: Budget | None,
+    evidence: tuple[str, ...],
+) -> Finding:
+    """Judge attacks of which none found anything: by what they could have seen, and what is missing."""
+    limits = [a.detection_limit - 0.5 for a in evaluation.attacks if not a.tripwire]
+    # Guesses that are hardly ever right by chance, such as copies, show no more than those.
+    finest = min(limits or [risk.detection_limit for risk in evaluation.risks])
     limits += [risk.detection_limit for risk in evaluation.risks]
+    kind = "attack{} of a screen" if evaluation.depth == "screen" else "attack{}"
     ends = phrases.number(min(limits)) + (
         f" to {phrases.number(max(limits))}" if len(limits) > 1 else ""
     )
     reason = (
-        f"None of {counted(len(lines), kind.format(''), kind.format('s'))} did better than chance. "
+        f"None of {counted(ran, kind.format(''), kind.format('s'))} did better than chance. "
         f"They would have seen a gain of {ends} over it; smaller leaks may go unnoticed."
     )
+    blind = finest > BLIND
+    if blind:
+        reason += (
+            f" Who was in train shows from a gain of {phrases.number(finest)} on: too few patients "
+            f"for less than {BLIND:g}."
+        )
     missing = [score for score in private if not phrases.has_run(score)]
     withheld = [score for score in missing if is_withheld(score)]
     if not_run := [score for score in missing if not is_withheld(score)]:
@@ -117,42 +149,73 @@ def _judge_attacks(evaluation: results.Evaluation, guarantee: Guarantee | None) 
         reason += f" But {_missing_text(withheld)}."
     if budget is None:
         reason += " No guarantee bounds what other attacks could do."
-    return Finding("amber" if withheld or budget is None else "green", reason, evidence)
+    return Finding("amber" if withheld or blind or budget is None else "green", reason, evidence)
+
+
+def _is_of(score: results.Score, attacks: Sequence[results.Attack | results.Risk]) -> bool:
+    """Tell whether a score sums up one of the attacks, and has a value."""
+    keys = {attack.key for attack in attacks}
+    return metric_of(score.key).attack in keys and phrases.has_run(score)
+
+
+def _is_above_chance(attack: results.Attack | results.Risk, evaluation: results.Evaluation) -> bool:
+    """Tell whether a figure of an attack is above chance, with all tests counted."""
+    scores = [score for score in evaluation.scores if _is_of(score, (attack,))]
+    if scores:
+        return any(map(is_above_chance, scores))
+    if isinstance(attack, results.Risk):
+        return is_above(attack.gain, attack.gain_interval, 0.0)
+    return is_above(attack.auc, attack.auc_interval, 0.5)
 
 
 def _judge_against_chance(
-    evaluation: results.Evaluation, attacks: Sequence[results.Attack], budget: Budget | None
+    above: Sequence[results.Attack | results.Risk],
+    private: Sequence[results.Score],
+    budget: Budget | None,
 ) -> Finding | None:
-    """Judge attacks whose intervals lie above chance: the guarantee, if any, bounds them."""
-    above: list[results.Attack | results.Risk] = [a for a in attacks if a.auc_interval.low > 0.5]
-    above += [risk for risk in evaluation.risks if risk.gain_interval.low > 0]
+    """Judge attacks that did better than chance: the guarantee, if any, bounds them, but no copies."""
     if not above:
         return None
-    better = f"{_titles(above)} did better than chance"
+    figures = [score for score in private if _is_of(score, above)]
+    copied = [s for s in figures if metric_of(s.key).verbatim and is_above_chance(s)]
+    if copied:
+        return Finding(
+            "red",
+            f"Records of train stand in the table word for word, more than chance explains: "
+            f"{_score_text(copied[0])}. {copied[0].detail} Find out why.",
+        )
+    better, figure = f"{_titles(above)} did better than chance", _worst_text(figures)
     if budget is None:
-        return Finding("red", f"{better}, and no guarantee bounds what others could do.")
-    tried = len(attacks) + len(evaluation.risks)
-    by_luck = phrases.share(1 - ONE_SIDED**tried, 0)
+        return Finding("red", f"{better}, and no guarantee bounds what others could do.{figure}")
     return Finding(
         "amber",
-        f"{better}, below the ceiling of the guarantee. Of {tried} attacks, at least one does so "
-        f"by luck in {by_luck} of evaluations.",
+        f"{better}, below the ceiling of the guarantee. Where nothing leaks, that happens in "
+        f"at most {phrases.share(significance.ERROR)} of evaluations.{figure}",
     )
 
 
+def _worst_text(scores: Sequence[results.Score]) -> str:
+    """Return the figure that is furthest beyond its threshold as a sentence, if there is any."""
+    above = [score for score in scores if is_above_chance(score)] or scores
+    if not above:
+        return ""
+    worst_of = max(above, key=lambda score: excess(score.value, score))
+    return f" Furthest off: {_score_text(worst_of)}."
+
+
 def _alarms(
-    evaluation: results.Evaluation, private: Sequence[results.Score]
+    private: Sequence[results.Score], named: Sequence[results.Attack | results.Risk]
 ) -> list[results.Score]:
-    """Return the scores of privacy that are not good, the poor ones first."""
-    named = {attack.key for attack in evaluation.attacks if attack.auc_interval.low > 0.5}
-    named |= {risk.key for risk in evaluation.risks if risk.gain_interval.low > 0}
+    """Return the scores of privacy that are not good, the poor ones first.
+
+    Attacks that are `named` as above chance are left out where they are not poor: their scores
+    would say it twice.
+    """
     poor = [score for score in private if judge(score) == "red"]
-    # Attacks above chance are named as such: their scores would say it twice.
     between = [
         score
         for score in private
-        if judge(score) == "amber"
-        and (phrases.is_tripwire(score) or metric_of(score.key).attack not in named)
+        if judge(score) == "amber" and (phrases.is_tripwire(score) or not _is_of(score, named))
     ]
     return sorted(poor, key=phrases.is_tripwire) + between
 
@@ -202,9 +265,15 @@ def _judge_topic(evaluation: results.Evaluation, topic: results.Topic) -> Findin
             return Finding("amber", f"{reason} But {_missing_text(missing)}.", evidence)
         return Finding("green", reason, evidence)
     bad = [score for score in judged if judge(score) == level]
+    bad.sort(key=lambda score: -_furthest(score))
     more = f"; and {counted(len(bad) - 1, 'further figure')}" if len(bad) > 1 else ""
     name = _NOT_GOOD.get(level, "Not clearly good")
     return Finding(level, f"{name}: {_score_text(bad[0])}{more}.", evidence)
+
+
+def _furthest(score: results.Score) -> float:
+    """Return how far a score is beyond good, its further draws counted."""
+    return max(excess(value, score) for value in (score.value, *score.draws))
 
 
 def _judge_utility(evaluation: results.Evaluation) -> Finding:
@@ -268,6 +337,7 @@ def _judge_groups(evaluation: results.Evaluation) -> Finding:
     evidence = tuple(f"{_group(figure)}: {text(figure)}" for figure in judged)
     for level, name in _NOT_GOOD.items():
         if bad := by_level[level]:
+            bad.sort(key=lambda f: -(excess(f.value, scores[f.key]) if f.key in scores else 0.0))
             reason = f"{name} for {_group_list(bad)}. In {_group(bad[0])}, {text(bad[0])}."
             return Finding(level, reason, evidence)
     good = by_level["green"]
@@ -354,8 +424,10 @@ def _group_text(figure: results.GroupFigure, score: results.Score | None) -> str
 def beaten(attack: results.Attack, budget: Budget) -> tuple[float | None, ...]:
     """Return where an attack surely lies above the ceiling: rates, and None for the whole curve."""
     rates: list[float | None] = [
-        rate for rate, _, interval in attack.tpr_at if interval.low > float(ceiling(rate, *budget))
+        rate
+        for rate, share, interval in attack.tpr_at
+        if is_above(share, interval, float(ceiling(rate, *budget)))
     ]
-    if attack.auc_interval.low > largest_auc(*budget):
+    if is_above(attack.auc, attack.auc_interval, largest_auc(*budget)):
         rates.append(None)
     return tuple(rates)

@@ -107,8 +107,8 @@ def _request(evaluation: Evaluation, guarantee: Guarantee | None, context: RunCo
     facts = evaluation.tables
     budget = budget_of(guarantee)
     under = (
-        f"under ε = {phrases.exact(guarantee.epsilon_budget)} and "
-        f"δ = {phrases.exact(budget[1])} for each patient"
+        f"under ε = {phrases.epsilon(guarantee.epsilon_budget)} and "
+        f"δ = {phrases.delta(budget[1])} for each patient"
         if guarantee and budget
         else "without a guarantee"
     )

@@ -106,17 +106,13 @@ class Policy(FrozenSettings):
         guarantee = report.guarantee
         valid = guarantee is not None and guarantee.valid
         failures = []
-        for name in ("epsilon", "delta"):
+        for name, text in (("epsilon", phrases.epsilon), ("delta", phrases.delta)):
             most: float | None = getattr(self, f"largest_{name}")
             spent: float | None = getattr(guarantee, name) if valid else None
             if most is not None and spent is None:
-                failures.append(
-                    f"No {name} holds, where {phrases.exact(most)} is the most allowed."
-                )
+                failures.append(f"No {name} holds, where {text(most)} is the most allowed.")
             elif most is not None and spent is not None and spent > most:
-                failures.append(
-                    f"{name} is {phrases.exact(spent)}, above the {phrases.exact(most)} allowed."
-                )
+                failures.append(f"{name} is {text(spent)}, above the {text(most)} allowed.")
         failures += [
             f"'{CLAIMS[claim.key]}' is {phrases.LEVEL_NAMES[claim.level].lower()}: {claim.reason}"
             for claim in report.decision.claims

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from markupsafe import Markup
 
-from synthvae._text import STEERING, counted
+from synthvae._text import STEERING, counted, delta_text, epsilon_text, power_text
 from synthvae.evaluation.results import Coefficient, Interval, Score, Topic
 from synthvae.levels import Level, judge, metric_of
 
@@ -20,7 +20,8 @@ LEVEL_MEANINGS: dict[Level, str] = {
     "green": "all that was checked is good by its threshold",
     "amber": "a person should look: a figure is not clearly good nor clearly poor, or did not run",
     "red": "a figure is poor by its threshold, or the claim does not hold",
-    "open": "nothing was tested, or no threshold says what is good; never a pass",
+    "open": "nothing was tested or could have been seen, or no threshold says what is good; never a "
+    "pass",
 }
 _LEVEL_SHAPES: dict[Level, str] = {
     "green": '<circle cx="10" cy="10" r="9"/><path class="in" d="M5.5 10.5l3 3l6-7"/>',
@@ -40,7 +41,6 @@ _REFERENCES = {
     "bootstrap": "real, resampled",
     **dict.fromkeys(REAL, "trained on real"),
 }
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float | None, decimals: int = 3) -> str:
@@ -62,9 +62,7 @@ def power(value: float) -> str:
     if not math.isfinite(value):
         return NONE if math.isnan(value) else "∞" if value > 0 else "−∞"
     mantissa, exponent = f"{value:.1e}".split("e")
-    magnitude = "10" + str(int(exponent)).translate(_SUPERSCRIPTS)
-    factor = f"{float(mantissa):g}".replace("-", "−")
-    return magnitude if factor == "1" else f"{factor} × {magnitude}"
+    return power_text(f"{float(mantissa):g}".replace("-", "−"), int(exponent))
 
 
 def exact(value: float | None) -> str:
@@ -88,6 +86,16 @@ def upper_bound(value: float | None, decimals: int = 4) -> str:
         return exact(value)
     rounded_up = math.ceil(value * 10**decimals - 1e-6) / 10**decimals
     return f"{rounded_up:.{decimals}f}".rstrip("0").rstrip(".")
+
+
+def epsilon(value: float | None) -> str:
+    """Return an ε as it stands everywhere, rounded up."""
+    return NONE if value is None else epsilon_text(value)
+
+
+def delta(value: float | None) -> str:
+    """Return a δ as it stands everywhere, rounded up."""
+    return NONE if value is None else delta_text(value)
 
 
 def count(value: int | None) -> str:
@@ -191,7 +199,7 @@ def threshold_text(score: Score) -> str:
     if score.direction == "higher":
         return f"good from {good}, poor below {poor}"
     against_chance = metric_of(score.key).attack and score.goal is not None
-    reached = f" where the interval reaches {goal}" if against_chance else ""
+    reached = " where chance explains it" if against_chance else ""
     if score.direction == "towards":
         return f"good within {good} of {goal}{reached}, poor beyond {poor}"
     return f"good up to {good}{reached}, poor above {poor}"
@@ -225,6 +233,8 @@ def is_tripwire(score: Score) -> bool:
 _FILTERS = (
     count,
     counted,
+    delta,
+    epsilon,
     exact,
     number,
     plain,

@@ -179,8 +179,8 @@ def attack_roc(attacks: Sequence[Attack], budget: Budget | None) -> drawing.Draw
     ]
     if budget:
         alt += (
-            f" The ceiling that epsilon {phrases.number(budget[0], 2)} and delta "
-            f"{phrases.number(budget[1])} allow passes "
+            f" The ceiling that ε = {phrases.epsilon(budget[0])} and "
+            f"δ = {phrases.delta(budget[1])} allow passes "
             f"{phrases.share(_ceiling_at(0.01, budget))} at 1 % false positives."
         )
         legend.append(("area alarm", "out of any attack's reach, if the guarantee holds"))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import assert_never
 
-from synthvae._text import counted
+from synthvae._text import counted, epsilon_text
 from synthvae.evaluation.results import Attack, Evaluation, Risk
 from synthvae.privacy.guarantee import GaussianStage, Guarantee, SecondOpinion, TrainingStage
 from synthvae.privacy.tradeoff import Budget, best_guess, budget_of, ceiling, odds_factor
@@ -60,9 +60,10 @@ def _second_opinion(opinion: SecondOpinion | None) -> str:
     accountant = phrases.plain(opinion.accountant)
     if opinion.epsilon is None or opinion.error is None:
         return f"{accountant}: no figure; {phrases.plain(opinion.unavailable or phrases.NO_REASON)}"
-    shown = round(opinion.epsilon, 1 if opinion.epsilon >= 100 else 4)
-    error = opinion.error + abs(shown - opinion.epsilon)  # what rounding takes, the error gives
-    return f"ε = {phrases.number(shown, 4)} ± {phrases.upper_bound(error)}, by {accountant}"
+    shown = epsilon_text(opinion.epsilon)
+    # Three digits, rounded up, add at most 1 % of the figure: the error has to take that back.
+    error = opinion.error + 0.01 * abs(opinion.epsilon)
+    return f"ε = {shown} ± {epsilon_text(error)}, by {accountant}"
 
 
 def _stage_table(guarantee: Guarantee) -> drawing.Table:
@@ -134,7 +135,7 @@ def group_table(guarantee: Guarantee, budget: Budget) -> drawing.Table:
             if bound is None
             else (
                 change,
-                phrases.upper_bound(bound),
+                phrases.epsilon(bound),
                 f"{_factor(bound)} times",
                 _best_guess((bound, delta)),
             )
@@ -172,7 +173,7 @@ def alarm(attack: Attack, budget: Budget | None) -> str | None:
         return None
     places = ["all rates together (AUC)" if rate is None else phrases.share(rate) for rate in above]
     return (
-        f"Above the ceiling at {' and '.join(places)}. But for chance (about 1 in 40 each), "
+        f"Above the ceiling at {' and '.join(places)}. But for chance (1 in 40 for all together), "
         "the guarantee, its implementation or the random split of the patients is wrong: "
         "find out which before anything is released."
     )

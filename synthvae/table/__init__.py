@@ -9,17 +9,20 @@ or special value. They are what the model learns from and what it generates.
 from synthvae.table.cells import identify_patients, identities
 from synthvae.table.codes import MISSING, encode, encode_with_notes, find_problems, inspect
 from synthvae.table.decoding import decode
-from synthvae.table.files import formulas, read_table, write_table
+from synthvae.table.files import TableFile, open_table, read_table
 from synthvae.table.patients import (
     PatientRows,
     group_by_patient,
     split_by_patient,
     with_identifiers,
 )
+from synthvae.table.writing import check_writable, formulas, write_table
 
 __all__ = [
     "MISSING",
     "PatientRows",
+    "TableFile",
+    "check_writable",
     "decode",
     "encode",
     "encode_with_notes",
@@ -29,6 +32,7 @@ __all__ = [
     "identify_patients",
     "identities",
     "inspect",
+    "open_table",
     "read_table",
     "split_by_patient",
     "with_identifiers",

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthvae._text import brief, nearest, shortened
+from synthvae._text import brief, counted, nearest, shortened
 from synthvae._types import Bools, Ints
 from synthvae.errors import DataError
 from synthvae.field import OTHER, Field
@@ -52,7 +52,7 @@ class Problem:
         return cls(column, rule, way_out, int(rows.sum()), example)
 
     def __str__(self) -> str:
-        count = f"{self.rows} row{'' if self.rows == 1 else 's'}: " if self.rows else ""
+        count = f"{counted(self.rows, 'row')}: " if self.rows else ""
         example = f" (first: {self.example})" if self.example else ""
         return f"column {brief(self.column)}: {count}{self.rule}{example}; {self.way_out}"
 
@@ -356,7 +356,11 @@ def _place_on_lattice(column: _Column, values: NDArray[np.float64], present: Boo
         column.reject(between, f"not {low} and whole steps of {field.step}", way_out)
         rest = rest & ~between
     else:
-        to = f"the step of {field.step}" if field.step is not None else f"{field.places} decimals"
+        to = (
+            f"the step of {field.step}"
+            if field.step is not None
+            else counted(field.places, "decimal")
+        )
         column.note(between, f"rounded to {to}", "`decimals` keeps more")
     index = np.round(units[rest]).astype(np.int64) - field.first_unit
     column.codes[rest] = np.clip(index, 0, field.lattice_size - 1)
@@ -366,9 +370,9 @@ def _place_in_categories(column: _Column, raw: cells.RawColumn, present: Bools) 
     field = column.field
     raw.factorize()
     index = _index(field)
-    by_number = (
-        {cells.as_float(label): code for label, code in index.items()} if field.is_number else {}
-    )
+    by_number = dict(zip(map(float, field.codes), range(len(field.codes)), strict=True))
+    if field.is_number:
+        by_number |= {cells.as_float(label): code for label, code in index.items()}
     distinct = [_category(field, index, by_number, cell) for cell in raw.distinct]
     codes = np.where(present, raw.spread(distinct, -1, np.int64), -1)
     column.codes[codes >= 0] = codes[codes >= 0]
@@ -396,6 +400,8 @@ def _category(
     """Return the code of a cell, or -1; 1.0 is read as 1 where only one of them is listed."""
     if cells.is_large(cell):
         return -1
+    if field.codes and not isinstance(cell, str | bool) and cells.number_of(cell) in by_number:
+        return by_number[cells.number_of(cell)]  # as a file of SAS, Stata or SPSS has it
     for text in cells.spellings(cell):
         for spelling in (text, text.removesuffix(".0"), f"{text}.0"):
             if spelling in index:

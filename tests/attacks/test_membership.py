@@ -1,12 +1,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from synthvae.attacks import run_attacks
 from synthvae.attacks.density import closest, distances
 from synthvae.attacks.setup import AttackFindings
 from synthvae.attacks.success import detection_limit, roc, true_positives
+from synthvae.evaluation import significance
 from synthvae.evaluation.tables import prepare
 from synthvae.evaluation.validity import copied, count_copies
 from synthvae.schema import Schema
@@ -115,13 +117,14 @@ def test_true_positives_at_a_rate_worked_out_by_hand() -> None:
 
 def test_the_detection_limit_is_what_four_of_five_trials_find() -> None:
     limit = detection_limit(200, 200)
+    critical = float(stats.norm.isf(significance.ERROR / significance.FAMILY))
     g = np.random.default_rng(0)
     shift = 2**0.5 * float(np.sqrt(2) * _inverse_erf(2 * limit - 1))
     found = 0
     for _ in range(300):
         members, others = g.normal(shift, 1, 200), g.normal(0, 1, 200)
         area = roc_auc_score(np.repeat([1, 0], 200), np.r_[members, others])
-        found += abs(area - 0.5) > 1.96 * (401 / (12 * 200 * 200)) ** 0.5
+        found += area - 0.5 > critical * (401 / (12 * 200 * 200)) ** 0.5
     assert 0.7 < found / 300 < 0.9
 
 

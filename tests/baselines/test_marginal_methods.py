@@ -261,6 +261,6 @@ def test_what_cannot_be_done_is_said() -> None:
     drafted = SCHEMA.to_dict()
     drafted["fields"][1]["review"] = True
     with pytest.raises(
-        SchemaError, match="The fields one were drafted from the data and await review"
+        SchemaError, match="The field one was drafted from the data and not reviewed yet"
     ):
         make("independent", Schema.from_dict(drafted), 1.0)

@@ -246,7 +246,7 @@ def test_wrong_requests_are_refused_before_anything_is_run(
         compare(configured(work, methods=["synthvae"], variants=[greedy]))
     first, *others = SMALL.to_dict()["fields"]
     drafted = SMALL.to_dict() | {"fields": [first | {"review": True}, *others]}
-    with pytest.raises(SchemaError, match="await review"):
+    with pytest.raises(SchemaError, match="not reviewed yet"):
         check(configured(work), Schema.from_dict(drafted), ())
     monkeypatch.setattr("synthvae.comparison.compare.installed", lambda: ("independent",))
     with pytest.raises(ConfigError, match=r"names 'aim', .* pip install 'synthvae\[pgm\]'"):

@@ -61,9 +61,15 @@ def test_names_are_recognised_in_common_spellings(column: str, variable: str | N
 
 
 def test_a_known_variable_that_fits_needs_no_review() -> None:
-    field = drafted("crea", ["0.9", "1.25", "12"])
-    assert (field.type, field.decimals, field.unit, field.review) == ("number", 2, "mg/dL", False)
-    assert bounds(field) == (0, 40)
+    field = drafted("ph", ["7.4", "7.25"])
+    assert (field.type, field.decimals, field.unit, field.review) == ("number", 2, None, False)
+    assert bounds(field) == (6.3, 8.2)
+
+
+def test_usual_bounds_are_for_review_and_give_way_to_the_widest() -> None:
+    usual, widest = drafted("crea", ["0.9", "1.25", "12"]), drafted("crea", ["0.9", "1.25", "32"])
+    assert (usual.unit, bounds(usual), usual.review) == ("mg/dL", (0.1, 20), True)
+    assert (widest.unit, bounds(widest), widest.review) == ("mg/dL", (0, 40), True)
 
 
 def test_a_known_variable_is_drafted_from_its_name_whatever_fits_it() -> None:
@@ -73,13 +79,13 @@ def test_a_known_variable_is_drafted_from_its_name_whatever_fits_it() -> None:
 def test_the_form_of_the_values_decides_on_whole_numbers() -> None:
     assert drafted("age", ["61", "47"]).type == "integer"
     assert drafted("age", ["61.5", "47"]).decimals == 1
-    assert drafted("sod", ["140.5", "138"]).decimals == 0
+    assert drafted("sod", ["140.5", "138"]).decimals == 1
     assert drafted("ph", ["7.4", "7"]).constraints.minimum == 6.3
 
 
 def test_another_unit_is_for_review() -> None:
     field = drafted("creatinine", ["80", "105", "1200"])
-    assert (field.unit, bounds(field), field.review) == ("µmol/L", (0, 3500), True)
+    assert (field.unit, bounds(field), field.review) == ("µmol/L", (10, 1800), True)
     field = drafted("temp", ["98", "101"])
     assert (field.unit, field.review) == ("°F", True)
 

@@ -169,12 +169,28 @@ def test_every_column_is_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
     assert nothing.not_run == "no column can be told from the others with a skill of 1.5 or more"
 
 
-def test_probabilities_are_judged_of_two_classes_only() -> None:
+def test_three_classes_are_judged_each_against_the_rest() -> None:
     schema = SCHEMA.replace(target=["ward", "age"])
     tables = prepare(
         clinic(200, 1), clinic(120, 2), clinic(200, 3), schema, np.random.default_rng(0)
     )
     scores = {s.key: s for s in compare_utility(tables, np.random.default_rng(0))[0]}
-    assert scores["brier.ward.forest"].not_run == "'ward' has more than two classes"
+    brier, slope = scores["brier.ward.forest"], scores["calibration_slope.ward.linear"]
+    assert "Mean over 3 classes, each against the rest." in brier.detail
+    assert brier.value == pytest.approx(brier.references["chance"], abs=0.05)  # nothing tells it
+    assert {slope.not_run, brier.not_run} == {None}
+    assert scores["tstr.ward.linear"].value == pytest.approx(0.5, abs=0.12)
     assert scores["rmse.age.forest"].value < scores["rmse.age.forest"].references["chance"]
     assert "calibration_slope.age.forest" not in scores
+
+
+def test_independent_columns_are_the_mean_of_several_shuffles() -> None:
+    tables = prepare(
+        clinic(150, 1), clinic(80, 2), clinic(150, 3), SCHEMA, np.random.default_rng(0)
+    )
+    scores = {s.key: s for s in compare_utility(tables, np.random.default_rng(0))[0]}
+    for learner in ("linear", "forest", "boosting"):
+        score = scores[f"tstr.died.{learner}"]
+        assert "the mean of 5 shuffles" in score.detail
+        # One shuffle of 150 rows is off by some 0.1; the mean of five by less than half of it.
+        assert score.references["independent"] == pytest.approx(0.5, abs=0.12)

@@ -51,7 +51,7 @@ def test_a_small_file_of_a_thousand_million_cells_is_refused(
     table = pa.table({"a": pa.array([1] * 3_000_000, pa.int8())})
     pq.write_table(table, tmp_path / "bomb.parquet")
     assert (tmp_path / "bomb.parquet").stat().st_size < 20_000
-    monkeypatch.setattr("synthvae.table.files.machine_memory", lambda: 20_000_000)
+    monkeypatch.setattr("synthvae.table.limits.machine_memory", lambda: 20_000_000)
     message = r"says that it has 3,000,000 rows, which need at least 0\.0224 GB of memory"
     with pytest.raises(InputFileError, match=message):
         read_table(tmp_path / "bomb.parquet")
@@ -66,7 +66,7 @@ def test_a_file_of_many_equal_texts_stays_small(tmp_path: Path) -> None:
 
 def test_too_many_columns_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pd.DataFrame([range(50)]).rename(columns=str).to_parquet(tmp_path / "t.parquet")
-    monkeypatch.setattr("synthvae.table.files.MOST_COLUMNS", 49)
+    monkeypatch.setattr("synthvae.table.limits.MOST_COLUMNS", 49)
     with pytest.raises(InputFileError, match="has 50 columns; at most 49"):
         read_table(tmp_path / "t.parquet")
 

@@ -7,13 +7,17 @@ from scipy.special import logsumexp
 
 from synthvae.marginals.moments import PairMoments, PairQuery
 from synthvae.model.coupling import (
+    FEWEST_RECORDS,
     MARGIN_RIDGE,
+    NARROW,
+    POPULATION,
     SMALLEST_RIDGE,
     Bounding,
     couple,
     couple_untrained,
     estimate_ridge,
     fit_column,
+    population,
     undo_bound,
     untrained,
 )
@@ -406,3 +410,22 @@ def test_one_column_has_nothing_to_be_coupled_to() -> None:
     weights = fitted(layout, PairMoments(np.zeros((1, 1)), np.zeros((1, 1))))
     assert (weights["earlier.weight"] == 0).all()
     assert abs(weights["earlier.bias"][0]) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("columns", "noise", "records"),
+    [
+        (NARROW, 1.0, POPULATION),
+        (NARROW + 1, 1.0, FEWEST_RECORDS),
+        (NARROW + 1, 0.05, 6400),
+        (NARROW + 1, 0.01, POPULATION),
+        (NARROW + 1, 0.0, POPULATION),
+    ],
+)
+def test_noise_that_drowns_more_records_asks_for_fewer(
+    columns: int, noise: float, records: int
+) -> None:
+    layout = tiny_layout([[0.5, 0.5]] * columns)
+    none = np.zeros((layout.features, layout.features))
+    moments = PairMoments(none, np.where(np.eye(layout.features) > 0, 0, noise))
+    assert population(layout, moments) == pytest.approx(records, abs=1)

@@ -36,7 +36,7 @@ FIELDS = {
     results.Score: {
         "free": "key topic title meaning direction",
         "coded": "value interval goal references draws threshold not_run",
-        "left out": "detail",
+        "left out": "p_value detail",
     },
     results.Margin: {
         "free": "column kind",
@@ -98,7 +98,7 @@ PUBLISHED = {
     "rmse.<target>.<learner> rank_agreement.<target> all_targets",
     "attack": "membership_auc attack.calibrated_neighbour.auc attack.domias.auc attack.classifier.auc "
     "attack.shadow.auc attack.attribute_inference.gain attack.linkability.gain "
-    "attack.singling_out.gain attack.near_copies.gain",
+    "attack.singling_out.gain attack.near_copies.gain attack.exact_copies.gain",
 }
 
 

@@ -1,8 +1,12 @@
+import re
 from typing import Any
 
 import pytest
 
+from synthvae._text import delta_text, epsilon_text
+from synthvae.report import phrases, render
 from synthvae.report.phrases import direction, exact, fit, number, plain, power, share, shorten
+from tests.report import report_example as example
 
 
 @pytest.mark.parametrize(
@@ -54,3 +58,26 @@ def test_long_names_keep_both_ends() -> None:
 def test_figures_without_end_are_said_to_be() -> None:
     assert (power(float("inf")), power(float("-inf")), power(float("nan"))) == ("∞", "−∞", "–")
     assert exact(float("nan")) == "–"
+
+
+@pytest.mark.parametrize(
+    ("spent", "text"),
+    [
+        (0.99975, "1"),
+        (1.0, "1"),
+        (1.0001, "1.01"),
+        (0.0471, "0.0471"),
+        (12.34, "12.4"),
+        (2e-6, "2 × 10⁻⁶"),
+    ],
+)
+def test_an_epsilon_is_rounded_up_and_the_same_everywhere(spent: float, text: str) -> None:
+    assert epsilon_text(spent) == phrases.epsilon(spent) == text
+    guarantee = example.guarantee(epsilon=spent, epsilon_budget=20.0)
+    page = render(example.evaluation(3), guarantee)
+    shown = set(re.findall(r"ε = ([\d.]+)\b(?![\d.]| ±)", page)) - {"20"}
+    assert shown == {text.split(maxsplit=1)[0]}
+
+
+def test_a_delta_is_rounded_up() -> None:
+    assert [delta_text(delta) for delta in (1e-5, 4.12e-6, 0.01)] == ["10⁻⁵", "4.2 × 10⁻⁶", "0.01"]

@@ -4,7 +4,16 @@ import pytest
 
 from synthvae.field import Field
 from synthvae.schema import Schema
-from synthvae.table import group_by_patient, identities, split_by_patient
+from synthvae.table import (
+    decode,
+    encode,
+    find_problems,
+    group_by_patient,
+    identify_patients,
+    identities,
+    split_by_patient,
+    with_identifiers,
+)
 from tests.simulated import PLACES, with_rows
 
 X = {"name": "x", "type": "integer", "constraints": {"minimum": 0, "maximum": 9}}
@@ -104,3 +113,58 @@ def test_one_person_has_one_identity_however_it_is_spelled() -> None:
     assert identities(spelled, text).tolist() == ["7", "7", "7.0", "07", "8", "x"]
     large = pd.Series(["9007199254740993", "9007199254740992"])
     assert identities(large, numbers).nunique() == 2
+
+
+CENTRES = Schema.from_dict(
+    {
+        "patientKey": ["centre", "id"],
+        "maxRows": 2,
+        "fields": [
+            {"name": "centre", "constraints": {"enum": ["A", "B"]}, "perPatient": True},
+            {"name": "id"},
+            {"name": "score", "type": "integer", "constraints": {"minimum": 0, "maximum": 9}},
+        ],
+    }
+)
+
+
+def test_a_key_of_two_columns_tells_patients_apart() -> None:
+    frame = pd.DataFrame(
+        {"centre": list("AABB"), "id": ["1", "1", "1", "11"], "score": list("1234")}
+    )
+    assert group_by_patient(frame, CENTRES).rows.tolist() == [[0, 1], [2, -1], [3, -1]]
+    assert [field.name for field in CENTRES.modelled] == ["centre", "score"]
+
+
+def test_keys_of_two_columns_are_never_run_together() -> None:
+    frame = pd.DataFrame({"centre": ["A", "A1"], "id": ["11", "1"]})
+    assert identify_patients(frame, CENTRES).nunique() == 2
+
+
+def test_synthetic_patients_of_a_key_of_two_columns_have_numbers_of_their_own() -> None:
+    drawn = pd.DataFrame({"centre": ["A", "A", "B"], "score": [1, 2, 3]})
+    named = with_identifiers(drawn, CENTRES, np.array([0, 0, 1]))
+    assert list(named.columns) == ["centre", "id", "score"]
+    assert identify_patients(named, CENTRES).nunique() == 2
+
+
+def test_columns_that_are_left_out_or_empty() -> None:
+    schema = Schema.from_dict(
+        {
+            "fields": [
+                {"name": "note", "role": "omit"},
+                {"name": "fax", "role": "empty"},
+                {"name": "sex", "constraints": {"enum": ["f", "m"]}},
+            ]
+        }
+    )
+    frame = pd.DataFrame({"note": ["x", "x"], "fax": ["", ""], "sex": ["f", "m"]})
+    assert not find_problems(frame, schema)
+    assert not find_problems(frame[["sex"]], schema)
+    named = with_identifiers(decode(encode(frame, schema), schema), schema, np.arange(2))
+    assert list(named.columns) == ["fax", "sex"]
+    assert named["fax"].isna().all()
+    with_value = frame.assign(fax=["", "030 1"])
+    assert "column 'fax': 1 row: a value in an empty column" in str(
+        find_problems(with_value, schema)[0]
+    )

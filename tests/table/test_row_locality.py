@@ -109,6 +109,7 @@ LIKELY = ("texts", "absent", "whole", "real", "booleans", "moments", "decimals")
 MISSING = ["", "NA", "-9", "unknown", "1969-12-31 23:59:59.500000", "2012-01-02"]
 LISTED = ["1", "1.0", "True", "b", "0.1", "7", "7.5", "2012-12-31", "9007199254740993"]
 LISTED += ["[1, 2]", "(0, 1]", "1 days 00:00:00", "inf", "2012-12-31 01:00:00+02:00", "nan"]
+DRESS = {"decimalChar": ",", "bareNumber": False, "unit": "mg", "censored": ["<5", "90+"]}
 BOUNDS = {"minimum": "1900-01-01", "maximum": "2030-12-31"}
 
 
@@ -123,6 +124,7 @@ def schema_of(lattice: str, categories: str) -> Schema:
     fields = [
         field("age", "integer", lattice, constraints=numbers, special=[999]),
         field("lab", "number", lattice, decimals=1, constraints=numbers, special=[-1, 20121231]),
+        field("score", "number", lattice, step=0.5, decimals=2, **DRESS, constraints=numbers),
         field("ward", "string", categories, constraints={"enum": LISTED}),
         field("visits", "integer", closed, constraints={"enum": [0, 1, 7, 9007199254740993]}),
         field("dose", "number", closed, constraints={"enum": ["1.0", "7.50", "0.1"]}),
@@ -130,6 +132,7 @@ def schema_of(lattice: str, categories: str) -> Schema:
         field("day", "date", lattice, constraints=BOUNDS),
         field("digits", "date", lattice, format="%Y%m%d", constraints=BOUNDS),
         field("seen", "datetime", lattice, constraints=BOUNDS),
+        field("at", "datetime", lattice, timezone="Europe/Paris", constraints=BOUNDS),
         {"name": "patient"},
     ]
     return Schema.from_dict(

@@ -1,0 +1,70 @@
+"""Options that several commands share, and tables read by them, with notes on the terminal."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from synthvae._text import say
+from synthvae.schema import Dialect
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from synthvae.table import TableFile
+
+Table = Annotated[Path, typer.Argument(help="CSV, Excel, Parquet, SAS, Stata or SPSS file.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(
+        help="What separates cells: a sign, or comma, semicolon, tab, pipe; else the first line says."
+    ),
+]
+Encoding = Annotated[
+    str | None, typer.Option(help="Encoding of a text file, such as cp1252; UTF-8 by default.")
+]
+Sheet = Annotated[
+    str | None, typer.Option(help="Sheet of a workbook; by default the first visible one.")
+]
+Header = Annotated[
+    bool | None,
+    typer.Option(
+        "--header/--no-header",
+        help="Whether the first line names the columns; without, they are column_1, column_2, ...",
+    ),
+]
+
+
+Options = tuple[str | None, str | None, str | None, bool | None]
+"""The values of the four options above, in their order."""
+
+
+def open_with_notes(
+    path: Path, options: Options, declared: Dialect | None = None, *, guess: bool = False
+) -> "TableFile":
+    """Read a table, by the options, then a schema's dialect, then the file; print the notes on it.
+
+    Parameters
+    ----------
+    path, guess
+        As of `synthvae.table.open_table`.
+    options
+        Delimiter, encoding, sheet and header, None where they were not given.
+    declared
+        The schema's dialect.
+    """
+    from synthvae.table.files import dialect_of, open_table
+
+    table = open_table(path, dialect_of(*options, declared), guess=guess)
+    for note in table.notes:
+        say(f"Note: {note}.", error=True)
+    return table
+
+
+def read_with_notes(
+    paths: Sequence[Path], options: Options, declared: Dialect
+) -> "list[pd.DataFrame]":
+    """Read tables of one dialect and print the notes on each."""
+    return [open_with_notes(path, options, declared).frame for path in paths]

@@ -1,0 +1,263 @@
+"""The review of a drafted schema: its open fields, what a person says of each, and the file with it.
+
+Every answer is in the file as soon as it is given, with its basis: where the field's facts are publicly
+known, who said so, and on which day. Nothing here prints or asks.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from synthvae._text import brief, counted, shortened
+from synthvae._types import Bools
+from synthvae.drafting.schema_text import SchemaText
+from synthvae.field import Field
+from synthvae.schema import Schema
+from synthvae.table import cells
+
+SOURCES = (
+    "study protocol",
+    "data dictionary or case report form",
+    "published paper or report",
+    "physical or biological limit",
+    "coding standard, such as ICD-10",
+)
+FROM_DATA = "the data themselves"
+MARK = "REVIEW"
+DRAFTED_ROWS = "Rows kept per patient"  # how the remark above a drafted maxRows begins
+IN_CONSTRAINTS = ("minimum", "maximum", "enum", "required")
+SHOWN = 12  # categories and commonest values
+QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
+
+
+class SchemaReview:
+    """A schema file under review.
+
+    Parameters
+    ----------
+    path
+        The schema file. Each answer is written into it, whole or not at all; its other fields and
+        remarks stay as they are.
+    by
+        Who reviews, for the basis of each field.
+    on
+        The day of the review.
+
+    Raises
+    ------
+    SchemaError
+        The file does not exist, is not valid, or was changed by another program meanwhile.
+    """
+
+    def __init__(self, path: str | Path, by: str, on: date) -> None:
+        self.by, self.on = by, on
+        self.schema = Schema.load(path)
+        self._text = SchemaText(Path(path))
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """The fields that await review, in the order of the file."""
+        return self.schema.to_review
+
+    def field(self, name: str) -> Field:
+        """The field as it stands now."""
+        return self.schema[name]
+
+    def remarks(self, name: str) -> tuple[str, ...]:
+        """What the draft says about a field: what to review first, then the rest."""
+        remarks = self._text.remarks(self._place(name))
+        marked = [each.removeprefix(MARK).lstrip(": ") for each in remarks if each.startswith(MARK)]
+        return (*marked, *(each for each in remarks if not each.startswith(MARK)))
+
+    def alike(self, name: str) -> tuple[str, ...]:
+        """The open fields of the same kind, which one source may cover; at least the field itself."""
+        kind = kind_of(self.field(name))
+        return tuple(each for each in self.open if kind_of(self.field(each)) == kind)
+
+    def accept(self, names: Sequence[str], source: str, *, from_data: bool = False) -> None:
+        """Take the mark off fields and write down their basis.
+
+        `from_data` says that nothing but the records shows it; the guarantee then names the fields.
+        """
+        basis: dict[str, Any] = {"source": source, "by": self.by, "on": self.on}
+        basis |= {"fromData": True} if from_data else {}
+        self._answer({name: self._reviewed(name) | {"basis": basis} for name in names})
+
+    def omit(self, name: str) -> None:
+        """Leave a column out of the model and of the output."""
+        value = {k: v for k, v in self._reviewed(name).items() if k not in ("perPatient", "basis")}
+        self._answer({name: value | {"role": "omit"}})
+
+    def change(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Change settings of a field, which stays open where it is; None takes one away.
+
+        `minimum`, `maximum`, `enum` and `required` stand under constraints.
+
+        Raises
+        ------
+        SchemaError
+            The schema would contradict itself; the file is as before.
+        """
+        value = dict(self._value(name))
+        rules = dict(value.get("constraints") or {})
+        for setting, item in settings.items():
+            owner = rules if setting in IN_CONSTRAINTS else value
+            owner.pop(setting, None)
+            if item is not None:
+                owner[setting] = item
+        value.pop("constraints", None)
+        marks = {key: value.pop(key) for key in ("review", "basis") if key in value}
+        value |= ({"constraints": rules} if rules else {}) | marks
+        self._write({name: value}, drop=None)
+
+    def declare_patients(self, patients: int) -> None:
+        """Declare how many patients the table covers."""
+        self._declare("patients", patients, f"Declared by {self.by} on {self.on}, not counted.")
+
+    @property
+    def row_remarks(self) -> str:
+        """What the draft says of `maxRows`; empty once somebody has decided on it."""
+        remark = self._text.remark_of("maxRows")
+        return remark if remark.startswith(DRAFTED_ROWS) else ""
+
+    def declare_rows(self, rows: int) -> None:
+        """Declare the largest number of rows of one patient that is used."""
+        remark = f"Rows used of a patient at most: declared by {self.by} on {self.on}."
+        self._declare("maxRows", rows, remark)
+
+    def _declare(self, key: str, number: int, remark: str) -> None:
+        self.schema = self.schema.replace(**{key: number})
+        self._text.set_number(key, number, remark)
+        self._text.write()
+
+    def _place(self, name: str) -> int:
+        return self.schema.names.index(name)
+
+    def _value(self, name: str) -> dict[str, Any]:
+        value: dict[str, Any] = self._text.value["fields"][self._place(name)]
+        return value
+
+    def _reviewed(self, name: str) -> dict[str, Any]:
+        return {key: item for key, item in self._value(name).items() if key != "review"}
+
+    def _answer(self, values: Mapping[str, dict[str, Any]]) -> None:
+        self._write(values, drop=MARK)
+
+    def _write(self, values: Mapping[str, dict[str, Any]], drop: str | None) -> None:
+        """Check the schema with some fields' new values, then write it."""
+        fields = [
+            field.model_dump(mode="json", exclude_defaults=True) for field in self.schema.fields
+        ]
+        for name, value in values.items():
+            fields[self._place(name)] = self._with_categories(name, value)
+        self.schema = Schema.from_dict(self.schema.to_dict() | {"fields": fields}, "the schema")
+        for name, value in values.items():
+            self._text.replace_field(self._place(name), value, drop)
+        self._text.write()
+
+    def _with_categories(self, name: str, value: dict[str, Any]) -> dict[str, Any]:
+        """Return a field's value with the categories that stand in a file of their own."""
+        rules = value.get("constraints") or {}
+        if not isinstance(rules.get("enum"), str):
+            return value
+        return value | {
+            "constraints": rules | {"enum": list(self.field(name).constraints.enum or ())}
+        }
+
+
+def kind_of(field: Field) -> str:
+    """Return what is to be confirmed of a field, in words."""
+    if field.is_left_out or not field.has_domain:
+        return "columns left out or invented"
+    if field.type == "boolean":
+        return "columns of true and false"
+    if not field.is_lattice:
+        return "lists of categories"
+    return "bounds of numbers" if field.is_number else "bounds of dates"
+
+
+def facts(field: Field) -> str:
+    """Return what a field declares, on one line."""
+    rules = field.constraints
+    parts = [f"{field.type}, {field.unit}" if field.unit else field.type]
+    if field.role is not None:
+        parts.append(f"role {field.role}")
+    if field.is_lattice and rules.minimum is not None:
+        parts.append(f"{rules.minimum} to {rules.maximum}")
+    if field.type == "number" and field.is_lattice:
+        parts.append(counted(field.places, "decimal"))
+    if field.step is not None:
+        parts.append(f"steps of {field.step}")
+    if not field.is_lattice and field.categories:
+        more = f" and {len(field.categories) - SHOWN} more" if len(field.categories) > SHOWN else ""
+        listed = ", ".join(shortened(each, 40) for each in field.categories[:SHOWN])
+        parts.append(f"{counted(len(field.categories), 'category', 'categories')}: {listed}{more}")
+    if field.special:
+        parts.append(f"special {', '.join(map(str, field.special))}")
+    if field.censored:
+        parts.append(f"censored {', '.join(field.censored)}")
+    parts += ["may be missing"] if field.nullable else []
+    parts += ["the same in all rows of a patient"] if field.perPatient else []
+    parts += [f"invalid: {field.invalid}"] if field.invalid != "error" else []
+    return "; ".join(parts)
+
+
+def evidence(values: pd.Series, field: Field, missing: Sequence[str]) -> list[str]:
+    """Return what stands in a column, for the eyes of the steward alone: it is computed from records.
+
+    Parameters
+    ----------
+    values
+        The column as it was read, shape (rows,).
+    missing
+        The table's spellings of a missing cell.
+    """
+    raw = cells.RawColumn(values)
+    blank = raw.blank(missing)
+    raw.factorize()
+    assert raw.places is not None
+    texts = pd.Series(raw.spread([*map(cells.text_of, raw.distinct)], "", object))[~blank]
+    counts = texts.value_counts()
+    lines = [
+        f"{counted(len(values), 'row')}, {int(blank.sum()):,} missing, "
+        f"{counted(len(counts), 'different value')}"
+    ]
+    if field.is_lattice:
+        lines += _quantiles(field, raw, blank)
+    common = counts.head(SHOWN if not field.is_lattice else 5)
+    if len(common):
+        lines.append(
+            "most often: "
+            + ", ".join(f"{brief(text)} {times:,}" for text, times in common.items())
+            + (", ..." if len(counts) > len(common) else "")
+        )
+    return lines
+
+
+def _quantiles(field: Field, raw: cells.RawColumn, blank: Bools) -> list[str]:
+    """Return quantiles of numbers or moments, and how many values lie outside the bounds."""
+    read = cells.as_numbers(field, raw) if field.is_number else cells.as_moments(field, raw)
+    values = read[~blank & np.isfinite(read)]
+    if not values.size:
+        return ["no value can be read as the field declares it"]
+    at = np.quantile(values, QUANTILES, method="inverted_cdf")  # values that occur
+    texts = [f"{value:.6g}" for value in at]
+    if field.is_moment:
+        moments = field.seconds_at(np.round(at).astype(np.int64)).astype("datetime64[s]")
+        texts = [str(moment)[: 10 if field.type == "date" else 16] for moment in moments]
+    lines = [", ".join(f"{q:.0%}: {text}" for q, text in zip(QUANTILES, texts, strict=True))]
+    low, high = field.constraints.minimum, field.constraints.maximum
+    if low is not None and high is not None:
+        first, last = (float(low), float(high)) if field.is_number else _ends(field)
+        outside = ((values < first) | (values > last)) & ~np.isin(values, field.specials)
+        if outside.any():
+            lines.append(f"{counted(int(outside.sum()), 'value')} outside the bounds")
+    return lines
+
+
+def _ends(field: Field) -> tuple[float, float]:
+    return float(field.first_unit), float(field.first_unit + field.lattice_size - 1)

@@ -1,0 +1,325 @@
+"""The review of a schema on the terminal: a question for each open field, and what may be answered."""
+
+import contextlib
+import getpass
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from synthvae._text import brief, counted, nearest, say
+from synthvae.drafting import review
+from synthvae.errors import ConfigError, SchemaError, check_positive_integer
+
+HELP = """\
+  1-5 [details]   accept; the source is the one of that number: 1 NCT01234567, section 5.2
+  any text        accept; the text is where this is publicly known (a paper, a manual, a law)
+  =               accept with the same source as before
+  a 1, a text     accept every open field of this kind with one source
+  d               accept because the records show it, and nothing public does: the guarantee names it
+  e               edit: bounds, categories, decimals, step, special values, missing, perPatient
+  o               omit the column from the model and the output
+  s, b            skip for now; go back
+  q               quit: every answer so far is in the file, and the same command goes on from there"""
+PATIENTS_QUESTION = """
+How many patients does the table cover? A public number, such as the published size of the study;
+nothing is counted here. (s: skip, and a fit takes a noisy count; q: quit)"""
+ROWS_QUESTION = """
+At most how many rows of one patient are used? Noise grows with that number, and further rows are
+dropped: a public number that few patients exceed. (s: skip; q: quit)"""
+EDITS = """\
+  minimum 0; maximum 110     bounds (a date as 2000-12-31)
+  categories a, b, c         in place of those there are
+  decimals 1                 step 0.5                special 0, 999
+  missing yes|no             perPatient yes|no       unit mg/dL
+  type, invalid, format ...  any other setting of a field; `none` takes one away"""
+SAME = {"min": "minimum", "max": "maximum", "categories": "enum", "missing": "required"}
+LISTS = ("enum", "special", "censored", "trueValues", "falseValues", "codes")
+FLAGS = ("required", "perPatient", "bareNumber")
+SETTINGS = (
+    *("type", "unit", "title", "description", "format", "decimals", "step", "decimalChar"),
+    *("groupChar", "timezone", "invalid", "role", *review.IN_CONSTRAINTS, *FLAGS, *LISTS),
+)
+
+
+class _Quit(Exception):
+    """The steward goes; every answer is in the file."""
+
+
+@dataclass
+class _Session:
+    """One sitting: the review, the table to look at if any, and what was answered last."""
+
+    review: review.SchemaReview
+    frame: pd.DataFrame | None = None
+    source: str | None = None
+    seen: list[str] = field(default_factory=list)
+
+    def ask_table(self) -> None:
+        """Ask for what the table declares: its patients, and the rows of each."""
+        schema = self.review.schema
+        if schema.patients is None:
+            say(PATIENTS_QUESTION)
+            self._ask_number("patients", self.review.declare_patients)
+        if self.review.row_remarks:
+            say(ROWS_QUESTION)
+            say(f"  drafted   {schema.maxRows}")
+            say(f"  why       {self.review.row_remarks}")
+            self._ask_number("maxRows", self.review.declare_rows)
+
+    def _ask_number(self, name: str, declare: Callable[[int], None]) -> None:
+        while (answer := _ask(f"{name}> ")) != "s":
+            if answer == "q":
+                raise _Quit
+            try:
+                number = answer.replace(",", "").replace("_", "")
+                declare(check_positive_integer(name, int(number) if number.isdecimal() else answer))
+                return
+            except (ConfigError, SchemaError) as error:
+                say(f"  {error}")
+
+    def ask_fields(self) -> None:
+        """Go through the open fields in order, back and forth."""
+        waiting = list(self.review.open)
+        place = 0
+        while place < len(waiting):
+            name = waiting[place]
+            if name not in self.review.open and name not in self.seen:
+                place += 1  # accepted with others of its kind
+                continue
+            self._show(name)
+            step = self._ask_field(name)
+            if step > 0 and name not in self.seen:
+                self.seen.append(name)
+            if step < 0:  # to the one that was last looked at
+                earlier = [i for i in range(place) if waiting[i] in self.seen]
+                step = (earlier[-1] if earlier else 0) - place
+            place += step
+
+    def _show(self, name: str) -> None:
+        declared = self.review.field(name)
+        left = len(self.review.open)
+        say(f"\n{name}  ({counted(left, 'open field')})" + (f"  {declared.title or ''}".rstrip()))
+        say(f"  drafted   {review.facts(declared)}")
+        for remark in self.review.remarks(name):
+            say(f"  why       {remark}")
+        if declared.basis is not None and not declared.review:
+            say(f"  accepted  {declared.basis.source}")
+        if self.frame is not None and list(self.frame.columns).count(name) == 1:
+            missing = self.review.schema.missingValues
+            say("  records   (from private rows: shown here, written nowhere)")
+            for line in review.evidence(self.frame[name], declared, missing):
+                say(f"            {line}")
+        say("Where is this publicly known?")
+        say("  " + "   ".join(f"{i} {text}" for i, text in enumerate(review.SOURCES, 1)))
+        alike = len(self.review.alike(name)) if declared.review else 0
+        same = f"   a accept all {alike} {review.kind_of(declared)}" if alike > 1 else ""
+        same += f"   = {self.source}" if self.source else ""
+        say(f"  or type the source{same}")
+        say("  d only the records show it   e edit   o omit   s skip   b back   q quit   ? help")
+
+    def _ask_field(self, name: str) -> int:
+        """Take answers until the field is dealt with; return where to go: 1 on, 0 again, -1 back."""
+        while True:
+            answer = _ask("> ")
+            word, _, rest = answer.partition(" ")
+            try:
+                if answer in ("s", "b"):
+                    return 1 if answer == "s" else -1
+                if answer == "q":
+                    raise _Quit
+                if answer == "?":
+                    say(HELP)
+                elif answer == "e":
+                    self._edit(name)
+                    return 0
+                elif answer == "o":
+                    self.review.omit(name)
+                    say(f"  {name} is left out of the model and of the output.")
+                    return 1
+                elif word == "a":
+                    if self._accept_alike(name, rest.strip()):
+                        return 1
+                elif (source := self._source_of(answer)) is not None:
+                    self._accept((name,), source)
+                    return 1
+            except (ConfigError, SchemaError) as error:
+                say(f"  {error}")
+
+    def _source_of(self, answer: str) -> str | None:
+        """Return the source that an answer names; None, with a word, where it names none."""
+        if answer == "d":
+            return review.FROM_DATA
+        if answer == "=" and self.source:
+            return self.source
+        number, _, details = answer.partition(" ")
+        if number.isdecimal() and 1 <= int(number) <= len(review.SOURCES):
+            usual = review.SOURCES[int(number) - 1]
+            return f"{usual}: {details.strip()}" if details.strip() else usual
+        if len(answer) < 3 or not re.search(r"[^\W\d_]{2}", answer):
+            say("  Type where this is publicly known, a number from the list, or ? for help.")
+            return None
+        return answer
+
+    def _accept(self, names: tuple[str, ...], source: str) -> None:
+        from_data = source == review.FROM_DATA
+        self.review.accept(names, source, from_data=from_data)
+        self.source = source
+        if from_data:
+            say("  The guarantee will say that this was declared because the records show it.")
+
+    def _accept_alike(self, name: str, answer: str) -> bool:
+        names = self.review.alike(name)
+        for each in names:
+            say(f"  {each}: {review.facts(self.review.field(each))}")
+        answer = answer or _ask(f"one source for these {len(names)} (nothing: back)> ")
+        source = self._source_of(answer) if answer else None
+        if source is None:
+            return False
+        if _ask(f"accept all {len(names)} with the source {brief(source)}? y/n> ") not in (
+            "y",
+            "yes",
+        ):
+            return False
+        self._accept(names, source)
+        return True
+
+    def _edit(self, name: str) -> None:
+        say(EDITS)
+        while answer := _ask("change (nothing: done)> "):
+            try:
+                self.review.change(name, parse_changes(answer))
+            except (ConfigError, SchemaError) as error:
+                say(f"  {error}")
+            else:
+                say(f"  now       {review.facts(self.review.field(name))}")
+
+
+def _ask(prompt: str) -> str:
+    """Return one line; an end of the input is the wish to quit."""
+    try:
+        return input(prompt).strip()
+    except EOFError:
+        raise _Quit from None
+
+
+def parse_changes(text: str) -> dict[str, Any]:
+    """Return the settings that one line changes, such as `minimum 0; maximum 110`.
+
+    Examples
+    --------
+    >>> parse_changes("min 0; categories A, B")
+    {'minimum': 0, 'enum': ['A', 'B']}
+    """
+    changes = {}
+    for part in filter(None, map(str.strip, text.split(";"))):
+        setting, *rest = re.split(r"[\s=:]+", part, maxsplit=1)
+        key = SAME.get(setting, setting)
+        if key not in SETTINGS:
+            known = nearest(setting, (*SAME, *SETTINGS))
+            raise ConfigError(f"{brief(setting)} is no setting of a field{known}.")
+        words = rest[0].strip() if rest else ""
+        if not words:
+            raise ConfigError(f"{setting} needs a value; `{setting} none` takes it away.")
+        value = None if words == "none" else _value_of(key, words)
+        changes[key] = not value if setting == "missing" else value
+    return changes
+
+
+def _value_of(key: str, words: str) -> Any:
+    if key in LISTS:
+        items = [item.strip() for item in words.split(",")]
+        if "" in items:
+            raise ConfigError(f"{brief(words)} has an empty value between commas; leave it out.")
+        return [_plain(item) for item in items] if key in ("special", "codes") else items
+    if key in FLAGS:
+        if words not in ("yes", "no", "true", "false"):
+            raise ConfigError(f"{brief(words)} must be yes or no.")
+        return words in ("yes", "true")
+    numbers = ("minimum", "maximum", "decimals", "step")
+    return _plain(words) if key in numbers else words
+
+
+def _plain(text: str) -> Any:
+    """Return a number where text is one, else the text."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def review_schema(
+    path: Path,
+    frame: pd.DataFrame | None,
+    *,
+    source: str | None,
+    by: str | None,
+    accept_all: bool,
+) -> None:
+    """Review a schema file with whoever sits at the terminal, or accept what is open in a name.
+
+    Raises
+    ------
+    ConfigError
+        Everything is to be accepted, and the source or the steward's name is missing.
+    SchemaError
+        The file is not valid.
+    KeyboardInterrupt
+        It was stopped; every answer so far is in the file.
+    """
+    if accept_all and not ((source or "").strip() and (by or "").strip()):
+        raise ConfigError(
+            "`--yes` accepts every open field in somebody's name: give `--source`, where the bounds "
+            "and categories are publicly known, and `--by`, who says so."
+        )
+    session = _Session(review.SchemaReview(path, by or "", date.today()), frame, source)
+    reviewed = session.review
+    if accept_all:
+        if reviewed.open:
+            reviewed.accept(reviewed.open, (source or "").strip())
+    else:
+        try:
+            _hold(session)
+        except KeyboardInterrupt as stop:
+            what = str(stop).partition(";")[0] or "Interrupted"
+            stop.args = (f"{what}; every answer so far is in {path}.",)
+            raise
+    _say_rest(path, reviewed)
+
+
+def _hold(session: _Session) -> None:
+    reviewed = session.review
+    waits = bool(reviewed.open) or reviewed.schema.patients is None or bool(reviewed.row_remarks)
+    if not waits:
+        return
+    try:
+        user = "the steward"
+        if not reviewed.by:
+            with contextlib.suppress(OSError, KeyError):  # a system without names of users
+                user = getpass.getuser()
+            reviewed.by = _ask(f"Who reviews? (nothing: {user})> ") or user
+        session.ask_table()
+        session.ask_fields()
+    except _Quit:
+        return
+
+
+def _say_rest(path: Path, reviewed: review.SchemaReview) -> None:
+    schema, left = reviewed.schema, len(reviewed.open)
+    shown = [each.name for each in schema.fields if each.basis and each.basis.fromData]
+    if shown:
+        say(
+            f"\nDeclared because the records show it, as the guarantee will say: {', '.join(shown)}."
+        )
+    if schema.patients is None:
+        say("No number of patients is declared: `patients: 500`, say, where it is public.")
+    if left:
+        say(f"{counted(left, 'field')} in {path} still to review; the same command goes on there.")
+    else:
+        say(f"Nothing in {path} awaits review.")

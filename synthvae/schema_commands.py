@@ -1,0 +1,110 @@
+"""The commands under `synthvae schema`: thin, as those in `cli`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from synthvae import command_options, console
+from synthvae._files import check_output, write_whole
+from synthvae._text import say
+from synthvae.schema import Schema
+
+schema_app = typer.Typer(help="Draft or check a schema file.", no_args_is_help=True)
+
+
+@schema_app.command("init")
+def schema_init(
+    table: command_options.Table,
+    out: Annotated[Path, typer.Option(help="The schema file to write.")],
+    dictionary: Annotated[
+        Path | None, typer.Option(help="The study's REDCap data dictionary, as exported.")
+    ] = None,
+    delimiter: command_options.Delimiter = None,
+    encoding: command_options.Encoding = None,
+    sheet: command_options.Sheet = None,
+    header: command_options.Header = None,
+    force: command_options.Force = False,
+) -> None:
+    """Draft a schema from a table; whatever was read off the data is marked for review."""
+    from synthvae.drafting import draft_table, redcap
+
+    inputs = (table, *([] if dictionary is None else [dictionary]))
+    check_output(out, force, inputs=inputs)
+    read = command_options.open_with_notes(table, (delimiter, encoding, sheet, header), guess=True)
+    if dictionary is None and redcap.is_redcap(read.frame):
+        write_whole(out, redcap.redcap_yaml(read.frame, table.stem))
+        say(f"{table} is a REDCap data dictionary. Wrote {out}, for which no record was read.")
+        return
+    known = None
+    if dictionary is not None:
+        declared = command_options.open_with_notes(
+            dictionary, (None, None, None, None), guess=True
+        ).frame
+        known = redcap.fields_from_redcap(declared, list(read.frame.columns), read.frame)
+    draft = draft_table(
+        read.frame,
+        table.stem,
+        dialect=read.dialect,
+        labels=read.labels,
+        titles=read.titles,
+        known=known,
+        has_header=header,
+    )
+    write_whole(out, draft.text)
+    console.print_lines(draft.summary)
+    say(f"Wrote {out}; go through what it marks `review: true`, then declare `patients`.")
+
+
+@schema_app.command("check")
+def schema_check(
+    schema: Annotated[Path, typer.Argument(help="The schema file.")],
+    table: command_options.Table,
+    delimiter: command_options.Delimiter = None,
+    encoding: command_options.Encoding = None,
+    sheet: command_options.Sheet = None,
+    header: command_options.Header = None,
+) -> None:
+    """Compare a schema with a table and list every problem at once."""
+    from synthvae.table import formulas, inspect
+    from synthvae.table.reading_warnings import cell_notes, reading_notes
+
+    declared = Schema.load(schema)
+    options = (delimiter, encoding, sheet, header)
+    read = command_options.open_with_notes(table, options, declared.dialect, guess=True)
+    found = inspect(read.frame, declared)
+    notes = cell_notes(found.notes)
+    if not found.problems:
+        notes = reading_notes(read.frame, found.codes, found.notes, declared)
+    console.print_problems(found.problems, [*formulas(declared), *notes], declared.to_review)
+    waits = " It is to be reviewed before a private fit." if declared.to_review else ""
+    say(f"{table} fits {schema}.{waits}")
+
+
+@schema_app.command("review")
+def schema_review(
+    schema: Annotated[Path, typer.Argument(help="The schema file, as drafted.")],
+    table: Annotated[
+        Path | None, typer.Argument(help="The table, to see what stands in it; terminal only.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Where bounds and categories are publicly known.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Who reviews; by default it is asked.")] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Accept all that is open, with --source and --by.")
+    ] = False,
+    delimiter: command_options.Delimiter = None,
+    encoding: command_options.Encoding = None,
+    sheet: command_options.Sheet = None,
+    header: command_options.Header = None,
+) -> None:
+    """Go through the fields marked for review and write down where each is publicly known."""
+    from synthvae.review_terminal import review_schema
+
+    options, frame = (delimiter, encoding, sheet, header), None
+    if table is not None:
+        frame = command_options.open_with_notes(
+            table, options, Schema.load(schema).dialect, guess=True
+        ).frame
+    review_schema(schema, frame, source=source, by=by, accept_all=yes)

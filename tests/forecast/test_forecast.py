@@ -1,0 +1,116 @@
+"""Warnings and remedies follow the public numbers, for any schema."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from synthvae.errors import BudgetError, ConfigError
+from synthvae.forecast import make_forecast, warnings_of
+from synthvae.forecast.prospect import make_prospect, width_of
+from synthvae.plan import make_plan
+from synthvae.schema import Schema
+from tests.forecast.tables import NAMES, simulate
+from tests.hospital import SCHEMA
+from tests.random_schemas import schemas
+
+NUMBERS = [
+    {
+        "name": f"x{number}",
+        "type": "number",
+        "decimals": 1,
+        "constraints": {"minimum": 0, "maximum": 100},
+    }
+    for number in range(12)
+]
+VISITS: dict[str, Any] = {
+    "patients": 600,
+    "patientKey": "id",
+    "maxRows": 5,
+    "fields": [
+        {"name": "id"},
+        {"name": "postcode", "constraints": {"enum": ["01067", "10115", "20095", "80331"]}},
+        {"name": "smoker", "constraints": {"enum": ["ex", "never", "yes"]}},
+        *NUMBERS,
+    ],
+}
+FEW = Schema.from_dict(VISITS)
+
+
+def test_a_fit_of_little_but_noise_is_warned_of_with_the_best_remedy() -> None:
+    found, help_ = warnings_of(FEW, 1.0)
+    assert "With 600 patients, at most 5 rows of each, at epsilon 1, little but noise" in found
+    assert "percentage points in 'postcode'" in found
+    assert help_.startswith(
+        "What would help most: maxRows 5 -> 2, which divides counts' noise by 2.5"
+    )
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [FEW.replace(maxRows=1), FEW.replace(patients=5000), *(simulate(name)[1] for name in NAMES)],
+)
+def test_a_fit_that_will_do_is_not_warned_of(schema: Schema) -> None:
+    assert warnings_of(schema, 1.0) == ()
+    assert warnings_of(schema, None) == ()
+
+
+def test_what_is_released_is_that_of_the_plan() -> None:
+    plan, forecast = make_plan(FEW, 1.0), make_forecast(FEW, 1.0)
+    assert plan.training is not None
+    counts = [5 * noise for column in plan.column_noise for noise in column]
+    by_what = {release.what.partition(",")[0]: release for release in forecast.releases}
+    assert by_what["counts of columns"].noise == (min(counts), max(counts))
+    assert by_what["counts of columns"].times == len(counts)
+    assert by_what["steps of training"].noise[0] == plan.training.noise_multiplier
+    assert forecast.cost.seconds[0] < forecast.cost.seconds[1]
+
+
+def test_each_remedy_says_what_the_plan_under_it_brings() -> None:
+    forecast = make_forecast(FEW, 1.0)
+    remedies = {remedy.change: remedy for remedy in forecast.remedies}
+    assert len(remedies) == 4
+    doubled = make_prospect(FEW, 2.0).columns
+    worst = max((c for c in doubled if c.share is not None), key=lambda c: c.relative)
+    assert remedies["epsilon 1 -> 2"].after == pytest.approx(100 * worst.relative, rel=0.1)
+    halved = next(remedy for change, remedy in remedies.items() if change.startswith("bounds"))
+    assert halved.factor == pytest.approx(2, rel=0.05)
+
+
+def test_declaring_patients_is_a_remedy_where_they_are_assumed() -> None:
+    forecast = make_forecast(Schema.from_dict(VISITS | {"patients": None}), 1.0)
+    assert (forecast.patients, forecast.patients_assumed) == (5000, True)
+    assert any(remedy.change.startswith("declaring `patients`") for remedy in forecast.remedies)
+
+
+def test_a_schema_under_review_is_forecast_and_says_so() -> None:
+    fields = [VISITS["fields"][0], *(field | {"review": True} for field in VISITS["fields"][1:])]
+    forecast = make_forecast(Schema.from_dict(VISITS | {"fields": fields}), 1.0)
+    assert forecast.to_review[:2] == ("postcode", "smoker")
+    assert forecast.columns == make_forecast(FEW, 1.0).columns
+
+
+@pytest.mark.parametrize("rows", [0.5, 6])
+def test_impossible_rows_of_a_patient_are_refused(rows: float) -> None:
+    with pytest.raises(ConfigError, match="mean number of rows lies between 1 and 5"):
+        make_forecast(FEW, 1.0, rows_per_patient=rows)
+
+
+def test_an_impossible_budget_is_refused() -> None:
+    with pytest.raises(BudgetError, match="epsilon is -1"):
+        make_forecast(FEW, -1.0)
+
+
+def test_the_mean_of_a_date_is_off_by_days() -> None:
+    forecast = make_forecast(SCHEMA, 1.0)
+    column = next(column for column in forecast.columns if column.name == "admitted")
+    assert (column.kind, column.unit) == ("date", "days")
+    assert column.width == width_of(SCHEMA["admitted"]) == 13 * 365 + 3
+
+
+@given(schemas())
+@settings(max_examples=15, deadline=None)
+def test_every_schema_has_a_prospect_and_remedies(schema: Schema) -> None:
+    warnings_of(schema, 0.01)
+    prospect = make_prospect(schema, 1.0)
+    assert all(column.relative >= 0 for column in prospect.columns)
