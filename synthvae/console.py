@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from synthvae._files import check_output, write_whole
-from synthvae._text import counted, printable, say
+from synthvae._text import counted, delta_text, epsilon_text, printable, say
 from synthvae.config import Depth, EvaluationRequest, RunConfig
 from synthvae.errors import ConfigError, DataError, InputFileError, StorageError, SynthvaeError
 from synthvae.field import Field
@@ -148,8 +148,8 @@ def print_earlier_spending(output: Path, release: Path, *, force: bool, start_ov
         before = read_value_if_any(release / "guarantee.json", Guarantee) if force else None
         if before is not None and before.valid:
             say(
-                f"The earlier release in {release} spent epsilon {before.epsilon:.4g} at "
-                f"delta {before.delta:g} per patient: {adds}"
+                f"The earlier release in {release} spent epsilon {epsilon_text(before.epsilon or 0)} "
+                f"at delta {_delta_of(before)} per patient: {adds}"
             )
     except InputFileError:
         say(f"What the earlier release in {release} spent cannot be read: {adds}")
@@ -226,8 +226,12 @@ def spending_of(guarantee: Guarantee) -> str:
     """Return what was spent, or that nothing protects the records, as a sentence."""
     if guarantee.epsilon is None:
         return f"{guarantee.why_void}."
-    spending = f"Spent epsilon {guarantee.epsilon:.4g} at delta {guarantee.delta:g} per patient."
+    spending = f"Spent epsilon {epsilon_text(guarantee.epsilon)} at delta {_delta_of(guarantee)} per patient."
     return spending if guarantee.valid else f"{guarantee.why_void}. {spending}"
+
+
+def _delta_of(guarantee: Guarantee) -> str:
+    return "0" if guarantee.delta is None else delta_text(guarantee.delta)
 
 
 def print_evaluation(

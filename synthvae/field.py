@@ -244,6 +244,11 @@ class Field(FrozenSettings):
         return not self.constraints.required
 
     @property
+    def kind(self) -> str:
+        """The type with its article, for a sentence."""
+        return f"{'an' if self.type == 'integer' else 'a'} {self.type}"
+
+    @property
     def is_left_out(self) -> bool:
         """Whether no value is read or made: the column is omitted, or always empty."""
         return self.role in ("omit", "empty")

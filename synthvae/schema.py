@@ -166,7 +166,7 @@ class Schema(FrozenSettings):
     def _check_modelled(self, field: Field) -> None:
         if field.is_lattice and None in (field.constraints.minimum, field.constraints.maximum):
             raise ValueError(
-                f"field {field.name!r}: a {field.type} needs minimum and maximum under "
+                f"field {field.name!r}: {field.kind} needs minimum and maximum under "
                 "constraints (public bounds, not read off the data)"
             )
         if not field.is_lattice and not field.categories:

@@ -33,7 +33,7 @@ def schema_init(
     check_output(out, force, inputs=inputs)
     read = command_options.open_with_notes(table, (delimiter, encoding, sheet, header), guess=True)
     if dictionary is None and redcap.is_redcap(read.frame):
-        write_whole(out, redcap.redcap_yaml(read.frame, table.stem))
+        write_whole(out, redcap.redcap_yaml(read.frame, table.name.partition(".")[0]))
         say(f"{table} is a REDCap data dictionary. Wrote {out}, for which no record was read.")
         return
     known = None
@@ -44,7 +44,7 @@ def schema_init(
         known = redcap.fields_from_redcap(declared, list(read.frame.columns), read.frame)
     draft = draft_table(
         read.frame,
-        table.stem,
+        table.name.partition(".")[0],
         dialect=read.dialect,
         labels=read.labels,
         titles=read.titles,
@@ -53,7 +53,10 @@ def schema_init(
     )
     write_whole(out, draft.text)
     console.print_lines(draft.summary)
-    say(f"Wrote {out}; go through what it marks `review: true`, then declare `patients`.")
+    say(
+        f"Wrote {out}; `synthvae schema review {out} {table}` goes through what it marks, and asks for "
+        "`patients`."
+    )
 
 
 @schema_app.command("check")

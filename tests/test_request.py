@@ -168,7 +168,7 @@ def test_more_that_does_not_fit() -> None:
             ],
         }
     )
-    with pytest.raises(ConfigError, match="names 'id', an identifier"):
+    with pytest.raises(ConfigError, match="names 'id', which is never modelled"):
         check_request(
             EvaluationRequest(
                 analyses=(

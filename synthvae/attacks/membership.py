@@ -5,15 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from synthvae._types import Floats, Ints
-from synthvae.attacks import setup
+from synthvae.attacks import setup, success
 from synthvae.attacks.density import closest, distances, patient_means
-from synthvae.attacks.success import (
-    gain_metric,
-    membership_attack,
-    membership_metrics,
-    not_run,
-    worst_risk,
-)
 from synthvae.evaluation import intervals
 from synthvae.evaluation.learners import tree_features
 from synthvae.evaluation.tables import Table, Tables, at_most
@@ -22,14 +15,14 @@ from synthvae.evaluation.validity import copied
 STRANGERS = 0.01  # share of strangers who are as close to each other as a near copy is
 SMALLEST = 1e-9  # of a distance, so that a copy's logarithm is finite
 
-DOMIAS = membership_metrics(
+DOMIAS = success.membership_metrics(
     "domias",
     "Membership attack by density ratio",
     "Guesses that patients were in train whose records are likelier under the synthetic table than "
     "in a reference sample of the population: where a generator has learnt its rows by heart, the "
     "density is raised around them.",
 )
-CLASSIFIER = membership_metrics(
+CLASSIFIER = success.membership_metrics(
     "classifier",
     "Membership attack by classifier",
     "Guesses that patients were in train whose records look synthetic to a classifier that has "
@@ -39,7 +32,7 @@ TRIPWIRE = (
     "Distances to the closest record are a tripwire: they catch copying, but finding nothing is no "
     "evidence of privacy (Yao et al. 2025, 'The DCR Delusion')."
 )
-CLOSEST = membership_metrics(
+CLOSEST = success.membership_metrics(
     "closest_record",
     "Membership attack by closest record",
     "How well the distance to the closest synthetic row tells patients of train from others: 0.5 "
@@ -48,14 +41,14 @@ CLOSEST = membership_metrics(
     f"wrongly; guessing finds 1 %. {TRIPWIRE}",
     tripwire=True,
 )
-CALIBRATED = membership_metrics(
+CALIBRATED = success.membership_metrics(
     "calibrated_neighbour",
     "Membership attack by calibrated neighbour",
     "Guesses that patients were in train whose closest synthetic row is closer than the closest "
     "row of a reference sample of the population: a record in a crowd is close to everything, and "
     "that tells nothing.",
 )
-NEAR = gain_metric(
+NEAR = success.gain_metric(
     "near_copies",
     "Exact and near copies",
     "How much more often a patient of train has a synthetic row that is as close as the closest 1 % "
@@ -63,7 +56,7 @@ NEAR = gain_metric(
     "of a table of this size; less than that proves nothing.",
 )
 EXACT = replace(
-    gain_metric(
+    success.gain_metric(
         "exact_copies",
         "Patients copied",
         "How much larger a share of train's patients than of the holdout's has a record that stands in "
@@ -93,7 +86,7 @@ def attack_by_density(cohort: setup.Cohort, generator: np.random.Generator) -> s
         ratio = kernel.log_density(tokens, known) - kernel.log_density(tokens, reference)
         sides.append(patient_means(ratio, table))
     title = "Density ratio (DOMIAS)"
-    return membership_attack(DOMIAS, title, sides, generator, detail=cohort.sizes)
+    return success.membership_attack(DOMIAS, title, sides, generator, detail=cohort.sizes)
 
 
 def attack_by_classifier(
@@ -133,7 +126,9 @@ def attack_by_classifier(
             smoothed = (share * trees + 0.5) / (trees + 1)
             sides.append(patient_means(np.log(smoothed / (1 - smoothed)), table))
     title, detail = "Classifier of synthetic against real rows", f"{trees:,} randomised trees."
-    return membership_attack(CLASSIFIER, title, sides, generator, detail=f"{detail} {cohort.sizes}")
+    return success.membership_attack(
+        CLASSIFIER, title, sides, generator, detail=f"{detail} {cohort.sizes}"
+    )
 
 
 def attack_by_closest_record(
@@ -156,7 +151,7 @@ def attack_by_closest_record(
     copying, _ = intervals.delong(*score(cohort.sides[0]))
     shuffled = at_most(cohort.independent, len(cohort.synthetic), generator)
     independent, _ = intervals.delong(*score(shuffled))
-    return membership_attack(
+    return success.membership_attack(
         CLOSEST,
         "Distance to the closest synthetic record",
         score(cohort.synthetic),
@@ -187,7 +182,7 @@ def attack_by_calibrated_neighbour(
         near, usual = (np.log(closest(points, rows) + SMALLEST) for rows in (known, reference))
         sides.append(patient_means(usual - near, table))
     title = "Closest synthetic record against closest reference record"
-    return membership_attack(CALIBRATED, title, sides, generator, detail=cohort.sizes)
+    return success.membership_attack(CALIBRATED, title, sides, generator, detail=cohort.sizes)
 
 
 def find_near_copies(cohort: setup.Cohort, generator: np.random.Generator) -> setup.AttackFindings:
@@ -204,7 +199,7 @@ def find_near_copies(cohort: setup.Cohort, generator: np.random.Generator) -> se
         for side in cohort.sides
     ]
     exact = [int((side == 0).sum()) for side in gaps]
-    return worst_risk(
+    return success.worst_risk(
         NEAR,
         {"": [side <= close for side in gaps]},
         f"Exact copies: {exact[0]:,} among members, {exact[1]:,} among others. {cohort.sizes}",
@@ -224,14 +219,14 @@ def find_exact_copies(tables: Tables) -> setup.AttackFindings:
         reason = (
             f"needs {setup.LEAST_PATIENTS} patients each in train and holdout; there are {fewest}"
         )
-        return not_run((EXACT,), reason)
+        return success.not_run((EXACT,), reason)
     released = tables.synthetic.take(~np.asarray(tables.synthetic.invalid.any(axis=1)))
     sides = [
         np.isin(np.unique(side.patients), side.patients[copied(side, released)])
         for side in (train, holdout)
     ]
     counts = [(int(side.sum()), len(side)) for side in sides]
-    return worst_risk(
+    return success.worst_risk(
         EXACT,
         {"": sides},
         f"{counts[0][0]:,} of {counts[0][1]:,} patients of train and {counts[1][0]:,} of "

@@ -20,6 +20,7 @@ import pandas as pd
 from synthvae import _files
 from synthvae._frozen import read_value
 from synthvae._runtime import Progress, code_digest, silent
+from synthvae._text import epsilon_text
 from synthvae.baselines import NEEDS_PGM, installed
 from synthvae.comparison.page import render
 from synthvae.comparison.results import OURS, Cell, Comparison, Log, Outcome, advise, summarise
@@ -32,6 +33,7 @@ from synthvae.plan import check_reviewed
 from synthvae.privacy.budget import checked_delta
 from synthvae.schema import Schema
 from synthvae.table import encode, identify_patients, read_table
+from synthvae.table.cells import canonical, text_of
 from synthvae.table.patients import SplitKey
 
 FOLDER = "comparison"
@@ -207,6 +209,14 @@ class SizedTables:
         return Scorer(train, holdout, schema.replace(patients=declared), rows, config.seed)
 
 
+def _as_written(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose columns of mixed cells, as a workbook has, are text: Parquet knows none."""
+    mixed = [name for name in frame if pd.api.types.infer_dtype(frame[name]).startswith("mixed")]
+    return frame.assign(
+        **{str(name): frame[name].map(lambda c: text_of(canonical(c))) for name in mixed}
+    )
+
+
 def _sample_patients(frame: pd.DataFrame, schema: Schema, size: int, seed: int) -> pd.DataFrame:
     """Return the rows of `size` patients drawn at random, of all where they are nearly as many."""
     if schema.patientKey is None:
@@ -272,7 +282,10 @@ def _run_missing(
         for place, cell in enumerate(missing):
             done = (len(cells) - len(missing) + place) / len(cells)
             at = "" if cell.size is None else f", {cell.size:,} patients"
-            progress(f"comparing: {cell.method} at {cell.epsilon:g}{at}, run {cell.run + 1}", done)
+            progress(
+                f"comparing: {cell.method} at {epsilon_text(cell.epsilon)}{at}, run {cell.run + 1}",
+                done,
+            )
             log.add(_outcome(config, tables[cell.size], named[cell.method], cell, Path(work)))
     progress("comparing: done", 1.0)
 
@@ -292,7 +305,7 @@ def _outcome(config: RunConfig, scorer: Scorer, one: Contestant, cell: Cell, wor
         records=work / "records.parquet",
         done=work / "done.json",
     )
-    scorer.train.to_parquet(job.train, index=False)
+    _as_written(scorer.train).to_parquet(job.train, index=False)
     job.schema_file.write_text(scorer.schema.to_yaml(), encoding="utf-8")
     seconds, done = run_alone(job, work, config.compare.timeout)
     base: dict[str, Any] = {"cell": cell, "settings": one.settings, "seconds": seconds}

@@ -23,8 +23,8 @@ Known = Mapping[str, Mapping[str, Any]]
 HEAD = """\
 # A DRAFT, made from private data: handle it as private until a person has gone through it.
 # - `review: true` marks what was read off the data (bounds, categories, steps, whether values are
-#   missing). Replace it by what is publicly known, or confirm it, and delete the mark; `synthvae
-#   fit` refuses fields under review when it has a privacy budget.
+#   missing). `synthvae schema review` asks where each is publicly known, and takes the mark away;
+#   `synthvae fit` refuses fields under review when it has a privacy budget.
 # - What has no such mark comes from the column's name and the dictionary of clinical variables.
 # - Where a patient has several rows, `perPatient: true` says that a column (sex, say) holds the same
 #   value in all of them; without it, synthetic patients may differ from row to row.

@@ -133,7 +133,7 @@ def redcap_yaml(dictionary: pd.DataFrame, name: str) -> str:
     Schema.from_dict(value, "the dictionary")
     head = (
         "# A DRAFT from a REDCap data dictionary; no record was read. `review: true` marks bounds that\n"
-        "# the dictionary does not say: replace them by what is publicly known, and delete the mark.\n"
+        "# the dictionary does not say: `synthvae schema review` asks for what is publicly known.\n"
         "# Where records have several rows (events, repeated instruments), name the record's field\n"
         "# under patientKey with maxRows. `patients` has to be a public number.\n"
     )

@@ -13,17 +13,9 @@ from numpy.typing import NDArray
 
 from synthvae._text import counted
 from synthvae._types import Floats
-from synthvae.evaluation import intervals
+from synthvae.evaluation import intervals, prediction_task
 from synthvae.evaluation.learners import Learner
 from synthvae.evaluation.metric import Limits, Metric
-from synthvae.evaluation.prediction_task import (
-    MOST_CLASSES,
-    MOST_ROWS,
-    Task,
-    macro_average,
-    skill,
-    tested_classes,
-)
 from synthvae.evaluation.results import Interval, Score
 from synthvae.evaluation.tables import Table, Tables
 from synthvae.field import Field
@@ -213,10 +205,12 @@ def unanswered(field: Field, learner: Learner, reason: str) -> list[Score]:
 class Judge:
     """Scores predictions of one target for the same holdout rows, with the same resamples."""
 
-    def __init__(self, task: Task, tables: Tables, generator: np.random.Generator) -> None:
+    def __init__(
+        self, task: prediction_task.Task, tables: Tables, generator: np.random.Generator
+    ) -> None:
         self._task, self._field = task, task.field
         self._test, self._truth = task.rows_of(task.test)
-        self._classes = [] if task.is_number else tested_classes(self._truth)
+        self._classes = [] if task.is_number else prediction_task.tested_classes(self._truth)
         self._averaged = ""
         if not task.is_number and int(task.classes.max()) == 1:
             self._classes = [1]
@@ -234,10 +228,13 @@ class Judge:
         each shuffle, whose figures are averaged.
         """
         synthetic, real = (
-            skill(self._truth, fitted[name], self._resamples) for name in ("synthetic", "real")
+            prediction_task.skill(self._truth, fitted[name], self._resamples)
+            for name in ("synthetic", "real")
         )
         once = np.ones((1, len(self._test)))
-        shuffled = [skill(self._truth, each, once)[0] for each in fitted["independent"]]
+        shuffled = [
+            prediction_task.skill(self._truth, each, once)[0] for each in fitted["independent"]
+        ]
         at_start = {"real": float(real[0]), "independent": float(np.mean(shuffled))}
         return [
             _named(TSTR, self._field, learner).answer(
@@ -293,7 +290,7 @@ class Judge:
         """Return a measure of a number or of classes, each against the rest, averaged: shape (sets,)."""
         if predicted.ndim == 1:
             return measure(self._truth, predicted, weights)
-        return macro_average(
+        return prediction_task.macro_average(
             [
                 measure((self._truth == label).astype(float), predicted[:, label], weights)
                 for label in self._classes
@@ -301,8 +298,10 @@ class Judge:
         )
 
 
-def _detail(task: Task, test: Table, tables: Tables) -> str:
-    trained = [min(len(table), MOST_ROWS) for table in (tables.synthetic, tables.train)]
+def _detail(task: prediction_task.Task, test: Table, tables: Tables) -> str:
+    trained = [
+        min(len(table), prediction_task.MOST_ROWS) for table in (tables.synthetic, tables.train)
+    ]
     patients = counted(test.patient_count, "patient")
     text = (
         f"Tested on {counted(len(test), 'holdout row')} of {patients}; trained on "
@@ -310,13 +309,14 @@ def _detail(task: Task, test: Table, tables: Tables) -> str:
         f"('real': TRTR). 'independent' learns from shuffled columns, the mean of {SHUFFLES} shuffles: "
         "near chance."
     )
-    if max(len(tables.synthetic), len(tables.train)) > MOST_ROWS:
+    if max(len(tables.synthetic), len(tables.train)) > prediction_task.MOST_ROWS:
         text += f" Sampled from {len(tables.synthetic):,} synthetic and {len(tables.train):,} real rows."
     hidden = len(tables.schema.modelled) - len(task.columns) - 1
     if hidden:
         text += f" {counted(hidden, 'column')} that would give the target away left out."
-    if len(task.field.categories) > MOST_CLASSES:
-        text += f" All but the {MOST_CLASSES - 1} most frequent categories count as one class."
+    if len(task.field.categories) > prediction_task.MOST_CLASSES:
+        most = prediction_task.MOST_CLASSES - 1
+        text += f" All but the {most} most frequent categories count as one class."
     return text
 
 

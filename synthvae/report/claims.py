@@ -6,19 +6,9 @@ First the judgement of each claim, in the page's order; then its evidence as sen
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from synthvae import levels
 from synthvae._text import counted
 from synthvae.evaluation import results, significance
-from synthvae.levels import (
-    Level,
-    draws_worse,
-    excess,
-    is_above,
-    is_above_chance,
-    judge,
-    judge_group,
-    metric_of,
-    worst,
-)
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.privacy.tradeoff import Budget, budget_of, ceiling, largest_auc
 from synthvae.report import phrases
@@ -26,14 +16,14 @@ from synthvae.report import phrases
 WEAK_EPSILON = 10.0
 WEAK_SOURCE = "Ponomareva et al. 2023, How to DP-fy ML, section 5.2"
 BLIND = 0.25  # half the way from chance to certainty: who sees no less has seen nothing
-_NOT_GOOD: dict[Level, str] = {"red": "Poor", "amber": "Not clearly good"}
+_NOT_GOOD: dict[levels.Level, str] = {"red": "Poor", "amber": "Not clearly good"}
 
 
 @dataclass(frozen=True)
 class Finding:
     """A level, the reason for it in one or two sentences, and the figures it rests on."""
 
-    level: Level
+    level: levels.Level
     reason: str
     evidence: tuple[str, ...] = ()
 
@@ -111,7 +101,7 @@ def _judge_attacks(evaluation: results.Evaluation, guarantee: Guarantee | None) 
     findings = [finding for finding in (none, chance, scores) if finding is not None]
     if findings:
         reason = " ".join(finding.reason for finding in findings)
-        return Finding(worst([finding.level for finding in findings]), reason, evidence)
+        return Finding(levels.worst([finding.level for finding in findings]), reason, evidence)
     return _judge_quiet(evaluation, private, len(lines), budget, evidence)
 
 
@@ -155,17 +145,17 @@ def _judge_quiet(
 def _is_of(score: results.Score, attacks: Sequence[results.Attack | results.Risk]) -> bool:
     """Tell whether a score sums up one of the attacks, and has a value."""
     keys = {attack.key for attack in attacks}
-    return metric_of(score.key).attack in keys and phrases.has_run(score)
+    return levels.metric_of(score.key).attack in keys and phrases.has_run(score)
 
 
 def _is_above_chance(attack: results.Attack | results.Risk, evaluation: results.Evaluation) -> bool:
     """Tell whether a figure of an attack is above chance, with all tests counted."""
     scores = [score for score in evaluation.scores if _is_of(score, (attack,))]
     if scores:
-        return any(map(is_above_chance, scores))
+        return any(map(levels.is_above_chance, scores))
     if isinstance(attack, results.Risk):
-        return is_above(attack.gain, attack.gain_interval, 0.0)
-    return is_above(attack.auc, attack.auc_interval, 0.5)
+        return levels.is_above(attack.gain, attack.gain_interval, 0.0)
+    return levels.is_above(attack.auc, attack.auc_interval, 0.5)
 
 
 def _judge_against_chance(
@@ -177,7 +167,7 @@ def _judge_against_chance(
     if not above:
         return None
     figures = [score for score in private if _is_of(score, above)]
-    copied = [s for s in figures if metric_of(s.key).verbatim and is_above_chance(s)]
+    copied = [s for s in figures if levels.metric_of(s.key).verbatim and levels.is_above_chance(s)]
     if copied:
         return Finding(
             "red",
@@ -196,10 +186,10 @@ def _judge_against_chance(
 
 def _worst_text(scores: Sequence[results.Score]) -> str:
     """Return the figure that is furthest beyond its threshold as a sentence, if there is any."""
-    above = [score for score in scores if is_above_chance(score)] or scores
+    above = [score for score in scores if levels.is_above_chance(score)] or scores
     if not above:
         return ""
-    worst_of = max(above, key=lambda score: excess(score.value, score))
+    worst_of = max(above, key=lambda score: levels.excess(score.value, score))
     return f" Furthest off: {_score_text(worst_of)}."
 
 
@@ -211,11 +201,12 @@ def _alarms(
     Attacks that are `named` as above chance are left out where they are not poor: their scores
     would say it twice.
     """
-    poor = [score for score in private if judge(score) == "red"]
+    poor = [score for score in private if levels.judge(score) == "red"]
     between = [
         score
         for score in private
-        if judge(score) == "amber" and (phrases.is_tripwire(score) or not _is_of(score, named))
+        if levels.judge(score) == "amber"
+        and (phrases.is_tripwire(score) or not _is_of(score, named))
     ]
     return sorted(poor, key=phrases.is_tripwire) + between
 
@@ -225,9 +216,9 @@ def _judge_alarms(alarms: Sequence[results.Score], *, bounded: bool) -> Finding 
     if not alarms:
         return None
     first = alarms[0]
-    level: Level = "amber"
+    level: levels.Level = "amber"
     reason = f"To be looked at: {_score_text(first)}."
-    if judge(first) == "red":
+    if levels.judge(first) == "red":
         reason = f"Poor: {_score_text(first)}. "
         if phrases.is_tripwire(first):
             reason += (
@@ -258,13 +249,13 @@ def _judge_topic(evaluation: results.Evaluation, topic: results.Topic) -> Findin
             reason = "No figure of it is shown." if shown else "No figure of it ran."
         return Finding("open", reason)
     evidence = tuple(map(_score_text, judged))
-    level = worst([judge(score) for score in judged])
+    level = levels.worst([levels.judge(score) for score in judged])
     if level == "green":
         reason = f"{counted(len(judged), 'figure')} with a threshold: good."
         if missing:
             return Finding("amber", f"{reason} But {_missing_text(missing)}.", evidence)
         return Finding("green", reason, evidence)
-    bad = [score for score in judged if judge(score) == level]
+    bad = [score for score in judged if levels.judge(score) == level]
     bad.sort(key=lambda score: -_furthest(score))
     more = f"; and {counted(len(bad) - 1, 'further figure')}" if len(bad) > 1 else ""
     name = _NOT_GOOD.get(level, "Not clearly good")
@@ -273,7 +264,7 @@ def _judge_topic(evaluation: results.Evaluation, topic: results.Topic) -> Findin
 
 def _furthest(score: results.Score) -> float:
     """Return how far a score is beyond good, its further draws counted."""
-    return max(excess(value, score) for value in (score.value, *score.draws))
+    return max(levels.excess(value, score) for value in (score.value, *score.draws))
 
 
 def _judge_utility(evaluation: results.Evaluation) -> Finding:
@@ -319,14 +310,14 @@ def _judge_groups(evaluation: results.Evaluation) -> Finding:
             return Finding("open", "Figures of groups of real patients are withheld.")
         reason = f": {phrases.plain(missing[0].not_run or '')}" if missing else ""
         return Finding("open", f"No protected group was looked at{reason}.")
-    by_level: dict[Level, list[results.GroupFigure]] = {
+    by_level: dict[levels.Level, list[results.GroupFigure]] = {
         "red": [],
         "amber": [],
         "green": [],
         "open": [],
     }
     for figure in evaluation.groups:
-        by_level[judge_group(evaluation, figure)].append(figure)
+        by_level[levels.judge_group(evaluation, figure)].append(figure)
     unknown = by_level.pop("open")
     scores = {score.key: score for score in evaluation.scores}
 
@@ -337,7 +328,9 @@ def _judge_groups(evaluation: results.Evaluation) -> Finding:
     evidence = tuple(f"{_group(figure)}: {text(figure)}" for figure in judged)
     for level, name in _NOT_GOOD.items():
         if bad := by_level[level]:
-            bad.sort(key=lambda f: -(excess(f.value, scores[f.key]) if f.key in scores else 0.0))
+            bad.sort(
+                key=lambda f: -(levels.excess(f.value, scores[f.key]) if f.key in scores else 0.0)
+            )
             reason = f"{name} for {_group_list(bad)}. In {_group(bad[0])}, {text(bad[0])}."
             return Finding(level, reason, evidence)
     good = by_level["green"]
@@ -357,17 +350,17 @@ def is_withheld(result: results.Score | results.Analysis) -> bool:
 
 def attack_title(score: results.Score) -> str:
     """Return a score's title; of "Shadow models (AUC)", one of several of an attack, the attack's."""
-    return metric_of(score.key).attack_title or score.title
+    return levels.metric_of(score.key).attack_title or score.title
 
 
 def _score_text(score: results.Score) -> str:
     """Return a score with its threshold, and its other draws where they are worse."""
     notes = [phrases.threshold_text(score)] if score.threshold else []
-    if draws_worse(score):
+    if levels.draws_worse(score):
         notes.append(
             f"other draws: {phrases.number(min(score.draws))} to {phrases.number(max(score.draws))}"
         )
-    whole = metric_of(score.key).share_of
+    whole = levels.metric_of(score.key).share_of
     text = f"{phrases.shorten(score.title)} is {phrases.number(score.value)}" + (
         f" of {whole}" if whole else ""
     )
@@ -426,8 +419,8 @@ def beaten(attack: results.Attack, budget: Budget) -> tuple[float | None, ...]:
     rates: list[float | None] = [
         rate
         for rate, share, interval in attack.tpr_at
-        if is_above(share, interval, float(ceiling(rate, *budget)))
+        if levels.is_above(share, interval, float(ceiling(rate, *budget)))
     ]
-    if is_above(attack.auc, attack.auc_interval, largest_auc(*budget)):
+    if levels.is_above(attack.auc, attack.auc_interval, largest_auc(*budget)):
         rates.append(None)
     return tuple(rates)

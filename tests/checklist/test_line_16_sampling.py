@@ -15,7 +15,9 @@ import pytest
 
 import synthvae.synthesizer as synthesizer_module
 from synthvae.model.training import PatientTensor
+from synthvae.schema import Schema
 from synthvae.synthesizer import Synthesizer
+from synthvae.table.codes import Problem
 from tests.checklist.fitted import fitted
 from tests.simulated import clinic
 
@@ -37,19 +39,19 @@ def test_line_16_nothing_of_the_table_lives_on_after_a_fit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     alive: list[weakref.ref[object]] = []
-    encode, make = synthesizer_module.encode, PatientTensor.__init__
+    read, make = synthesizer_module.encode_with_notes, PatientTensor.__init__
 
-    def watch_codes(*arguments: object) -> np.ndarray:
-        codes = encode(*arguments)  # type: ignore[arg-type]
+    def watch_codes(frame: pd.DataFrame, schema: Schema) -> tuple[np.ndarray, list[Problem]]:
+        codes, notes = read(frame, schema)
         alive.append(weakref.ref(codes))
-        return codes
+        return codes, notes
 
     def watch_tensor(self: PatientTensor, *arguments: object) -> None:
         make(self, *arguments)  # type: ignore[arg-type]
         alive.extend(map(weakref.ref, (self, self.features, self.rows)))
 
     with monkeypatch.context() as patch:
-        patch.setattr(synthesizer_module, "encode", watch_codes)
+        patch.setattr(synthesizer_module, "encode_with_notes", watch_codes)
         patch.setattr(PatientTensor, "__init__", watch_tensor)
         frame = clinic(300)
         alive.append(weakref.ref(frame))

@@ -118,7 +118,7 @@ def test_a_change_is_written_and_leaves_the_field_open(draft: Path) -> None:
     ("name", "change", "message"),
     [
         ("stay", {"minimum": 91}, "'stay': minimum 91 is above maximum 90"),
-        ("stay", {"maximum": None}, "'stay': a integer needs minimum and maximum"),
+        ("stay", {"maximum": None}, "'stay': an integer needs minimum and maximum"),
         ("unit", {"enum": []}, "'unit', constraints, enum: enum must name at least one category"),
         ("unit", {"enum": ["a", "a"]}, "enum names 'a' twice"),
         ("died", {"type": "bool"}, "'died', type"),
