@@ -226,7 +226,8 @@ def spending_of(guarantee: Guarantee) -> str:
     """Return what was spent, or that nothing protects the records, as a sentence."""
     if guarantee.epsilon is None:
         return f"{guarantee.why_void}."
-    spending = f"Spent epsilon {epsilon_text(guarantee.epsilon)} at delta {_delta_of(guarantee)} per patient."
+    epsilon, delta = epsilon_text(guarantee.epsilon), _delta_of(guarantee)
+    spending = f"Spent epsilon {epsilon} at delta {delta} per patient."
     return spending if guarantee.valid else f"{guarantee.why_void}. {spending}"
 
 

@@ -146,7 +146,8 @@ def test_a_fit_that_goes_on_with_other_words_is_refused_until_it_starts_over(
 
 def test_force_says_what_the_release_that_it_replaces_has_spent(place: Path, run: Run) -> None:
     assert run(*FIT, "--force").code == 0
-    spent = f"spent epsilon {epsilon_text(guarantee(place / 'model')['epsilon'])} at delta 10⁻⁵ per patient: "
+    epsilon = epsilon_text(guarantee(place / "model")["epsilon"])
+    spent = f"spent epsilon {epsilon} at delta 10⁻⁵ per patient: "
     adds = "what a new fit spends on the same patients adds to it."
     ended = run(*FIT, "--force")
     assert f"The earlier release in model {spent}{adds}" in ended.out
