@@ -76,7 +76,9 @@ def median_ratio(prospect: Prospect, errors: Floats) -> float:
     return float(np.median([c.relative for c in prospect.columns] / errors))
 
 
-@pytest.mark.parametrize("epsilon", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize(
+    "epsilon", [1.0, *(pytest.param(e, marks=pytest.mark.slow) for e in (0.5, 3.0))]
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_errors_of_marginals_are_as_forecast(name: str, epsilon: float) -> None:
     errors = measured_errors(name, epsilon)
