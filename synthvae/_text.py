@@ -86,6 +86,8 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 def epsilon_text(epsilon: float) -> str:
     """Return an ε to three digits, rounded up: no text says less than what was spent.
 
+    What differs from a short number in the twelfth digit alone counts as that number.
+
     Examples
     --------
     >>> epsilon_text(0.99975), epsilon_text(1), epsilon_text(1.2341), epsilon_text(0.0471)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from scipy import stats
 
 from synthvae._types import Floats, Ints
 from synthvae.attacks import setup, success
@@ -238,28 +239,28 @@ def find_exact_copies(tables: Tables) -> setup.AttackFindings:
 def _coincidence_p_value(
     train: Table, holdout: Table, released: Table, copies: int
 ) -> float | None:
-    """Return how often chance copies that many patients, where no two real ones are alike.
+    """Return how often chance copies that many patients, given how often real patients are alike.
 
     Given how many pairs of rows are alike, each is one of a synthetic and a train row with the share
     that such pairs have of all pairs: the binomial test of two Poisson counts (Przyborowski &
-    Wilenski 1940, Biometrika 31), one of them 0. A patient counts once, and so does a synthetic one.
-    None where two real patients are alike, or where Fisher's test is the sharper one by the sizes of
-    the tables.
+    Wilenski 1940, Biometrika 31). Patients and synthetic ones count once in the one, all pairs of
+    patients in the other, which makes the test cautious. None where Fisher's test is the sharper one by
+    the sizes of the tables.
     """
     codes = np.concatenate([train.codes, holdout.codes])
     patients = np.concatenate([train.patients, holdout.patients])
-    if _alike(codes, patients):
-        return None
     pairs, of_real = len(released) * len(train), len(codes) * (len(codes) - 1) / 2
     share = pairs / (pairs + of_real)
     if share >= train.patient_count / (train.patient_count + holdout.patient_count):
         return None
     copying = released.take(copied(released, train)).patient_count
-    return float(share ** min(copies, copying))
+    found = min(copies, copying)
+    return float(stats.binom.sf(found - 1, found + _alike_pairs(codes, patients), share))
 
 
-def _alike(codes: Ints, patients: Ints) -> bool:
-    """Tell whether rows of two patients are the same in every column."""
+def _alike_pairs(codes: Ints, patients: Ints) -> int:
+    """Count the pairs of patients with rows that are the same in every column."""
     record = np.unique(codes, axis=0, return_inverse=True)[1].ravel()
     each = np.unique(np.column_stack([record, patients]), axis=0)
-    return len(np.unique(each[:, 0])) < len(each)
+    holders = np.unique(each[:, 0], return_counts=True)[1]
+    return int((holders * (holders - 1) // 2).sum())

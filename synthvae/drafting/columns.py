@@ -157,7 +157,11 @@ def _labelled(name: str, profile: Profile, labels: Mapping[Any, str]) -> ColumnD
         if variable is not None and variable.role:
             field["role"] = variable.role
         field["codes"] = [tidy(float(code)) for code in coded]
-        return _finish(field, profile, [], ["the categories are the file's own labels"])
+        reason = (
+            "the categories are the file's own labels: where these were made from the rows, as pandas "
+            "and R do, they show who is in it"
+        )
+        return _finish(field, profile, [reason], [])
     if profile.kind != "number":
         return None
     drafted = _by_values(name, profile, look_up(name))

@@ -133,7 +133,7 @@ def _undress(text: str) -> tuple[str, str] | None:
     parts = DRESSED.fullmatch(text)
     if parts is None or NUMERAL.fullmatch(parts[2]) is None:
         return None
-    before, after = parts[1].strip(), parts[3].strip()
+    before, after = parts[1].strip(), (parts[3] or "").strip()
     if before and (before not in CURRENCIES or after):
         return None
     unit = before or after

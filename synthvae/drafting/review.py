@@ -84,6 +84,7 @@ class SchemaReview:
         `from_data` says that nothing but the records shows it; the guarantee then names the fields.
         """
         basis: dict[str, Any] = {"source": source, "by": self.by, "on": self.on}
+        from_data = from_data or source.strip().casefold() == FROM_DATA
         basis |= {"fromData": True} if from_data else {}
         self._answer({name: self._reviewed(name) | {"basis": basis} for name in names})
 
@@ -111,6 +112,8 @@ class SchemaReview:
                 owner[setting] = item
         value.pop("constraints", None)
         marks = {key: value.pop(key) for key in ("review", "basis") if key in value}
+        if marks.pop("basis", None) is not None:  # it spoke of what stood there before
+            marks["review"] = True
         value |= ({"constraints": rules} if rules else {}) | marks
         self._write({name: value}, drop=None)
 

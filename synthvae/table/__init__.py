@@ -6,8 +6,15 @@ Codes are one whole number a cell: the index of a category or lattice point, or 
 or special value. They are what the model learns from and what it generates.
 """
 
-from synthvae.table.cells import identify_patients, identities
-from synthvae.table.codes import MISSING, encode, encode_with_notes, find_problems, inspect
+from synthvae.table.cells import identities
+from synthvae.table.codes import (
+    MISSING,
+    encode,
+    encode_with_notes,
+    find_problems,
+    identify_patients,
+    inspect,
+)
 from synthvae.table.decoding import decode
 from synthvae.table.files import TableFile, open_table, read_table
 from synthvae.table.patients import (

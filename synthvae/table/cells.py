@@ -21,12 +21,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from synthvae.field import DEFAULT_FORMATS, Field
-from synthvae.schema import Schema
 
 EPOCH = datetime(1970, 1, 1)
 LONGEST = timedelta(days=106_751)  # that pandas counts in nanoseconds
 EXACT = 2**53  # from here on, neighbouring whole numbers are the same float
-DRESSED = re.compile(r"([^\d+-]*?)\s*([+-]?\d(?:.*\d)?(?:[eE][+-]?\d+)?)\s*([^\d]*)")  # 72 kg
+# Money before, or a unit after: 72 kg, € 4.50.
+DRESSED = re.compile(
+    r"([^\s\d.,+-]*)\s*([+-]?\d[\d.,\s]*?(?:[eE][+-]?\d+)?)\s*([^\s\d.,+<>≤≥~-][^\d<>≤≥~]*)?"
+)
+MONEY = ("", "$", "€", "£", "¥")
 DATE_LIKE = re.compile(r"\s*-?\d+-\d\d-\d\d")
 
 Cell = str | bool | int | float | pd.Timestamp | date | pd.Interval
@@ -322,18 +325,25 @@ def field_number(field: Field, cell: Cell | None) -> float:
     return spelled_number(field, cell) if isinstance(cell, str) else number_of(cell)
 
 
+def _undressed(field: Field, text: str) -> str:
+    """Return a number without the field's unit or, where none is declared, any; other text as it is."""
+    parts = DRESSED.fullmatch(text)
+    if parts is None:
+        return text
+    before, after = parts[1].casefold(), (parts[3] or "").strip().casefold()
+    if field.unit is None:
+        return parts[2] if before in MONEY else text
+    unit = field.unit.casefold()
+    return parts[2] if (before, after) in (("", ""), ("", unit), (unit, "")) else text
+
+
 def spelled_number(field: Field, text: str) -> float:
     """Return text as a number in a field's spelling, or NaN: `1.234,5`, `72 kg`, `<5`."""
     text = text.strip()
     censored = field.censored_numbers.get(text)
     if censored is not None:
         return float(censored)
-    if not field.bareNumber:
-        parts = DRESSED.fullmatch(text)
-        around = "" if parts is None else (parts[1] + parts[3]).strip().casefold()
-        if parts is None or around not in ("", (field.unit or around).casefold()):
-            return np.nan
-        text = parts[2]
+    text = text if field.bareNumber else _undressed(field, text)
     point, group = field.decimalChar, field.groupChar
     if group is not None:
         sign = r"[ \u00a0\u2009\u202f]" if group == " " else re.escape(group)
@@ -410,25 +420,15 @@ def identities(values: pd.Series, field: Field) -> pd.Series:
     """
     raw = RawColumn(values)
     raw.factorize()
-    texts = [_identity(cell, field.is_number) for cell in raw.distinct]
+    texts = [_identity(cell, field) for cell in raw.distinct]
     return pd.Series(raw.spread(texts, "", object), values.index, object, values.name)
 
 
-def identify_patients(frame: pd.DataFrame, schema: Schema) -> pd.Series:
-    """Return whose row each one is, as text in which one patient has one spelling.
-
-    Of a key of several columns, no two different combinations give the same text.
-    """
-    columns = [identities(frame[name], schema[name]) for name in schema.key_columns]
-    if len(columns) == 1:
-        return columns[0]
-    rows = zip(*columns, strict=True)
-    texts = ["".join(f"{len(part)}:{part}" for part in row) for row in rows]
-    return pd.Series(texts, frame.index, object, ", ".join(schema.key_columns))
-
-
-def _identity(cell: Cell | None, numeric: bool) -> str:
-    if not isinstance(cell, str):
-        return text_of(cell)
-    number = as_float(cell) if numeric else np.nan
-    return str(int(number)) if number.is_integer() and abs(number) < EXACT else cell.strip()
+def _identity(cell: Cell | None, field: Field) -> str:
+    text = cell.strip() if isinstance(cell, str) else text_of(cell)
+    if not field.is_number or not isinstance(cell, str):
+        return text
+    number = spelled_number(field, cell)
+    if not math.isfinite(number) or abs(number) >= EXACT:
+        return text
+    return text_of(_number(number))

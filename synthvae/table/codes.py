@@ -25,9 +25,6 @@ from synthvae.table.spelling import spelling_hint
 
 MISSING = -1
 FIRST_SPECIAL = -2
-OFF_LATTICE = (
-    1e-9  # of a step, or of the number of steps where these are many: floats differ by less
-)
 KEY_LIKE = re.compile(  # a name that may say whose row it is
     r"(?i)(^|[^a-z])(id|ids|nr|no|num|number|key|mrn|nhs|ssn|pid|code)([^a-z]|$)|id$|Id|ID"
     r"|pati?ent|person|subject|participant|case|member|client|respondent|enrolid|seqn|ident|key|pseudo"
@@ -258,7 +255,7 @@ def _patient_problems(frame: pd.DataFrame, codes: Ints, schema: Schema) -> list[
     """Return the per-patient columns whose values differ between rows of a patient."""
     if not schema.key_columns or not set(schema.key_columns) <= set(frame.columns):
         return []
-    whose, _ = pd.factorize(cells.identify_patients(frame, schema))
+    whose, _ = pd.factorize(identify_patients(frame, schema))
     first = np.full(whose.max(initial=-1) + 1, -1)
     first[whose[::-1]] = np.arange(len(whose))[::-1]
     rule = "another value than in the patient's first row"
@@ -350,7 +347,7 @@ def _place_on_lattice(column: _Column, values: NDArray[np.float64], present: Boo
         )
     inside = np.clip(np.where(rest, values, bottom), bottom, top)
     units = field.numbers_to_units(inside) if field.is_number else inside
-    between = rest & (np.abs(units - np.round(units)) > OFF_LATTICE * np.maximum(1, np.abs(units)))
+    between = rest & (np.abs(units - np.round(units)) > _tolerance(field, units))
     if field.step is not None and field.invalid != "clip":
         way_out = "correct the step, or leave it out"
         column.reject(between, f"not {low} and whole steps of {field.step}", way_out)
@@ -364,6 +361,12 @@ def _place_on_lattice(column: _Column, values: NDArray[np.float64], present: Boo
         column.note(between, f"rounded to {to}", "`decimals` keeps more")
     index = np.round(units[rest]).astype(np.int64) - field.first_unit
     column.codes[rest] = np.clip(index, 0, field.lattice_size - 1)
+
+
+def _tolerance(field: Field, units: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return by how much of a step floats, of single precision too, miss a point; moments do not."""
+    size = np.abs(units) if field.is_number else np.zeros(len(units))
+    return np.minimum(1e-9 + 1e-7 * size, 0.01) + 8 * np.finfo(float).eps * size
 
 
 def _place_in_categories(column: _Column, raw: cells.RawColumn, present: Bools) -> None:
@@ -392,6 +395,28 @@ def _index(field: Field) -> dict[str, int]:
         typed = {"False": 0, "True": 1}  # cells that are booleans already
         return typed | dict.fromkeys(field.falseValues, 0) | dict.fromkeys(field.trueValues, 1)
     return {label: code for code, label in enumerate(field.categories)}
+
+
+def identify_patients(frame: pd.DataFrame, schema: Schema) -> pd.Series:
+    """Return whose row each one is, as text in which one patient has one spelling.
+
+    What is modelled of a key of several columns is known by its code, so that two spellings of a
+    category are one. No two different combinations give the same text.
+    """
+    columns = [_key_texts(frame[name], schema[name], schema) for name in schema.key_columns]
+    if len(columns) == 1:
+        return columns[0]
+    rows = zip(*columns, strict=True)
+    texts = ["".join(f"{len(part)}:{part}" for part in row) for row in rows]
+    return pd.Series(texts, frame.index, object, ", ".join(schema.key_columns))
+
+
+def _key_texts(values: pd.Series, field: Field, schema: Schema) -> pd.Series:
+    texts = cells.identities(values, field)
+    if field.name in schema.identifiers:
+        return texts
+    codes = pd.Series(_encode_column(field, values, schema.missingValues).codes, values.index)
+    return texts.where(codes < 0, "code " + codes.astype(str))
 
 
 def _category(

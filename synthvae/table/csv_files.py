@@ -37,20 +37,23 @@ def read_csv(
     """
     text, encoding, notes = decode_text(content, dialect.encoding, path, guess=guess)
     del content
-    line = SEPARATOR_LINE.match(text)
+    # Without a line of names the first line is a patient's, which decides nothing.
+    line = SEPARATOR_LINE.match(text) if dialect.header else None
     if line is not None:
         text = text[line.end() :]
         notes.append(f"{path} begins with the line sep={line[1]}, which is skipped")
     text = text.lstrip("\r\n")
     declared = dialect.delimiter or (None if line is None else str(line[1]))
     usual = "\t" if path.name.lower().removesuffix(".gz").endswith(TAB_ENDINGS) else ","
-    delimiter: str = declared or _delimiter_of(text, usual)
+    delimiter: str = declared or usual
+    if declared is None and (dialect.header or guess):
+        delimiter = _delimiter_of(text, usual)
     if declared is None and delimiter != usual:
         notes.append(
             f"{path}: cells are separated by {NAMES[delimiter]}, as its first line shows; "
             "--delimiter says otherwise"
         )
-    header = _read_header(text, delimiter, path)
+    header = _read_header(text, delimiter, path, has_names=dialect.header)
     table = _parse(text.encode(), header, delimiter, path)
     frame: pd.DataFrame = (table.slice(1) if dialect.header else table).to_pandas()
     names = named(header, path, notes) if dialect.header else numbered_names(len(header))
@@ -85,7 +88,7 @@ def _delimiter_of(text: str, usual: str) -> str:
     return max(signs, key=bare.count)
 
 
-def _read_header(text: str, delimiter: str, path: Path) -> list[str]:
+def _read_header(text: str, delimiter: str, path: Path, *, has_names: bool) -> list[str]:
     rows = csv.reader(io.StringIO(text[:LONGEST_RECORD], newline=""), delimiter=delimiter)
     try:
         header: list[str] = next((row for row in rows if row), [])
@@ -98,7 +101,8 @@ def _read_header(text: str, delimiter: str, path: Path) -> list[str]:
     if not header:
         raise InputFileError(f"The file {path} is empty.")
     limits.refuse_width(len(header), path)
-    limits.refuse_repeated([name for name in header if name], path)
+    if has_names:
+        limits.refuse_repeated([name for name in header if name], path)
     quoted = '"' + header[0].replace('"', '""') + '"'
     if len(header) == 1 and not text.startswith(quoted):
         other = next((mark for mark in DELIMITERS if mark != delimiter and mark in header[0]), None)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from synthvae._text import counted
 from synthvae._types import Bools, Ints
 from synthvae.schema import Schema
-from synthvae.table.cells import identify_patients, identities
+from synthvae.table.cells import identities
+from synthvae.table.codes import identify_patients
 
 Kind = Literal["dropped rows", "noise", "varying", "constant", "repeated", "order", "duplicates"]
 FIXED = re.compile(  # names of what hardly changes in a patient

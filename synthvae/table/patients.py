@@ -23,8 +23,7 @@ from synthvae._types import Ints
 from synthvae.config import RunConfig
 from synthvae.errors import ArtefactError, ConfigError
 from synthvae.schema import Schema
-from synthvae.table.cells import identify_patients
-from synthvae.table.codes import encode
+from synthvae.table.codes import encode, identify_patients
 
 SPLIT = "split.json"
 BYTES = 32

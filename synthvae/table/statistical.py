@@ -94,17 +94,15 @@ def _call(path: Path, dialect: Dialect, **options: Any) -> tuple[pd.DataFrame, A
     }
     reader = readers.get(path.suffix.lower(), pyreadstat.read_sav)
     name = None if dialect.encoding is None else codecs.lookup(dialect.encoding).name
-    # The file's own word on its encoding comes first: a dialect speaks of text files.
-    words = [{}, *([{"encoding": ICONV.get(name, name.upper())}] if name else [])]
-    for word in words:
-        try:
-            frame, about = reader(str(path), **options, **word)
-        except (pyreadstat.ReadstatError, pyreadstat.PyreadstatError, *UNREADABLE) as cause:
-            why, failure = one_line(cause), cause
-            if not _is_about_text(why):
-                break
-        else:
-            return frame, about
+    # One attempt alone: to fall back where a cell cannot be decoded would make one patient's bytes
+    # decide how everybody's are read.
+    word = {} if name is None else {"encoding": ICONV.get(name, name.upper())}
+    try:
+        frame, about = reader(str(path), **options, **word)
+    except (pyreadstat.ReadstatError, pyreadstat.PyreadstatError, *UNREADABLE) as cause:
+        why, failure = one_line(cause), cause
+    else:
+        return frame, about
     advice = "; pass its encoding, such as `--encoding cp1252`" if _is_about_text(why) else ""
     raise InputFileError(f"The file {path} cannot be read as a table: {why}{advice}.") from failure
 

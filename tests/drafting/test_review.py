@@ -271,3 +271,22 @@ def test_evidence_is_what_the_field_reads(
 ) -> None:
     found = evidence(pd.Series(cells), Field.model_validate({"name": "x"} | field), ["", "NA"])
     assert found == lines
+
+
+def test_what_rests_on_the_data_says_so_however_it_is_accepted(draft: Path) -> None:
+    begun = begin(draft)
+    name = begun.open[0]
+    begun.accept((name,), "The data themselves")
+    basis = Schema.load(draft)[name].basis
+    assert basis is not None
+    assert basis.fromData
+
+
+def test_a_field_that_is_changed_later_is_open_again(draft: Path) -> None:
+    begun = begin(draft)
+    name = begun.open[0]
+    begun.accept((name,), "protocol")
+    begun.change(name, {"description": "changed"})
+    again = Schema.load(draft)[name]
+    assert again.review
+    assert again.basis is None

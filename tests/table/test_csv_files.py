@@ -81,3 +81,17 @@ def test_nameless_columns_are_noted(tmp_path: Path) -> None:
     table = open_table(write(tmp_path, '"","a",""\n1,2,3\n'))
     assert list(table.frame.columns) == ["Unnamed: 0", "a", "Unnamed: 2"]
     assert table.notes[0].endswith("2 columns have no name and are called 'Unnamed: 0', ...")
+
+
+NAMELESS = Dialect(header=False)
+
+
+@pytest.mark.parametrize("first", ["1;2", "1,5;2", "sep=;", "1;1"])
+def test_without_names_the_first_line_decides_nothing(tmp_path: Path, first: str) -> None:
+    path = write(tmp_path, f"{first}\n1,5;3\n2,5;4\n")
+    declared = open_table(path, Dialect(header=False, delimiter=";"))
+    assert declared.frame.iloc[-1].tolist() == ["2,5", "4"]
+    commas = open_table(
+        write(tmp_path, f"{first}\n1,5\n" if "," in first else f"{first}\n1\n"), NAMELESS
+    )
+    assert len(commas.frame.columns) == 1 + first.count(",")

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -168,3 +170,37 @@ def test_columns_that_are_left_out_or_empty() -> None:
     assert "column 'fax': 1 row: a value in an empty column" in str(
         find_problems(with_value, schema)[0]
     )
+
+
+@pytest.mark.parametrize(
+    ("site", "spellings"),
+    [
+        ({"type": "boolean", "trueValues": ["true", "1"]}, ["true", "1"]),
+        ({"type": "integer", "constraints": {"enum": [1, 2]}}, ["1", "1.0", "01"]),
+        ({"constraints": {"enum": ["A", "B"]}, "codes": [1, 2]}, ["A", "1", "1.0"]),
+        (
+            {"type": "date", "constraints": {"minimum": "1900-01-01", "maximum": "2000-01-01"}},
+            ["1950-01-01", "19500101"],
+        ),
+        ({"role": "identifier", "type": "integer", "groupChar": ","}, ["1,234", "1234", "01234"]),
+        ({"role": "identifier", "type": "number", "decimalChar": ","}, ["7,50", "7,5"]),
+        ({"role": "identifier", "type": "number", "bareNumber": False, "unit": "x"}, ["1 x", "1"]),
+    ],
+)
+def test_one_patient_spelled_in_several_ways_is_one(
+    site: dict[str, Any], spellings: list[str]
+) -> None:
+    modelled = {} if site.get("role") else {"perPatient": True}
+    schema = Schema.from_dict(
+        {
+            "patientKey": ["site", "nr"],
+            "maxRows": 9,
+            "fields": [
+                {"name": "site"} | site | modelled,
+                {"name": "nr"},
+                {"name": "sex", "constraints": {"enum": ["f", "m"]}},
+            ],
+        }
+    )
+    frame = pd.DataFrame({"site": spellings, "nr": "5", "sex": "f"})
+    assert len(set(identify_patients(frame, schema))) == 1

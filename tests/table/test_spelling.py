@@ -39,6 +39,11 @@ def number(**settings: Any) -> Field:
         ({"bareNumber": False}, "-3 %", -3),
         ({"bareNumber": False}, "€ 4.50", 4.5),
         ({"bareNumber": False}, "120/80", math.nan),
+        *(
+            ({"bareNumber": False}, text, math.nan)
+            for text in ("<5", ">100", "no 5", "about 7", "5-")
+        ),
+        *(({"bareNumber": False, "unit": "kg"}, text, math.nan) for text in ("k72g", "kg72kg")),
         ({"bareNumber": False, "decimalChar": ","}, "7,5 mg/dl", 7.5),
         ({}, "72 kg", math.nan),
         ({"censored": ["<5"], "decimals": 1}, "<5", 4.9),
@@ -126,6 +131,13 @@ def test_points_of_a_lattice_come_back(
 ) -> None:
     frame = pd.DataFrame({"x": cells})
     assert decode(encode(frame, one(field)), one(field))["x"].tolist() == back
+
+
+def test_a_moment_between_two_steps_is_refused_however_far_from_1970() -> None:
+    bounds = {"minimum": "1950-01-01T00:00:00", "maximum": "2030-12-31T00:00:00"}
+    field = {"type": "datetime", "step": "2 s", "constraints": bounds}
+    with pytest.raises(DataError, match=r"2 rows: not .* whole steps of 2 s"):
+        encode(pd.DataFrame({"x": ["2025-01-01T00:00:01", "1951-01-01T00:00:03"]}), one(field))
 
 
 def test_what_is_off_the_lattice_is_refused() -> None:

@@ -8,7 +8,7 @@ import pyreadstat
 import pytest
 
 from synthvae.errors import InputFileError
-from synthvae.schema import Schema
+from synthvae.schema import Dialect, Schema
 from synthvae.table import encode, inspect, limits, open_table
 
 FRAME = pd.DataFrame(
@@ -113,3 +113,19 @@ def test_more_cells_than_the_memory_holds(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(limits, "machine_memory", lambda: 100)
     with pytest.raises(InputFileError, match="says that it has 3 rows, which need at least"):
         open_table(path)
+
+
+@pytest.mark.parametrize("encoding", [None, "cp1252"])
+def test_one_cell_that_cannot_be_decoded_changes_no_other(
+    tmp_path: Path, encoding: str | None
+) -> None:
+    frame = pd.DataFrame({"city": ["Köln", "Bonn"], "note": ["zQz", "x"]})
+    pyreadstat.write_sav(frame, str(tmp_path / "a.sav"))
+    content = (tmp_path / "a.sav").read_bytes()
+    (tmp_path / "b.sav").write_bytes(content.replace(b"zQz", b"z\xe4z"))
+    before = open_table(tmp_path / "a.sav", Dialect(encoding=encoding)).frame["city"].tolist()
+    try:
+        after = open_table(tmp_path / "b.sav", Dialect(encoding=encoding)).frame["city"].tolist()
+    except InputFileError:
+        return
+    assert after == before
