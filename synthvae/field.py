@@ -1,5 +1,6 @@
 """One column of a schema: its type, how a file spells its values, and its lattice or categories."""
 
+import contextlib
 import math
 import re
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -358,6 +359,19 @@ class Field(FrozenSettings):
         aside = {"<": -1, ">": 1}.get(parts["sign"] or "", 0) * self.stride
         number = float(parts["number"].replace(",", "."))
         return round(number + aside / 10.0**self.places, self.places)
+
+    def in_century(self, moment: datetime) -> datetime:
+        """Return a moment of a year of two digits in the century that lies within the bounds."""
+        low, high = self.constraints.minimum, self.constraints.maximum
+        if "%y" not in self.format_ or low is None or high is None:
+            return moment
+        first, last = (declared.moment_of(bound, self.format_) for bound in (low, high))
+        for years in (0, -100, 100):
+            with contextlib.suppress(ValueError):  # the 29th of February of a year without one
+                other = moment.replace(year=moment.year + years)
+                if first <= other.replace(tzinfo=None) <= last:
+                    return other
+        return moment
 
     def _fine_units(self, value: Any, rounded: Any = round) -> int:
         """Return a value as a whole number of last decimals, or of what the format tells apart."""

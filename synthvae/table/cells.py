@@ -408,7 +408,7 @@ def _as_moment(field: Field, cell: Cell | None) -> datetime | None:
         if field.format_ in DEFAULT_FORMATS.values():
             with contextlib.suppress(ValueError):
                 return datetime.fromisoformat(text)
-        return datetime.strptime(text, field.format_)
+        return field.in_century(datetime.strptime(text, field.format_))
     return datetime(cell.year, cell.month, cell.day) if isinstance(cell, date) else None
 
 

@@ -31,7 +31,7 @@ FORMS: tuple[tuple[str, str], ...] = (
     (
         r"\d{1,2}[./-]\d{1,2}[./-]\d\d",
         "dates with a year of two digits: declare `format`, such as "
-        '"%d/%m/%y", which reads 69 to 99 as 1969 to 1999 and 00 to 68 as 2000 to 2068',
+        '"%d/%m/%y", and bounds, within which the century is looked for',
     ),
     (
         r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?([+-]\d\d:?\d\d|Z)",

@@ -91,7 +91,5 @@ def test_without_names_the_first_line_decides_nothing(tmp_path: Path, first: str
     path = write(tmp_path, f"{first}\n1,5;3\n2,5;4\n")
     declared = open_table(path, Dialect(header=False, delimiter=";"))
     assert declared.frame.iloc[-1].tolist() == ["2,5", "4"]
-    commas = open_table(
-        write(tmp_path, f"{first}\n1,5\n" if "," in first else f"{first}\n1\n"), NAMELESS
-    )
-    assert len(commas.frame.columns) == 1 + first.count(",")
+    other = write(tmp_path, f"{first.replace(',', '')},x\n1,2\n")
+    assert list(open_table(other, NAMELESS).frame.columns) == ["column_1", "column_2"]

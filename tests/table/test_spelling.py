@@ -98,6 +98,15 @@ def one(field: dict[str, Any]) -> Schema:
             [0.25, 0.75, 2.75],
         ),
         (
+            {
+                "type": "date",
+                "format": "%d.%m.%y",
+                "constraints": {"minimum": "1926-01-01", "maximum": "2025-12-31"},
+            },
+            ["13.05.34", "01.01.26", "31.12.25"],
+            [pd.Timestamp("1934-05-13"), pd.Timestamp("1926-01-01"), pd.Timestamp("2025-12-31")],
+        ),
+        (
             {"type": "integer", "step": 2, "constraints": {"minimum": 1, "maximum": 9}},
             ["1", "9", "5"],
             [1, 9, 5],
