@@ -17,11 +17,12 @@ from synthvae.errors import ConfigError, SchemaError, check_positive_integer
 
 HELP = """\
   1-5 [details]   accept; the source is the one of that number: 1 NCT01234567, section 5.2
-  any text        accept; the text is where this is publicly known (a paper, a manual, a law)
+  any text        accept; the text is where this is publicly known (a paper, a manual, a law);
+                  a single word is taken when it is typed twice
   =               accept with the same source as before
   a 1, a text     accept every open field of this kind with one source
-  d               accept because the records show it, and nothing public does: the guarantee names it
-  e               edit: bounds, categories, decimals, step, special values, missing, perPatient
+  d [remark]      accept because the records show it, and nothing public does: the guarantee names it
+  e [change]      edit: bounds, categories, decimals, step, special values, missing, perPatient
   o               omit the column from the model and the output
   s, b            skip for now; go back
   q               quit: every answer so far is in the file, and the same command goes on from there"""
@@ -46,6 +47,18 @@ SETTINGS = (
 )
 
 
+# Words that mean the same as a letter: none of them is a source.
+WORDS = {"quit": "q", "exit": "q", "skip": "s", "back": "b", "omit": "o", "edit": "e", "help": "?"}
+WORDS |= {"h": "?", "again": "=", "same": "="}
+YES, NO = ("y", "yes"), ("n", "no")
+ALONE = ("s", "b", "q", "o", "?", "=")
+SINGLE = re.compile(r"\w.*[\d/.].*\w")  # of one word: a number of a study, a DOI, an address
+POSSIBLE = (
+    "Type where this is publicly known in a few words (a paper, a manual, a law), or a number from 1 "
+    f"to {len(review.SOURCES)} with details if any; d, e, o, s, b and q stand for themselves, ? is help."
+)
+
+
 class _Quit(Exception):
     """The steward goes; every answer is in the file."""
 
@@ -58,6 +71,7 @@ class _Session:
     frame: pd.DataFrame | None = None
     source: str | None = None
     seen: list[str] = field(default_factory=list)
+    doubted: str = ""  # a single word that was typed as a source, and is one if typed again
 
     def ask_table(self) -> None:
         """Ask for what the table declares: its patients, and the rows of each."""
@@ -72,9 +86,8 @@ class _Session:
             self._ask_number("maxRows", self.review.declare_rows)
 
     def _ask_number(self, name: str, declare: Callable[[int], None]) -> None:
-        while (answer := _ask(f"{name}> ")) != "s":
-            if answer == "q":
-                raise _Quit
+        while _letter_of(answer := _ask(f"{name}> ")) != ("s", ""):
+            _quit_at(answer)
             try:
                 number = answer.replace(",", "").replace("_", "")
                 declare(check_positive_integer(name, int(number) if number.isdecimal() else answer))
@@ -126,77 +139,138 @@ class _Session:
         """Take answers until the field is dealt with; return where to go: 1 on, 0 again, -1 back."""
         while True:
             answer = _ask("> ")
-            word, _, rest = answer.partition(" ")
             try:
-                if answer in ("s", "b"):
-                    return 1 if answer == "s" else -1
-                if answer == "q":
-                    raise _Quit
-                if answer == "?":
-                    say(HELP)
-                elif answer == "e":
-                    self._edit(name)
-                    return 0
-                elif answer == "o":
-                    self.review.omit(name)
-                    say(f"  {name} is left out of the model and of the output.")
-                    return 1
-                elif word == "a":
-                    if self._accept_alike(name, rest.strip()):
-                        return 1
-                elif (source := self._source_of(answer)) is not None:
-                    self._accept((name,), source)
-                    return 1
+                step = self._answered(name, answer)
             except (ConfigError, SchemaError) as error:
                 say(f"  {error}")
+            else:
+                if step is not None:
+                    return step
+
+    def _answered(self, name: str, answer: str) -> int | None:
+        """Do what an answer asks for; return where to go, None where it is to be asked again."""
+        letter, rest = _letter_of(answer)
+        step: int | None = None
+        if rest and letter in ALONE:
+            say(f"  `{letter}` stands alone. {POSSIBLE}")
+        elif letter in ("s", "b"):
+            step = 1 if letter == "s" else -1
+        elif letter == "?":
+            say(HELP)
+        elif letter == "e" or (_is_change(answer) and _is_wanted(answer)):
+            self._edit(name, rest if letter == "e" else answer)
+            step = 0
+        elif _is_change(answer):
+            say("  Nothing is changed; begin a source with another word than that of a setting.")
+        elif letter == "o":
+            self.review.omit(name)
+            say(f"  {name} is left out of the model and of the output.")
+            step = 1
+        elif letter == "a":
+            step = 1 if self._accept_alike(name, rest) else None
+        elif (source := self._source_of(answer)) is not None:
+            self._accept((name,), source)
+            step = 1
+        return step
 
     def _source_of(self, answer: str) -> str | None:
         """Return the source that an answer names; None, with a word, where it names none."""
-        if answer == "d":
-            return review.FROM_DATA
-        if answer == "=" and self.source:
+        letter, rest = _letter_of(answer)
+        if letter == "q" and not rest:
+            raise _Quit
+        if letter == "d":
+            return f"{review.FROM_DATA}: {rest}" if rest else review.FROM_DATA
+        if letter == "=" and not rest and self.source:
             return self.source
-        number, _, details = answer.partition(" ")
+        first, _, details = answer.partition(" ")
+        number = first.rstrip(".,:;)")
         if number.isdecimal() and 1 <= int(number) <= len(review.SOURCES):
             usual = review.SOURCES[int(number) - 1]
             return f"{usual}: {details.strip()}" if details.strip() else usual
-        if len(answer) < 3 or not re.search(r"[^\W\d_]{2}", answer):
-            say("  Type where this is publicly known, a number from the list, or ? for help.")
-            return None
-        return answer
+        return answer if self._is_source(answer) else None
+
+    def _is_source(self, answer: str) -> bool:
+        """Whether a text looks like a source; says what is possible where it does not."""
+        letter, first = _letter_of(answer)[0], answer.partition(" ")[0]
+        is_word = letter in (*ALONE, "a", "e") or first.casefold() in (*YES, *NO, "ok", "okay")
+        if first.rstrip(".,:;)").isdecimal():
+            say(f"  {brief(first)} is no number of the list. {POSSIBLE}")
+            return False
+        if is_word or _is_change(answer) or not re.search(r"[^\W\d_]{2}", answer):
+            say(f"  {POSSIBLE}")
+            return False
+        if len(answer.split()) < 2 and not SINGLE.fullmatch(answer) and answer != self.doubted:
+            self.doubted = answer
+            say(
+                f"  {brief(answer)} is a single word: say more, or type it again to have it as source."
+            )
+            return False
+        return True
 
     def _accept(self, names: tuple[str, ...], source: str) -> None:
-        from_data = source == review.FROM_DATA
+        from_data = review.is_from_data(source)
         self.review.accept(names, source, from_data=from_data)
-        self.source = source
+        self.source, self.doubted = source, ""
         if from_data:
             say("  The guarantee will say that this was declared because the records show it.")
 
     def _accept_alike(self, name: str, answer: str) -> bool:
         names = self.review.alike(name)
         for each in names:
-            say(f"  {each}: {review.facts(self.review.field(each))}")
+            why = "".join(f"  ({remark})" for remark in self.review.remarks(each)[:1])
+            say(f"  {each}: {review.facts(self.review.field(each))}{why}")
         answer = answer or _ask(f"one source for these {len(names)} (nothing: back)> ")
-        source = self._source_of(answer) if answer else None
+        source = None if answer in ("", "b", "back") else self._source_of(answer)
         if source is None:
             return False
-        if _ask(f"accept all {len(names)} with the source {brief(source)}? y/n> ") not in (
-            "y",
-            "yes",
-        ):
+        sure = _ask(f"accept all {len(names)} with the source {brief(source)}? y/n> ")
+        if sure.casefold() not in YES:
+            _quit_at(sure)
             return False
         self._accept(names, source)
         return True
 
-    def _edit(self, name: str) -> None:
+    def _edit(self, name: str, answer: str = "") -> None:
         say(EDITS)
-        while answer := _ask("change (nothing: done)> "):
+        while answer := answer or _ask("change (nothing: done)> "):
+            letter = _letter_of(answer)
+            if letter == ("b", ""):
+                return
+            _quit_at(answer)
             try:
                 self.review.change(name, parse_changes(answer))
             except (ConfigError, SchemaError) as error:
                 say(f"  {error}")
             else:
                 say(f"  now       {review.facts(self.review.field(name))}")
+            answer = ""
+
+
+def _letter_of(answer: str) -> tuple[str, str]:
+    """Return the letter of what an answer asks for, or its first word, and the rest of it."""
+    word, _, rest = answer.partition(" ")
+    folded = word.casefold()
+    letter = WORDS.get(folded, folded if not rest else word)
+    return letter, rest.strip()
+
+
+def _is_wanted(answer: str) -> bool:
+    sure = _ask(f"edit the field with {brief(answer)}? y/n> ")
+    _quit_at(sure)
+    return sure.casefold() in YES
+
+
+def _quit_at(answer: str) -> None:
+    if _letter_of(answer) == ("q", ""):
+        raise _Quit
+
+
+def _is_change(answer: str) -> bool:
+    """Whether an answer begins as a change of a setting does."""
+    return re.split(r"[\s=:]+", answer, maxsplit=1)[0].casefold() in {
+        *SAME,
+        *map(str.lower, SETTINGS),
+    }
 
 
 def _ask(prompt: str) -> str:
@@ -283,6 +357,11 @@ def review_schema(
     if accept_all:
         if reviewed.open:
             reviewed.accept(reviewed.open, (source or "").strip())
+        if reviewed.row_remarks:
+            say(
+                f"maxRows stands as drafted, {reviewed.schema.maxRows}: declare a public number, or go "
+                "through the review without `--yes`."
+            )
     else:
         try:
             _hold(session)
@@ -303,7 +382,9 @@ def _hold(session: _Session) -> None:
         if not reviewed.by:
             with contextlib.suppress(OSError, KeyError):  # a system without names of users
                 user = getpass.getuser()
-            reviewed.by = _ask(f"Who reviews? (nothing: {user})> ") or user
+            answer = _ask(f"Who reviews? (nothing: {user}; q: quit)> ")
+            _quit_at(answer)
+            reviewed.by = answer or user
         session.ask_table()
         session.ask_fields()
     except _Quit:

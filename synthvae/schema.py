@@ -8,6 +8,7 @@ from the data. The additions to Table Schema (Frictionless Standards, v1) are `p
 
 import hashlib
 import json
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -272,8 +273,18 @@ class Schema(FrozenSettings):
         Raises
         ------
         SchemaError
-            The file does not exist, is not valid, or contradicts itself; every problem is named.
+            What is given is no path; the file does not exist, is not valid, or contradicts itself;
+            every problem is named.
         """
+        if not isinstance(path, str | os.PathLike):
+            kind = type(path).__name__
+            way_out = "make one of values with Schema.from_dict(values)"
+            if hasattr(path, "columns"):
+                way_out = "draft one from a table with synthvae.drafting.draft_schema(frame)"
+            raise SchemaError(
+                f"A schema is read from the path of a YAML or JSON file, not from an object of type "
+                f"{brief(kind)}; {way_out}."
+            )
         path = Path(path)
         value = read_mapping(path, SchemaError, "schema")
         fields = value.get("fields")

@@ -7,6 +7,7 @@ review, with the reason.
 
 import itertools
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -104,7 +105,8 @@ def draft_column(
     comma_decimals
         Whether the file is of a kind that has decimal commas.
     """
-    return draft_profile(name, Profile(values, comma_decimals), labels, title)
+    profile = Profile(values, comma_decimals, keep_signs=False)  # a whole table's draft knows more
+    return draft_profile(name, profile, labels, title)
 
 
 def draft_profile(
@@ -132,7 +134,12 @@ def _finish(
     if profile.missing or field.get("invalid") == "missing":
         field.setdefault("constraints", {})["required"] = False
     if profile.missing:
-        review = [*review, "values are missing, so the draft allows that: is it so by design?"]
+        named = [f"`{text}`" if text else "empty cells" for text in profile.blanks]
+        review = [
+            *review,
+            "values are missing, so the draft allows that: is it so by design? Read as missing: "
+            + ", ".join(named),
+        ]
     if review:
         field["review"] = True
     return ColumnDraft(field, tuple(f"REVIEW: {text}" for text in review) + tuple(notes))
@@ -177,8 +184,10 @@ def _labelled(name: str, profile: Profile, labels: Mapping[Any, str]) -> ColumnD
 
 
 def _words(name: str) -> list[str]:
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-    return [word for word in re.split(r"[^a-z0-9]+", spaced) if word]
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    signs = unicodedata.normalize("NFKD", spaced)
+    plain = "".join(sign for sign in signs if not unicodedata.combining(sign)).lower()
+    return re.findall(r"[^\W_]+", plain)
 
 
 def has_word(name: str, kind: str) -> bool:
@@ -201,17 +210,19 @@ def _identifier(name: str, profile: Profile) -> ColumnDraft | None:
             return None
         return ColumnDraft(field, is_patient_key=len(profile.distinct) < profile.rows)
     pairs = {first + second for first, second in itertools.pairwise(words)}  # as of first_name
-    pairs = {first + second for first, second in itertools.pairwise(words)}  # as of first_name
     direct = load_words("direct identifiers") & {*words, *pairs} or plain in load_words(
         "full names"
     )
     note = ""
-    if re.fullmatch(r"unnamed \d+", " ".join(words)) or direct or _are_emails(profile):
+    nameless = re.fullmatch(r"unnamed \d+", " ".join(words)) and profile.is_unique
+    if nameless or direct or _are_emails(profile):
         note = "never modelled, and made up in the output"
     elif profile.nearly_unique and keyed and profile.kind in ("text", "number"):
         note = "nearly every row has another value: made up in the output"
     elif _are_long_numbers(profile):
         note = "every row has another number of as many digits: made up in the output"
+    elif profile.is_running_number and not look_up(name) and not has_word(name, "dates"):
+        note = "a running number, each once: made up in the output"
     return ColumnDraft(field, (note,)) if note else None
 
 
@@ -387,7 +398,7 @@ def _by_values(name: str, profile: Profile, variable: Variable | None) -> Column
         review = [] if sure else ["no other values stand in the data"]
     elif profile.kind == "number":
         field |= _number(name, profile, review)
-        if variable and variable.ranges:
+        if variable and any(each.unit for each in variable.ranges):
             review.append("the values do not fit the dictionary's range; check the unit")
     elif profile.kind in ("date", "datetime"):
         field |= moment_field(profile, review)
@@ -415,9 +426,12 @@ def _boolean(profile: Profile) -> dict[str, Any]:
 
 def _number(name: str, profile: Profile, review: list[str]) -> dict[str, Any]:
     numbers = describe_numbers(profile)
-    if number_fields.as_categories(numbers) and profile.numerals is None and not numbers.unread:
+    spelled = set() if profile.numerals is None else set(profile.numerals.settings)
+    bare = spelled <= {"decimalChar", "groupChar"}  # what an enum of numbers may go with
+    if number_fields.as_categories(numbers) and bare and not numbers.unread:
         review.append("these are the numbers that stand in the data, as categories")
-        return number_fields.category_field(numbers)
+        settings = _numeral_settings(profile, review)
+        return number_fields.category_field(numbers) | settings
     drafted = number_fields.lattice_field(numbers, number_fields.outward_bounds(numbers))
     kind = {"type": drafted.pop("type")}
     review.append(NOT_PUBLIC)

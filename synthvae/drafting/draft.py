@@ -9,13 +9,13 @@ import pandas as pd
 from synthvae._frozen import write_yaml
 from synthvae._text import brief, counted, one_line
 from synthvae.declared import first_repeated
-from synthvae.drafting import header
-from synthvae.drafting.columns import ColumnDraft, draft_profile
+from synthvae.drafting import header, redcap_values
+from synthvae.drafting.columns import ColumnDraft, draft_column, draft_profile
 from synthvae.drafting.keys import Column, KeyDraft, propose_key
 from synthvae.drafting.profile import MISSING_SPELLINGS, Profile
 from synthvae.errors import DataError
 from synthvae.schema import Dialect, Schema
-from synthvae.table.codes import find_problems
+from synthvae.table.codes import Problem, find_problems
 
 Labels = Mapping[str, Mapping[Any, str]]
 Known = Mapping[str, Mapping[str, Any]]
@@ -40,6 +40,7 @@ MAX_ROWS_NOTE = (
 )
 LEFT_OUT_SHOWN = 20
 MOST_MENDINGS = 3
+MOST_UNFIT = 0.05  # of the values may break what a data dictionary says, for it to be believed
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def draft_table(
     """
     names = _names(frame)
     comma_decimals = dialect is not None and dialect.delimiter == ";"
-    profiles = [Profile(frame.iloc[:, j], comma_decimals) for j in range(len(names))]
+    profiles, missing = _profiles(frame, comma_decimals)
     if has_header is None and all(map(_is_text, frame.dtypes)):
         header.refuse_data_as_header(names, profiles)
     columns = [
@@ -166,12 +167,16 @@ def draft_table(
         for each, profile in zip(names, profiles, strict=True)
     ]
     key, drafts = propose_key(columns, frame)
-    value: dict[str, Any] = {"name": name, "missingValues": list(MISSING_SPELLINGS)}
+    value: dict[str, Any] = {"name": name, "missingValues": missing}
     if dialect is not None and dialect != Dialect():
         value["dialect"] = dialect.model_dump(mode="json", exclude_defaults=True)
     if key.columns:
         value["patientKey"] = list(key.columns) if len(key.columns) > 1 else key.columns[0]
         value["maxRows"] = key.max_rows
+    drafts = [
+        _with_signs(draft, column.profile, missing)
+        for draft, column in zip(drafts, columns, strict=True)
+    ]
     drafts = _mend(frame, value, drafts)
     value["fields"] = [draft.field for draft in drafts]
     Schema.from_dict(value, "the draft")
@@ -179,6 +184,67 @@ def draft_table(
     if _lacks_identifiers(columns, key):
         remarks.append("Some rows have no patient identifier: fill in whose they are.")
     return Draft(value, _render(value, drafts, key, remarks), _summary(drafts, key, remarks))
+
+
+def _profiles(frame: pd.DataFrame, comma_decimals: bool) -> tuple[list[Profile], list[str]]:
+    """Return the columns' profiles, and the spellings that mean missing in all of them.
+
+    `-` is a result where only signs such as `+` stand beside it, and then no spelling of missing,
+    unless another column needs it for that and cannot read it as no value of its own: missing values
+    are those of the whole table.
+    """
+    profiles = [Profile(frame.iloc[:, j], comma_decimals) for j in range(frame.shape[1])]
+    signs = {text for profile in profiles for text in profile.signs}
+    needed = {
+        text
+        for name, profile in zip(map(str, frame.columns), profiles, strict=True)
+        if (there := signs.intersection(profile.blanks))
+        and not _reads_others_as_missing(name, profile)
+        for text in there
+    }
+    for j, profile in enumerate(profiles):
+        if needed.intersection(profile.signs):
+            profiles[j] = Profile(frame.iloc[:, j], comma_decimals, keep_signs=False)
+            profiles[j].lost_signs = profile.signs
+    commas = [profile.has_decimal_commas for profile in profiles]
+    for profile in profiles:
+        profile.commas_elsewhere = any(commas)
+    results = {text for profile in profiles for text in profile.signs}
+    return profiles, [text for text in MISSING_SPELLINGS if text not in results]
+
+
+def _reads_others_as_missing(name: str, profile: Profile) -> bool:
+    """Whether a column's field may read what is none of its values as missing."""
+    if profile.kind not in ("number", "date", "datetime"):
+        return False
+    drafted = draft_profile(name, profile)
+    return drafted.is_modelled and drafted.field.get("invalid", "missing") == "missing"
+
+
+def _with_signs(draft: ColumnDraft, profile: Profile, missing: list[str]) -> ColumnDraft:
+    """Return a draft with what is to be said of `-` and the like, which may be results or missing."""
+    unlisted = tuple(text for text in profile.blanks if text not in missing)
+    if unlisted and draft.is_modelled:
+        return draft.for_review(
+            f"{_named(unlisted)} is a result in another column, and not under missingValues; here it "
+            "is missing, as `invalid` says",
+            invalid="missing",
+        )
+    if profile.signs:
+        return draft.for_review(
+            f"{_named(profile.signs)} is a result here, and not missing: is it so? It is left out of "
+            "missingValues for the whole table"
+        )
+    if profile.lost_signs:
+        return draft.for_review(
+            f"{_named(profile.lost_signs)} may be a result here, but is read as missing, since it is "
+            "in another column: write the result as a word, such as neg"
+        )
+    return draft
+
+
+def _named(spellings: tuple[str, ...]) -> str:
+    return " or ".join(f"`{text}`" for text in spellings)
 
 
 def _mend(
@@ -195,25 +261,34 @@ def _mend(
         )
         problems = {problem.column: problem for problem in find_problems(frame, schema)}
         drafts = [
-            _widened(draft, problems[draft.name].rule) if draft.name in problems else draft
-            for draft in drafts
+            _widened(draft, problems[draft.name], frame.iloc[:, j])
+            if draft.name in problems
+            else draft
+            for j, draft in enumerate(drafts)
         ]
         if not problems:
             break
     return drafts
 
 
-def _widened(draft: ColumnDraft, rule: str) -> ColumnDraft:
+def _widened(draft: ColumnDraft, problem: Problem, values: pd.Series) -> ColumnDraft:
     """Return a draft that a table breaks so that it fits."""
     if not draft.is_modelled:
         return draft
+    rule, share = problem.rule, problem.rows / len(values)
     if draft.field.get("perPatient") and "first row" in rule:
         field = {key: item for key, item in draft.field.items() if key != "perPatient"}
         return replace(draft, field=field).for_review("it differs between rows of a patient")
     rules = dict(draft.field.get("constraints", {})) | {"required": False}
     if "missing value" in rule:
         return draft.for_review("values are missing: is it so by design?", constraints=rules)
-    reason = "some values do not fit, and are read as missing: correct them, or the field"
+    if share > MOST_UNFIT and redcap_values.SAID in draft.notes:
+        reason = f"{share:.0%} of the values do not fit the data dictionary: drafted from the data"
+        return draft_column(draft.name, values, None, draft.field.get("title")).for_review(reason)
+    reason = (
+        f"{max(share, 0.001):.1%} of the values do not fit, and are read as missing: correct them, or "
+        "the field"
+    )
     return draft.for_review(reason, constraints=rules, invalid="missing")
 
 
@@ -249,6 +324,8 @@ def _draft_one(
     declared = known.get(name)
     if declared is None:
         return drafted
+    if declared.get("role") is None:
+        return redcap_values.beside_data(declared, drafted, profile)
     repeats = declared.get("role") == "identifier" and not profile.is_unique
     return ColumnDraft(
         dict(declared),
@@ -291,9 +368,10 @@ def _field_text(draft: ColumnDraft) -> str:
 def _summary(drafts: list[ColumnDraft], key: KeyDraft, remarks: list[str]) -> tuple[str, ...]:
     modelled = sum(draft.is_modelled for draft in drafts)
     marked = sum(bool(draft.field.get("review")) for draft in drafts)
+    of_them = "of them " if len(drafts) > 1 else ""
     lines = [
-        f"{counted(len(drafts), 'field')}, {modelled} of them modelled; {marked} marked "
-        "`review: true` need a person's word.",
+        f"{counted(len(drafts), 'field')}, {modelled} {of_them}modelled; {marked} marked "
+        f"`review: true` {'needs' if marked == 1 else 'need'} a person's word.",
         *key.summary,
         *remarks,
     ]

@@ -157,7 +157,7 @@ def _composite(
         asks = "patients who were at two of them would count twice, with half the protection each"
         if contradicted and within.sum() <= 0.1 * groups.sum():
             reason = (
-                f"one {person.name} is several people ({_listed(lasting)} differ within it), and one "
+                f"one {person.name} is several people ({_differing(lasting)} within it), and one "
                 f"within each {site.name}: is it numbered there?"
             )
             return both, [f"patientKey has {site.name}, too: {reason}"], reason
@@ -173,13 +173,16 @@ def _composite(
             text += f"patients, write `patientKey: [{site.name}, {person.name}]`; if not, {asks}."
             return alone, [text], ""
     if contradicted:
-        text = f"Within one {person.name}, {_listed(lasting)} differ: does it stand for several people? "
+        text = (
+            f"Within one {person.name}, {_differing(lasting)}: does it stand for several people? "
+        )
         return alone, [text + "If another column tells them apart, name both under patientKey."], ""
     return alone, [], ""
 
 
-def _listed(columns: Sequence[Column]) -> str:
-    return ", ".join(column.name for column in columns[:3])
+def _differing(columns: Sequence[Column]) -> str:
+    named = ", ".join(column.name for column in columns[:3])
+    return f"{named} {'differs' if len(columns) == 1 else 'differ'}"
 
 
 def _contradictions(whose: Ints, lasting: Sequence[Column]) -> Bools:

@@ -18,6 +18,8 @@ LEAST_ODDS = 30  # against as many values keeping a step by accident
 HEAP_SHARE = 0.05
 HEAP_VALUES = 20  # other distinct values that a heap stands out from
 HEAP_RATIO = 8  # times as common as the fourth commonest value
+NARROW = 10  # a range of whole numbers below it shows single patients, if read off the data
+ROUND = 5  # what the ends of narrow ranges are multiples of; 1 to 5 and 0 to 1 are usual, too
 FAR = 2  # times the bounds' width outside: no measurement beyond the bounds, but an error
 # What files write for missing; each counts only where it stands apart from the other values.
 MISSING_CODES = frozenset(
@@ -44,6 +46,8 @@ class Numbers:
         Those among `points` that hold a large share by themselves.
     decimals, step
         Of the values; no step where they have none wider than the last decimal.
+    limits
+        The number of a censored spelling such as `<5`, and of one such as `>90`; None without one.
     unread
         Whether cells are left that are no usable number, or a rare code.
     reasons
@@ -56,6 +60,7 @@ class Numbers:
     heaps: tuple[float, ...] = ()
     decimals: int = 0
     step: float | None = None
+    limits: tuple[float | None, float | None] = (None, None)
     unread: bool = False
     reasons: list[str] = field(default_factory=list)
 
@@ -92,6 +97,8 @@ def describe_numbers(profile: Profile) -> Numbers:
 def _note_unread(numbers: Numbers, profile: Profile) -> None:
     censored = profile.numerals.censored if profile.numerals is not None else None
     unread = np.isnan(profile.numbers)
+    if profile.numerals is not None:
+        numbers.limits = profile.numerals.limits
     if censored is not None and len(censored) == len(unread):
         unread = unread & ~censored
     if unread.any():
@@ -192,8 +199,14 @@ def category_field(numbers: Numbers) -> dict[str, Any]:
 
 
 def outward_bounds(numbers: Numbers) -> tuple[float, float]:
-    """Return the least and largest value, rounded outward; a heap at an end is that end."""
+    """Return the least and largest value, rounded outward; a heap at an end is that end.
+
+    Narrow ranges of whole numbers are the narrowest of 0-1, 0-5, 1-5, 0-10, 1-10, 5-10, ... that holds
+    them: rounded to their own last digit, they would show the extremes of the data themselves.
+    """
     low, high = numbers.low, numbers.high
+    if numbers.decimals == 0 and high - low < NARROW:
+        return _narrow_bounds(low, high)
     width = high - low or abs(high) or 1.0
     size = max(10.0 ** math.floor(math.log10(width)), FINEST)
     low, high = math.floor(low / size) * size, math.ceil(high / size) * size
@@ -207,6 +220,18 @@ def outward_bounds(numbers: Numbers) -> tuple[float, float]:
     return low, high
 
 
+def _narrow_bounds(low: float, high: float) -> tuple[float, float]:
+    if low >= 0 and high <= 1:
+        return 0.0, 1.0
+    first = math.floor(low / ROUND) * ROUND
+    last = math.ceil(high / ROUND) * ROUND
+    if first == last > 0:
+        first -= ROUND
+    elif first == last:
+        last += ROUND
+    return float(1 if low >= 1 and first == 0 else first), float(last)
+
+
 def lattice_field(
     numbers: Numbers, bounds: tuple[float, float], computed_decimals: int | None = None
 ) -> dict[str, Any]:
@@ -218,7 +243,7 @@ def lattice_field(
         Decimals to keep of numbers that have more digits than a measurement; by default a thousandth
         of the range.
     """
-    low, high = bounds
+    low, high = _within_limits(numbers, bounds)
     drafted: dict[str, Any] = {}
     decimals = numbers.decimals
     if decimals > profiles.MOST_DECIMALS:
@@ -248,6 +273,22 @@ def lattice_field(
         near = numbers.share_inside(low - width, high + width) == 1
         drafted["invalid"] = "clip" if near else "missing"
     return drafted
+
+
+def _within_limits(numbers: Numbers, bounds: tuple[float, float]) -> tuple[float, float]:
+    """Return bounds that lie at a censoring limit where no number lies beyond it."""
+    low, high = bounds
+    least, most = numbers.limits
+    if least is not None and low < least <= numbers.low and least < high:
+        low = least
+    if most is not None and numbers.high <= most < high and most > low:
+        high = most
+    if (low, high) != bounds:
+        numbers.reasons.append(
+            "no number lies beyond a limit of the censored ones, so that the bound is that limit: is "
+            "it the limit of detection?"
+        )
+    return low, high
 
 
 def _met(low: float, numbers: Numbers, decimals: int) -> float:

@@ -22,6 +22,9 @@ UNIT = re.compile(r"[^\W\d_%°µ][\w%°µ/²³^.]{0,14}(\s[\w%°µ/²³^.]{1,10}
 SPACES = " \u00a0\u2009\u202f"
 NUMERAL = re.compile(r"[+-]?\d[\d.,'’ \u00a0\u2009\u202f]*([eE][+-]?\d+)?")
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+")
+POINTED = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+")
+SHORT = re.compile(r"[+-]?[1-9]\d{0,2}")  # a whole number that no sign would part
+COMMA_DECIMAL = re.compile(r"[+-]?\d+,(?:\d{1,2}|\d{4,})")
 SEVERAL_UNITS = "numbers in several units: bring them to one unit first"
 
 
@@ -47,9 +50,27 @@ class Numerals:
     censored: NDArray[np.bool_]
     reasons: tuple[str, ...]
 
+    @property
+    def limits(self) -> tuple[float | None, float | None]:
+        """The largest number of spellings such as `<5`, and the least of such as `>90` and `90+`."""
+        field = Field.model_validate({"name": "x", "type": "number"} | self._bare)
+        below, above = list[float](), list[float]()
+        for text in self.settings.get("censored", ()):
+            number = spelled_number(field, text.lstrip("<>≤≥= ").removesuffix("+").strip())
+            if not np.isnan(number):
+                (below if text[0] in "<≤" else above).append(number)
+        return max(below, default=None), min(above, default=None)
+
+    @property
+    def _bare(self) -> dict[str, Any]:
+        return {key: value for key, value in self.settings.items() if key != "censored"}
+
 
 def read_numerals(
-    texts: Sequence[str], counts: NDArray[np.int64], comma_decimals: bool = False
+    texts: Sequence[str],
+    counts: NDArray[np.int64],
+    comma_decimals: bool = False,
+    commas_elsewhere: bool = False,
 ) -> Numerals | None:
     """Return how texts spell numbers; None where they are something else, or plain numbers.
 
@@ -60,6 +81,8 @@ def read_numerals(
     comma_decimals
         Whether the file is of a kind that has decimal commas, as one separated by semicolons: decides
         where 1,234 might be either.
+    commas_elsewhere
+        Whether another column has decimal commas: decides where 1.234 might be either.
     """
     stripped = [text.strip() for text in texts]
     censored = np.array([_is_censored(text) for text in stripped], bool)
@@ -86,7 +109,10 @@ def read_numerals(
         settings |= {"unit": units.most_common(1)[0][0], "bareNumber": False}
         reasons.append("the unit stands in the cells; synthetic ones hold the number alone")
     settings |= _separators(
-        [part[0] for part in dressed if part is not None], comma_decimals, reasons
+        [part[0] for part in dressed if part is not None],
+        comma_decimals,
+        commas_elsewhere,
+        reasons,
     )
     if open_ended:
         settings["censored"] = sorted(open_ended)
@@ -94,7 +120,9 @@ def read_numerals(
             "some values are censored, as <5 is: are those the limits of detection, and which number "
             "should each be read as?"
         )
-    return _numbers_of(stripped, counts, censored, settings, reasons) if settings else None
+    if not settings and not reasons:
+        return None
+    return _numbers_of(stripped, counts, censored, settings, reasons)
 
 
 def _numbers_of(
@@ -143,7 +171,7 @@ def _undress(text: str) -> tuple[str, str] | None:
 
 
 def _separators(
-    numerals: Sequence[str], comma_decimals: bool, reasons: list[str]
+    numerals: Sequence[str], comma_decimals: bool, commas_elsewhere: bool, reasons: list[str]
 ) -> dict[str, Any]:
     """Return the signs before decimals and between thousands, where they are not as in 1234.5."""
     grouped: dict[str, Any] = {}
@@ -153,8 +181,8 @@ def _separators(
     commas = [text for text in numerals if "," in text]
     points = [text for text in numerals if "." in text]
     if not commas:
-        several = any(text.count(".") > 1 for text in points)
-        return grouped | ({"decimalChar": ",", "groupChar": "."} if several else {})
+        parted = _are_thousands(numerals, points, commas_elsewhere, reasons)
+        return grouped | ({"decimalChar": ",", "groupChar": "."} if parted else {})
     mixed = next((text for text in commas if "." in text), None)
     if mixed is not None:
         comma_last = mixed.rindex(",") > mixed.rindex(".")
@@ -168,3 +196,34 @@ def _separators(
     )
     decimal = comma_decimals or any(text.lstrip("+-").startswith("0") for text in commas)
     return {"decimalChar": ","} if decimal else {"groupChar": ","}
+
+
+def _are_thousands(
+    numerals: Sequence[str], points: Sequence[str], commas_elsewhere: bool, reasons: list[str]
+) -> bool:
+    """Whether points stand between thousands, in numbers without commas; decimals where unsure."""
+    if any(text.count(".") > 1 for text in points):
+        return True
+    if not may_be_thousands(points):
+        return False
+    reasons.append(
+        "the point may stand before decimals or between thousands: is it `decimalChar` or `groupChar`?"
+    )
+    whole = [text for text in numerals if "." not in text]
+    long = any(len(text.lstrip("+-")) > 3 for text in whole)
+    return not long and (commas_elsewhere or any(map(SHORT.fullmatch, whole)))
+
+
+def may_be_thousands(texts: Sequence[str]) -> bool:
+    """Whether the points in texts, where there are any, might all stand between thousands."""
+    points = [text.strip() for text in texts if "." in text]
+    return bool(points) and all(
+        POINTED.fullmatch(text) and not text.lstrip("+-").startswith("0") for text in points
+    )
+
+
+def have_decimal_commas(texts: Sequence[str]) -> bool:
+    """Whether texts are numbers, some with a comma that can only stand before decimals."""
+    stripped = [text.strip() for text in texts]
+    numbers = sum(NUMERAL.fullmatch(text) is not None for text in stripped)
+    return numbers >= MOSTLY * len(stripped) and any(map(COMMA_DECIMAL.fullmatch, stripped))

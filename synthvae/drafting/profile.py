@@ -1,6 +1,7 @@
 """One column's values as drafts see them: distinct, counted, as text and as numbers, and their form."""
 
 import re
+from collections import Counter
 from datetime import date
 from functools import cached_property
 from typing import Any, Literal
@@ -10,12 +11,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from synthvae.drafting import moment_formats
-from synthvae.drafting.numerals import Numerals, read_numerals
+from synthvae.drafting.numerals import (
+    Numerals,
+    have_decimal_commas,
+    may_be_thousands,
+    read_numerals,
+)
 from synthvae.table.cells import RawColumn, as_float, text_of
 
 MISSING_SPELLINGS = (
     *("", "NA", "N/A", "n/a", "NaN", "nan", "NaT", "NULL", "null", "<NA>", "#N/A", ".", "-", "?"),
 )
+SIGNS = ("-", "?", ".")  # missing, but results beside other signs: -, +, ++
+GRADE = re.compile(r"\(?\+{1,5}\)?|[1-5]\+|±|\+/-")
+SIGN_WORDS = re.compile(r"pos|neg|(posi|nega)ti(ve?|vo|f)|négatif", re.IGNORECASE)
 TRUE_FALSE = (("true", "false"), ("True", "False"), ("TRUE", "FALSE"))
 # Words for true and false, whatever their case; the first pair that has all of a column's.
 WORDS = (
@@ -27,6 +36,11 @@ LARGEST = 1e12  # what lies beyond is an error of entry and gives no bound
 MOSTLY = 0.9  # of the rows must have a form that a column is said to have
 MOST_DECIMALS = 6  # beyond, they are the digits of a computation, not of a measurement
 FEW = 50  # rows: below, no habit of a column is inferred
+COMMON_SIGN = 0.05  # of the rows, and at least
+COMMON_SIGNS = 5  # rows
+FULL = 1.02  # times as many whole numbers in its range as a running number has
+LEAST_RUNNING = 20
+FIRST_YEAR, LARGE = 1800, 10_000  # of running numbers, which else start at 0, 1, 100, 101, ...
 
 Kind = Literal["boolean", "number", "date", "datetime", "text", "empty"]
 
@@ -40,14 +54,28 @@ class Profile:
         The distinct values as text and as they came, and how often each stands in the column.
     rows, missing
         How many cells hold a value, and whether any does not.
+    signs, blanks
+        Which usual spellings of a missing value are results here, and which stand for missing; an
+        empty one for an empty cell.
+    lost_signs
+        Those that might be results, had not another column them for missing.
+    commas_elsewhere
+        Whether another column of the table has decimal commas; to be set before numbers are read.
     codes
         The place of each row's value among the distinct ones, -1 where it is missing.
     """
 
-    def __init__(self, values: pd.Series, comma_decimals: bool = False) -> None:
+    def __init__(
+        self, values: pd.Series, comma_decimals: bool = False, keep_signs: bool = True
+    ) -> None:
         self.dtype = values.dtype
         self.comma_decimals = comma_decimals
-        blank = RawColumn(values).blank(MISSING_SPELLINGS)
+        self.commas_elsewhere = False
+        self.lost_signs: tuple[str, ...] = ()
+        self.signs = _signs_that_are_results(values) if keep_signs else ()
+        spellings = [text for text in MISSING_SPELLINGS if text not in self.signs]
+        blank = RawColumn(values).blank(spellings)
+        self.blanks = _spellings_among(values[blank]) if blank.any() else ()
         self.missing = bool(blank.any())
         self.rows = int((~blank).sum())
         present = RawColumn(values[~blank])
@@ -70,6 +98,26 @@ class Profile:
     def is_unique(self) -> bool:
         """Whether no value repeats, blanks around it aside."""
         return len({text.strip() for text in self.distinct}) == self.rows
+
+    @cached_property
+    def is_running_number(self) -> bool:
+        """Whether whole numbers, all different, fill their range or have leading zeros."""
+        if self.rows < LEAST_RUNNING or not self.is_unique:
+            return False
+        texts = [text.strip() for text in self.distinct]
+        if not all(text.isdecimal() and len(text) <= 15 for text in texts):
+            return False
+        numbers = [int(text) for text in texts]
+        first, last = min(numbers), max(numbers)
+        if self.has_leading_zeros or last - first + 1 > FULL * self.rows:
+            return self.has_leading_zeros
+        years = first >= FIRST_YEAR and last <= moment_formats.LATEST_YEAR
+        return not years and (first >= LARGE or first % 100 <= 1)  # and not ages of 20 to 79
+
+    @property
+    def has_decimal_commas(self) -> bool:
+        """Whether some numbers have a comma that can only stand before decimals."""
+        return have_decimal_commas([str(item) for item in self.objects[:1000]])
 
     @cached_property
     def kind(self) -> Kind:
@@ -114,11 +162,11 @@ class Profile:
     @cached_property
     def numerals(self) -> Numerals | None:
         """How text spells numbers, where some are not spelled plainly."""
-        if not np.isnan(self.plain_numbers).any():
+        if not np.isnan(self.plain_numbers).any() and not may_be_thousands(self.distinct):
             return None
         if any(not isinstance(item, str) for item in self.objects) or self.has_leading_zeros:
             return None
-        return read_numerals(self.distinct, self.counts, self.comma_decimals)
+        return read_numerals(self.distinct, self.counts, self.comma_decimals, self.commas_elsewhere)
 
     @cached_property
     def numbers(self) -> NDArray[np.float64]:
@@ -174,6 +222,33 @@ class Profile:
     def share_of(self, where: NDArray[np.bool_]) -> float:
         """Return the share of the rows whose distinct values are so."""
         return float(self.counts[where].sum() / max(1, self.rows))
+
+
+def _signs_that_are_results(values: pd.Series) -> tuple[str, ...]:
+    """Return which of `-`, `?` and `.` are results, as beside `+`, and not spellings of missing."""
+    if not (
+        pd.api.types.is_object_dtype(values.dtype) or pd.api.types.is_string_dtype(values.dtype)
+    ):
+        return ()
+    counts = Counter[str]()
+    for cell, times in values.value_counts().items():
+        counts[cell.strip() if isinstance(cell, str) else "0"] += int(times)
+    others = {text for text in counts if text not in MISSING_SPELLINGS}
+    signs = tuple(sign for sign in SIGNS if sign in counts)
+    if not others or not signs:
+        return ()
+    if all(map(GRADE.fullmatch, others)):
+        return signs
+    asked = counts["?"]
+    common = asked >= max(COMMON_SIGNS, COMMON_SIGN * counts.total())
+    worded = all(map(SIGN_WORDS.fullmatch, others))
+    return ("?",) if worded and common else ()
+
+
+def _spellings_among(blanks: pd.Series) -> tuple[str, ...]:
+    """Return the spellings of missing cells, in the order in which drafts list them."""
+    there = {cell.strip() if isinstance(cell, str) else "" for cell in blanks.unique()}
+    return tuple(text for text in MISSING_SPELLINGS if text in there)
 
 
 def _like(example: str, word: str) -> str:

@@ -48,9 +48,11 @@ MOMENTS = {
     "time": ("datetime", "%H:%M"),
     "time_hh_mm_ss": ("datetime", "%H:%M:%S"),
 }
+PAIRS = (("1", "0"), ("Yes", "No"), ("True", "False"), ("Checked", "Unchecked"))
 ORDERS = re.compile(r"_(ymd|dmy|mdy)$")
 CLOCK = {"minimum": "1900-01-01T00:00:00", "maximum": "1900-01-01T23:59:59"}
 YEARS = {"date": ("1900-01-01", "2099-12-31"), "datetime": ("1900-01-01T00:00", "2099-12-31T23:59")}
+GUESSED = "guessed"  # key of a draft, for the settings that the dictionary does not say
 DECIMALS = 2  # of a number whose validation says none
 WIDE = (0, 1000)  # of a number without bounds, for review
 PLACES = re.compile(r"number_([1-4])dp(_comma_decimal)?$")
@@ -84,7 +86,8 @@ def fields_from_redcap(
     -------
     dict
         For each column that the dictionary knows, the values of a `synthvae.field.Field`. Where a
-        number or a date has no bounds in the dictionary, `review` is set and the bounds are wide.
+        number or a date has no bounds in the dictionary, `review` is set and the bounds are wide;
+        given the table, they are left out, for `redcap_values` to take them from its values.
 
     Raises
     ------
@@ -107,7 +110,7 @@ def fields_from_redcap(
         if form
     }
     if names is None:
-        return drafts
+        return {name: _closed(draft) for name, draft in drafts.items()}
     repeated = bool(set(REPEATS) & set(names))
     titled = {draft["title"]: name for name, draft in drafts.items() if "title" in draft}
     choices = {entry["field_name"]: _choices(entry) for entry in entries}
@@ -118,8 +121,10 @@ def fields_from_redcap(
             continue
         labels = STATUS if known.endswith("_complete") else choices.get(known, {})
         draft = drafts[known] | {"name": name}
-        if values is not None:
-            draft = _as_held(draft, values[name], labels, is_record=known == first)
+        if values is None:
+            draft = _closed(draft)
+        else:
+            draft = _as_held(_opened(draft), values[name], labels, is_record=known == first)
         if repeated and "constraints" in draft:  # blank in the rows of other forms and events
             draft["constraints"] = draft["constraints"] | {"required": False}
         kept[name] = draft
@@ -251,8 +256,8 @@ def _flag(name: str, title: str, *, required: bool = False) -> dict[str, Any]:
     draft: dict[str, Any] = {"name": name, "title": title} if title else {"name": name}
     return draft | {
         "type": "boolean",
-        "trueValues": ["1", "Yes", "True", "Checked"],
-        "falseValues": ["0", "No", "False", "Unchecked"],
+        "trueValues": [true for true, _ in PAIRS],
+        "falseValues": [false for _, false in PAIRS],
         "constraints": {"required": required},
         "basis": {"source": SOURCE},
     }
@@ -279,6 +284,7 @@ def _numeric(
     places = PLACES.match(validation)
     if draft["type"] == "number":
         draft["decimals"] = DECIMALS if places is None else int(places[1])
+        draft |= {} if places else {GUESSED: ("decimals",)}
     if "comma_decimal" in validation:
         draft["decimalChar"] = ","
     if kind == "calc":
@@ -286,11 +292,33 @@ def _numeric(
         rules = {"required": False}
     if low is not None and high is not None and low < high:
         return draft | {"constraints": {"minimum": low, "maximum": high, **rules}}
+    guessed = [] if low is not None and high is not None else _unsaid(low, high)
+    guessed += draft.get(GUESSED, ())
     low = WIDE[0] if low is None else low
     bounds = {"minimum": low, "maximum": max(WIDE[1], 2 * low) if high is None else high}
     if bounds["maximum"] <= low:
         bounds["minimum"] = bounds["maximum"] - WIDE[1]
-    return _for_review(draft | {"constraints": bounds | rules})
+    return _for_review(draft | {"constraints": bounds | rules, GUESSED: tuple(guessed)})
+
+
+def _unsaid(low: Any, high: Any) -> list[str]:
+    """Return which bounds a dictionary does not say; both where it contradicts itself."""
+    ends = {"minimum": low, "maximum": high}
+    return [name for name, end in ends.items() if end is None] or list(ends)
+
+
+def _closed(draft: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a draft with what was guessed."""
+    return {key: item for key, item in draft.items() if key != GUESSED}
+
+
+def _opened(draft: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a draft without what was guessed."""
+    guessed = draft.get(GUESSED, ())
+    kept = {key: item for key, item in _closed(draft).items() if key not in guessed}
+    if "constraints" in kept:
+        kept["constraints"] = {k: v for k, v in kept["constraints"].items() if k not in guessed}
+    return kept
 
 
 def _for_review(draft: dict[str, Any]) -> dict[str, Any]:
@@ -312,7 +340,9 @@ def _moment(
     if bounds[0] > bounds[1]:
         bounds = list(wide)
     draft["constraints"] = {"minimum": bounds[0], "maximum": bounds[1], **rules}
-    return draft if bounds == given else _for_review(draft)
+    if bounds == given:
+        return draft
+    return _for_review(draft | {GUESSED: tuple(_unsaid(*(text or None for text in given)))})
 
 
 def _iso(text: str) -> str:
@@ -329,8 +359,18 @@ def _as_held(
     if draft.get("role") == "identifier" and not is_record and values.dropna().duplicated().any():
         return draft | {"role": "omit"}  # of a person, and none that tells persons apart
     rules = draft.get("constraints", {})
+    if draft.get("type") == "boolean" and held and not pd.api.types.is_bool_dtype(values.dtype):
+        return draft | _spelled_first(held)
     spelled = held and not held & set(labels) and held <= set(labels.values())
     if "enum" not in rules or not spelled:
         return draft
     kept = {key: item for key, item in draft.items() if key != "description"}
     return kept | {"constraints": rules | {"enum": list(dict.fromkeys(labels.values()))}}
+
+
+def _spelled_first(held: set[str]) -> dict[str, list[str]]:
+    """Return the spellings of yes and no, first the pair that a table holds: it is written again."""
+    cased = [tuple(map(case, pair)) for case in (str, str.upper, str.lower) for pair in PAIRS]
+    first = next((pair for pair in cased if held & {*pair}), cased[0])
+    true, false = (list(dict.fromkeys(side)) for side in zip(first, *PAIRS, strict=True))
+    return {"trueValues": true, "falseValues": false}

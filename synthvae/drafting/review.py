@@ -29,6 +29,12 @@ SOURCES = (
 FROM_DATA = "the data themselves"
 MARK = "REVIEW"
 DRAFTED_ROWS = "Rows kept per patient"  # how the remark above a drafted maxRows begins
+# How remarks begin on what was read off the data, and on what else any source answers.
+READ_OFF = (
+    *("the bounds are the ", "these are the categories", "these are the numbers"),
+    *("the categories are the file's own", "no other values stand"),
+)
+PLAIN = ("usual bounds of adults", "wide bounds", "values are missing")
 IN_CONSTRAINTS = ("minimum", "maximum", "enum", "required")
 SHOWN = 12  # categories and commonest values
 QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
@@ -70,13 +76,38 @@ class SchemaReview:
     def remarks(self, name: str) -> tuple[str, ...]:
         """What the draft says about a field: what to review first, then the rest."""
         remarks = self._text.remarks(self._place(name))
-        marked = [each.removeprefix(MARK).lstrip(": ") for each in remarks if each.startswith(MARK)]
-        return (*marked, *(each for each in remarks if not each.startswith(MARK)))
+        return (*self._marked(name), *(each for each in remarks if not each.startswith(MARK)))
 
     def alike(self, name: str) -> tuple[str, ...]:
-        """The open fields of the same kind, which one source may cover; at least the field itself."""
-        kind = kind_of(self.field(name))
-        return tuple(each for each in self.open if kind_of(self.field(each)) == kind)
+        """The open fields that one source may cover; at least the field itself.
+
+        They are of one kind, with bounds or categories of one origin (a dictionary, the data), and
+        the draft asks nothing else of them.
+        """
+        if self._asks_more(name):
+            return (name,)
+        origin = kind_of(self.field(name)), self._is_read_off(name)
+        return tuple(
+            each
+            for each in self.open
+            if (kind_of(self.field(each)), self._is_read_off(each)) == origin
+            and not self._asks_more(each)
+        )
+
+    def _marked(self, name: str) -> list[str]:
+        """Return what is to be reviewed of a field, as its draft says."""
+        remarks = self._text.remarks(self._place(name))
+        return [each.removeprefix(MARK).lstrip(": ") for each in remarks if each.startswith(MARK)]
+
+    def _is_read_off(self, name: str) -> bool:
+        return any(text.startswith(READ_OFF) for text in self._marked(name))
+
+    def _asks_more(self, name: str) -> bool:
+        """Whether a draft asks more of a field than where its bounds or categories are known."""
+        marked, field = self._marked(name), self.field(name)
+        if not marked:  # a file without remarks
+            return bool(field.special or field.step or field.invalid != "error")
+        return not all(text.startswith((*READ_OFF, *PLAIN)) for text in marked)
 
     def accept(self, names: Sequence[str], source: str, *, from_data: bool = False) -> None:
         """Take the mark off fields and write down their basis.
@@ -84,7 +115,7 @@ class SchemaReview:
         `from_data` says that nothing but the records shows it; the guarantee then names the fields.
         """
         basis: dict[str, Any] = {"source": source, "by": self.by, "on": self.on}
-        from_data = from_data or source.strip().casefold() == FROM_DATA
+        from_data = from_data or is_from_data(source)
         basis |= {"fromData": True} if from_data else {}
         self._answer({name: self._reviewed(name) | {"basis": basis} for name in names})
 
@@ -170,6 +201,11 @@ class SchemaReview:
         return value | {
             "constraints": rules | {"enum": list(self.field(name).constraints.enum or ())}
         }
+
+
+def is_from_data(source: str) -> bool:
+    """Whether a source says, with a remark or without, that the data alone show it."""
+    return source.partition(":")[0].strip().casefold() == FROM_DATA
 
 
 def kind_of(field: Field) -> str:

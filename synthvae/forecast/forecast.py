@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from synthvae._frozen import Frozen
-from synthvae._text import brief
+from synthvae._text import brief, counted
 from synthvae.forecast.fit_cost import FitCost, fit_cost
 from synthvae.forecast.prospect import (
     ColumnForecast,
@@ -16,6 +16,7 @@ from synthvae.forecast.remedies import Remedy, find_remedies
 from synthvae.plan import Plan, make_plan
 from synthvae.schema import Schema
 from synthvae.settings import Settings
+from synthvae.table.arguments import check_schema
 
 LARGE_SHARE_ERROR = 0.05  # expected of a share, from which on a fit warns
 LARGE_MEAN_ERROR = 0.1  # expected of a mean, in widths of the bounds
@@ -70,8 +71,9 @@ def make_forecast(
     BudgetError
         The budget is not valid.
     ConfigError
-        The number of rows is below 1 or above `maxRows`.
+        The schema is no `Schema`; the number of rows is below 1 or above `maxRows`.
     """
+    schema = check_schema(schema)
     prospect = make_prospect(schema, epsilon, delta, rows_per_patient, settings)
     whole = make_plan(prospect.plan.schema, epsilon, delta, settings)
     assert whole.delta is not None
@@ -133,6 +135,7 @@ def warnings_of(
     settings: Settings | None = None,
 ) -> tuple[str, ...]:
     """Return what to say before a fit that will leave little but noise; empty otherwise."""
+    schema = check_schema(schema)
     if epsilon is None:
         return ()
     prospect = make_prospect(schema, epsilon, delta, None, settings)
@@ -171,8 +174,9 @@ def _warnings(prospect: Prospect, remedies: tuple[Remedy, ...]) -> tuple[str, ..
         )
     budget = prospect.plan.epsilon or 0.0
     text = (
-        f"With {prospect.patients:,} patients, at most {prospect.plan.schema.rows_per_patient} rows of "
-        f"each, at epsilon {budget:g}, little but noise will be left: {'; '.join(parts)}."
+        f"With {counted(prospect.patients, 'patient')}, at most "
+        f"{counted(prospect.plan.schema.rows_per_patient, 'row')} of each, at epsilon {budget:g}, "
+        f"little but noise will be left: {'; '.join(parts)}."
     )
     if not remedies:
         return (text,)

@@ -220,6 +220,12 @@ def _declared_values(field: Field) -> str:
 def _plain_values(field: Field, value: Any) -> Iterator[Any]:
     """Yield what a condition may mean that is not spelled as in the table's file."""
     truth = TRUTHS.get(str(value).strip().lower())
+    spelled = (
+        [*field.trueValues, *field.falseValues] if field.type == "boolean" else field.categories
+    )
+    alike = [each for each in spelled if each.casefold() == str(value).strip().casefold()]
+    if len(alike) == 1:
+        yield alike[0]
     if truth is not None and field.type == "boolean":
         yield truth
     elif truth is not None and field.categories:

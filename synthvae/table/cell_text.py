@@ -1,11 +1,16 @@
 """Typed columns as text, each value as its field spells it: the way back for `cells`."""
 
+import re
 from collections.abc import Iterable
 
 import pandas as pd
 
 from synthvae.field import Field
 from synthvae.schema import Schema
+
+OFFSET = re.compile(r"(?<!%)((?:%%)*)%z")
+BASIC = re.compile(r"%[Yy]%[mj]")  # of ISO 8601, in which an offset has no colon
+PLAIN_NUMBER = re.compile(r"([+-]?)(\d+)(\.\d*)?")
 
 
 def as_text(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
@@ -29,7 +34,18 @@ def _spelled(values: pd.Series, field: Field) -> pd.Series:
 
 
 def _spelled_moments(values: pd.Series, pattern: str) -> pd.Series:
-    """Return moments as text, the year always with four digits, as `strptime` wants them."""
+    """Return moments as text, the year with four digits, as `strptime` wants it, offsets as `+01:00`."""
+    if values.dt.tz is not None and OFFSET.search(pattern) and not BASIC.search(pattern):
+        texts = pd.Series(None, values.index, object, values.name)
+        offsets = values.dt.strftime("%z")
+        for offset in offsets.dropna().unique():
+            here, colons = offsets == offset, re.sub(r"(?<=\d)(?=(\d\d)+$)", ":", offset)
+            texts[here] = _with_whole_years(values[here], OFFSET.sub(rf"\g<1>{colons}", pattern))
+        return texts
+    return _with_whole_years(values, pattern)
+
+
+def _with_whole_years(values: pd.Series, pattern: str) -> pd.Series:
     texts = pd.Series(
         values.dt.strftime(pattern).to_numpy(object), values.index, object, values.name
     )
@@ -42,11 +58,17 @@ def _spelled_moments(values: pd.Series, pattern: str) -> pd.Series:
 
 
 def spelled_numbers(values: pd.Series, field: Field) -> pd.Series:
-    """Return numbers with their decimal sign, and censored ones as `<5`; as they are if need be."""
-    censored = censored_spellings(field)
-    if field.decimalChar == "." and not values.isin(list(censored)).any():
+    """Return numbers with the field's signs, categories and censored ones as it spells them.
+
+    They stay numbers where the field asks for nothing.
+    """
+    known = _category_spellings(field) | censored_spellings(field)
+    is_bare = field.decimalChar == "." and field.groupChar is None
+    if is_bare and not values.isin(list(known)).any():
         return values
-    texts = values.map(lambda value: _number_text(value, field, censored), na_action="ignore")
+    texts = values.astype(object).map(  # a column of whole numbers would pass them as floats
+        lambda value: known.get(float(value)) or _dressed(str(value), field), na_action="ignore"
+    )
     return texts.astype(object).where(values.notna(), None)
 
 
@@ -59,18 +81,31 @@ def censored_spellings(field: Field) -> dict[float, str]:
     return texts
 
 
-def _number_text(value: float, field: Field, censored: dict[float, str]) -> str:
-    if float(value) in censored:
-        return censored[float(value)]
-    return str(value).replace(".", field.decimalChar)
+def _category_spellings(field: Field) -> dict[float, str]:
+    """Return the spelling of each number that is a category: `0.50` stays `0.50`, or is `0,50`."""
+    texts: dict[float, str] = {}
+    for label in field.categories if field.is_number else ():
+        dressed = _dressed(label, field)
+        # What reads as another category with its signs is written without them.
+        is_other = dressed != label and dressed in field.categories
+        texts.setdefault(float(label), label if is_other else dressed)
+    return texts
+
+
+def _dressed(number: str, field: Field) -> str:
+    """Return the plain text of a number with the field's decimal sign and groups of thousands."""
+    parts = PLAIN_NUMBER.fullmatch(number)
+    if parts is None or field.groupChar is None:
+        return number.replace(".", field.decimalChar)
+    groups = f"{int(parts[2]):,}" if len(parts[2]) > 3 else parts[2]
+    decimals = (parts[3] or "").replace(".", field.decimalChar)
+    return parts[1] + groups.replace(",", field.groupChar) + decimals
 
 
 def missing_mark(columns: int, schema: Schema) -> str:
-    """How a missing cell is spelled; an only column would otherwise be a file of blank lines."""
+    """How a missing cell is spelled: as the first mark, if no only column becomes blank lines by it."""
     marks = schema.missingValues or ("",)
-    if "" in marks and (columns > 1 or len(marks) == 1):
-        return ""
-    return next(filter(None, marks))
+    return marks[0] if columns > 1 else next(filter(None, marks), "")
 
 
 def spellings_of(schema: Schema) -> Iterable[tuple[str, str]]:

@@ -289,7 +289,9 @@ def _encode_column(field: Field, values: pd.Series, missing: Sequence[str]) -> _
     if not field.is_lattice:
         _place_in_categories(column, raw, ~blank)
     elif field.is_number:
-        _place_on_lattice(column, cells.as_numbers(field, raw), ~blank)
+        numbers = cells.as_numbers(field, raw)
+        _place_on_lattice(column, numbers, ~blank)
+        _note_stand_ins(column, raw, numbers)
     else:
         _place_on_lattice(column, cells.as_moments(field, raw), ~blank)
         if field.zone is None:
@@ -302,6 +304,19 @@ def _encode_column(field: Field, values: pd.Series, missing: Sequence[str]) -> _
         way_out = "set `required: false` under constraints, or fill in the values"
         column.problems.append(Problem.where(blank, field.name, rule, way_out))
     return column
+
+
+def _note_stand_ins(column: _Column, raw: cells.RawColumn, values: NDArray[np.float64]) -> None:
+    """Note numbers that are read as a censored spelling, since it stands for them."""
+    censored = column.field.censored_numbers
+    plain = np.ones(len(values), bool)
+    if censored and raw.places is not None:
+        is_plain = [cells.text_of(cell).strip() not in censored for cell in raw.distinct]
+        plain = raw.spread(is_plain, True, bool)
+    for text, value in censored.items():
+        if value not in column.field.special:
+            what = f"{value:g} stands for {text!r}, and is read as it"
+            column.note(plain & (values == value), what, "`censored` can name another number")
 
 
 def _place_on_lattice(column: _Column, values: NDArray[np.float64], present: Bools) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from synthvae._text import brief, shortened
+from synthvae._text import brief, counted, shortened
 from synthvae.errors import InputFileError
 from synthvae.schema import Dialect
 from synthvae.table import limits
@@ -57,6 +57,8 @@ def read_csv(
     table = _parse(text.encode(), header, delimiter, path)
     frame: pd.DataFrame = (table.slice(1) if dialect.header else table).to_pandas()
     names = named(header, path, notes) if dialect.header else numbered_names(len(header))
+    if '"' in text:
+        notes += _swallowed_notes(table, delimiter, path, first_row=0 if dialect.header else 1)
     needed = Dialect(
         delimiter=None if delimiter == "," else delimiter, encoding=encoding, header=dialect.header
     )
@@ -104,6 +106,13 @@ def _read_header(text: str, delimiter: str, path: Path, *, has_names: bool) -> l
     if has_names:
         limits.refuse_repeated([name for name in header if name], path)
     quoted = '"' + header[0].replace('"', '""') + '"'
+    if has_names and len(header) == 1 and header[0].startswith("#"):
+        following = next((row for row in rows if row), [])
+        if any(mark in cell for cell in following for mark in DELIMITERS) or len(following) > 1:
+            raise InputFileError(
+                f"The file {path} begins with a line that seems to be a comment ({brief(header[0])}) "
+                "in place of the names of its columns; delete the lines above the names."
+            )
     if len(header) == 1 and not text.startswith(quoted):
         other = next((mark for mark in DELIMITERS if mark != delimiter and mark in header[0]), None)
         if other is not None:
@@ -133,13 +142,40 @@ def _parse(content: bytes, header: Sequence[str], delimiter: str, path: Path) ->
         if not uneven:
             raise
         row = uneven[0]
+        comment = ""
+        if header[0].startswith("#"):
+            comment = " The first line seems to be a comment: delete the lines above the names."
         raise InputFileError(
             f"Row {row.number - 1} of {path} has {row.actual_columns} cells, but the header "
-            f"has {row.expected_columns}; it begins {shortened(row.text, 60)!r}."
+            f"has {row.expected_columns}; it begins {shortened(row.text, 60)!r}.{comment}"
         ) from cause
     if unclosed and (table.num_rows < 2 or "\n" in table.column(table.num_columns - 1)[-1].as_py()):
         raise InputFileError(never_closes)
     return table
+
+
+def _swallowed_notes(table: Any, delimiter: str, path: Path, *, first_row: int) -> list[str]:
+    """Return a note on cells of several lines that hold whole rows, as stray quotation marks make them.
+
+    Each swallowed line end leaves the separators of one row in the cell. Below three columns prose
+    does so, too.
+    """
+    import pyarrow.compute as pc
+
+    columns, rows = table.num_columns, set[int]()
+    for column in table.columns if columns > 2 else ():
+        for row in pc.indices_nonzero(pc.match_substring(column, "\n")).to_pylist():
+            text = column[row].as_py().strip("\n")
+            lines = text.count("\n")
+            if lines and text.count(delimiter) == lines * (columns - 1):
+                rows.add(row + first_row)
+    if not rows:
+        return []
+    cells = counted(len(rows), "row holds", "rows hold")
+    return [
+        f"{path}: {cells} a cell of several lines with as many separators as whole rows have (first: "
+        f"row {min(rows)}): look whether a stray quotation mark swallows rows"
+    ]
 
 
 def _arrow_table(content: bytes, columns: int, delimiter: str, uneven: list[Any]) -> Any:

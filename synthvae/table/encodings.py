@@ -87,7 +87,7 @@ def decode_text(
     notes = []
     if marked and declared and marked != declared.lower().replace("_", "-"):
         notes.append(f"{path} is {marked} by the mark that it begins with, not {declared}")
-    needed = declared if not marked and not _is_utf8(declared) else None
+    needed = None if _is_utf8(name) else name
     return text, needed, notes + _garbled(text, path)
 
 

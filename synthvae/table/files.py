@@ -7,7 +7,7 @@ Not a single value is interpreted: the schema alone decides what cells mean.
 
 import csv
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as default
 from pathlib import Path
 
@@ -51,6 +51,8 @@ KINDS = {
 # What Arrow and pandas raise for a file that is no table, besides OSError.
 UNREADABLE = (ValueError, TypeError, LookupError, ArithmeticError, NotImplementedError, csv.Error)
 USUAL = Dialect()
+# What the first cell of a last row says that is nobody's.
+TOTALS = frozenset(("summe", "gesamt", "gesamtsumme", "total", "totals", "sum", "grand total"))
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,10 @@ def open_table(path: str | Path, dialect: Dialect = USUAL, *, guess: bool = Fals
     limits.refuse_repeated([str(name) for name in table.frame.columns], path)
     if table.frame.empty:
         raise InputFileError(f"The file {path} has a header but no rows.")
+    last = table.frame.iloc[-1, 0]
+    if isinstance(last, str) and last.strip().rstrip(":").casefold() in TOTALS:
+        note = f"{path}: the last row begins with {last.strip()!r}: delete it if it holds totals"
+        return replace(table, notes=(*table.notes, note))
     return table
 
 

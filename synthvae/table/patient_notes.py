@@ -17,9 +17,11 @@ from synthvae._text import counted
 from synthvae._types import Bools, Ints
 from synthvae.schema import Schema
 from synthvae.table.cells import identities
-from synthvae.table.codes import identify_patients
+from synthvae.table.codes import MISSING, identify_patients
 
-Kind = Literal["dropped rows", "noise", "varying", "constant", "repeated", "order", "duplicates"]
+Kind = Literal[
+    "empty rows", "dropped rows", "noise", "varying", "constant", "repeated", "order", "duplicates"
+]
 FIXED = re.compile(  # names of what hardly changes in a patient
     r"(?i)(^|[^a-z])(sex|gender|birth|dob|yob|race|ethnic\w*|blood.?(group|type)|rhesus)([^a-z]|$)|birth"
 )
@@ -101,18 +103,30 @@ def patient_notes(frame: pd.DataFrame, codes: Ints, schema: Schema) -> list[Pati
         Its codes, shape (rows, columns), as `encode` returns them.
     """
     if not schema.key_columns:
-        return list(_duplicates_without_key(frame, codes, schema))
+        return [*_empty(codes), *_duplicates_without_key(frame, codes, schema)]
     whose, _ = pd.factorize(identify_patients(frame, schema))
     counts = np.bincount(whose)
     first = np.full(len(counts), -1)
     first[whose[::-1]] = np.arange(len(whose))[::-1]
     rows = _Rows(whose, counts, first[whose])
     equal = _repeats(_row_hashes(codes, whose))
-    notes = [*_dropped(rows, schema), *_noise(rows, schema, equal), *_duplicates(rows, equal)]
+    notes = [*_empty(codes), *_dropped(rows, schema)]
+    notes += [*_noise(rows, schema, equal), *_duplicates(rows, equal)]
     if rows.several >= FEWEST:
         columns = _columns(rows, codes, schema)
         notes += [*_varying(rows, columns), *_constant(rows, columns), *_order(rows, columns)]
     return notes
+
+
+def _empty(codes: Ints) -> Iterator[PatientNote]:
+    """Say how many rows hold nothing; of an only column that is no news."""
+    many = int((codes == MISSING).all(axis=1).sum()) if codes.shape[1] > 1 else 0
+    if many:
+        yield PatientNote(
+            "empty rows",
+            f"{counted(many, 'row has', 'rows have')} no value in any modelled column: remove "
+            f"{'it' if many == 1 else 'them'} unless patients without any value belong to the table",
+        )
 
 
 def _dropped(rows: _Rows, schema: Schema) -> Iterator[PatientNote]:

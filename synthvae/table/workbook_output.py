@@ -9,6 +9,7 @@ import pandas as pd
 
 from synthvae._text import brief
 from synthvae.errors import ConfigError
+from synthvae.field import Field
 from synthvae.schema import Schema
 from synthvae.table import cell_text
 from synthvae.table.workbooks import LONGEST_CELL, MOST_COLUMNS, MOST_ROWS
@@ -69,6 +70,8 @@ def _title(schema: Schema) -> str:
 def _values(values: pd.Series, schema: Schema) -> list[Any]:
     """Return a column's cells as Excel keeps them; None where they are missing."""
     field = next((each for each in schema.modelled if each.name == values.name), None)
+    if field is not None and _stays_numbers(field):
+        return [None if pd.isna(value) else value for value in values.tolist()]
     texts = cell_text.as_text(values.to_frame(), schema).iloc[:, 0]
     spelled = [
         None if missing else text for text, missing in zip(texts, values.isna(), strict=True)
@@ -86,6 +89,12 @@ def _values(values: pd.Series, schema: Schema) -> list[Any]:
         moment if moment is not None and moment >= FIRST_DAY else text
         for moment, text in zip(moments, spelled, strict=True)
     ]
+
+
+def _stays_numbers(field: Field) -> bool:
+    """Whether numbers are categories that no sign of the field makes text."""
+    is_bare = field.decimalChar == "." and field.groupChar is None
+    return field.is_number and not field.is_lattice and is_bare
 
 
 def _cell(sheet: Any, value: Any) -> Any:

@@ -71,15 +71,24 @@ def _read_sheet(
     with path.open("rb") as file:  # which is closed whatever openpyxl meets
         book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
         sheet = _choose(book, dialect.sheet, path, notes)
+        others = [each.title for each in book.worksheets if each.title != sheet.title]
+        way_out = ""
+        if others and dialect.sheet is None:
+            way_out = f" If the table is in another sheet, name it by --sheet: {_listed(others)}."
         sheet.reset_dimensions()  # what a file claims of its size need not be so
         where = f"The sheet {brief(sheet.title)} of {path}"
         seen = facts.get(sheet._worksheet_path.lstrip("/"), _Facts())
         if seen.merged_in_header and dialect.header:
             raise InputFileError(
                 f"{where} has merged cells in its first row; let one row of single cells hold the names "
-                "of the columns."
+                f"of the columns.{way_out}"
             )
-        frame = _frame(_rows(sheet, path), dialect, where, path, notes)
+        try:
+            frame = _frame(_rows(sheet, path), dialect, where, path, notes)
+        except InputFileError as cause:
+            raise InputFileError(f"{cause}{way_out}") from None
+        if frame.empty and way_out:
+            raise InputFileError(f"{where} has a header but no rows.{way_out}")
     needed = sheet.title if len(book.worksheets) > 1 else dialect.sheet
     notes += _fact_notes(seen, where)
     return frame, Dialect(sheet=needed, header=dialect.header), notes
@@ -201,14 +210,38 @@ def _frame(
             f"{where} begins with empty rows; delete them, so that the names of the columns stand in "
             "its first row."
         )
+    body, empty = _body(first, rows, dialect, where, path)
+    width = len(first) if dialect.header else max(map(len, body))
+    if empty:
+        notes.append(f"{where}: {counted(empty, 'empty row is', 'empty rows are')} left out")
+    names = numbered_names(width)
+    if dialect.header:
+        names = named(["" if cell is None else str(cell) for cell in first], path, notes)
+    padded = (row + [None] * (width - len(row)) for row in body)
+    columns = {
+        i: pd.Series(list(cells), dtype=object) for i, cells in enumerate(zip(*padded, strict=True))
+    }
+    frame = pd.DataFrame(columns) if body else pd.DataFrame(columns=range(width))
+    return frame.set_axis(names, axis=1)
+
+
+def _body(
+    first: list[Any], rows: Iterator[list[Any]], dialect: Dialect, where: str, path: Path
+) -> tuple[list[list[Any]], int]:
+    """Return the rows of patients, and how many empty ones are left out.
+
+    Without a row of names the first row is a patient's, whose empty last cells narrow nobody's row.
+    """
     body = [] if dialect.header else [first]
     width, empty, cells = len(first), 0, 0
     for number, row in enumerate(rows, 2):
         if not row and width > 1:
             empty += 1
             continue
-        if len(row) > width:
-            if dialect.header and len([cell for cell in first if cell is not None]) == 1:
+        if not dialect.header:
+            width = max(width, len(row))
+        elif len(row) > width:
+            if len([cell for cell in first if cell is not None]) == 1:
                 raise InputFileError(
                     f"{where} begins with a title ({brief(first[0])}) in place of the names of its "
                     "columns; delete the rows above the names."
@@ -217,17 +250,9 @@ def _frame(
                 f"Row {number} of {where[0].lower()}{where[1:]} has a cell beyond the last column "
                 f"({width}); name that column in the first row, or clear the cell."
             )
-        body.append(row + [None] * (width - len(row)))
+        body.append(row)
         cells += width
         if cells % 1_000_000 < width:
             limits.refuse_size(len(body), width, path)
-    if empty:
-        notes.append(f"{where}: {counted(empty, 'empty row is', 'empty rows are')} left out")
-    names = numbered_names(width)
-    if dialect.header:
-        names = named(["" if cell is None else str(cell) for cell in first], path, notes)
-    columns = {
-        i: pd.Series(list(cells), dtype=object) for i, cells in enumerate(zip(*body, strict=True))
-    }
-    frame = pd.DataFrame(columns) if body else pd.DataFrame(columns=range(width))
-    return frame.set_axis(names, axis=1)
+    filled = body if width == 1 else [row for row in body if row]
+    return filled, empty + len(body) - len(filled)

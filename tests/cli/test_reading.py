@@ -58,7 +58,8 @@ def test_a_runs_own_words_win_over_the_schemas() -> None:
     assert load_source(source, Dialect(encoding="ascii")).shape == (60, 3)
     with pytest.raises(InputFileError, match="Pass `--encoding cp1252`"):
         load_source(Source(path=Path("t.csv")))
-    assert load_source(Source(path=Path("t.csv"), header=False, encoding="cp1252")).shape == (61, 3)
+    nameless = Source(path=Path("t.csv"), header=False, delimiter=";", encoding="cp1252")
+    assert load_source(nameless).shape == (61, 3)
     with pytest.raises(ConfigError, match="encoding 'klingon' is none that is known"):
         Source.from_dict({"path": "t.csv", "encoding": "klingon"})
 

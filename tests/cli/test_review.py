@@ -70,6 +70,18 @@ def test_one_source_may_cover_all_of_a_kind(typed: Typed) -> None:
     assert Schema.load("draft.yaml")["ward"].role == "omit"
 
 
+def test_a_field_with_a_question_of_its_own_is_not_accepted_with_others(typed: Typed) -> None:
+    more = "# REVIEW: `special` has a number that very many rows hold: is it so?"
+    Path("draft.yaml").write_text(DRAFT.replace("  - name: days", f"  {more}\n  - name: days"))
+    ended = typed("Ann", "40", "q")
+    assert "accept all" not in ended.out
+    Path("draft.yaml").write_text(DRAFT.replace("the bounds are", "wide bounds", 1))
+    assert "accept all" not in typed("Ann", "40", "q").out  # of a dictionary, and of the data
+    Path("draft.yaml").write_text(DRAFT)
+    listed = typed("Ann", "40", "a 2", "n", "q").out
+    assert "days: integer; 0 to 90  (the bounds are the least and largest value)" in listed
+
+
 def test_bad_input_is_said_and_asked_again(typed: Typed) -> None:
     ended = typed(
         *(
@@ -124,6 +136,48 @@ def test_the_input_may_end_anywhere(typed: Typed, lines: tuple[str, ...]) -> Non
     assert len(Schema.load("draft.yaml").to_review) == 3
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("quit",),
+        ("help", "yes", "ok", "no", "QUIT"),
+        ("skip", "exit"),
+        ("= again", "o really", "s now", "9 page 3", "quit now", "q"),
+        ("a quit",),
+        ("e", "quit"),
+        ("minimum one; max 300", "n", "q"),
+        ("min 0; max 300", "y", "", "q"),
+        ("protocol", "q"),
+    ],
+)
+def test_no_command_is_taken_for_a_source(typed: Typed, lines: tuple[str, ...]) -> None:
+    ended = typed("Ann", "40", *lines)
+    assert (ended.code, ended.err) == (0, "")
+    assert sources() == [None] * 3
+    if lines[0] == "min 0; max 300":
+        assert Schema.load("draft.yaml")["score"].constraints.maximum == 300
+
+
+def test_words_act_as_the_letters_do_and_a_letter_may_have_a_text(typed: Typed) -> None:
+    ended = typed("Ann", "40", "d seen in 3,000 rows", "e max 80", "back", "4, an hour", "omit")
+    fields = Schema.load("draft.yaml").fields
+    bases = [field.basis for field in fields]
+    assert bases[0] is not None
+    assert (bases[0].source, bases[0].fromData) == ("the data themselves: seen in 3,000 rows", True)
+    assert fields[1].constraints.maximum == 80
+    assert sources()[1] == "physical or biological limit: an hour"
+    assert fields[2].role == "omit"
+    assert "the guarantee will say: score" in ended.out
+
+
+@pytest.mark.parametrize("lines", [("protocol", "protocol"), ("NCT01234567",), ("10.1056/NEJM1",)])
+def test_a_single_word_is_a_source_if_it_is_a_code_or_typed_twice(
+    typed: Typed, lines: tuple[str, ...]
+) -> None:
+    typed("Ann", "40", *lines, "q")
+    assert sources() == [lines[0], None, None]
+
+
 def test_a_stop_leaves_every_answer_in_the_file(
     typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,8 +200,16 @@ def test_a_named_steward_may_accept_everything_at_once(typed: Typed) -> None:
     assert ended.code == 0
     assert "No number of patients is declared" in ended.out
     assert sources() == ["protocol 7"] * 3
+    assert "maxRows" not in ended.out
     assert typed("40", words=("--by", "Ann")).code == 0
     assert Schema.load("draft.yaml").patients == 40
+
+
+def test_accepting_everything_says_that_a_drafted_number_of_rows_stands(typed: Typed) -> None:
+    head = "patientKey: id\n# Rows kept per patient, more or less.\nmaxRows: 5\nfields:\n  - name: id\n"
+    Path("draft.yaml").write_text(DRAFT.replace("fields:\n", head))
+    ended = typed(words=("--source", "protocol 7", "--by", "Ann", "--yes"))
+    assert "maxRows stands as drafted, 5: declare a public number" in ended.out
 
 
 @pytest.mark.parametrize("words", [("--yes",), ("--yes", "--source", "x"), ("--yes", "--by", "A")])

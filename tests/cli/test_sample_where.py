@@ -12,7 +12,7 @@ import pytest
 
 from synthvae.console import read_conditions
 from synthvae.errors import ConfigError, UnlikelyConditionWarning
-from synthvae.model.records import draw_records, parse_conditions
+from synthvae.model.records import _code, draw_records, parse_conditions
 from synthvae.model.sampling import Sampler
 from synthvae.schema import Schema
 from synthvae.synthesizer import Synthesizer
@@ -181,3 +181,15 @@ def test_what_a_model_cannot_make_is_an_error_and_no_empty_table() -> None:
         ConfigError, match="'sex=M' and 'died=True', which the model holds impossible"
     ):
         draw_records(sampler, never, None, 0, 10, 1, lambda *_: None)
+
+
+def test_declared_spellings_are_known_whatever_their_case() -> None:
+    icu = {"name": "icu", "type": "boolean", "trueValues": ["ja"], "falseValues": ["nein"]}
+    kinds = {"name": "kind", "constraints": {"enum": ["early", "Late", "LATE"]}}
+    schema = Schema.from_dict({"fields": [icu, kinds]})
+    read = schema["icu"], schema["kind"]
+    assert [_code(read[0], word, schema) for word in ("Ja", "JA", "ja")] == [1, 1, 1]
+    assert _code(read[0], "Nein", schema) == 0
+    assert read[1].categories[_code(read[1], "EARLY", schema)] == "early"
+    with pytest.raises(ConfigError, match="'late'"):
+        _code(read[1], "late", schema)

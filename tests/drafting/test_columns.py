@@ -260,7 +260,7 @@ def test_the_dialect_stands_in_the_draft_and_decides_on_commas() -> None:
 def test_a_declared_field_is_taken_and_widened_only_where_the_table_breaks_it() -> None:
     declared = {"name": "hb", "type": "integer", "constraints": {"minimum": 5, "maximum": 20}}
     good = draft_table(pd.DataFrame({"hb": ["9", "12"]}), known={"hb": declared}).schema["hb"]
-    frame = pd.DataFrame({"hb": ["9", "120", ""]})
+    frame = pd.DataFrame({"hb": [*["9"] * 40, "120", ""]})
     broken = draft_table(frame, known={"hb": declared})
     assert (good.review, good.constraints.maximum, good.invalid) == (False, 20, "error")
     assert (broken.schema["hb"].review, broken.schema["hb"].invalid) == (True, "missing")

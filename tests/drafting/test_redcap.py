@@ -4,6 +4,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from synthvae.drafting.draft import draft_table
 from synthvae.drafting.redcap import HEADINGS, fields_from_redcap, is_redcap, redcap_yaml
 from synthvae.errors import DataError
 from synthvae.schema import Schema
@@ -164,3 +165,56 @@ def test_a_dictionary_beside_a_table(
     schema = Schema.load("schema.yaml")
     assert schema["age"].constraints.maximum == 99
     assert schema.to_review == ("ward",)
+
+
+def drafted(**columns: list[str]) -> tuple[dict[str, Any], str]:
+    table = pd.DataFrame(columns)
+    known = fields_from_redcap(dictionary(), list(columns), table)
+    draft = draft_table(table, known=known)
+    assert find_problems(table, draft.schema) == []
+    return {field["name"]: field for field in draft.value["fields"]}, draft.text
+
+
+def test_bounds_that_the_dictionary_does_not_say_are_drafted_from_the_data_for_review() -> None:
+    numbers = [f"{5000 + 7.125 * i:.3f}" for i in range(100)]
+    fields, text = drafted(crp=numbers, bmi=numbers, done=["2020-01-01 10:00:00"] * 99 + [""])
+    for name in ("crp", "bmi"):
+        rules = fields[name]["constraints"]
+        assert (rules["minimum"], rules["maximum"]) == (5000, 5800)
+        assert (fields[name]["decimals"], fields[name]["review"]) == (3, True)
+        assert "invalid" not in fields[name]
+    assert fields["done"]["constraints"]["minimum"].startswith("2020")
+    assert "REVIEW: the bounds are the least and largest value" in text
+
+
+def test_a_dictionary_takes_no_decimals_away_without_a_mark() -> None:
+    fields, text = drafted(
+        weight=[f"{60 + i / 8:.3f}" for i in range(80)],
+        age=[f"{30 + i / 2:.1f}" for i in range(80)],
+    )
+    assert (fields["weight"]["decimals"], fields["weight"]["review"]) == (3, True)
+    assert (fields["age"]["type"], fields["age"]["decimals"]) == ("number", 1)
+    assert fields["age"]["constraints"]["maximum"] == 99
+    assert "more decimals than the data dictionary's 1; they are kept" in text
+
+
+def test_values_that_break_a_dictionary_are_missing_only_where_they_are_few() -> None:
+    ages = [str(20 + i % 60) for i in range(100)]
+    fields, text = drafted(age=[*ages[:98], "140", "150"])
+    assert (fields["age"]["invalid"], fields["age"]["constraints"]["maximum"]) == ("missing", 99)
+    assert "REVIEW: 2.0% of the values do not fit, and are read as missing" in text
+    fields, text = drafted(age=[str(240 + 3 * (i % 60)) for i in range(100)])  # in months
+    assert "invalid" not in fields["age"]
+    assert (
+        "REVIEW: 100% of the values do not fit the data dictionary: drafted from the data" in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("yes", "no"), [("Checked", "Unchecked"), ("TRUE", "FALSE"), ("Yes", "No"), ("1", "0")]
+)
+def test_an_export_comes_back_as_it_is_spelled(yes: str, no: str) -> None:
+    fields, _ = drafted(race___0=[yes, no] * 20, race___a1=[no] * 40)
+    for field in fields.values():
+        assert (field["trueValues"][0], field["falseValues"][0]) == (yes, no)
+        assert "review" not in field

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 
-from synthvae.errors import BudgetError, ConfigError
+from synthvae.errors import BudgetError, ConfigError, SchemaError
 from synthvae.forecast import make_forecast, warnings_of
 from synthvae.forecast.prospect import make_prospect, width_of
 from synthvae.plan import make_plan
@@ -114,3 +115,18 @@ def test_every_schema_has_a_prospect_and_remedies(schema: Schema) -> None:
     warnings_of(schema, 0.01)
     prospect = make_prospect(schema, 1.0)
     assert all(column.relative >= 0 for column in prospect.columns)
+
+
+def test_what_is_no_schema_is_refused_with_the_call_that_makes_one() -> None:
+    path: Any = "schema.yaml"
+    for call in (make_forecast, warnings_of):
+        with pytest.raises(ConfigError, match=r"read the file with Schema\.load\('schema.yaml'\)"):
+            call(path, 1.0)
+    frame: Any = pd.DataFrame({"a": [1]})
+    with pytest.raises(SchemaError, match=r"not from an object of type .*DataFrame.*draft_schema"):
+        Schema.load(frame)
+
+
+def test_one_row_of_each_is_in_the_singular() -> None:
+    found, _ = warnings_of(Schema.from_dict(VISITS | {"maxRows": 1, "patients": 60}), 1.0)
+    assert "With 60 patients, at most 1 row of each, at epsilon 1" in found

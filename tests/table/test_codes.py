@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from synthvae.errors import DataError
 from synthvae.schema import Schema
-from synthvae.table import decode, encode, find_problems, inspect
+from synthvae.table import decode, encode, encode_with_notes, find_problems, inspect
 from tests.random_schemas import random_codes, schemas
 from tests.simulated import PLACES, with_rows
 
@@ -398,3 +398,18 @@ def test_a_table_without_rows() -> None:
     empty = pd.DataFrame({"x": [], "c": [], "d": []})
     assert encode(empty, schema).shape == (0, 3)
     assert decode(encode(empty, schema), schema).shape == (0, 3)
+
+
+@pytest.mark.parametrize("cells", [["4", " <5", "7", "4.0", ""], [4, "<5", 7, 4.0, None]])
+def test_a_number_that_a_censored_spelling_stands_for_is_noted(cells: list[Any]) -> None:
+    rules = {"minimum": 5, "maximum": 9, "required": False}
+    field = {"name": "crp", "type": "integer", "censored": ["<5"], "constraints": rules}
+    schema = Schema.from_dict({"fields": [field]})
+    codes, notes = encode_with_notes(pd.DataFrame({"crp": cells}, dtype=object), schema)
+    assert codes[:, 0].tolist() == [-2, -2, 2, -2, -1]
+    assert [str(note) for note in notes] == [
+        "column 'crp': 2 rows: 4 stands for '<5', and is read as it (first: '4' in row 1); "
+        "`censored` can name another number"
+    ]
+    assert encode_with_notes(pd.DataFrame({"crp": ["<5", "7"]}), schema)[1] == []
+    assert encode_with_notes(pd.DataFrame({"crp": [4.0, 7]}), schema)[1][0].rows == 1

@@ -93,3 +93,50 @@ def test_without_names_the_first_line_decides_nothing(tmp_path: Path, first: str
     assert declared.frame.iloc[-1].tolist() == ["2,5", "4"]
     other = write(tmp_path, f"{first.replace(',', '')},x\n1,2\n")
     assert list(open_table(other, NAMELESS).frame.columns) == ["column_1", "column_2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "# exported in May\nid;sex\n1;f\n",
+            "a comment .'# exported in May'. in place of the names",
+        ),
+        (
+            "# exported in May\nid,sex\n1,f\n",
+            "a comment .'# exported in May'. in place of the names",
+        ),
+        ("# in May, by me\na,b,c\n1,2,3\n", "The first line seems to be a comment: delete"),
+    ],
+)
+def test_a_comment_above_the_names_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputFileError, match=message):
+        open_table(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("text", ["#id,sex\n1,f\n", "# of children\n1\n"])
+def test_a_name_may_begin_with_a_number_sign(tmp_path: Path, text: str) -> None:
+    assert open_table(write(tmp_path, text)).notes == ()
+
+
+@pytest.mark.parametrize(
+    "rows", ['1,"a,x\n2,"b,y\n', '1,"a,x\n2,b,y\n3,"c,z\n', '1,a,"x\n2,b,y\n3,c,"z\n']
+)
+def test_rows_that_stray_quotation_marks_swallow_are_noted(tmp_path: Path, rows: str) -> None:
+    table = open_table(write(tmp_path, f"id,name,note\n0,m,n\n{rows}4,d,w\n"))
+    assert len(table.frame) == 3
+    (note,) = table.notes
+    assert "1 row holds a cell of several lines" in note
+    assert "(first: row 2): look whether a stray quotation mark" in note
+
+
+def test_prose_of_several_lines_is_no_swallowed_row(tmp_path: Path) -> None:
+    text = 'id,name,note\n1,a,"pain, mild\nno fever\n"\n2,b,"\n"\n'
+    assert open_table(write(tmp_path, text)).notes == ()
+
+
+@pytest.mark.parametrize("word", ["Summe", "TOTAL", " Gesamt: ", "sum"])
+def test_a_last_row_of_totals_is_noted(tmp_path: Path, word: str) -> None:
+    (note,) = open_table(write(tmp_path, f"id,x\n1,2\n{word},2\n")).notes
+    assert f"the last row begins with {word.strip()!r}: delete it if it holds totals" in note
+    assert open_table(write(tmp_path, f"id,x\n{word},2\n1,2\n")).notes == ()

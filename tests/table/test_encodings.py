@@ -57,12 +57,15 @@ def test_without_leave_to_guess_the_error_names_the_guess_and_the_ways_out(
     assert declared.notes == ()
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
-def test_a_byte_order_mark_decides(tmp_path: Path, encoding: str) -> None:
+@pytest.mark.parametrize(
+    ("encoding", "needed"), [("utf-8-sig", None), ("utf-16", "utf-16"), ("utf-32", "utf-32")]
+)
+def test_a_byte_order_mark_decides(tmp_path: Path, encoding: str, needed: str | None) -> None:
     path = write(tmp_path, WESTERN.encode(encoding))
     table = open_table(path)
     assert table.frame["centre"].tolist() == ["Zürich", "Genève", "Nîmes"]
-    assert (table.notes, table.dialect) == ((), Dialect())
+    assert (table.notes, table.dialect) == ((), Dialect(encoding=needed))
+    assert open_table(path, table.dialect).notes == ()
     (note,) = open_table(path, Dialect(encoding="cp1252")).notes
     assert "by the mark that it begins with, not cp1252" in note
 

@@ -118,3 +118,17 @@ def test_identifiers_tell_rows_apart() -> None:
     value = free().to_dict() | {"patientKey": None, "maxRows": None, "primaryKey": "id"}
     frame = visits(1).assign(visit=1, score=1)
     assert notes(frame, Schema.from_dict(value)) == {}
+
+
+@pytest.mark.parametrize("key", ["id", None])
+def test_rows_without_any_value_are_counted(key: str | None) -> None:
+    value = free().to_dict() | {"patientKey": key, "maxRows": key and 2}
+    for field in value["fields"][1:]:
+        field["constraints"]["required"] = False
+    if key is None:
+        value["fields"][0]["role"] = "omit"
+    frame = visits().astype(object)
+    frame.loc[[3, 5], ["sex", "visit", "score"]] = None
+    frame.loc[7, ["sex", "visit"]] = None
+    text = notes(frame, Schema.from_dict(value))["empty rows"]
+    assert text.startswith("2 rows have no value in any modelled column: remove them unless")

@@ -116,6 +116,30 @@ def test_no_names(tmp_path: Path) -> None:
     assert table.frame.to_dict("list") == {"column_1": [1, 3], "column_2": [2, 4]}
 
 
+def test_no_names_and_a_first_row_that_ends_early(tmp_path: Path) -> None:
+    rows: list[list[Any]] = [[1], [], [2, 3, 4], [5, 6]]
+    table = open_table(save(tmp_path, rows), Dialect(header=False))
+    assert table.frame["column_1"].tolist() == [1, 2, 5]
+    assert table.frame["column_3"].isna().tolist() == [True, False, True]
+    assert "1 empty row is left out" in table.notes[0]
+
+
+@pytest.mark.parametrize("rows", [[["Cover"]], [["Cover"], [], ["of", "May"]], [], [[], ["x"]]])
+def test_where_the_first_sheet_is_no_table_the_others_are_named(
+    tmp_path: Path, rows: list[list[Any]]
+) -> None:
+    def further(book: Any) -> None:
+        book.create_sheet("visits").append(["v"])
+        book["visits"].append([1])
+
+    path = save(tmp_path, rows, further)
+    with pytest.raises(InputFileError, match=r"in another sheet, name it by --sheet: 'visits'\.$"):
+        open_table(path)
+    assert open_table(path, Dialect(sheet="visits")).frame["v"].tolist() == [1]
+    with pytest.raises(InputFileError, match=r"^(?!.*--sheet)"):
+        open_table(path, Dialect(sheet="Sheet"))
+
+
 ENTITY = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
 
 

@@ -40,6 +40,21 @@ FIELDS = [
     field("local", "datetime", timezone="Europe/Berlin") | {"constraints": MOMENTS},
     field("stamp", "datetime", format="%Y-%m-%d %H:%M:%S%z", timezone="+01:00")
     | {"constraints": MOMENTS},
+    field("basic", "datetime", format="%Y%m%d %H%M%S%z", timezone="Europe/Berlin")
+    | {"constraints": MOMENTS},
+    field(
+        "cost",
+        "number",
+        decimals=2,
+        decimalChar=",",
+        groupChar=".",
+        minimum=0,
+        maximum=10**7,
+        special=[-99999],
+        censored=["<0"],
+    ),
+    field("units", "integer", groupChar=" ", minimum=-(10**6), maximum=10**6),
+    field("dose", "number", enum=["0.50", "1.00", "1000", "5"], groupChar=","),
 ]
 EVERYTHING = Schema.from_dict(
     {
@@ -86,10 +101,98 @@ def test_a_text_file_spells_as_the_schema_does(tmp_path: Path) -> None:
     write_table(decode(codes, schema), tmp_path / "t.csv", schema)
     assert (tmp_path / "t.csv").read_text().split("\n") == [
         "smoker;bmi;crp;age;day;stamp",
-        "ja;21,4;<5;90+;31.01.2000;2000-01-01 00:00:00+0100",
+        "ja;21,4;<5;90+;31.01.2000;2000-01-01 00:00:00+01:00",
         "nein;0,0;5.0;7;;",
         "",
     ]
+
+
+def lines(folder: Path, fields: list[dict[str, Any]], codes: list[list[int]], **more: Any) -> Any:
+    """The lines below the names of a written CSV, which must be read to the same codes."""
+    schema = Schema.from_dict({"fields": fields, "dialect": {"delimiter": ";"}, **more})
+    ordered = np.array(codes)[:, [schema.names.index(each.name) for each in schema.modelled]]
+    write_table(decode(ordered, schema)[list(schema.names)], folder / "t.csv", schema)
+    table = open_table(folder / "t.csv", schema.dialect)
+    np.testing.assert_array_equal(encode(table.frame, schema), ordered)
+    return (folder / "t.csv").read_text().split("\n")[1:-1]
+
+
+def test_thousands_are_written_in_groups(tmp_path: Path) -> None:
+    fields = [
+        field("a", "number", decimals=2, decimalChar=",", groupChar=".", minimum=0, maximum=10**7),
+        field("b", "number", decimals=1, groupChar=",", minimum=-(10**7), maximum=10**7),
+        field("c", "integer", groupChar=" ", minimum=0, maximum=10**7),
+    ]
+    codes = [[1205614, 10**8 - 12345678, 1234567], [99999, 10**8 + 9995, 999], [-1, -1, -1]]
+    assert lines(tmp_path, fields, codes) == [
+        "12.056,14;-1,234,567.8;1 234 567",
+        "999,99;999.5;999",
+        ";;",
+    ]
+
+
+def test_categories_of_numbers_are_spelled_as_the_schema_has_them(tmp_path: Path) -> None:
+    fields = [
+        field("a", "number", enum=["0.50", "1.00", "5"]),
+        field("b", "number", enum=["0.50", "1000.25", "5"], decimalChar=",", groupChar="."),
+        field("c", "integer", enum=["007", "8"]),
+        field("d", "number", enum=["1.234", "1234"], groupChar=".", decimalChar=","),
+    ]
+    codes = [[0, 0, 0, 0], [1, 1, 1, 1], [2, 2, -1, -1]]
+    texts = ["0.50;0,50;007;1,234", "1.00;1.000,25;8;1234", "5;5;;"]
+    assert lines(tmp_path, fields, codes) == texts
+    table = pd.read_excel(_workbook(tmp_path, fields[0]))
+    assert table["a"].tolist() == [0.5, 1, 5]
+
+
+def _workbook(folder: Path, field_: dict[str, Any]) -> Path:
+    schema = Schema.from_dict({"fields": [field_]})
+    write_table(decode(np.array([[0], [1], [2]]), schema), folder / "t.xlsx", schema)
+    return folder / "t.xlsx"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("%d.%m.%Y %H:%M %z", "01.07.2000 02:00 +02:00"),
+        ("%Y%m%dT%H%M%S%z", "20000701T020000+0200"),
+        ("%Y-%m-%dT%H:%M:%S%z%%z", "2000-07-01T02:00:00+02:00%z"),
+    ],
+)
+def test_offsets_have_a_colon_unless_the_date_is_basic(
+    tmp_path: Path, pattern: str, text: str
+) -> None:
+    seen = field("seen", "datetime", format=pattern, timezone="Europe/Berlin")
+    seen["constraints"] = {
+        "minimum": "2000-07-01T02:00:00",
+        "maximum": "2001-12-31T23:59:59",
+        "required": False,
+    }
+    assert lines(tmp_path, [seen, field("x", enum=["a"])], [[0, 0], [-1, 0]]) == [
+        f"{text};a",
+        ";a",
+    ]
+
+
+@pytest.mark.parametrize(("marks", "text"), [(["", "NA"], ""), (["NA", ""], "NA"), (["."], ".")])
+def test_missing_cells_are_spelled_as_the_first_mark(
+    tmp_path: Path, marks: list[str], text: str
+) -> None:
+    fields = [field("x", enum=["a"]), field("y", enum=["b"])]
+    assert lines(tmp_path, fields, [[0, -1]], missingValues=marks) == [f"a;{text}"]
+
+
+def test_utf_16_goes_back_to_utf_16(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("sex;x\nmännlich;a\n".encode("utf-16"))
+    table = open_table(tmp_path / "t.csv")
+    schema = Schema.from_dict(
+        {
+            "fields": [field("sex", enum=["männlich"]), field("x", enum=["a"])],
+            "dialect": {"delimiter": table.dialect.delimiter, "encoding": table.dialect.encoding},
+        }
+    )
+    write_table(table.frame, tmp_path / "u.csv", schema)
+    assert (tmp_path / "u.csv").read_bytes() == (tmp_path / "t.csv").read_bytes()
 
 
 @pytest.mark.parametrize("ending", [".dta", ".sav"])
