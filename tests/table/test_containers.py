@@ -28,7 +28,7 @@ def zipped(**members: bytes) -> bytes:
 
 @pytest.mark.parametrize("name", ["t.csv.gz", "t.CSV.GZ", "t.gz"])
 def test_gzip_is_unpacked(tmp_path: Path, name: str) -> None:
-    two_parts = gzip.compress(TEXT[:5]) + gzip.compress(TEXT[5:]) + b"\0" * 10
+    two_parts = gzip.compress(TEXT[:5], mtime=0) + gzip.compress(TEXT[5:]) + b"\0" * 10
     assert open_table(write(tmp_path, name, two_parts)).frame.shape == (2, 2)
 
 
@@ -51,11 +51,23 @@ def parquet() -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("t.csv.gz", gzip.compress(TEXT)[:-9], "was cut off: its end is missing"),
-        ("t.csv.gz", gzip.compress(TEXT)[:-8] + b"x" * 8, "is damaged: it is no whole gzip file"),
+        ("t.csv.gz", gzip.compress(TEXT, mtime=0)[:-9], "was cut off: its end is missing"),
+        (
+            "t.csv.gz",
+            gzip.compress(TEXT, mtime=0)[:-8] + b"x" * 8,
+            "is damaged: it is no whole gzip file",
+        ),
         ("t.csv.gz", TEXT, "cannot be read as a table|is damaged"),
-        ("t.parquet.gz", gzip.compress(TEXT), r"is gzipped; unpack it, and name the .parquet file"),
-        ("t.csv", gzip.compress(TEXT), r"is a gzip file, whatever its name says; name it .csv.gz"),
+        (
+            "t.parquet.gz",
+            gzip.compress(TEXT, mtime=0),
+            r"is gzipped; unpack it, and name the .parquet file",
+        ),
+        (
+            "t.csv",
+            gzip.compress(TEXT, mtime=0),
+            r"is a gzip file, whatever its name says; name it .csv.gz",
+        ),
         ("t.zip", zipped(a_dot_csv=TEXT, b_dot_csv=TEXT), "holds 'a.csv', 'b.csv'; one CSV file"),
         ("t.zip", zipped(a_dot_exe=TEXT), "holds 'a.exe'; one CSV file alone"),
         ("t.csv", zipped(a_dot_csv=TEXT), "is a zip archive, whatever its name says"),
@@ -101,7 +113,7 @@ def test_what_unpacks_to_more_than_the_memory_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     zeros = b"0" * 20_000_000
-    bomb = gzip.compress(zeros) if name.endswith(".gz") else zipped(t_dot_csv=zeros)
+    bomb = gzip.compress(zeros, mtime=0) if name.endswith(".gz") else zipped(t_dot_csv=zeros)
     if name.endswith(".xlsx"):
         members = {"xl/workbook.xml": b"", "xl/worksheets/sheet1.xml": zeros}
         bomb = zipped(**members)
