@@ -52,7 +52,7 @@ def test_a_schema_whose_words_a_spreadsheet_would_run_is_pointed_out() -> None:
         ("a,b\n1,2,\n3,4,\n", "Row 1 of .* has 3 cells"),
         ("a,b\n1,2\n3,4,5\n", "Row 2 of .* has 3 cells"),
         (
-            gzip.compress(b"sex,age\na,1\n", mtime=0, mtime=0),
+            gzip.compress(b"sex,age\na,1\n", mtime=0),
             r"is a gzip file, .*name it \.csv\.gz",
         ),
         ("a,b\n1,2\n".encode("utf-16-le"), "it seems to be utf-16-le"),
