@@ -64,5 +64,6 @@ def test_several_levels_are_refused(frame: pd.DataFrame, message: str) -> None:
 
 
 def test_conditions_that_are_no_mapping_are_refused() -> None:
+    pytest.importorskip("torch")
     with pytest.raises(ConfigError, match=r"where is 'sex=female'; give a mapping of columns"):
         fitted().sample(3, where=cast(Any, "sex=female"))
