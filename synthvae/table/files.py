@@ -23,7 +23,6 @@ from synthvae.table.workbooks import read_workbook
 
 PARQUET = (".parquet", ".pq")
 WORKBOOKS = (".xlsx", ".xlsm")
-PACKED = (".gz", ".zip")
 # Endings of formats that are not read, and the way out.
 OTHERS = {
     ".xls": "an old Excel workbook; save it as .xlsx",
