@@ -72,6 +72,10 @@ class UnlikelyConditionWarning(UserWarning):
     """Conditions on synthetic records that a model holds together nearly impossible."""
 
 
+class RedrawnWarning(UserWarning):
+    """Many synthetic records ran into a dead end of the rules, and were drawn again."""
+
+
 def check_positive_integer(name: str, value: object) -> int:
     """Return `value` as a whole number of at least 1, or raise `ConfigError` naming it."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:

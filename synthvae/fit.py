@@ -48,7 +48,7 @@ class Fit:
         if counts.model is not None:
             return counts.model, None
         schema, settings = self.plan.schema, self.plan.settings
-        layout = Layout.build(counts.marginals, schema.modelled, settings)
+        layout = Layout.build(counts.marginals, schema.drawn, settings, schema.rule_set)
         features = layout.record_features(layout.tokens(self.codes))
         with one_blas_thread():
             query = PairQuery.build(
@@ -59,7 +59,7 @@ class Fit:
                 settings.pair_bound,
             )
             measured = self.moments(counts, query, features)
-            shared = sum(field.perPatient for field in schema.modelled)
+            shared = sum(field.perPatient for field in schema.drawn)
             bounding = Bounding(query, counts.row_shares, shared) if self.plan.is_private else None
             couplings, moments, ridge = couple_untrained(
                 layout, measured, bounding, self._shown("coupling columns", 0, BEFORE_TRAINING)
@@ -83,7 +83,7 @@ class Fit:
         patients = self._number_of_patients(mechanisms)
         marginals = measure_marginals(
             self.codes[self.patients.kept],
-            self.plan.schema.modelled,
+            self.plan.schema.drawn,
             self.plan.column_noise,
             self.plan.settings.bins,
             self.plan.schema.rows_per_patient,
@@ -141,7 +141,9 @@ class Fit:
         # torch takes seconds to import: only training needs it.
         from synthvae.model import training
 
-        data = training.PatientTensor(features, self.patients.rows, layout.settings.latent)
+        data = training.PatientTensor(
+            features, self.patients.rows, layout.settings.latent, layout.log_shares(self.codes)
+        )
         mechanisms = self.mechanisms.part("training")
         stage = self.plan.with_patients(patients).training
 

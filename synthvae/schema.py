@@ -2,16 +2,17 @@
 
 Every bound and category stands in the schema because a person declared it; none is ever learned
 from the data. The additions to Table Schema (Frictionless Standards, v1) are `patientKey`,
-`patients`, `maxRows`, `target`, `survival`, `dialect` (as of a Frictionless resource), and those of
-`Field`. Unlike there, a value is `required` unless the field says `required: false`.
+`patients`, `maxRows`, `releases`, `target`, `survival`, `dialect` (as of a Frictionless resource), and
+those of `Field`. Unlike there, a value is `required` unless the field says `required: false`.
 """
 
 import hashlib
 import json
 import os
+from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, field_validator, model_validator
 from pydantic import Field as Setting
@@ -20,11 +21,17 @@ from synthvae._files import read_ordinary
 from synthvae._frozen import FrozenSettings, read_mapping, write_yaml
 from synthvae._text import brief, nearest, shortened
 from synthvae.declared import as_delimiter, as_encoding, as_labels, as_tuple, first_repeated
-from synthvae.errors import SchemaError
+from synthvae.errors import ConfigError, SchemaError
 from synthvae.field import Field
+from synthvae.rules.compiled import RuleSet, compile_rules, derived_order
+from synthvae.rules.domains import Domain
+from synthvae.rules.setting import Rule, combinations_of
+from synthvae.rules.solver import clashing
+from synthvae.rules.values import Columns
 
 FINE = 20  # categories from which on a column counts as fine
 MOST_PATIENTS = 10**11  # more than have ever lived
+MOST_ROWS = 1000  # of one patient
 MOST_CATEGORIES = 200_000  # of all columns together
 LONGEST_LIST = 10_000_000  # bytes of a list of categories in a file of its own
 
@@ -58,6 +65,23 @@ class Survival(FrozenSettings):
 
     duration: str
     event: str
+
+
+class RowsRelease(FrozenSettings):
+    """A noisy histogram of rows per patient, released to choose `maxRows`, and its price.
+
+    Every fit with the schema counts the price into its own epsilon. `maxRows` is the least number that
+    fewer than the share `beyond` of the patients exceed, by the noisy `counts` of patients alone: by the
+    most rows that they have, the last of them open. Both are missing where the release was cut short.
+    """
+
+    what: Literal["rows per patient"]
+    epsilon: Annotated[float, Setting(ge=1e-3, le=100)]
+    delta: Annotated[float, Setting(ge=1e-12, lt=1)]
+    on: date
+    beyond: Annotated[float, Setting(gt=0, lt=1)]
+    counts: dict[int, int] = {}
+    maxRows: int | None = None
 
 
 def _as_key(value: Any) -> Any:
@@ -96,11 +120,13 @@ class Schema(FrozenSettings):
     primaryKey: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
     patientKey: Annotated[str | tuple[str, ...] | None, BeforeValidator(_as_key)] = None
     patients: Annotated[int | None, Setting(ge=1, le=MOST_PATIENTS)] = None
-    maxRows: Annotated[int | None, Setting(ge=1, le=1000)] = None
+    maxRows: Annotated[int | None, Setting(ge=1, le=MOST_ROWS)] = None
+    releases: tuple[RowsRelease, ...] = ()
     target: Annotated[tuple[Target, ...], BeforeValidator(_as_targets)] = ()
     survival: Survival | None = None
     dialect: Dialect = Dialect()
     missingValues: Annotated[tuple[str, ...], BeforeValidator(as_labels)] = ("", "NA")
+    rules: tuple[Rule, ...] = ()
     fields: tuple[Field, ...]
 
     @model_validator(mode="after")
@@ -145,7 +171,34 @@ class Schema(FrozenSettings):
             )
         if not self.modelled:
             raise ValueError("every field is an identifier or left out; there is nothing to model")
+        self._check_rules()
         return self
+
+    def _check_rules(self) -> None:
+        """Refuse rules that cannot be read, do not fit the fields, or clash."""
+        try:
+            rules = self.rule_set
+        except ConfigError as cause:
+            raise ValueError(str(cause).removesuffix(".")) from None
+        if not self.drawn:
+            raise ValueError("every field is derived from others; there is nothing to model")
+        for derivation in rules.derivations:
+            inputs = [self.modelled[place] for place in derivation.value.places]
+            varying = [field.name for field in inputs if not field.perPatient]
+            if derivation.field.perPatient and varying:
+                raise ValueError(
+                    f"field {derivation.field.name!r} is perPatient, but derived from "
+                    f"{brief(varying[0])}, which is not"
+                )
+        domains = [Domain.whole(values) for values in self.columns.values]
+        clash = clashing(self.columns, domains, rules.sampled)
+        if clash:
+            listed = "; ".join(brief(rule.title) for rule in clash)
+            together = "the rules clash, so that" if len(clash) > 1 else "because of a rule,"
+            raise ValueError(
+                f"{together} no record can keep them: {listed}; change one of them, or the fields' "
+                "bounds and categories"
+            )
 
     def _check_key(self) -> None:
         """Refuse a key of several columns all modelled, or of which one may vary within a patient."""
@@ -224,13 +277,20 @@ class Schema(FrozenSettings):
 
     @cached_property
     def modelled(self) -> tuple[Field, ...]:
-        """The fields that the model sees, in its order.
+        """The fields with values, in the model's order; those that are derived come last.
 
         Those of patients come first; then those of few categories, the fewest first; then the rest
         in the order of the file. What is coarse explains what is fine better than the other way
         round: a visit or none, then how many.
         """
+        if not any(rule.derive for rule in self.rules):
+            return self._with_values
+        order = derived_order(self.rules, self._columns_of(self._with_values))
+        drawn = [field for field in self._with_values if field.name not in order]
+        return (*drawn, *(self[name] for name in order))
 
+    @cached_property
+    def _with_values(self) -> tuple[Field, ...]:
         def place(field: Field) -> tuple[bool, int]:
             fineness = FINE if field.is_lattice else min(FINE, len(field.categories))
             return not field.perPatient, fineness
@@ -241,6 +301,26 @@ class Schema(FrozenSettings):
                 key=place,
             )
         )
+
+    @cached_property
+    def drawn(self) -> tuple[Field, ...]:
+        """The fields that the model learns and draws: the modelled ones that are not derived."""
+        derived = sum(bool(rule.derive) for rule in self.rules)
+        return self.modelled[: len(self.modelled) - derived]
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The columns that rules may name."""
+        return self._columns_of(self.modelled)
+
+    def _columns_of(self, fields: tuple[Field, ...]) -> Columns:
+        return Columns(fields, frozenset(set(self.names) - {field.name for field in fields}))
+
+    @cached_property
+    def rule_set(self) -> RuleSet:
+        """The rules, with their meaning."""
+        derived = [field.name for field in self.modelled[len(self.drawn) :]]
+        return compile_rules(self.rules, self.columns, derived, frozenset(self.key_columns))
 
     @property
     def rows_per_patient(self) -> int:
@@ -260,8 +340,9 @@ class Schema(FrozenSettings):
 
     @property
     def to_review(self) -> tuple[str, ...]:
-        """Names of the fields that were drafted from data and not yet confirmed by a person."""
-        return tuple(field.name for field in self.fields if field.review)
+        """Fields and rules that were drafted from data and not yet confirmed by a person, by name."""
+        fields = [field.name for field in self.fields if field.review]
+        return (*fields, *(rule.title for rule in self.rules if rule.review))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -292,17 +373,27 @@ class Schema(FrozenSettings):
             rules = field.get("constraints") if isinstance(field, dict) else None
             if isinstance(rules, dict) and isinstance(rules.get("enum"), str):
                 rules["enum"] = _read_codes(path.parent, rules["enum"])
+        listed = value.get("rules")
+        for rule in listed if isinstance(listed, list) else []:
+            if isinstance(rule, dict) and isinstance(rule.get("values"), str):
+                lines = _read_codes(path.parent, rule["values"], "combinations")
+                rule["values"] = combinations_of(lines, rule.get("allowed"))
         return cls.from_dict(value, str(path))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the schema as plain values, without what equals the default."""
-        return self.model_dump(mode="json", exclude_defaults=True) | {
-            "fields": [
-                {"name": field.name, "type": field.type}
-                | field.model_dump(mode="json", exclude_defaults=True)
-                for field in self.fields
-            ]
-        }
+        rules = {"rules": [rule.to_plain() for rule in self.rules]} if self.rules else {}
+        return (
+            self.model_dump(mode="json", exclude_defaults=True)
+            | rules
+            | {
+                "fields": [
+                    {"name": field.name, "type": field.type}
+                    | field.model_dump(mode="json", exclude_defaults=True)
+                    for field in self.fields
+                ]
+            }
+        )
 
     def to_yaml(self) -> str:
         """Return the schema as the text of a YAML file."""
@@ -318,18 +409,18 @@ class Schema(FrozenSettings):
         return Schema.from_dict(self.to_dict() | changes)
 
 
-def _read_codes(folder: Path, name: str) -> list[str]:
+def _read_codes(folder: Path, name: str, what: str = "categories") -> list[str]:
     try:
         path = (folder / name).resolve()
         if not path.is_relative_to(folder.resolve()):
             raise SchemaError(
-                f"The list of categories {brief(name)} does not lie in the schema's folder; copy it "
+                f"The list of {what} {brief(name)} does not lie in the schema's folder; copy it "
                 "there."
             )
         lines = read_ordinary(path, LONGEST_LIST).decode("utf-8-sig").splitlines()
     except (OSError, RuntimeError, ValueError) as cause:  # a circle of links is a RuntimeError
         reason = getattr(cause, "strerror", None) or cause
         raise SchemaError(
-            f"The list of categories {shortened(str(folder / name), 200)} cannot be read: {reason}."
+            f"The list of {what} {shortened(str(folder / name), 200)} cannot be read: {reason}."
         ) from cause
     return [line.strip() for line in lines if line.strip()]

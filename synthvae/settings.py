@@ -63,7 +63,7 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
     share to dependence.
     """
     patients = schema.patients or ASSUMED_PATIENTS
-    columns = len(schema.modelled)
+    columns = len(schema.drawn)
     rows = schema.rows_per_patient
     if epsilon is None:
         return _without_privacy(patients * rows, columns)

@@ -12,7 +12,8 @@ from synthvae._runtime import Progress, given_or_console, machine_memory, one_bl
 from synthvae._text import brief, counted
 from synthvae.errors import ConfigError, DataError, check_positive_integer
 from synthvae.fit import Fit
-from synthvae.model.records import draw_records, parse_conditions
+from synthvae.model.conditions import parse_conditions
+from synthvae.model.records import draw_records
 from synthvae.model.sampling import Sampler
 from synthvae.model.state import FittedState
 from synthvae.plan import Plan, guarantee_of, make_plan
@@ -254,10 +255,17 @@ class Synthesizer:
             )
         conditions = parse_conditions(where or {}, self.schema, state.layout.marginals)
         sampler = Sampler(state.layout, state.weights, state.offsets)
-        shared = sum(field.perPatient for field in self.schema.modelled)
+        shared = sum(field.perPatient for field in self.schema.drawn)
         with one_blas_thread(), given_or_console(progress) as show:
             codes, patients = draw_records(
-                sampler, conditions, state.row_shares, shared, rows, int(seed), show
+                sampler,
+                self.schema.rule_set,
+                conditions,
+                state.row_shares,
+                shared,
+                rows,
+                int(seed),
+                show,
             )
         return with_identifiers(decode(codes, self.schema), self.schema, patients)
 

@@ -9,8 +9,8 @@ from scipy.special import logsumexp
 from synthvae._types import Floats, Ints
 from synthvae.evaluation.tables import Binning, Table, binnings
 from synthvae.field import Field
+from synthvae.rules.values import FIRST_SPECIAL, MISSING
 from synthvae.schema import Schema
-from synthvae.table.codes import FIRST_SPECIAL, MISSING
 
 WIDTH = 0.05  # of a kernel, in ranks: 1 is the whole column
 BLUR = 0.3  # weight of the margin

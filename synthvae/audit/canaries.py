@@ -23,8 +23,8 @@ from synthvae.errors import ConfigError
 from synthvae.field import Field
 from synthvae.marginals.column import ColumnMarginal
 from synthvae.model.layout import Layout
+from synthvae.rules.values import FIRST_SPECIAL, MISSING
 from synthvae.schema import Schema
-from synthvae.table.codes import FIRST_SPECIAL, MISSING
 
 FEWEST_CANARIES = 40
 SHARES = (0.1, 0.25, 0.5, 1.0)  # of the canaries that are guessed about: fixed beforehand
@@ -123,7 +123,7 @@ def check_one_run(case: Case, canaries: int, confidence: float) -> None:
 def draw_records(schema: Schema, number: int, generator: np.random.Generator) -> Ints:
     """Return codes of records drawn evenly from what the schema allows, shape (number, columns)."""
     columns = []
-    for field in schema.modelled:
+    for field in schema.drawn:
         size, extras = ColumnMarginal.cells_of(field), len(field.specials) + field.nullable
         drawn = generator.integers(size, size=number)
         # Special and missing values as often as one of the first few ordinary ones.
@@ -165,7 +165,7 @@ def _effects(
     """Yield, release by release, the canaries' effects and what was released, in units of the noise."""
     plan = case.plan
     number = 0
-    for j, (field, noises) in enumerate(zip(case.schema.modelled, plan.column_noise, strict=True)):
+    for j, (field, noises) in enumerate(zip(case.schema.drawn, plan.column_noise, strict=True)):
         if len(noises) == 1:  # else which cells are counted depends on the noise
             sigma = noises[0]
             yield _one_hot(field, codes[:, j]) / sigma, seen.columns[number].released / sigma

@@ -20,10 +20,10 @@ from synthvae.marginals.column import ColumnMarginal
 from synthvae.model.layout import Layout
 from synthvae.plan import Plan, make_plan
 from synthvae.privacy.guarantee import Stage, TrainingStage
+from synthvae.rules.values import FIRST_SPECIAL, MISSING
 from synthvae.schema import Schema
 from synthvae.settings import Settings, settings_for
 from synthvae.table import decode
-from synthvae.table.codes import FIRST_SPECIAL, MISSING
 from synthvae.table.patients import with_identifiers
 from synthvae.table.reading_warnings import without_reading_warnings
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from synthvae._types import Floats, Ints
 from synthvae.field import Field
-from synthvae.table.codes import FIRST_SPECIAL, MISSING
+from synthvae.rules.values import FIRST_SPECIAL, MISSING
 
 ROUNDS = 100
 MOST_DUMMIES = 30

@@ -13,9 +13,9 @@ from synthvae._text import counted, nearest
 from synthvae._types import Bools, Floats, Ints
 from synthvae.errors import EvaluationError
 from synthvae.field import Field
+from synthvae.rules.values import FIRST_SPECIAL, MISSING
 from synthvae.schema import Schema
-from synthvae.table import encode, identify_patients, inspect
-from synthvae.table.codes import FIRST_SPECIAL, MISSING
+from synthvae.table import encode, identify_patients, inspect_cells
 
 FEW_ROWS = 50  # from which on two tables are not alike by chance
 BINS = 10
@@ -88,7 +88,7 @@ def prepare(
         )
     patients = _patients(train, holdout, schema)
     real, held = (
-        Table(codes[i], inspect(frame, schema).invalid, patients[i])
+        Table(codes[i], inspect_cells(frame, schema).invalid, patients[i])
         for i, frame in enumerate(frames.values())
     )
     rows = len(synthetic)
@@ -126,7 +126,7 @@ def read_synthetic(frame: pd.DataFrame, schema: Schema) -> Table:
             f"The synthetic table has {counted(len(twice), 'column')} more than once: {listed}; keep "
             "one of each."
         )
-    read = inspect(frame[names], schema)
+    read = inspect_cells(frame[names], schema)
     return Table(
         np.where(read.invalid, MISSING, read.codes), read.invalid, _invented_patients(frame, schema)
     )

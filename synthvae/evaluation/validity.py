@@ -14,10 +14,10 @@ from synthvae.errors import ConfigError
 from synthvae.evaluation import intervals, significance
 from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.results import Interval, Score
-from synthvae.evaluation.rule_language import Term, read_statement
 from synthvae.evaluation.tables import Table, Tables
+from synthvae.rules.language import Statement, read_statement
+from synthvae.rules.values import MISSING
 from synthvae.schema import Schema
-from synthvae.table.codes import MISSING
 
 NAMED = 5
 CONSTANT = 0.98  # share of real patients who hold one value of a column that should not vary
@@ -231,8 +231,8 @@ class CheckedRule:
     """A rule that fits the schema: in each record where `condition` holds, `then` must hold."""
 
     metric: Metric
-    condition: Term | None
-    then: Term
+    condition: Statement | None
+    then: Statement
 
     def judge(self, table: Table) -> tuple[Bools, Bools]:
         """Return for each row whether it breaks the rule, and whether that is decided."""
@@ -278,9 +278,9 @@ def read_rules(rules: Sequence[Rule], schema: Schema) -> tuple[CheckedRule, ...]
     for key, rule in zip(distinct_slugs([r.name for r in rules], "rules"), rules, strict=True):
         where, condition, when = f"of the rule '{rule.name}'", None, ""
         if rule.condition is not None:
-            condition = read_statement(rule.condition, schema, f"`if` {where}")
+            condition = read_statement(rule.condition, schema.columns, f"`if` {where}")
             when = f"where {rule.condition}, "
-        then = read_statement(rule.then, schema, f"`then` {where}")
+        then = read_statement(rule.then, schema.columns, f"`then` {where}")
         metric = BROKEN.of(slug=key, name=rule.name, statement=f"{when}{rule.then}")
         checked.append(CheckedRule(metric, condition, then))
     return tuple(checked)

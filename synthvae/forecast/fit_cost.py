@@ -50,11 +50,11 @@ def fit_cost(plan: Plan, ranks: Sequence[int]) -> FitCost:
         + CALIBRATION_SECONDS * settings.calibration_rounds * features
     )
     of_feature, of_column = CELL_BYTES
-    columns = len(plan.schema.modelled)
+    columns = len(plan.schema.drawn)
     base, of_cell = MODEL_BYTES
     cells = sum(
         CELLS_OF_NUMBER if field.is_lattice else len(field.categories)
-        for field in plan.schema.modelled
+        for field in plan.schema.drawn
     )
     return FitCost(
         seconds=(seconds / ROUGHLY, seconds * ROUGHLY),

@@ -13,7 +13,7 @@ from synthvae.forecast.prospect import (
     rank_of,
 )
 from synthvae.forecast.remedies import Remedy, find_remedies
-from synthvae.plan import Plan, make_plan
+from synthvae.plan import Plan, make_plan, stages_before_fit
 from synthvae.schema import Schema
 from synthvae.settings import Settings
 from synthvae.table.arguments import check_schema
@@ -91,7 +91,7 @@ def make_forecast(
         releases=tuple(_releases(whole)),
         columns=prospect.columns,
         pairs=prospect.pairs,
-        cost=fit_cost(whole, [rank_of(f, whole.settings) for f in whole.schema.modelled]),
+        cost=fit_cost(whole, [rank_of(f, whole.settings) for f in whole.schema.drawn]),
         remedies=remedies,
         warnings=_warnings(prospect, remedies),
     )
@@ -100,6 +100,14 @@ def make_forecast(
 def _releases(plan: Plan) -> Iterator[ReleaseForecast]:
     """Yield what a fit will release, and with which noise."""
     rows = plan.schema.rows_per_patient
+    for stage in stages_before_fit(plan.schema):
+        noises = stage.noise_multipliers
+        yield ReleaseForecast(
+            what="before the fit: rows per patient, to choose maxRows",
+            times=stage.queries,
+            noise=(min(noises), max(noises)),
+            unit="patients",
+        )
     counts = [rows * noise for column in plan.column_noise for noise in column]
     yield ReleaseForecast(
         what="counts of columns",

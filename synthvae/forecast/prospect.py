@@ -89,7 +89,7 @@ class Prospect:
         plan = self.plan
         return tuple(
             self._column(field, plan.schema.rows_per_patient * noise[-1])
-            for field, noise in zip(plan.schema.modelled, plan.column_noise, strict=True)
+            for field, noise in zip(plan.schema.drawn, plan.column_noise, strict=True)
         )
 
     def _column(self, field: Field, noise: float) -> ColumnForecast:
@@ -118,7 +118,7 @@ class Prospect:
     @cached_property
     def pairs(self) -> PairForecast | None:
         """The pairs' forecast; None where there is one column."""
-        fields = self.plan.schema.modelled
+        fields = self.plan.schema.drawn
         if len(fields) < 2:
             return None
         noise = self.correlation_noise()
@@ -139,7 +139,7 @@ class Prospect:
     def correlation_noise(self) -> Floats:
         """Return the standard deviation of each correlation's noise, shape (columns, columns)."""
         plan, settings = self.plan, self.plan.settings
-        fields, rows = plan.schema.modelled, plan.schema.rows_per_patient
+        fields, rows = plan.schema.drawn, plan.schema.rows_per_patient
         ranks = [rank_of(field, settings) for field in fields]
         own = np.array([(np.arange(1, r + 1.0) ** (-2 * settings.taper)).sum() for r in ranks])
         typical = math.sqrt(max(0.5 * (own.sum() ** 2 - (own**2).sum()), 1.0))

@@ -130,9 +130,9 @@ def _fewer_columns(prospect: Prospect, planned: Planner) -> Iterator[_Change]:
     targets = {name for target in schema.target for name in (target.column, *target.without)}
     pair = () if schema.survival is None else (schema.survival.duration, schema.survival.event)
     named = {*schema.primaryKey, *schema.key_columns, *targets, *pair}
-    free = [field.name for field in schema.modelled if field.name not in named]
-    dropped = len(schema.modelled) // 3
-    if len(schema.modelled) < FEW_COLUMNS or len(free) < dropped:
+    free = [field.name for field in schema.drawn if field.name not in named]
+    dropped = len(schema.drawn) // 3
+    if len(schema.drawn) < FEW_COLUMNS or len(free) < dropped:
         return
     kept = max(
         prospect.columns, key=lambda column: (column.share is not None, column.relative)
@@ -145,7 +145,7 @@ def _fewer_columns(prospect: Prospect, planned: Planner) -> Iterator[_Change]:
         else field
         for field in schema.fields
     )
-    words = f"{len(schema.modelled)} columns -> {len(schema.modelled) - dropped} (`role: omit`)"
+    words = f"{len(schema.drawn)} columns -> {len(schema.drawn) - dropped} (`role: omit`)"
     yield _Change(words, planned(_changed(schema, fields)))
 
 

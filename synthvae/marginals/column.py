@@ -6,12 +6,13 @@ record's features, and with them its gradient.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from synthvae._types import Floats, Ints
 from synthvae.field import Field
-from synthvae.table.codes import FIRST_SPECIAL, MISSING
+from synthvae.rules.values import FIRST_SPECIAL, MISSING
 
 TRACE = 1e-12  # mass that any range of points has, in proportion to its length
 FLOOR = 0.002  # of a token's mass, when functions are made orthonormal
@@ -67,6 +68,31 @@ class ColumnMarginal:
         inside = np.maximum(last - first, 0) / self.cell_sizes
         mass: Floats = inside * np.maximum(self.cell_mass, TRACE * self.cell_sizes / self.size)
         return mass
+
+    @cached_property
+    def _edges(self) -> tuple[Floats, Floats]:
+        """The first point of each cell, and the end, with the mass that lies before."""
+        floor = TRACE * self.cell_sizes / self.size
+        before = np.cumsum(np.append(0.0, np.maximum(self.cell_mass, floor)))
+        return np.append(self.starts, self.size).astype(float), before
+
+    def mass_before(self, points: Ints) -> Floats:
+        """Return the mass of the lattice points or categories before each of some, or the end."""
+        return np.asarray(np.interp(points, *self._edges))
+
+    def point_at(self, mass: Floats) -> Ints:
+        """Return the point up to which a mass lies: the inverse of `mass_before`."""
+        edges, before = self._edges
+        return np.floor(np.interp(mass, before, edges)).astype(np.int64)
+
+    def token_codes(self) -> tuple[Ints, Ints]:
+        """Return the first and the last code of each token, both included, shape (tokens,)."""
+        bins = np.arange(self.bins)
+        first = self.starts[np.searchsorted(self.cell_bin, bins)]
+        last = np.append(first[1:], self.size) - 1
+        rest = FIRST_SPECIAL - np.arange(self.tokens - self.bins)
+        rest[self.specials :] = MISSING
+        return np.append(first, rest), np.append(last, rest)
 
     def decode(self, tokens: Ints, uniforms: Floats, limits: tuple[int, int] | None = None) -> Ints:
         """Draw a code for each token: a cell of its bin by mass, then a point of the cell.

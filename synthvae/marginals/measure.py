@@ -19,7 +19,7 @@ from synthvae._types import Bools, Floats, Ints
 from synthvae.field import Field
 from synthvae.marginals.column import ColumnMarginal
 from synthvae.privacy.mechanisms import Mechanisms
-from synthvae.table.codes import FIRST_SPECIAL, MISSING
+from synthvae.rules.values import FIRST_SPECIAL, MISSING
 
 FIRST_CELLS = 16  # of a grid
 BRANCHES = 8  # of a heavy cell on the next level

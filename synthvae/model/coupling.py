@@ -22,7 +22,7 @@ from synthvae._types import Floats
 from synthvae.marginals.moments import PairMoments, PairQuery
 from synthvae.model.layout import Layout
 from synthvae.model.records import draw_patients
-from synthvae.model.sampling import ROUGH_STEPS, Draft, Sampler, block_generator, to_mass
+from synthvae.model.sampling import ROUGH_STEPS, Draft, Sampler, block_generator
 
 COUPLING_SEED = 20_240_301
 POPULATION = 8192
@@ -32,6 +32,8 @@ ITERATIONS = 60
 SMALLEST_RIDGE, LARGEST_RIDGE = 1e-4, 1e9
 LARGEST_PRIOR = 1.0  # whitened features cannot have larger moments: under heavy noise it matters
 MARGIN_RIDGE = 1e-4
+# What a rule determines, a coupling cannot move: without a ridge it would grow at the moments' noise.
+RULED_RIDGE = 0.01
 BOUND_BLOCKS = 4  # of patients that show what bounding takes
 BOUND_ROUNDS = 3  # a model has what bounding took from its moments only as far as it has them
 SMALLEST_VARIANCE = 1e-8
@@ -137,19 +139,26 @@ def couple(
     for j in range(layout.columns):
         own, before = layout.span(j), int(layout.ends[j])
         spread, log_mass = layout.classes[j]
+        least = 0.0 if layout.masks is None or j not in layout.masks.ruled else RULED_RIDGE
         nonlinear = draft.nonlinear(j)
+        base = nonlinear @ spread.T + log_mass
+        shares = draft.shares(j, layout.masks)
+        if shares is not None:  # what a rule forbids is known, and not for couplings to learn
+            base += layout.class_log_shares(j, shares)
         couplings = fit_column(
             spread,
-            nonlinear @ spread.T + log_mass,
+            base,
             draft.features[:, :before],
             moments.values[own, :before],
-            ridge[own, :before],
+            np.maximum(ridge[own, :before], least),
             np.column_stack((fitted["earlier.weight"][own, :before], fitted["earlier.bias"][own])),
+            max(MARGIN_RIDGE, least),
         )
         fitted["earlier.weight"][own, :before] = couplings[:, :-1]
         fitted["earlier.bias"][own] = couplings[:, -1]
         c = nonlinear + draft.features[:, :before] @ couplings[:, :-1].T + couplings[:, -1]
-        draft.draw(j, to_mass(c @ layout.bases[j].T + np.log(layout.marginals[j].mass)))
+        logits = c @ layout.bases[j].T + np.log(layout.marginals[j].mass)
+        draft.draw(j, draft.masses(logits, shares)[0], shares=shares)
         progress((j + 1) / layout.columns)
     return fitted
 
@@ -213,14 +222,21 @@ def _taken(
     shares = bounding.row_shares
     whose = draw_patients(shares, records if shares is None else 2 * records, generator)
     firsts, places = np.searchsorted(whose, whose), np.arange(len(whose))
-    tokens, _ = sampler.draw(len(whose), generator, None, (firsts, bounding.shared), ROUGH_STEPS)
+    patients = (firsts, bounding.shared)
+    tokens = sampler.draw(len(whose), generator, None, patients, ROUGH_STEPS).tokens
     rows = np.full((int(whose[-1]) + 1, 1 if shares is None else len(shares)), -1)
     rows[whose, places - firsts] = places
     return bounding.query.taken_by_bound(layout.record_features(tokens), rows)
 
 
 def fit_column(
-    spread: Floats, base: Floats, features: Floats, moments: Floats, ridge: Floats, start: Floats
+    spread: Floats,
+    base: Floats,
+    features: Floats,
+    moments: Floats,
+    ridge: Floats,
+    start: Floats,
+    margin_ridge: float = MARGIN_RIDGE,
 ) -> Floats:
     """Return the couplings of one column, shape (functions, features + 1), intercepts last.
 
@@ -236,12 +252,14 @@ def fit_column(
         Shape (functions, features).
     start
         First couplings, of the shape of the result.
+    margin_ridge
+        Of the intercepts.
     """
     rows, functions = len(features), spread.shape[1]
     used = np.flatnonzero(np.isfinite(ridge).any(axis=0))
     given = np.vstack((features[:, used].T, np.ones(rows)))  # records last: see LogNormaliser
     goal = np.column_stack((moments[:, used], np.zeros(functions)))
-    weight = np.column_stack((ridge[:, used], np.full(functions, MARGIN_RIDGE)))
+    weight = np.column_stack((ridge[:, used], np.full(functions, margin_ridge)))
     columns = np.append(used, features.shape[1])
     start_logits = np.ascontiguousarray(base.T)
 

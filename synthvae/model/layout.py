@@ -3,13 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
 from synthvae._types import Floats, Ints
 from synthvae.field import Field
 from synthvae.marginals.column import ColumnMarginal, basis
+from synthvae.model.masks import RuleMasks, TokenShares
+from synthvae.rules.compiled import CompiledRule, RuleSet
+from synthvae.rules.domains import Domain, tightened
 from synthvae.settings import Settings
 
 PADDED = -1e9  # log-mass of padding
@@ -23,17 +28,23 @@ class Layout:
     marginals: tuple[ColumnMarginal, ...]  # of each column, in the schema's order
     bases: tuple[Floats, ...]  # of each column, shape (tokens, functions)
     settings: Settings
+    masks: RuleMasks | None = None  # of the rules that records keep, if there are any
 
     @classmethod
     def build(
-        cls, marginals: Sequence[ColumnMarginal], fields: tuple[Field, ...], settings: Settings
+        cls,
+        marginals: Sequence[ColumnMarginal],
+        fields: tuple[Field, ...],
+        settings: Settings,
+        rules: RuleSet | None = None,
     ) -> "Layout":
         """Return the layout for a table's marginals, with a basis for each."""
         bases = tuple(
             basis(marginal, field.is_lattice, settings.rank)
             for marginal, field in zip(marginals, fields, strict=True)
         )
-        return cls(tuple(marginals), bases, settings)
+        masks = None if rules is None or rules.is_empty else rule_masks(marginals, rules)
+        return cls(tuple(marginals), bases, settings, masks)
 
     @property
     def columns(self) -> int:
@@ -91,25 +102,76 @@ class Layout:
         likelihood.
         """
         classes = []
-        for marginal, part in zip(self.marginals, self.bases, strict=True):
-            rows, of_token = np.unique(part, axis=0, return_inverse=True)
-            mass = np.bincount(of_token.reshape(-1), marginal.mass, minlength=len(rows))
+        for marginal, part, of_token in zip(
+            self.marginals, self.bases, self.token_classes, strict=True
+        ):
+            rows = np.unique(part, axis=0)
+            mass = np.bincount(of_token, marginal.mass, minlength=len(rows))
             classes.append((rows, np.log(mass)))
         return tuple(classes)
+
+    @cached_property
+    def token_classes(self) -> tuple[Ints, ...]:
+        """The class of each token of each column, shape (tokens,)."""
+        return tuple(
+            np.unique(part, axis=0, return_inverse=True)[1].reshape(-1) for part in self.bases
+        )
+
+    def class_log_shares(self, column: int, shares: TokenShares) -> Floats:
+        """Return the logs of what rules leave of each class's mass, shape (records, classes).
+
+        A record that no token suits is as if without rules.
+        """
+        mass, (rows, log_mass) = self.marginals[column].mass, self.classes[column]
+        member = np.zeros((len(mass), len(rows)))
+        member[np.arange(len(mass)), self.token_classes[column]] = mass
+        left = np.minimum(shares.shares @ member / np.exp(log_mass), 1.0)
+        left[left.sum(axis=1) <= 0] = 1.0
+        with np.errstate(divide="ignore"):
+            logs = np.maximum(np.log(left), PADDED)
+        return np.asarray(logs[shares.combination])
 
     @cached_property
     def groups(self) -> tuple["Group", ...]:
         """Columns of like size, a few at a time, for padded arithmetic."""
         sizes = np.array([len(mass) for _, mass in self.classes])
         exponents = np.ceil(np.log2(np.maximum(sizes, 4))).astype(int)
-        groups = []
-        for exponent in np.unique(exponents):
-            alike = np.flatnonzero(exponents == exponent)
+        ruled = np.isin(np.arange(self.columns), [] if self.masks is None else self.masks.ruled)
+        groups: list[Group] = []
+        for exponent, masked in product(np.unique(exponents), (False, True)):
+            alike = np.flatnonzero((exponents == exponent) & (ruled == masked))
             for first in range(0, len(alike), COLUMNS_PER_GROUP):
-                groups.append(self._group(alike[first : first + COLUMNS_PER_GROUP]))
+                start = sum(group.masses.size for group in groups if group.share_columns)
+                part = alike[first : first + COLUMNS_PER_GROUP]
+                groups.append(self._group(part, start if masked else None))
         return tuple(groups)
 
-    def _group(self, columns: Ints) -> "Group":
+    @property
+    def share_columns(self) -> int:
+        """Number of shares of classes that a record brings with it: 0 without rules."""
+        return sum(group.masses.size for group in self.groups if group.share_columns)
+
+    def log_shares(self, codes: Ints) -> NDArray[np.float32] | None:
+        """Return what rules leave of the classes of each column, in logs, shape (rows, shares).
+
+        The row of a record is a function of its own codes, shape (rows, columns), and public numbers;
+        its columns are those of `groups`. None without rules.
+        """
+        if self.masks is None:
+            return None
+        logs = np.zeros((len(codes), self.share_columns), np.float32)
+        for group in self.groups:
+            if group.share_columns is None:
+                continue
+            for place, column in enumerate(group.columns):
+                shares = self.masks.shares(int(column), codes)
+                if shares is not None:
+                    start = group.share_columns.start + place * group.masses.shape[1]
+                    one = self.class_log_shares(int(column), shares)
+                    logs[:, start : start + one.shape[1]] = one
+        return logs
+
+    def _group(self, columns: Ints, start: int | None) -> "Group":
         members = [self.classes[j] for j in columns]
         width = max(len(mass) for _, mass in members)
         spread = block_diag(
@@ -118,13 +180,29 @@ class Layout:
         masses = np.array(
             [np.pad(mass, (0, width - len(mass)), constant_values=PADDED) for _, mass in members]
         )
-        return Group(np.concatenate([self.span(j) for j in columns]), spread, masses)
+        place = None if start is None else slice(start, start + masses.size)
+        own = np.concatenate([self.span(j) for j in columns])
+        return Group(columns, own, spread, masses, place)
+
+
+def rule_masks(
+    marginals: Sequence[ColumnMarginal],
+    rules: RuleSet,
+    conditions: Sequence[CompiledRule] = (),
+) -> RuleMasks:
+    """Return the masks of a schema's rules, and of conditions on the records, over some marginals."""
+    kept = (*rules.sampled, *conditions)
+    whole = [Domain.whole(values) for values in rules.columns.values]
+    domains = tightened(rules.columns, whole, kept)
+    return RuleMasks(rules.columns, kept, tuple(marginals), tuple(domains), rules.unique)
 
 
 @dataclass(frozen=True)
 class Group:
     """Some columns' classes of tokens, padded to one width."""
 
+    columns: Ints
     features: Ints  # of these columns, shape (features,)
     spread: Floats  # logits from coefficients, shape (features, columns * width)
     masses: Floats  # log-masses, shape (columns, width)
+    share_columns: slice | None  # of their classes among the shares that rules leave; None without

@@ -10,12 +10,14 @@ table that vary less.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtri
 
-from synthvae._types import Floats, Ints
+from synthvae._types import Bools, Floats, Ints
 from synthvae.model.layout import Layout
+from synthvae.model.masks import RuleMasks, TokenShares
 
 SMALLEST_STEP = 16  # rows drawn at a time, at least
 ROUGH_STEPS = 100  # for populations that only serve a fit
@@ -29,6 +31,8 @@ SMALLEST_SHARE = 1e-12  # of a stratum's place, so that its normal quantile is f
 RAKING_ROUNDS = 2
 RAKING_ROWS = 8  # that keep a few rows, or a rare token, from being forced to a margin
 LARGEST_RAKE = 2.0
+LARGEST_PLACE = 1 - 1e-12
+TRIES = 100  # at a value that comes once within a patient, the latter half at any that may come
 
 
 def _bounded_weights(followers: Ints) -> Floats:
@@ -103,6 +107,29 @@ class Balance:
         return tokens
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """One block of records.
+
+    Attributes
+    ----------
+    tokens
+        Shape (rows, columns).
+    codes
+        Of the columns that rules name, shape (rows, columns).
+    log_weights
+        The log-likelihood of conditions for each record: zero without any, minus infinity where it
+        cannot meet them, shape (rows,).
+    stuck
+        Where the columns drawn first left nothing that the rules allow, shape (rows,).
+    """
+
+    tokens: Ints
+    codes: Ints
+    log_weights: Floats
+    stuck: Bools
+
+
 class Sampler:
     """Draws tokens from the decoder, with what calibration adds to each column's logits (`offsets`)."""
 
@@ -130,14 +157,15 @@ class Sampler:
         steps: int | None = None,
         *,
         to_margins: bool = False,
-    ) -> tuple[Ints, Floats]:
+        conditions: RuleMasks | None = None,
+    ) -> Drawn:
         """Draw one block of records.
 
         Parameters
         ----------
         allowed
-            For conditioned columns, the share of each token that may be drawn, shape (tokens,).
-            Rows are then drawn independently; without conditions they are balanced.
+            For conditioned columns that no rule names, the share of each token that may be drawn, shape
+            (tokens,). Rows are then drawn independently; without conditions they are balanced.
         patients
             The first row of each row's patient, shape (rows,), and the number of first columns that
             are the same in all rows of a patient. These rows share their latent, so that each row
@@ -147,19 +175,22 @@ class Sampler:
         to_margins
             Whether balanced rows are raked to the marginals, so that the latents and earlier columns of
             these very rows move no margin. For a model whose own margins are the marginals'.
-
-        Returns
-        -------
-        tuple
-            Tokens, shape (rows, columns), and the log-likelihood of the conditions for each record
-            (zero without any, minus infinity where it cannot meet them), shape (rows,).
+        conditions
+            The masks of the rules together with conditions on columns that rules name.
         """
         steps = self.layout.settings.balance_steps if steps is None else steps
         firsts, shared = (None, 0) if patients is None else patients
-        draft = Draft(self.layout, self._weights, rows, generator, firsts, 0 if allowed else steps)
+        steps = 0 if allowed or conditions else steps
+        draft = Draft(self.layout, self._weights, rows, generator, firsts, steps)
         log_weights = np.zeros(rows)
         for j in range(self.layout.columns):
-            mass = to_mass(draft.logits(j, self.coupled[j]) + self.logits[j])
+            logits = draft.logits(j, self.coupled[j]) + self.logits[j]
+            shares = draft.shares(j, self.layout.masks)
+            mass, left = draft.masses(logits, shares)
+            if conditions is not None:
+                shares = draft.shares(j, conditions)
+                mass, met = draft.masses(logits, shares)
+                log_weights += np.minimum(met - np.where(np.isfinite(left), left, 0.0), 0.0)
             if allowed is not None and j in allowed:
                 mass *= allowed[j]
                 evidence = mass.sum(axis=1, keepdims=True)
@@ -167,8 +198,10 @@ class Sampler:
                     log_weights += np.log(evidence[:, 0])
                 mass /= np.maximum(evidence, 1e-300)
             goal = self.layout.marginals[j].mass if to_margins else None
-            draft.draw(j, mass, shared=j < shared, goal=goal)
-        return draft.tokens, log_weights
+            draft.draw(j, mass, shared=j < shared, goal=goal, shares=shares)
+        if conditions is not None:
+            log_weights[draft.stuck] = -np.inf
+        return Drawn(draft.tokens, draft.codes, log_weights, draft.stuck)
 
 
 class Draft:
@@ -184,6 +217,7 @@ class Draft:
         steps: int,
     ) -> None:
         self._layout, self._weights, self._firsts = layout, weights, firsts
+        self._generator, self._masks = generator, layout.masks
         z = _latents(rows, layout.settings.latent, generator, firsts, stratified=steps > 0)
         hidden = np.tanh(z @ weights["decoder.weight"].T + weights["decoder.bias"])
         self._start = hidden @ weights["loadings.weight"].T
@@ -195,6 +229,20 @@ class Draft:
         self._balance = Balance(rows, steps, columns) if steps else None
         self.features = np.zeros((rows, layout.features))  # zero in columns not drawn yet
         self.tokens = np.empty((rows, layout.columns), np.int64)
+        self.codes = np.zeros_like(self.tokens)  # of the columns that rules name
+        self.stuck = np.zeros(rows, bool)
+
+    def shares(self, j: int, masks: RuleMasks | None) -> TokenShares | None:
+        """Return what rules leave of a column's tokens, given the columns before."""
+        return None if masks is None else masks.shares(j, self.codes)
+
+    def masses(self, logits: Floats, shares: TokenShares | None) -> tuple[Floats, Floats | float]:
+        """Return the masses of tokens, and the log of what rules leave of them (`TokenShares`)."""
+        if shares is None:
+            return to_mass(logits), 0.0
+        mass, left = shares.masses(logits)
+        self.stuck |= np.isneginf(left)
+        return mass, left
 
     def nonlinear(self, j: int) -> Floats:
         """Return what the latent and the masked network add to a column's coefficients."""
@@ -212,11 +260,18 @@ class Draft:
         return logits
 
     def draw(
-        self, j: int, mass: Floats, *, shared: bool = False, goal: Floats | None = None
+        self,
+        j: int,
+        mass: Floats,
+        *,
+        shared: bool = False,
+        goal: Floats | None = None,
+        shares: TokenShares | None = None,
     ) -> None:
         """Draw a column from each row's probabilities, shape (rows, tokens).
 
-        With a `goal`, shape (tokens,), balanced rows are raked to it.
+        With a `goal`, shape (tokens,), balanced rows are raked to it. `shares` are what rules leave of
+        the tokens, where they name the column.
         """
         firsts = self._firsts if shared else None
         if self._balance is None:
@@ -228,10 +283,75 @@ class Draft:
             tokens = self._balance.draw(mass, self._uniforms[j], followers)
         if firsts is not None:
             tokens = tokens[firsts]
+        if self._masks is not None and (shares is not None or j in self._masks.ruled):
+            tokens = self._settle(j, mass, tokens, shares, firsts)
         if self._balance is not None:
             self._balance.add(tokens, mass.shape[1])
         self.tokens[:, j] = tokens
         self.features[:, self._layout.span(j)] = self._layout.bases[j][tokens]
+
+    def _settle(
+        self,
+        j: int,
+        mass: Floats,
+        tokens: Ints,
+        shares: TokenShares | None,
+        firsts: Ints | None,
+    ) -> Ints:
+        """Draw a point of each token, and return the tokens, some drawn again to be unique."""
+        places = places_within(tokens, self._generator, spread=self._balance is not None)
+        codes = self._points(j, tokens, places, shares)
+        self.codes[:, j] = codes if firsts is None else codes[firsts]
+        masks = self._masks
+        assert masks is not None
+        if self._firsts is None:
+            return tokens
+        for columns in masks.unique:
+            if j != max(columns):
+                continue
+            for attempt in range(TRIES):
+                again = self._repeated(columns)
+                if not again.any():
+                    break
+                weight = mass[again] if attempt < TRIES // 2 else (mass[again] > 0).astype(float)
+                uniforms = self._generator.random((2, int(again.sum())))
+                tokens[again] = inverse_cdf(weight, uniforms[0])
+                part = None if shares is None else shares.take(again)
+                self.codes[again, j] = self._points(j, tokens[again], uniforms[1], part)
+            self.stuck |= self._repeated(columns)
+        return tokens
+
+    def _points(self, j: int, tokens: Ints, places: Floats, shares: TokenShares | None) -> Ints:
+        marginal = self._layout.marginals[j]
+        if shares is None:
+            return marginal.decode(tokens, places)
+        return shares.points(marginal, tokens, places)
+
+    def _repeated(self, columns: tuple[int, ...]) -> Bools:
+        """Return the rows whose values in some columns an earlier row of the patient has."""
+        assert self._firsts is not None
+        keys = np.column_stack((self._firsts, self.codes[:, list(columns)]))
+        _, first = np.unique(keys, axis=0, return_index=True)
+        repeated = np.ones(len(keys), bool)
+        repeated[first] = False
+        return repeated
+
+
+def places_within(tokens: Ints, generator: np.random.Generator, *, spread: bool) -> Floats:
+    """Return the place of each row in its token, uniform on [0, 1), shape (rows,).
+
+    Spread, the rows of one token have as many strata, and one place in each: the values inside a bin
+    come out as its cells have them.
+    """
+    places = generator.random(len(tokens))
+    if not spread:
+        return places
+    order = generator.permutation(len(tokens))
+    order = order[np.argsort(tokens[order], kind="stable")]
+    counts = np.bincount(tokens)
+    rank = np.arange(len(tokens)) - np.repeat(np.cumsum(counts) - counts, counts)
+    places[order] = (rank + places[order]) / np.repeat(counts, counts)
+    return np.minimum(places, LARGEST_PLACE)
 
 
 def _latents(

@@ -64,10 +64,10 @@ class FittedState:
                 raise ValueError(f"{name} holds a number beyond {LARGEST_NUMBER:,.0f}")
         marginals = read_marginals(arrays, schema)
         offsets = [arrays[f"columns/{j}/offset"] for j in range(len(marginals))]
-        for field, marginal, offset in zip(schema.modelled, marginals, offsets, strict=True):
+        for field, marginal, offset in zip(schema.drawn, marginals, offsets, strict=True):
             if offset.shape != marginal.mass.shape:
                 raise ValueError(f"the anchor of column '{field.name}' does not fit the schema")
-        layout = Layout.build(marginals, schema.modelled, settings)
+        layout = Layout.build(marginals, schema.drawn, settings, schema.rule_set)
         weights = {
             name.removeprefix("weights/"): array
             for name, array in arrays.items()
@@ -93,7 +93,7 @@ def count_arrays(marginals: Sequence[ColumnMarginal], row_shares: Floats | None)
 def read_marginals(arrays: Arrays, schema: Schema) -> list[ColumnMarginal]:
     """Return the marginals of a schema's columns."""
     marginals = []
-    for j, field in enumerate(schema.modelled):
+    for j, field in enumerate(schema.drawn):
         starts, cell_mass, cell_bin, mass = (
             arrays[f"columns/{j}/{name}"] for name in MARGINAL_ARRAYS
         )

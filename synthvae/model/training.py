@@ -165,11 +165,21 @@ class PrivateTraining:
 
 
 class PatientTensor:
-    """Features of all rows, the rows of each patient, padded with -1, and the width of their latent."""
+    """Features of all rows, the rows of each patient, padded with -1, and the width of their latent.
 
-    def __init__(self, features: NDArray[np.float64], rows: NDArray[np.int64], latent: int) -> None:
+    `log_shares` are what rules leave of each row's classes, shape (rows, shares), if there are rules.
+    """
+
+    def __init__(
+        self,
+        features: NDArray[np.float64],
+        rows: NDArray[np.int64],
+        latent: int,
+        log_shares: NDArray[np.float32] | None = None,
+    ) -> None:
         self.latent = latent
         self.features = torch.tensor(features, dtype=torch.float32)
+        self.log_shares = None if log_shares is None else torch.from_numpy(log_shares)
         self.rows = torch.from_numpy(rows)
         self.single = rows.shape[1] == 1
 
@@ -187,6 +197,13 @@ class PatientTensor:
             return self.features[rows[:, 0]], None
         present = (rows >= 0).to(self.features.dtype)
         return self.features[rows.clamp(min=0)] * present.unsqueeze(-1), present
+
+    def take_shares(self, patients: Tensor) -> Tensor | None:
+        """Return what rules leave of the classes of some patients' rows, shaped as their features."""
+        if self.log_shares is None:
+            return None
+        rows = self.rows[patients].clamp(min=0)
+        return self.log_shares[rows[:, 0] if self.single else rows]
 
 
 def train_privately(
@@ -255,7 +272,8 @@ def patient_losses(
 ) -> Tensor:
     """Return each patient's loss, shape (patients,), summed over their rows."""
     features, present = data.take(patients)
-    return torch.as_tensor(model(features, latents, beta, present))
+    log_shares = data.take_shares(patients)
+    return torch.as_tensor(model(features, latents, beta, present, log_shares))
 
 
 @torch.no_grad()

@@ -167,7 +167,8 @@ def _released(arrays: Arrays, about: dict[str, Any], plan: Plan) -> Released:
         released = Released.finished(model)
     else:
         marginals = tuple(read_marginals(arrays, plan.schema))
-        layout = Layout.build(marginals, plan.schema.modelled, plan.settings)
+        schema = plan.schema
+        layout = Layout.build(marginals, schema.drawn, plan.settings, schema.rule_set)
         moments = _moments(arrays, layout) if stage == MOMENTS else None
         shares = read_row_shares(arrays, plan.schema)
         released = Released(marginals, shares, patients, moments)

@@ -6,14 +6,15 @@ Codes are one whole number a cell: the index of a category or lattice point, or 
 or special value. They are what the model learns from and what it generates.
 """
 
+from synthvae.rules.values import MISSING
 from synthvae.table.cells import identities
 from synthvae.table.codes import (
-    MISSING,
     encode,
     encode_with_notes,
     find_problems,
     identify_patients,
     inspect,
+    inspect_cells,
 )
 from synthvae.table.decoding import decode
 from synthvae.table.files import TableFile, open_table, read_table
@@ -39,6 +40,7 @@ __all__ = [
     "identify_patients",
     "identities",
     "inspect",
+    "inspect_cells",
     "open_table",
     "read_table",
     "split_by_patient",

@@ -15,65 +15,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthvae._text import brief, counted, nearest, shortened
+from synthvae._text import counted, nearest, shortened
 from synthvae._types import Bools, Ints
 from synthvae.errors import DataError
 from synthvae.field import OTHER, Field
+from synthvae.rules.values import FIRST_SPECIAL, MISSING
 from synthvae.schema import Schema
 from synthvae.table import cells
+from synthvae.table.problems import Inspection, Problem
+from synthvae.table.rule_problems import with_rules
 from synthvae.table.spelling import spelling_hint
 
-MISSING = -1
-FIRST_SPECIAL = -2
 KEY_LIKE = re.compile(  # a name that may say whose row it is
     r"(?i)(^|[^a-z])(id|ids|nr|no|num|number|key|mrn|nhs|ssn|pid|code)([^a-z]|$)|id$|Id|ID"
     r"|pati?ent|person|subject|participant|case|member|client|respondent|enrolid|seqn|ident|key|pseudo"
 )
 SHOWN = 12  # problems listed in one error message
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong with a column: in how many rows, which rule, and the way out."""
-
-    column: str
-    rule: str
-    way_out: str
-    rows: int = 0
-    example: str = ""
-
-    @classmethod
-    def where(cls, rows: Bools, column: str, rule: str, way_out: str, cell: str = "") -> "Problem":
-        """Return the problem of some rows; the example is the first, with its cell if that is given."""
-        example = f"{cell and f'{cell} in '}row {int(rows.argmax()) + 1}"
-        return cls(column, rule, way_out, int(rows.sum()), example)
-
-    def __str__(self) -> str:
-        count = f"{counted(self.rows, 'row')}: " if self.rows else ""
-        example = f" (first: {self.example})" if self.example else ""
-        return f"column {brief(self.column)}: {count}{self.rule}{example}; {self.way_out}"
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """A table as it was read.
-
-    Attributes
-    ----------
-    codes
-        Shape (rows, columns); a cell that does not fit counts as missing.
-    invalid
-        Shape (rows, columns); True where a cell breaks its field's rules.
-    problems
-        What `encode` raises for.
-    notes
-        What was rounded, cut off, clipped, emptied or merged, as the schema asks.
-    """
-
-    codes: Ints
-    invalid: Bools
-    problems: list[Problem]
-    notes: list[Problem]
 
 
 @dataclass
@@ -152,7 +109,19 @@ def find_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
 
 
 def inspect(frame: pd.DataFrame, schema: Schema) -> Inspection:
-    """Encode a table without raising."""
+    """Encode a table without raising: its cells, and whether its rows keep the rules."""
+    read = inspect_cells(frame, schema)
+    if not schema.rules:
+        return read
+    named = set(schema.key_columns)
+    whose = None
+    if named and named <= set(map(str, frame.columns)):
+        whose = identify_patients(frame.set_axis([*map(str, frame.columns)], axis=1), schema)
+    return with_rules(read, schema, whose)
+
+
+def inspect_cells(frame: pd.DataFrame, schema: Schema) -> Inspection:
+    """Encode a table's cells without raising."""
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     problems, notes = _column_problems(frame, schema), list[Problem]()
     times = Counter(frame.columns)

@@ -7,8 +7,8 @@ import pandas as pd
 
 from synthvae._types import Bools, Ints
 from synthvae.field import Field
+from synthvae.rules.values import FIRST_SPECIAL, MISSING
 from synthvae.schema import Schema
-from synthvae.table.codes import FIRST_SPECIAL, MISSING
 
 
 def decode(codes: Ints, schema: Schema) -> pd.DataFrame:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from synthvae._text import counted
 from synthvae._types import Bools, Ints
+from synthvae.rules.values import MISSING
 from synthvae.schema import Schema
 from synthvae.table.cells import identities
-from synthvae.table.codes import MISSING, identify_patients
+from synthvae.table.codes import identify_patients
 
 Kind = Literal[
     "empty rows", "dropped rows", "noise", "varying", "constant", "repeated", "order", "duplicates"

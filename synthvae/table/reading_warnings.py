@@ -13,8 +13,8 @@ from synthvae._text import counted
 from synthvae._types import Ints
 from synthvae.errors import ReadingWarning
 from synthvae.schema import Schema
-from synthvae.table.codes import Problem
 from synthvae.table.patient_notes import patient_notes
+from synthvae.table.problems import Problem
 
 SHOWN = 12  # columns named in one note
 

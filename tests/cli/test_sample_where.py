@@ -12,7 +12,8 @@ import pytest
 
 from synthvae.console import read_conditions
 from synthvae.errors import ConfigError, UnlikelyConditionWarning
-from synthvae.model.records import _code, draw_records, parse_conditions
+from synthvae.model.conditions import _code, parse_conditions
+from synthvae.model.records import draw_records
 from synthvae.model.sampling import Sampler
 from synthvae.schema import Schema
 from synthvae.synthesizer import Synthesizer
@@ -180,7 +181,7 @@ def test_what_a_model_cannot_make_is_an_error_and_no_empty_table() -> None:
     with pytest.raises(
         ConfigError, match="'sex=M' and 'died=True', which the model holds impossible"
     ):
-        draw_records(sampler, never, None, 0, 10, 1, lambda *_: None)
+        draw_records(sampler, WARDS.rule_set, never, None, 0, 10, 1, lambda *_: None)
 
 
 def test_declared_spellings_are_known_whatever_their_case() -> None:

@@ -11,13 +11,12 @@ from synthvae.errors import EvaluationError
 from synthvae.evaluation.groups import GroupFindings, compare_groups
 from synthvae.evaluation.prediction import compare_utility
 from synthvae.evaluation.prediction_task import predict_every_column
-from synthvae.evaluation.results import Evaluation
 from synthvae.evaluation.tables import binnings, prepare
 from synthvae.schema import Schema
 from synthvae.scoring import evaluate
 from tests.evaluation.evaluation_example import SCHEMA, clinic, yes_no
+from tests.simulated import learn_less
 
-Drawn = tuple[Evaluation, tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], EvaluationRequest]
 RARE = Schema.from_dict(
     {
         "fields": [
@@ -76,10 +75,11 @@ def test_the_group_that_is_served_worst_is_named() -> None:
 
 
 def test_equal_rows_leave_no_gap_and_numbers_are_cut() -> None:
-    scores = {score.key: score for score in grouped(people(900, 3)).scores}
+    found = grouped(people(900, 3))
+    scores = {score.key: score for score in found.scores}
     assert scores["group_share"].value < 0.05
     assert scores["group_tvd1"].value < 0.05
-    ages = [f for f in grouped(people(900, 3)).figures if f.column == "age"]
+    ages = [f for f in found.figures if f.column == "age"]
     assert next(f.group for f in ages if f.key == "group_share").startswith("up to 3")
     assert len([f for f in ages if f.key == "group_share"]) == 3
 
@@ -95,16 +95,12 @@ def test_without_a_protected_column_groups_say_so() -> None:
     )
 
 
-@pytest.fixture(scope="module")
-def drawn() -> Drawn:
+def test_further_draws_show_the_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    learn_less(monkeypatch)
     asked = EvaluationRequest(rules=(Rule(name="old", then="age >= 60"),))
-    frames = clinic(300, 1), clinic(160, 2), clinic(300, 3)
-    further = [clinic(300, 4), clinic(300, 5)]
-    return evaluate(*frames, SCHEMA, asked=asked, draws=further), frames, asked
-
-
-def test_further_draws_show_the_spread(drawn: Drawn) -> None:
-    found, frames, asked = drawn
+    frames = clinic(200, 1), clinic(120, 2), clinic(200, 3)
+    further = [clinic(200, 4), clinic(200, 5)]
+    found = evaluate(*frames, SCHEMA, asked=asked, draws=further)
     spread = {
         "valid_rows",
         "rule.old",
@@ -121,7 +117,7 @@ def test_further_draws_show_the_spread(drawn: Drawn) -> None:
         assert len(found.score(key).draws) == 2, key
     assert found.score("c2st").draws == ()
     # The figure of a draw is what that table has when it is the scored one.
-    alone = evaluate(*frames[:2], clinic(300, 4), SCHEMA, asked=asked)
+    alone = evaluate(*frames[:2], further[0], SCHEMA, asked=asked)
     for key in ("tvd1", "tvd2", "tvd3", "associations", "rule.old", "valid_rows", "copies"):
         assert alone.score(key).value == pytest.approx(found.score(key).draws[0], abs=2e-6), key
     assert alone.score("tstr.died.linear").value == found.score("tstr.died.linear").draws[0]

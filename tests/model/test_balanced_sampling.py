@@ -122,7 +122,7 @@ def test_tables_of_two_columns_are_closer_to_the_models_than_by_chance(
 
     def mean_deviation(allowed: dict[int, np.ndarray] | None, steps: int) -> float:
         drawn = [
-            sampler.draw(rows, block_generator(seed, 0), allowed, steps=steps)[0]
+            sampler.draw(rows, block_generator(seed, 0), allowed, steps=steps).tokens
             for seed in range(8)
         ]
         return float(np.mean([deviation(layout, tokens, joint) for tokens in drawn]))
@@ -145,7 +145,7 @@ def test_balanced_records_are_the_models_records(
     joint = joint_of(layout, weights)
     sampler = Sampler(layout, weights, [np.zeros(a.tokens) for a in layout.marginals])
     found = np.mean(
-        [shares_of(sampler.draw(2000, block_generator(s, 0))[0], layout) for s in range(20)], axis=0
+        [shares_of(sampler.draw(2000, block_generator(s, 0)).tokens, layout) for s in range(20)], axis=0
     )
     assert 0.5 * np.abs(found - joint).sum() < 0.02
     assert np.abs(found - joint).max() < 5 * np.sqrt(joint.max() / 40_000)
@@ -158,7 +158,7 @@ def test_the_order_of_rows_is_no_matter(source: tuple[Layout, dict[str, np.ndarr
     layout, weights = source
     joint = joint_of(layout, weights)
     sampler = Sampler(layout, weights, [np.zeros(a.tokens) for a in layout.marginals])
-    tokens = [sampler.draw(4000, block_generator(seed, 0))[0] for seed in range(8)]
+    tokens = [sampler.draw(4000, block_generator(seed, 0)).tokens for seed in range(8)]
     shuffle = np.random.default_rng(0).permutation(4000)
     for half in (slice(0, 2000), slice(2000, 4000), shuffle[:2000]):
         assert deviation(layout, np.concatenate([t[half] for t in tokens]), joint) < 0.01
@@ -269,7 +269,7 @@ def test_tables_of_columns_that_rows_share_are_closer_to_the_models(
                     layout,
                     sampler.draw(
                         len(firsts), block_generator(seed, 0), None, (firsts, 4), steps=steps
-                    )[0],
+                    ).tokens,
                     joint,
                 )
                 for seed in range(12)

@@ -48,7 +48,7 @@ def fitted(
 
 def draw(layout: Layout, weights: dict[str, np.ndarray], rows: int = 40_000) -> np.ndarray:
     offsets = [np.zeros(marginal.tokens) for marginal in layout.marginals]
-    return Sampler(layout, weights, offsets).draw(rows, block_generator(5, 0))[0]
+    return Sampler(layout, weights, offsets).draw(rows, block_generator(5, 0)).tokens
 
 
 def coupled_pairs(layout: Layout, weights: dict[str, np.ndarray]) -> np.ndarray:
@@ -311,7 +311,7 @@ def patients_of(
     whose = np.repeat(np.arange(20_000), generator.integers(1, 4, 20_000))
     firsts, places = np.searchsorted(whose, whose), np.arange(len(whose))
     sampler = Sampler(layout, weights, [np.zeros(marginal.tokens) for marginal in layout.marginals])
-    tokens, _ = sampler.draw(len(whose), generator, None, (firsts, shared), 100)
+    tokens = sampler.draw(len(whose), generator, None, (firsts, shared), 100).tokens
     rows = np.full((20_000, 3), -1)
     rows[whose, places - firsts] = places
     return layout.record_features(tokens), rows

@@ -6,8 +6,15 @@ import torch
 from scipy.special import ndtr
 
 from synthvae.model.layout import Layout
-from synthvae.model.records import _places, calibrate_margins
-from synthvae.model.sampling import Sampler, _latents, _raked, block_generator, to_mass
+from synthvae.model.records import calibrate_margins
+from synthvae.model.sampling import (
+    Sampler,
+    _latents,
+    _raked,
+    block_generator,
+    places_within,
+    to_mass,
+)
 from synthvae.model.vae import AnchoredVAE
 from tests.model.random_models import random_model, weights_of
 
@@ -26,7 +33,7 @@ def test_conditional_frequencies_are_the_models(
 ) -> None:
     # The last column given all the others: mean predicted probability equals the frequency.
     sampler = Sampler(layout, weights, no_offsets(layout))
-    tokens, _ = sampler.draw(40_000, block_generator(1, 0), steps=0)
+    tokens = sampler.draw(40_000, block_generator(1, 0), steps=0).tokens
     model = AnchoredVAE(layout)
     model.load_state_dict({k: torch.tensor(v, dtype=torch.float32) for k, v in weights.items()})
     generator = block_generator(1, 0)
@@ -46,9 +53,9 @@ def test_the_same_block_gives_the_same_tokens(
     layout: Layout, weights: dict[str, np.ndarray]
 ) -> None:
     sampler = Sampler(layout, weights, no_offsets(layout))
-    first, _ = sampler.draw(100, block_generator(5, 2))
-    again, _ = sampler.draw(100, block_generator(5, 2))
-    other, _ = sampler.draw(100, block_generator(5, 3))
+    first = sampler.draw(100, block_generator(5, 2)).tokens
+    again = sampler.draw(100, block_generator(5, 2)).tokens
+    other = sampler.draw(100, block_generator(5, 3)).tokens
     assert (first == again).all()
     assert (first != other).any()
 
@@ -57,9 +64,10 @@ def test_a_condition_forces_its_token_and_weighs_its_chance(
     layout: Layout, weights: dict[str, np.ndarray]
 ) -> None:
     sampler = Sampler(layout, weights, no_offsets(layout))
-    free, _ = sampler.draw(40_000, block_generator(1, 0))
+    free = sampler.draw(40_000, block_generator(1, 0)).tokens
     allowed = {1: np.array([0.0, 1.0])}
-    tokens, log_weights = sampler.draw(40_000, block_generator(1, 0), allowed)
+    drawn = sampler.draw(40_000, block_generator(1, 0), allowed)
+    tokens, log_weights = drawn.tokens, drawn.log_weights
     assert (tokens[:, 1] == 1).all()
     # The mean weight estimates the chance of the condition.
     assert np.exp(log_weights).mean() == pytest.approx((free[:, 1] == 1).mean(), abs=0.02)
@@ -70,7 +78,7 @@ def test_calibration_brings_margins_back_to_the_anchors(
 ) -> None:
     def worst(offsets: list[np.ndarray]) -> float:
         sampler = Sampler(layout, weights, offsets)
-        tokens, _ = sampler.draw(32_768, block_generator(9, 0))
+        tokens = sampler.draw(32_768, block_generator(9, 0)).tokens
         distances = []
         for j, marginal in enumerate(layout.marginals):
             seen = np.bincount(tokens[:, j], minlength=marginal.tokens) / len(tokens)
@@ -87,7 +95,7 @@ def test_patients_rows_share_their_latent_and_first_columns(
 ) -> None:
     sampler = Sampler(layout, weights, no_offsets(layout))
     firsts = np.repeat(np.arange(0, 300, 3), 3)
-    tokens, _ = sampler.draw(300, block_generator(1, 0), patients=(firsts, 2))
+    tokens = sampler.draw(300, block_generator(1, 0), patients=(firsts, 2)).tokens
     assert (tokens[:, :2] == tokens[firsts, :2]).all()
     assert (tokens[:, 2:] != tokens[firsts, 2:]).any()
 
@@ -127,9 +135,9 @@ def test_rows_that_are_raked_have_the_anchors_margins(
     firsts = np.searchsorted(whose, whose)
 
     def error(seed: int, to_margins: bool) -> list[float]:
-        tokens, _ = sampler.draw(
+        tokens = sampler.draw(
             len(whose), block_generator(seed, 0), patients=(firsts, 2), to_margins=to_margins
-        )
+        ).tokens
         seen = [
             np.bincount(t, minlength=a.tokens)
             for t, a in zip(tokens.T, layout.marginals, strict=True)
@@ -171,7 +179,7 @@ def test_places_are_uniform_and_spread_over_a_tokens_rows() -> None:
     tokens = np.random.default_rng(0).choice(4, 500, p=[0.6, 0.3, 0.098, 0.002])
     drawn = []
     for seed in range(300):
-        places = _places(tokens, block_generator(seed, 0), spread=True)
+        places = places_within(tokens, block_generator(seed, 0), spread=True)
         for token in range(4):
             own = np.sort(places[tokens == token])
             assert (np.floor(own * len(own)) == np.arange(len(own))).all()
@@ -183,5 +191,5 @@ def test_places_are_uniform_and_spread_over_a_tokens_rows() -> None:
     assert every.mean(axis=0) == pytest.approx(0.5, abs=5 * np.sqrt(1 / 12 / 300))
     assert every.std(axis=0) == pytest.approx(np.sqrt(1 / 12), abs=0.06)
     assert np.abs(np.corrcoef(every.T) - np.eye(40)).max() < 0.32
-    free = _places(tokens, block_generator(0, 0), spread=False)
+    free = places_within(tokens, block_generator(0, 0), spread=False)
     assert (np.floor(np.sort(free) * 500) != np.arange(500)).any()

@@ -41,7 +41,7 @@ def test_with_no_coefficients_the_model_is_its_anchors(layout: Layout) -> None:
 
 
 def test_the_normalisers_gradient_is_right(layout: Layout) -> None:
-    groups = [(own, s.double(), m.double()) for own, s, m in AnchoredVAE(layout).groups]
+    groups = [(own, s.double(), m.double(), p) for own, s, m, p in AnchoredVAE(layout).groups]
     c = torch.randn(
         3, layout.features, dtype=torch.double, generator=torch.Generator().manual_seed(0)
     ).requires_grad_()

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthvae.errors import ConfigError
-from synthvae.evaluation.rule_language import read_statement
+from synthvae.rules.language import read_statement
 from synthvae.schema import Schema
 from synthvae.table import encode
 
@@ -77,7 +77,7 @@ TABLE = pd.DataFrame(
 
 def judged(text: str) -> list[bool | None]:
     """Return what a statement says of each row of `TABLE`: yes, no, or undecided."""
-    holds, known = read_statement(text, SCHEMA, "the rule 'r'").holds(encode(TABLE, SCHEMA))
+    holds, known = read_statement(text, SCHEMA.columns, "the rule 'r'").holds(encode(TABLE, SCHEMA))
     return [bool(h) if k else None for h, k in zip(holds, known, strict=True)]
 
 
@@ -353,6 +353,6 @@ def test_dates_agree_with_pythons_own() -> None:
 
 def test_many_rows_are_judged_at_once() -> None:
     codes = np.tile(encode(TABLE, SCHEMA), (25_000, 1))
-    holds, _ = read_statement("18 <= age < 65 and sex == 'male'", SCHEMA, "r").holds(codes)
+    holds, _ = read_statement("18 <= age < 65 and sex == 'male'", SCHEMA.columns, "r").holds(codes)
     assert holds.sum() == 25_000
     assert np.array_equal(holds[:4], [False, True, False, False])

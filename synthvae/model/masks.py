@@ -1,0 +1,225 @@
+"""What the rules leave of each column, given the columns before it: shares of tokens, and points.
+
+Columns are drawn one by one, so a rule forbids tokens of its last column, given the other values.
+Earlier columns look ahead: what no value of the later ones can mend is forbidden at once. Of a bin of
+which the rules allow a part, that part's mass counts, and a point is drawn from it. The same shares
+stand in the likelihood of a record: what a rule forbids costs no budget and takes no noise.
+
+Shares are a function of the record's own values, of the rules, which are public, and of the marginals.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy.special import logsumexp
+
+from synthvae._types import Bools, Floats, Ints
+from synthvae.marginals.column import ColumnMarginal, draw_within
+from synthvae.rules.compiled import CompiledRule
+from synthvae.rules.domains import Domain, known_of
+from synthvae.rules.ranges import Range
+from synthvae.rules.values import FIRST_SPECIAL, Columns, Known
+
+MOST_CELLS = 2**21  # combinations of earlier values times tokens that are judged at once
+MOST_PIECES = 2**22  # parts of bins that are divided further; beyond, they count as allowed
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The allowed parts of bins of which the rules allow a part, ordered by combination and token."""
+
+    key: Ints  # combination * tokens + token, ascending
+    low: Ints  # first and last lattice point of the part
+    high: Ints
+    mass: Floats
+
+
+@dataclass(frozen=True)
+class TokenShares:
+    """The share of each token's mass that a record may get.
+
+    Records with the same values in the columns that matter share a row of `shares`.
+    """
+
+    shares: Floats  # shape (combinations, tokens)
+    combination: Ints  # of each record, shape (records,)
+    pieces: Pieces
+
+    def take(self, records: Bools) -> "TokenShares":
+        """Return the shares of some records."""
+        return replace(self, combination=self.combination[records])
+
+    def masses(self, logits: Floats) -> tuple[Floats, Floats]:
+        """Return masses of tokens under the rules, and the log of what the rules leave of all mass.
+
+        Shapes (records, tokens) and (records,). Nothing is left, minus infinity, for a record that no
+        token suits; its masses are as without rules.
+        """
+        with np.errstate(divide="ignore"):
+            ruled = logits + np.log(self.shares)[self.combination]
+        before, left = logsumexp(logits, axis=1), logsumexp(ruled, axis=1)
+        stuck = np.isneginf(left)
+        ruled[stuck], total = logits[stuck], np.where(stuck, before, left)
+        return np.exp(ruled - total[:, None]), left - before
+
+    def points(self, marginal: ColumnMarginal, tokens: Ints, places: Floats) -> Ints:
+        """Return codes of tokens, shape (records,), at places in [0, 1) of their allowed parts."""
+        codes = marginal.decode(tokens, places)
+        if not len(self.pieces.key):
+            return codes
+        keys, group = np.unique(self.pieces.key, return_inverse=True)
+        wanted = self.combination * marginal.tokens + tokens
+        found = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        rows = np.flatnonzero(keys[found] == wanted)
+        ends = np.cumsum(self.pieces.mass)
+        piece, aim = draw_within(found[rows], ends, group, places[rows])
+        low, high = self.pieces.low[piece], self.pieces.high[piece]
+        start = marginal.mass_before(low)
+        inside = np.clip(aim - (ends[piece] - self.pieces.mass[piece]), 0, self.pieces.mass[piece])
+        codes[rows] = np.clip(marginal.point_at(start + inside), low, high)
+        return codes
+
+
+@dataclass(frozen=True)
+class RuleMasks:
+    """The rules of a model, over its marginals; `domains` are what later columns may hold.
+
+    `unique` are the places of columns whose values together come once within a patient.
+    """
+
+    columns: Columns
+    rules: tuple[CompiledRule, ...]
+    marginals: tuple[ColumnMarginal, ...]
+    domains: tuple[Domain, ...]
+    unique: tuple[tuple[int, ...], ...] = ()
+
+    @cached_property
+    def ruled(self) -> Ints:
+        """The places of the columns that rules name, ascending."""
+        named = [*(rule.places for rule in self.rules), *self.unique]
+        return np.array(sorted({place for places in named for place in places}), np.int64)
+
+    def about(self, column: int) -> list[CompiledRule]:
+        """Return the rules that name a column."""
+        return [rule for rule in self.rules if column in rule.places]
+
+    def shares(self, column: int, codes: Ints) -> TokenShares | None:
+        """Return the shares of a column's tokens for records; None where no rule names the column.
+
+        Parameters
+        ----------
+        codes
+            Of earlier columns, shape (records, columns); what stands in later ones is not looked at.
+        """
+        rules = self.about(column)
+        if not rules:
+            return None
+        earlier = sorted({p for rule in rules for p in rule.places if p < column})
+        index, combination = self._combinations(earlier, codes)
+        tokens = self.marginals[column].tokens
+        step = max(1, MOST_CELLS // tokens)
+        parts, pieces = [], []
+        for first in range(0, len(index), step):
+            given = {p: codes[index[first : first + step], p] for p in earlier}
+            count = len(index[first : first + step])
+            shares, divided = _Judgement(self, column, rules, given, count).shares()
+            parts.append(shares)
+            pieces.append((divided.key + first * tokens, divided.low, divided.high, divided.mass))
+        joined = (np.concatenate(part) for part in zip(*pieces, strict=True))
+        return TokenShares(np.concatenate(parts), combination, Pieces(*joined))
+
+    def _combinations(self, columns: Sequence[int], codes: Ints) -> tuple[Ints, Ints]:
+        """Return a record of each combination of some columns' values, and that of each record."""
+        if not columns:
+            return np.zeros(1, np.int64), np.zeros(len(codes), np.int64)
+        key, size = np.zeros(len(codes), np.int64), 1.0
+        for column in columns:
+            marginal = self.marginals[column]
+            below = marginal.specials - FIRST_SPECIAL
+            size *= marginal.size + below
+            if size > 2**62:
+                _, index, combination = np.unique(
+                    codes[:, columns], axis=0, return_index=True, return_inverse=True
+                )
+                return index, combination.reshape(-1)
+            key = key * (marginal.size + below) + codes[:, column] + below
+        _, index, combination = np.unique(key, return_index=True, return_inverse=True)
+        return index, combination.reshape(-1)
+
+
+@dataclass(frozen=True)
+class _Judgement:
+    """Judges the tokens of one column, for some combinations of earlier values."""
+
+    masks: RuleMasks
+    column: int
+    rules: list[CompiledRule]
+    given: dict[int, Ints]  # codes of earlier columns, shape (combinations,)
+    count: int  # combinations
+
+    def shares(self) -> tuple[Floats, Pieces]:
+        """Return shares, shape (combinations, tokens), and the allowed parts of divided bins."""
+        marginal = self.masks.marginals[self.column]
+        low, high = marginal.token_codes()
+        everyone = np.arange(self.count)[:, None]
+        may, sure = self._judged(everyone, low[None, :], high[None, :])
+        shares = np.broadcast_to(may, (self.count, marginal.tokens)).astype(float)
+        divide = np.broadcast_to(may & ~sure & (low < high), shares.shape)
+        whose, token = np.nonzero(divide)
+        key = whose * marginal.tokens + token
+        pieces = self._divided(key, low[token], high[token])
+        whole = marginal.mass_before(np.maximum(high, -1) + 1) - marginal.mass_before(
+            np.maximum(low, 0)
+        )
+        part = np.bincount(pieces.key, pieces.mass, minlength=shares.size).reshape(shares.shape)
+        shares = np.where(divide, np.minimum(part / np.maximum(whole, 1e-300), 1.0), shares)
+        return shares, pieces
+
+    def _divided(self, key: Ints, low: Ints, high: Ints) -> Pieces:
+        """Return the allowed parts of bins: halves of halves, until rules tell nothing apart."""
+        tokens, done = self.masks.marginals[self.column].tokens, []
+        while len(key):
+            middle = low + (high - low) // 2
+            key = np.concatenate((key, key))
+            low, high = np.concatenate((low, middle + 1)), np.concatenate((middle, high))
+            may, sure = self._judged(key // tokens, low, high)
+            finished = may & (sure | (low == high))
+            if may.sum() > MOST_PIECES:
+                finished = may
+            done.append((key[finished], low[finished], high[finished]))
+            rest = may & ~finished
+            key, low, high = key[rest], low[rest], high[rest]
+        parts = [np.concatenate(part) for part in zip(*done, strict=True)] if done else [key] * 3
+        order = np.lexsort((parts[1], parts[0]))
+        key, low, high = (part[order] for part in parts)
+        marginal = self.masks.marginals[self.column]
+        return Pieces(key, low, high, marginal.mass_before(high + 1) - marginal.mass_before(low))
+
+    def _judged(self, whose: Ints, low: Ints, high: Ints) -> tuple[Bools, Bools]:
+        """Return whether codes between two may keep the rules, and whether all of them surely do."""
+        values = self.masks.columns.values[self.column]
+        between = values.between(low, high)
+        earlier = {
+            place: self.masks.columns.values[place].exact(codes[whose])
+            for place, codes in self.given.items()
+        }
+        known = self._known(earlier, between)
+        shape = np.broadcast_shapes(whose.shape, low.shape)
+        may, sure = np.ones(shape, bool), np.ones(shape, bool)
+        for rule in self.rules:
+            truth = rule.judge(known)
+            may &= truth.keeps
+            if max(rule.places) == self.column:
+                sure &= ~truth.no
+                continue
+            # What later columns hold is open: as good as sure where both ends may be kept.
+            if values.points is None:
+                for end in (low, high):
+                    sure &= rule.judge(self._known(earlier, values.exact(end))).keeps
+        return may, sure
+
+    def _known(self, earlier: dict[int, Range], own: Range) -> Known:
+        masks = self.masks
+        return known_of(masks.columns, masks.domains, earlier | {self.column: own})

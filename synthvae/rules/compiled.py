@@ -1,0 +1,330 @@
+"""What the rules of a schema mean: for every form, whether what is known of a record may keep it."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+
+import numpy as np
+
+from synthvae._text import brief, nearest
+from synthvae._types import Bools, Floats, Ints
+from synthvae.errors import ConfigError
+from synthvae.field import Field
+from synthvae.rules import ranges
+from synthvae.rules.combinations import Combinations
+from synthvae.rules.language import Statement, read_statement, read_value
+from synthvae.rules.ranges import Range, Truth
+from synthvae.rules.setting import Rule
+from synthvae.rules.values import FIRST_SPECIAL, MISSING, Columns, Known
+
+
+@dataclass(frozen=True)
+class CompiledRule:
+    """One rule: what it says, the places of the columns that it looks at, and how it is judged.
+
+    `condition` is where it concerns a record, if not everywhere.
+    """
+
+    title: str
+    places: frozenset[int]
+    judge: Callable[[Known], Truth]
+    condition: Statement | None = None
+    setting: Rule | None = None
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """A column that is computed from others."""
+
+    place: int
+    field: Field
+    value: Statement
+
+    def codes(self, columns: Columns, codes: Ints) -> Ints:
+        """Return the column's codes for records, shape (rows,): the nearest to what is computed."""
+        value = self.value.term.range(columns.known(codes))
+        shape = len(codes)
+        return self._nearest(
+            columns, np.broadcast_to(value.low, shape), np.broadcast_to(value.some, shape)
+        )
+
+    def _nearest(self, columns: Columns, values: Floats, some: Bools) -> Ints:
+        field, meanings = self.field, columns.values[self.place]
+        if meanings.points is not None:
+            order = np.argsort(meanings.points, kind="stable")
+            points = meanings.points[order]
+            place = np.clip(np.searchsorted(points, values), 1, max(1, len(points) - 1))
+            lower = np.abs(values - points[place - 1])
+            upper = np.abs(values - points[np.minimum(place, len(points) - 1)])
+            chosen = np.where(lower <= upper, place - 1, np.minimum(place, len(points) - 1))
+            return np.where(some, order[chosen], MISSING)
+        if field.is_moment:
+            units = np.asarray(field.seconds_to_units(np.floor(values + ranges.MOMENT)))
+        else:
+            units = np.asarray(field.numbers_to_units(values))
+        codes = np.clip(_half_up(units) - field.first_unit, 0, field.lattice_size - 1)
+        codes = codes.astype(np.int64)
+        for i, special in enumerate(field.specials):
+            codes = np.where(values == special, FIRST_SPECIAL - i, codes)
+        return np.where(some, codes, MISSING)
+
+    def fits(self, known: Known) -> Truth:
+        """Return whether what is computed lies within the column's bounds or categories."""
+        value = self.value.term.range(known)
+        field = self.field
+        missing = Truth(value.none & field.nullable, value.none & (not field.nullable), ~value.some)
+        inside = self._inside(value)
+        never = np.zeros_like(value.none)
+        return Truth(
+            (value.some & inside.yes) | (value.none & missing.yes),
+            (value.some & inside.no) | (value.none & missing.no),
+            never,
+        )
+
+    def _inside(self, value: Range) -> Truth:
+        field = self.field
+        if not field.is_lattice:
+            return reduce(
+                Truth.__or__, (ranges.equal(value, Range.constant(p)) for p in self._points)
+            )
+        half = 0.5 if field.is_number else 0.0
+        ends = np.array([-half, field.lattice_size - 1 + half]) + field.first_unit
+        low, high = (field.seconds_at if field.is_moment else field.numbers_at)(ends)
+        slack = ranges.MOMENT if field.is_moment else None
+        within = ranges.at_most(Range.constant(low), value, slack)
+        within &= ranges.at_most(value, Range.constant(high), slack)
+        specials = (ranges.equal(value, Range.constant(s)) for s in field.specials)
+        return reduce(Truth.__or__, specials, within)
+
+    @cached_property
+    def _points(self) -> Floats:
+        points = self.value.columns.values[self.place].points
+        assert points is not None
+        return points
+
+    def agrees(self, known: Known) -> Truth:
+        """Return whether the column holds what is computed, but for its rounding by up to one step."""
+        value, held = self.value.term.range(known), known(self.place)
+        if not self.field.is_lattice:
+            return ranges.equal(held, value)
+        first = np.array([0, 1]) + self.field.first_unit
+        ends = (self.field.seconds_at if self.field.is_moment else self.field.numbers_at)(first)
+        step = float(ends[1] - ends[0])
+        apart = ranges.absolute(ranges.subtract(held, value))
+        slack = ranges.MOMENT if self.field.is_moment else step * 1e-6
+        return ranges.at_most(apart, Range.constant(step), slack)
+
+
+def _half_up(units: Floats) -> Floats:
+    """Return the nearest whole numbers; halves go up, as people round."""
+    return np.floor(units + 0.5 + 1e-9)
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """All rules of a schema, over its columns with codes, of which the first `drawn` are modelled.
+
+    `declared` are the schema's own, `unique` the places of columns that come once within a patient,
+    `derivations` in an order in which each needs only columns before it.
+    """
+
+    columns: Columns
+    declared: tuple[CompiledRule, ...]
+    derivations: tuple[Derivation, ...]
+    unique: tuple[tuple[int, ...], ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether records may be anything."""
+        return not (self.sampled or self.unique)
+
+    @property
+    def drawn(self) -> int:
+        """Number of columns that are modelled: those before the derived ones."""
+        return len(self.columns.fields) - len(self.derivations)
+
+    @cached_property
+    def sampled(self) -> tuple[CompiledRule, ...]:
+        """The rules as modelled columns must keep them: derived ones replaced by what they are."""
+        fitting = [
+            CompiledRule(f"{d.field.name} is within its bounds", d.value.places, d.fits)
+            for d in self.derivations
+        ]
+        stated = [rule for rule in self.declared if not (rule.setting and rule.setting.derive)]
+        return tuple(self.resolved(rule) for rule in (*stated, *fitting))
+
+    def resolved(self, rule: CompiledRule) -> CompiledRule:
+        """Return a rule that looks at modelled columns alone."""
+        derived = {d.place: d for d in self.derivations}
+        places = set(rule.places)
+        while places & derived.keys():
+            place = max(places & derived.keys())
+            places = (places - {place}) | derived[place].value.places
+        if places == rule.places:
+            return rule
+
+        def judge(known: Known) -> Truth:
+            def column(place: int) -> Range:
+                if place not in derived:
+                    return known(place)
+                # To the nearest step, so that what is computed may lie half of one aside.
+                return _rounded(derived[place], derived[place].value.term.range(column))
+
+            return rule.judge(column)
+
+        return CompiledRule(rule.title, frozenset(places), judge, rule.condition, rule.setting)
+
+    def completed(self, codes: Ints) -> Ints:
+        """Return records with their derived columns computed, shape (rows, columns), of drawn ones."""
+        extra = np.full((len(codes), len(self.derivations)), MISSING, codes.dtype)
+        whole = np.concatenate([codes[:, : self.drawn], extra], axis=1)
+        for derivation in self.derivations:
+            whole[:, derivation.place] = derivation.codes(self.columns, whole)
+        return whole
+
+    def broken(self, codes: Ints, rules: Iterable[CompiledRule] | None = None) -> Bools:
+        """Return the records that break any of some rules, by default of the schema's, shape (rows,)."""
+        known = self.columns.known(codes)
+        broken = np.zeros(len(codes), bool)
+        for rule in self.declared if rules is None else rules:
+            broken |= rule.judge(known).no
+        return broken
+
+
+def _rounded(derivation: Derivation, value: Range) -> Range:
+    field = derivation.field
+    if not field.is_lattice:
+        return value
+    if field.is_moment:
+        return value.mapped(lambda v: field.seconds_at(np.floor(field.seconds_to_units(v) + 1e-9)))
+    return value.mapped(lambda v: field.numbers_at(_half_up(field.numbers_to_units(v))))
+
+
+def compile_rules(
+    rules: Sequence[Rule], columns: Columns, derived: Sequence[str], keys: frozenset[str]
+) -> RuleSet:
+    """Give the rules of a schema their meaning.
+
+    Parameters
+    ----------
+    columns
+        The columns with codes, the derived ones last, in their order of computation.
+    keys
+        The columns that say whose row it is; `unique` names them all.
+
+    Raises
+    ------
+    ConfigError
+        A rule cannot be read, or does not fit the columns.
+    """
+    declared, derivations, unique = [], [], []
+    for rule in rules:
+        where = f"the rule {brief(rule.title)}"
+        if rule.unique:
+            unique.append(_unique(rule, columns, keys, where))
+            continue
+        compiled = _compiled(rule, columns, where)
+        declared.append(compiled)
+        if rule.derive:
+            derivations.append(_derivation(rule, columns, where))
+    derivations.sort(key=lambda d: d.place)
+    assert [d.field.name for d in derivations] == list(derived)
+    return RuleSet(columns, tuple(declared), tuple(derivations), tuple(unique))
+
+
+def derived_order(rules: Sequence[Rule], columns: Columns) -> list[str]:
+    """Return the derived columns, each after those that it is computed from.
+
+    Raises
+    ------
+    ConfigError
+        A column is derived twice, or from itself.
+    """
+    needs: dict[str, set[str]] = {}
+    for rule in rules:
+        if not rule.derive:
+            continue
+        where = f"the rule {brief(rule.title)}"
+        if rule.derive in needs:
+            raise ConfigError(f"In {where}: {brief(rule.derive)} is derived twice.")
+        _place(rule.derive, columns, where)
+        read = read_value(
+            rule.value or "", columns, columns.fields[_place(rule.derive, columns, where)], where
+        )
+        needs[rule.derive] = {columns.fields[place].name for place in read.places}
+    order: list[str] = []
+    while needs:
+        ready = [name for name, names in needs.items() if not names & needs.keys()]
+        if not ready:
+            raise ConfigError(
+                f"The rules derive {brief(next(iter(needs)))} from itself, by way of "
+                f"{', '.join(map(brief, needs))}; leave one of them to be modelled."
+            )
+        order += ready
+        needs = {name: names for name, names in needs.items() if name not in ready}
+    return order
+
+
+def _place(name: str, columns: Columns, where: str) -> int:
+    if name in columns.places:
+        return columns.places[name]
+    if name in columns.others:
+        raise ConfigError(
+            f"In {where}: '{name}' is an identifier, which is never modelled, or left out."
+        )
+    raise ConfigError(f"In {where}: '{name}' is no column{nearest(name, columns.places)}.")
+
+
+def _compiled(rule: Rule, columns: Columns, where: str) -> CompiledRule:
+    if rule.then:
+        condition = read_statement(rule.condition or "", columns, f"`if` of {where}")
+        then = read_statement(rule.then, columns, f"`then` of {where}")
+
+        def judge(known: Known) -> Truth:
+            return ~condition.judge(known) | then.judge(known)
+
+        places = condition.places | then.places
+        return CompiledRule(rule.title, places, judge, condition, rule)
+    if rule.derive:
+        derivation = _derivation(rule, columns, where)
+        places = derivation.value.places | {derivation.place}
+        return CompiledRule(rule.title, places, derivation.agrees, None, rule)
+    if rule.together:
+        named = tuple(_place(name, columns, where) for name in rule.together)
+
+        def together(known: Known) -> Truth:
+            gone = [ranges.is_missing(known(place)) for place in named]
+            all_gone, none_gone = reduce(Truth.__and__, gone), ~reduce(Truth.__or__, gone)
+            return all_gone | none_gone
+
+        return CompiledRule(rule.title, frozenset(named), together, None, rule)
+    if rule.allowed:
+        named = tuple(_place(name, columns, where) for name in rule.allowed)
+        combinations = Combinations.build(rule, columns, named, where)
+        return CompiledRule(rule.title, frozenset(named), combinations.judge, None, rule)
+    statement = read_statement(rule.rule or "", columns, where)
+    return CompiledRule(rule.title, statement.places, statement.judge, None, rule)
+
+
+def _derivation(rule: Rule, columns: Columns, where: str) -> Derivation:
+    place = _place(rule.derive or "", columns, where)
+    field = columns.fields[place]
+    return Derivation(place, field, read_value(rule.value or "", columns, field, where))
+
+
+def _unique(rule: Rule, columns: Columns, keys: frozenset[str], where: str) -> tuple[int, ...]:
+    absent = keys - set(rule.unique)
+    if absent or not keys:
+        way_out = (
+            f"name {', '.join(map(brief, sorted(absent)))} too" if keys else "declare patientKey"
+        )
+        raise ConfigError(
+            f"In {where}: `unique` never looks at two patients, so it names the patient key; {way_out}."
+        )
+    places = tuple(_place(name, columns, where) for name in rule.unique if name not in keys)
+    varying = [place for place in places if not columns.fields[place].perPatient]
+    if not varying:
+        raise ConfigError(
+            f"In {where}: every column is the same in all rows of a patient; name one that varies."
+        )
+    return places

@@ -1,0 +1,115 @@
+"""The values that codes stand for, as ranges: of a known code, of a bin of points, of a whole column."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from synthvae._types import Floats, Ints
+from synthvae.field import Field
+from synthvae.rules.ranges import Range
+
+MISSING = -1  # a cell without a value
+FIRST_SPECIAL = -2  # the first of a field's special values; -3 is the next, and so on
+Known = Callable[[int], Range]  # what is known of the column at a place
+
+
+@dataclass(frozen=True)
+class ColumnValues:
+    """What the codes of one column mean: numbers, seconds since 1970, or the numbers of labels.
+
+    `points` are the values of the codes 0, 1, ... where these are categories.
+    """
+
+    field: Field
+    points: Floats | None
+
+    def exact(self, codes: Ints) -> Range:
+        """Return the values of known codes, of the same shape."""
+        missing = np.asarray(codes == MISSING)
+        if self.points is not None:
+            return Range.exact(self.points[np.maximum(codes, 0)], missing)
+        values = self.at(np.maximum(codes, 0))
+        for i, special in enumerate(self.field.specials):
+            values = np.where(codes == FIRST_SPECIAL - i, float(special), values)
+        return Range.exact(values, missing)
+
+    def at(self, points: Ints) -> Floats:
+        """Return the values of lattice points."""
+        units = points + self.field.first_unit
+        values = (
+            self.field.seconds_at(units) if self.field.is_moment else self.field.numbers_at(units)
+        )
+        return np.asarray(values, float)
+
+    def between(self, low: Ints, high: Ints) -> Range:
+        """Return the range of codes: two lattice points, or one code as both ends."""
+        first, last = self.exact(low), self.exact(high)
+        return Range(first.low, last.low, first.some, first.none)
+
+    @property
+    def size(self) -> int:
+        """Number of categories or lattice points."""
+        return self.field.lattice_size if self.points is None else len(self.points)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that rules may name: the fields with codes, by place, and the names of all others."""
+
+    fields: tuple[Field, ...]
+    others: frozenset[str] = frozenset()  # identifiers, and columns that are left out
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The place of each column with codes."""
+        return {field.name: place for place, field in enumerate(self.fields)}
+
+    @cached_property
+    def labels(self) -> dict[str, int]:
+        """A number for each label of text: the same label has the same one in all columns."""
+        texts = (
+            label for field in self.fields if field.type == "string" for label in field.categories
+        )
+        return {label: number for number, label in enumerate(dict.fromkeys(texts))}
+
+    @cached_property
+    def values(self) -> tuple[ColumnValues, ...]:
+        """What the codes of each column mean."""
+        return tuple(ColumnValues(field, self._points(field)) for field in self.fields)
+
+    def _points(self, field: Field) -> Floats | None:
+        if field.is_lattice:
+            return None
+        if field.type == "boolean":
+            return np.array([0.0, 1.0])
+        if field.is_number:
+            return np.array([float(label) for label in field.categories])
+        return np.array([float(self.labels[label]) for label in field.categories])
+
+    def known(self, codes: Ints) -> Known:
+        """Return what a table's codes say, shape (rows, columns)."""
+        found: dict[int, Range] = {}
+
+        def column(place: int) -> Range:
+            if place not in found:
+                found[place] = self.values[place].exact(codes[:, place])
+            return found[place]
+
+        return column
+
+
+def digits(field: Field) -> Floats | None:
+    """Return the categories as numbers, where all of them are; None elsewhere."""
+    numbers = [_number(label) for label in field.categories]
+    known = [number for number in numbers if number is not None]
+    return np.array(known) if known and len(known) == len(numbers) else None
+
+
+def _number(label: str) -> float | None:
+    try:
+        number = float(label.strip().replace("_", "x"))
+    except ValueError:
+        return None
+    return number if np.isfinite(number) else None
