@@ -15,7 +15,6 @@ from synthvae import command_options, console, plan_command
 from synthvae._files import check_output, write_whole
 from synthvae._runtime import console_progress, steps_of
 from synthvae._text import say
-from synthvae.errors import check_positive_integer
 from synthvae.schema import Schema
 from synthvae.schema_commands import schema_app
 from synthvae.terminal_notes import print_left_out
@@ -31,7 +30,6 @@ app = typer.Typer(
 )
 app.add_typer(schema_app, name="schema")
 
-SchemaFile = Annotated[Path, typer.Option("--schema", help="The table's schema, YAML or JSON.")]
 StartOver = Annotated[
     bool,
     typer.Option(
@@ -106,15 +104,11 @@ app.command()(plan_command.plan)
 @app.command()
 def fit(
     table: command_options.Table,
-    schema: SchemaFile,
+    schema: command_options.SchemaFile,
     epsilon: Annotated[str, typer.Option(help="Privacy budget, or none for no privacy.")],
     out: Annotated[Path, typer.Option(help="Folder for the model.")],
-    delta: Annotated[
-        float | None, typer.Option(help="Below 1/n; by default a tenth of 1/n, at most 1e-5.")
-    ] = None,
-    patients: Annotated[
-        int | None, typer.Option(help="Declared number of patients, in place of the schema's.")
-    ] = None,
+    delta: command_options.Delta = None,
+    patients: command_options.Patients = None,
     delimiter: command_options.Delimiter = None,
     encoding: command_options.Encoding = None,
     sheet: command_options.Sheet = None,
@@ -128,9 +122,7 @@ def fit(
     from synthvae.synthesizer import Synthesizer
 
     check_output(out, force, inputs=(table, schema), folder_of=FILES)
-    declared = Schema.load(schema)
-    if patients is not None:
-        declared = declared.replace(patients=check_positive_integer("patients", patients))
+    declared = command_options.load_schema(schema, patients)
     budget = console.read_epsilon(epsilon)
     synthesizer = Synthesizer(declared, budget, delta)
     plan_command.print_warnings(declared, budget, delta)
@@ -198,7 +190,7 @@ def evaluate(
     synthetic: Annotated[Path, typer.Argument(help="The synthetic table, from any tool.")],
     train: Annotated[Path, typer.Option(help="The real rows that it was made from.")],
     holdout: Annotated[Path, typer.Option(help="Real rows that its maker never saw.")],
-    schema: SchemaFile,
+    schema: command_options.SchemaFile,
     out: Annotated[Path, typer.Option(help="Where to write: .json, or .html for a page.")],
     seed: Annotated[int, typer.Option(help="Repeats everything random in the scores.")] = 0,
     config: Annotated[

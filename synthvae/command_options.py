@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from synthvae._text import say
-from synthvae.schema import Dialect
+from synthvae.errors import check_positive_integer
+from synthvae.schema import Dialect, Schema
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from synthvae.table import TableFile
 
+SchemaFile = Annotated[Path, typer.Option("--schema", help="The table's schema, YAML or JSON.")]
+SchemaArgument = Annotated[Path, typer.Argument(help="The table's schema, YAML or JSON.")]
+Delta = Annotated[
+    float | None, typer.Option(help="Below 1/n; by default a tenth of 1/n, at most 1e-5.")
+]
+Patients = Annotated[
+    int | None, typer.Option(help="Declared number of patients, in place of the schema's.")
+]
 Table = Annotated[Path, typer.Argument(help="CSV, Excel, Parquet, SAS, Stata or SPSS file.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
 Delimiter = Annotated[
@@ -39,6 +48,14 @@ Header = Annotated[
 
 Options = tuple[str | None, str | None, str | None, bool | None]
 """The values of the four options above, in their order."""
+
+
+def load_schema(path: Path, patients: int | None) -> Schema:
+    """Return a schema, with the number of patients that is declared in place of its own, if any."""
+    declared = Schema.load(path)
+    if patients is None:
+        return declared
+    return declared.replace(patients=check_positive_integer("patients", patients))
 
 
 def open_with_notes(

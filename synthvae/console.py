@@ -228,6 +228,9 @@ def spending_of(guarantee: Guarantee) -> str:
         return f"{guarantee.why_void}."
     epsilon, delta = epsilon_text(guarantee.epsilon), _delta_of(guarantee)
     spending = f"Spent epsilon {epsilon} at delta {delta} per patient."
+    if guarantee.epsilon_before_fit is not None:
+        before = epsilon_text(guarantee.epsilon_before_fit)
+        spending += f" It includes epsilon {before}, spent before the fit on choosing maxRows."
     return spending if guarantee.valid else f"{guarantee.why_void}. {spending}"
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 from synthvae._runtime import code_digest
-from synthvae.errors import SchemaError
+from synthvae._text import delta_text, epsilon_text
+from synthvae.errors import BudgetError, SchemaError
 from synthvae.marginals.measure import query_weights
 from synthvae.privacy import accounting, guarantee
 from synthvae.privacy.budget import COUNT_SHARE, check_budget, default_delta, noise_for, noises_for
@@ -17,6 +18,7 @@ from synthvae.schema import Schema
 from synthvae.settings import ASSUMED_PATIENTS, Settings, settings_for
 
 ROWS_WEIGHT = 0.25  # precision of the rows-per-patient counts, relative to one marginal
+LEAST_LEFT = 0.01  # of the budget, in squared mu, that releases before a fit must leave
 SOFTWARE = ("synthvae", "torch", "opacus", "dp-accounting", "opendp", "numpy")
 # What the guarantee rests on: in the order in which an auditor would ask.
 ASSUMPTIONS: dict[guarantee.AssumptionId, str] = {
@@ -43,6 +45,10 @@ ASSUMPTIONS: dict[guarantee.AssumptionId, str] = {
     "that fits",
     "single-fit": "this fit alone: other fits and releases from the same patients compose with it",
 }
+PAID_ROWS = (
+    "; but for maxRows, which noisy numbers of patients decided: they are in the account, as what was "
+    "released before the fit, and the schema records every such release"
+)
 PUBLIC_INPUTS = (
     "the schema: columns, types, bounds, categories, rows per patient",
     "the declared number of patients",
@@ -84,6 +90,11 @@ class Plan:
         return self.epsilon is not None
 
     @property
+    def measured(self) -> tuple[guarantee.GaussianStage, ...]:
+        """What is released before the training: to choose `maxRows` if it was, counts, moments."""
+        return (*stages_before_fit(self.schema), self.marginals, self.pairs)
+
+    @property
     def marginals(self) -> guarantee.GaussianStage:
         """All counts together, as one stage of the account."""
         columns = [noise for column in self.column_noise for noise in column]
@@ -112,7 +123,7 @@ class Plan:
     @property
     def stages(self) -> tuple[guarantee.GaussianStage | guarantee.TrainingStage, ...]:
         """The stages of the account; empty without privacy."""
-        return () if self.training is None else (self.marginals, self.pairs, self.training)
+        return () if self.training is None else (*self.measured, self.training)
 
     def with_patients(self, patients: int) -> "Plan":
         """Return the plan with its normaliser from a number of patients; the account is the same."""
@@ -142,6 +153,34 @@ class Plan:
         return accounting.second_opinion(self.stages, self.delta, self.epsilon)
 
 
+def stages_before_fit(schema: Schema) -> tuple[guarantee.GaussianStage, ...]:
+    """Return what was released to choose the schema's `maxRows`, as a stage of the account, if anything.
+
+    No noise of a fit depends on `maxRows`, so that stages compose as if it had been fixed beforehand.
+    """
+    noises = tuple(
+        1 / accounting.gaussian_mu(release.epsilon, release.delta) for release in schema.releases
+    )
+    if not noises:
+        return ()
+    return (
+        guarantee.GaussianStage(
+            stage="max-rows",
+            queries=len(noises),
+            noise_multipliers=noises,
+            rows_per_patient=schema.rows_per_patient,
+            sensitivities=(1.0,) * len(noises),
+            clipping="one bin per patient",
+        ),
+    )
+
+
+def epsilon_before_fit(schema: Schema, delta: float) -> float | None:
+    """Return what the releases before the fit spend alone at `delta`; None where there were none."""
+    stages = stages_before_fit(schema)
+    return accounting.compose(stages, delta) if stages else None
+
+
 def check_reviewed(schema: Schema) -> None:
     """Raise `SchemaError` while bounds or categories that were read off the data await review."""
     names = schema.to_review
@@ -164,7 +203,7 @@ def make_plan(
     Raises
     ------
     BudgetError
-        The budget is not valid.
+        The budget is not valid, or the releases before the fit have spent it.
     SchemaError
         Fields still await review by a person, and a budget is given.
     """
@@ -174,10 +213,10 @@ def make_plan(
     plan = plan_counts(schema, epsilon, delta, settings)
     if plan.epsilon is None or plan.delta is None:
         return plan
-    counts, stage = (plan.marginals, plan.pairs), training_draft(plan)
-    return replace(
-        plan, training=accounting.calibrate_training(counts, stage, plan.epsilon, plan.delta)
+    training = accounting.calibrate_training(
+        plan.measured, training_draft(plan), plan.epsilon, plan.delta
     )
+    return replace(plan, training=training)
 
 
 def plan_counts(
@@ -185,7 +224,7 @@ def plan_counts(
 ) -> Plan:
     """Return a plan of counts and moments, whose training is not calibrated: quick, for a forecast."""
     settings = settings or settings_for(schema, epsilon)
-    weights = [query_weights(field, settings.bins) for field in schema.modelled]
+    weights = [query_weights(field, settings.bins) for field in schema.drawn]
     has_patients = schema.patientKey is not None
     if epsilon is None:
         exact = tuple((0.0,) * len(column) for column in weights)
@@ -193,7 +232,7 @@ def plan_counts(
             schema, settings, None, None, exact, 0.0 if has_patients else None, None, 0.0, None
         )
     delta = default_delta(schema.patients) if delta is None else delta
-    budget = accounting.gaussian_mu(epsilon, delta) ** 2
+    budget = budget_left(schema, epsilon, delta)
     count_noise = None if schema.patients else noise_for(COUNT_SHARE * budget)
     groups = (*weights, (ROWS_WEIGHT,)) if has_patients else weights
     noises = noises_for(groups, settings.anchor_share * budget)
@@ -203,6 +242,20 @@ def plan_counts(
     return Plan(
         schema, settings, epsilon, delta, column_noise, rows_noise, count_noise, pair_noise, None
     )
+
+
+def budget_left(schema: Schema, epsilon: float, delta: float) -> float:
+    """Return the squared mu that a budget leaves a fit; `BudgetError` where it leaves nothing."""
+    budget = accounting.gaussian_mu(epsilon, delta) ** 2
+    left = budget - accounting.squared_mu(stages_before_fit(schema))
+    if left < LEAST_LEFT * budget:
+        spent = epsilon_before_fit(schema, delta) or 0.0
+        raise BudgetError(
+            f"epsilon is {epsilon:g}, of which the releases that the schema records have spent "
+            f"{epsilon_text(spent)} (at delta {delta:g}, on choosing maxRows) before the fit, and "
+            "hardly anything is left: use a larger epsilon."
+        )
+    return left
 
 
 def training_draft(plan: Plan) -> guarantee.TrainingStage:
@@ -241,6 +294,7 @@ def guarantee_of(plan: Plan, patients: int, *, test_mode: bool) -> guarantee.Gua
         why_void=why_void,
         epsilon=plan.spent(),
         epsilon_budget=plan.epsilon,
+        epsilon_before_fit=None if plan.delta is None else epsilon_before_fit(schema, plan.delta),
         delta=plan.delta,
         unit=unit,
         group_epsilon=groups,
@@ -251,7 +305,7 @@ def guarantee_of(plan: Plan, patients: int, *, test_mode: bool) -> guarantee.Gua
         second_opinion=plan.second_opinion(),
         stages=plan.stages,
         assumptions=tuple(guarantee.Assumption(id=i, text=text) for i, text in assumptions.items()),
-        public_inputs=PUBLIC_INPUTS,
+        public_inputs=(*PUBLIC_INPUTS, *_paid_inputs(schema, plan.delta)),
         not_covered=NOT_COVERED,
         schema_digest=schema.digest,
         code_sha256=code_digest(),
@@ -263,11 +317,27 @@ def assumptions_of(schema: Schema) -> dict[guarantee.AssumptionId, str]:
     """Return what the guarantee of a fit rests on, with the columns declared from the data, if any."""
     shown = [field.name for field in schema.fields if field.basis and field.basis.fromData]
     columns = ", ".join(map(repr, shown))
-    return {
+    assumptions = {
         key: text.format(columns=columns) if key == "declared-from-data" else text
         for key, text in ASSUMPTIONS.items()
         if shown or key != "declared-from-data"
     }
+    if schema.releases:
+        assumptions["public-inputs"] += PAID_ROWS
+    return assumptions
+
+
+def _paid_inputs(schema: Schema, delta: float | None) -> tuple[str, ...]:
+    """Return what the guarantee says of the releases before the fit."""
+    if delta is None or not schema.releases:
+        return ()
+    days = ", ".join(f"{release.on}" for release in schema.releases)
+    spent = epsilon_text(epsilon_before_fit(schema, delta) or 0.0)
+    return (
+        f"before the fit, epsilon {spent} (at delta {delta_text(delta)}) was spent on choosing maxRows, "
+        f"by a noisy histogram of rows per patient ({days}); the epsilon of this guarantee is of that "
+        "and the fit together",
+    )
 
 
 def _why_void(plan: Plan, patients: int, test_mode: bool) -> str | None:

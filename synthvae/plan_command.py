@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from synthvae import console
+from synthvae import command_options, console
 from synthvae._files import write_whole
 from synthvae._text import brief, counted, delta_text, epsilon_text, printable, say, shortened
 from synthvae.config import RunConfig
-from synthvae.errors import SynthvaeError, check_positive_integer
+from synthvae.errors import SynthvaeError
 from synthvae.schema import Schema
 
 if TYPE_CHECKING:
@@ -24,14 +24,10 @@ NAME = 30  # characters of a column's name
 
 
 def plan(
-    schema: Annotated[Path, typer.Argument(help="The table's schema, YAML or JSON.")],
+    schema: command_options.SchemaArgument,
     epsilon: Annotated[float, typer.Option(help="Privacy budget of the fit.")],
-    delta: Annotated[
-        float | None, typer.Option(help="Below 1/n; by default a tenth of 1/n, at most 1e-5.")
-    ] = None,
-    patients: Annotated[
-        int | None, typer.Option(help="Declared number of patients, in place of the schema's.")
-    ] = None,
+    delta: command_options.Delta = None,
+    patients: command_options.Patients = None,
     rows_per_patient: Annotated[
         float | None,
         typer.Option(help="Mean number of rows of a patient; by default the root of maxRows."),
@@ -40,16 +36,14 @@ def plan(
         bool, typer.Option("--json", help="Print it for a program, as JSON.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
+    force: command_options.Force = False,
 ) -> None:
     """Say what a fit would leave of a table, before any is read: errors, time, remedies."""
     from synthvae.forecast import make_forecast
 
     if out is not None:
         console.check_file(out, force, ".json", inputs=(schema,))
-    declared = Schema.load(schema)
-    if patients is not None:
-        declared = declared.replace(patients=check_positive_integer("patients", patients))
+    declared = command_options.load_schema(schema, patients)
     forecast = make_forecast(declared, epsilon, delta, rows_per_patient)
     text = forecast.model_dump_json(indent=1)
     if out is not None:

@@ -11,9 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from synthvae._text import brief, counted, nearest, say
+from synthvae._text import brief, counted, epsilon_text, nearest, say
 from synthvae.drafting import review
 from synthvae.errors import ConfigError, SchemaError, check_positive_integer
+from synthvae.rules.setting import Rule
 
 HELP = """\
   1-5 [details]   accept; the source is the one of that number: 1 NCT01234567, section 5.2
@@ -31,7 +32,12 @@ How many patients does the table cover? A public number, such as the published s
 nothing is counted here. (s: skip, and a fit takes a noisy count; q: quit)"""
 ROWS_QUESTION = """
 At most how many rows of one patient are used? Noise grows with that number, and further rows are
-dropped: a public number that few patients exceed. (s: skip; q: quit)"""
+dropped: a public number that few patients exceed. Where nobody knows one, `synthvae schema rows` buys
+it with a part of the budget. (s: skip; q: quit)"""
+RULE_QUESTION = """\
+  Nearly every record keeps this rule. Does it hold for every patient, and where is that publicly known?
+  1-5 or the source   a accept all open rules with one: a 2   = as before   d only the records show it
+  x take the rule out   s skip   q quit"""
 EDITS = """\
   minimum 0; maximum 110     bounds (a date as 2000-12-31)
   categories a, b, c         in place of those there are
@@ -112,6 +118,33 @@ class _Session:
                 earlier = [i for i in range(place) if waiting[i] in self.seen]
                 step = (earlier[-1] if earlier else 0) - place
             place += step
+
+    def ask_rules(self) -> None:
+        """Go through the open rules in order."""
+        for rule in self.review.open_rules:
+            left = self.review.open_rules
+            if rule not in left:
+                continue  # accepted with others
+            say(f"\n{rule.statement}  ({counted(len(left), 'open rule')})\n{RULE_QUESTION}")
+            while not self._is_answered(rule, _ask("> ")):
+                pass
+
+    def _is_answered(self, rule: Rule, answer: str) -> bool:
+        """Do what is answered of a rule; return whether it is dealt with."""
+        letter, rest = _letter_of(answer)
+        rules = self.review.open_rules if letter == "a" and rest else (rule,)
+        if letter in ("s", "x") and not rest:
+            self.review.drop_rules((rule,) if letter == "x" else ())
+            return True
+        if letter in ("?", "a") and not rest:
+            say(RULE_QUESTION)
+            return False
+        source = self._source_of(rest if letter == "a" else answer)
+        if source is None:
+            return False
+        self.review.accept_rules(rules, source)
+        self.source = source
+        return True
 
     def _show(self, name: str) -> None:
         declared = self.review.field(name)
@@ -357,10 +390,11 @@ def review_schema(
     if accept_all:
         if reviewed.open:
             reviewed.accept(reviewed.open, (source or "").strip())
+        reviewed.accept_rules(reviewed.open_rules, (source or "").strip())
         if reviewed.row_remarks:
             say(
-                f"maxRows stands as drafted, {reviewed.schema.maxRows}: declare a public number, or go "
-                "through the review without `--yes`."
+                f"maxRows stands as drafted, {reviewed.schema.maxRows}: declare a public number, go "
+                "through the review without `--yes`, or pay for one with `synthvae schema rows`."
             )
     else:
         try:
@@ -374,8 +408,8 @@ def review_schema(
 
 def _hold(session: _Session) -> None:
     reviewed = session.review
-    waits = bool(reviewed.open) or reviewed.schema.patients is None or bool(reviewed.row_remarks)
-    if not waits:
+    marked = reviewed.open or reviewed.open_rules or reviewed.row_remarks
+    if not marked and reviewed.schema.patients is not None:
         return
     try:
         user = "the steward"
@@ -387,20 +421,29 @@ def _hold(session: _Session) -> None:
             reviewed.by = answer or user
         session.ask_table()
         session.ask_fields()
+        session.ask_rules()
     except _Quit:
         return
 
 
 def _say_rest(path: Path, reviewed: review.SchemaReview) -> None:
-    schema, left = reviewed.schema, len(reviewed.open)
+    schema = reviewed.schema
+    left = {"field": len(reviewed.open), "rule": len(reviewed.open_rules)}
+    waiting = " and ".join(counted(number, what) for what, number in left.items() if number)
+    if (paid := reviewed.paid_rows) is not None:
+        say(
+            f"maxRows {paid.maxRows} was paid for with epsilon {epsilon_text(paid.epsilon)} on "
+            f"{paid.on}: it needs no public source."
+        )
     shown = [each.name for each in schema.fields if each.basis and each.basis.fromData]
+    shown += [rule.title for rule in schema.rules if rule.basis and rule.basis.fromData]
     if shown:
         say(
             f"\nDeclared because the records show it, as the guarantee will say: {', '.join(shown)}."
         )
     if schema.patients is None:
         say("No number of patients is declared: `patients: 500`, say, where it is public.")
-    if left:
-        say(f"{counted(left, 'field')} in {path} still to review; the same command goes on there.")
+    if waiting:
+        say(f"{waiting} in {path} still to review; the same command goes on there.")
     else:
         say(f"Nothing in {path} awaits review.")

@@ -1,5 +1,6 @@
 """The commands under `synthvae schema`: thin, as those in `cli`."""
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from synthvae import command_options, console
 from synthvae._files import check_output, write_whole
 from synthvae._text import say
 from synthvae.schema import Schema
+from synthvae.terminal_notes import print_paid_rows
 
 schema_app = typer.Typer(help="Draft or check a schema file.", no_args_is_help=True)
 
@@ -28,9 +30,11 @@ def schema_init(
 ) -> None:
     """Draft a schema from a table; whatever was read off the data is marked for review."""
     from synthvae.drafting import draft_table, redcap
+    from synthvae.drafting.schema_text import refuse_forgetting
 
     inputs = (table, *([] if dictionary is None else [dictionary]))
     check_output(out, force, inputs=inputs)
+    refuse_forgetting(out)
     read = command_options.open_with_notes(table, (delimiter, encoding, sheet, header), guess=True)
     if dictionary is None and redcap.is_redcap(read.frame):
         write_whole(out, redcap.redcap_yaml(read.frame, table.name.partition(".")[0]))
@@ -61,7 +65,7 @@ def schema_init(
 
 @schema_app.command("check")
 def schema_check(
-    schema: Annotated[Path, typer.Argument(help="The schema file.")],
+    schema: command_options.SchemaArgument,
     table: command_options.Table,
     delimiter: command_options.Delimiter = None,
     encoding: command_options.Encoding = None,
@@ -84,9 +88,46 @@ def schema_check(
     say(f"{table} fits {schema}.{waits}")
 
 
+@schema_app.command("rows")
+def schema_rows(
+    schema: command_options.SchemaArgument,
+    table: command_options.Table,
+    epsilon: Annotated[
+        float, typer.Option(help="What it may cost, of the budget of every fit with the schema.")
+    ],
+    delta: command_options.Delta = None,
+    beyond: Annotated[
+        float, typer.Option(help="Share of the patients that may have more rows than maxRows.")
+    ] = 0.05,
+    most: Annotated[int, typer.Option(help="The largest maxRows that is considered.")] = 20,
+    delimiter: command_options.Delimiter = None,
+    encoding: command_options.Encoding = None,
+    sheet: command_options.Sheet = None,
+    header: command_options.Header = None,
+) -> None:
+    """Choose maxRows by a noisy histogram of rows per patient, and pay for it."""
+    from synthvae.max_rows import pay_for_rows
+    from synthvae.privacy.mechanisms import Mechanisms
+    from synthvae.privacy.stream import RandomStream
+
+    options, dialect = (delimiter, encoding, sheet, header), Schema.load(schema).dialect
+    frame = command_options.open_with_notes(table, options, dialect).frame
+    paid = pay_for_rows(
+        schema,
+        frame,
+        epsilon,
+        delta=delta,
+        beyond=beyond,
+        most=most,
+        on=date.today(),
+        mechanisms=Mechanisms(RandomStream()),
+    )
+    print_paid_rows(paid, schema)
+
+
 @schema_app.command("review")
 def schema_review(
-    schema: Annotated[Path, typer.Argument(help="The schema file, as drafted.")],
+    schema: command_options.SchemaArgument,
     table: Annotated[
         Path | None, typer.Argument(help="The table, to see what stands in it; terminal only.")
     ] = None,

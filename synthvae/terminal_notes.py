@@ -3,11 +3,15 @@
 import contextlib
 import warnings
 from collections.abc import Iterator
-from typing import TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
-from synthvae._text import say
+from synthvae._text import delta_text, epsilon_text, say
 from synthvae.errors import ReadingWarning, UnlikelyConditionWarning
 from synthvae.schema import Schema
+
+if TYPE_CHECKING:
+    from synthvae.max_rows import PaidRows
 
 NOTES = (ReadingWarning, UnlikelyConditionWarning)
 
@@ -48,3 +52,32 @@ def print_left_out(schema: Schema) -> None:
     parts = [f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names]
     if parts:
         say(f"Columns that are not modelled: {'; '.join(parts)}.")
+
+
+def print_paid_rows(paid: "PaidRows", path: Path) -> None:
+    """Say what a choice of maxRows cost, what it rests on, and where the price is written down."""
+    release, histogram = paid.release, paid.histogram
+    say(
+        f"Spent epsilon {epsilon_text(release.epsilon)} at delta {delta_text(release.delta)} per "
+        "patient on numbers of patients by their rows, each with noise of standard deviation "
+        f"{histogram.sigma:.3g}:"
+    )
+    for rows, count in zip(histogram.names, histogram.counts, strict=True):
+        say(f"  {rows:>10}  {count:>10,}")
+    beyond = f"fewer than {100 * release.beyond:g} % of the patients"
+    why = f"no smaller number leaves {beyond} beyond, and --most considers no larger one"
+    if paid.rows < histogram.levels[-1]:
+        error = 100 * histogram.error_beyond(paid.rows)
+        why = (
+            f"{beyond} have more (the noise gives that share a standard deviation of {error:.2g} %)"
+        )
+    say(f"maxRows is now {paid.rows}: by these numbers, {why}.")
+    if paid.releases > 1:
+        say(
+            f"The schema records {paid.releases} such releases, and each has its price: together "
+            f"epsilon {epsilon_text(paid.spent)} at that delta."
+        )
+    say(
+        f"The price is written into {path}. Every fit with it counts the price into its own epsilon: of "
+        f"--epsilon 1, {paid.share_of_one:.2g} % (in squared mu) is spent."
+    )

@@ -16,10 +16,10 @@ from synthvae._types import Ints
 from synthvae.errors import ConfigError, check_positive_integer
 from synthvae.marginals.column import ColumnMarginal
 from synthvae.marginals.measure import measure_marginals, query_weights
-from synthvae.plan import check_reviewed
-from synthvae.privacy.accounting import compose, default_interval
+from synthvae.plan import budget_left, check_reviewed, stages_before_fit
+from synthvae.privacy.accounting import compose, default_interval, squared_mu
 from synthvae.privacy.budget import BudgetFilter, checked_delta, noises_for
-from synthvae.privacy.guarantee import Account
+from synthvae.privacy.guarantee import Account, Stage
 from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
 from synthvae.schema import Schema
@@ -56,10 +56,10 @@ def tokenise(
     codes = encode(frame, schema)
     grouped = group_by_patient(frame, schema, mechanisms.stream.part("rows").take(32))
     bins, most = bins_for(schema, budget.epsilon), schema.rows_per_patient
-    weights = [query_weights(field, bins) for field in schema.modelled]
-    noises = noises_for(weights, share * budget.whole)
+    weights = [query_weights(field, bins) for field in schema.drawn]
+    noises = noises_for(weights, share * budget.left)
     kept = grouped.kept
-    marginals = measure_marginals(codes[kept], schema.modelled, noises, bins, most, mechanisms)
+    marginals = measure_marginals(codes[kept], schema.drawn, noises, bins, most, mechanisms)
     tokens = np.stack([a.encode(codes[kept, j]) for j, a in enumerate(marginals)], axis=1)
     # `kept` is sorted: a kept row's place in it is its index among the tokens.
     rows = np.where(grouped.present, np.searchsorted(kept, grouped.rows), -1)
@@ -97,6 +97,7 @@ class Baseline(abc.ABC):
         check_reviewed(schema)
         self.schema = schema
         self.epsilon, self.delta = epsilon, checked_delta(epsilon, delta, schema.patients)
+        budget_left(schema, self.epsilon, self.delta)  # or the error of a budget that is spent
         self._test_seed = test_seed
         self._marginals: tuple[ColumnMarginal, ...] = ()
         self._record: Account | None = None
@@ -109,12 +110,13 @@ class Baseline(abc.ABC):
         DataError
             The table does not fit the schema; nothing was spent.
         """
-        budget = BudgetFilter(self.epsilon, self.delta)
+        before = squared_mu(stages_before_fit(self.schema))
+        budget = BudgetFilter(self.epsilon, self.delta, spent=before)
         mechanisms = Mechanisms(RandomStream(self._test_seed), budget=budget)
         table = tokenise(frame, self.schema, mechanisms, budget, self.anchor_share)
         self._learn(table, mechanisms, budget)
         rows = self.schema.rows_per_patient
-        stages = mechanisms.stages(rows)
+        stages = self._account(mechanisms)
         self._marginals = table.marginals
         self._record = Account(
             method=self.name,
@@ -126,6 +128,11 @@ class Baseline(abc.ABC):
             stages=stages,
         )
         return self
+
+    def _account(self, mechanisms: Mechanisms) -> tuple[Stage, ...]:
+        """Return what was released so far, before the fit and in it, as the stages of an account."""
+        in_fit = mechanisms.stages(self.schema.rows_per_patient)
+        return (*stages_before_fit(self.schema), *in_fit)
 
     @property
     def record(self) -> Account:

@@ -104,8 +104,7 @@ class PlainVAE(Baseline):
             clip_norm=CLIP,
             expected_batch=rate * patients,
         )
-        counts = mechanisms.stages(self.schema.rows_per_patient)
-        stage = calibrate_training(counts, draft, budget.epsilon, budget.delta)
+        stage = calibrate_training(self._account(mechanisms), draft, budget.epsilon, budget.delta)
         self._levels = [marginal.tokens for marginal in table.marginals]
         data = _OneHotRows(torch.from_numpy(table.tokens), table.patients, self._levels)
         with one_torch_thread():

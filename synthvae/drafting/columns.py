@@ -198,7 +198,8 @@ def has_word(name: str, kind: str) -> bool:
 
 def _identifier(name: str, profile: Profile) -> ColumnDraft | None:
     if profile.kind == "empty":
-        return left_out(name, "no value at all: stays empty", "empty")
+        empty = left_out(name, "no value at all: stays empty", "empty")
+        return empty.for_review("no value stands in the data: is it empty by design?")
     words = _words(name)
     plain, persons = "".join(words), load_words("persons")
     keyed = bool(words) and words[-1] in load_words("keys")
@@ -292,19 +293,19 @@ def _by_dictionary(name: str, profile: Profile, variable: Variable) -> ColumnDra
     """Return a field as in the dictionary; None where the values do not match it."""
     known = f"dictionary: {variable.name}; {variable.basis}"
     field: dict[str, Any] = {"name": name}
+    review: list[str] = []
     if variable.ranges:
         return _by_range(field, profile, variable, known) if profile.kind == "number" else None
     if variable.flag:
         if profile.spelling is None and not pd.api.types.is_bool_dtype(profile.dtype):
             return None
-        return _finish(field | _boolean(profile), profile, [], [known])
+        return _finish(field | _boolean(profile, review), profile, review, [known])
     if _unread_text(profile) or profile.kind in ("date", "datetime"):
         return None
     if profile.kind == "number" and len(profile.distinct) > MOST_CATEGORIES:
         return None
     field |= {"type": "string", "role": variable.role} if variable.role else {"type": "string"}
     usual = next((enum for enum in variable.enums if set(profile.distinct) <= set(enum)), None)
-    review: list[str] = []
     field |= {"constraints": {"enum": list(usual)}} if usual else _categories(profile, review)
     return _finish(field, profile, review, [known])
 
@@ -393,9 +394,7 @@ def _by_values(name: str, profile: Profile, variable: Variable | None) -> Column
     notes = [f"not as in the dictionary: {variable.name}; {variable.basis}"] if variable else []
     review: list[str] = []
     if profile.kind == "boolean" or profile.words:
-        field |= _boolean(profile)
-        sure = profile.kind == "boolean"
-        review = [] if sure else ["no other values stand in the data"]
+        field |= _boolean(profile, review)
     elif profile.kind == "number":
         field |= _number(name, profile, review)
         if variable and any(each.unit for each in variable.ranges):
@@ -416,7 +415,8 @@ def _by_values(name: str, profile: Profile, variable: Variable | None) -> Column
     return _finish(field, profile, review, notes)
 
 
-def _boolean(profile: Profile) -> dict[str, Any]:
+def _boolean(profile: Profile, review: list[str]) -> dict[str, Any]:
+    review += [] if profile.kind == "boolean" else ["no other values stand in the data"]
     field: dict[str, Any] = {"type": "boolean"}
     if profile.words is None or profile.spelling in TRUE_FALSE:
         return field

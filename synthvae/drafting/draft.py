@@ -13,9 +13,11 @@ from synthvae.drafting import header, redcap_values
 from synthvae.drafting.columns import ColumnDraft, draft_column, draft_profile
 from synthvae.drafting.keys import Column, KeyDraft, propose_key
 from synthvae.drafting.profile import MISSING_SPELLINGS, Profile
+from synthvae.drafting.rule_proposals import propose_rules, rules_summary, rules_text
 from synthvae.errors import DataError
 from synthvae.schema import Dialect, Schema
-from synthvae.table.codes import Problem, find_problems
+from synthvae.table.codes import find_problems
+from synthvae.table.problems import Problem
 
 Labels = Mapping[str, Mapping[Any, str]]
 Known = Mapping[str, Mapping[str, Any]]
@@ -23,8 +25,8 @@ Known = Mapping[str, Mapping[str, Any]]
 HEAD = """\
 # A DRAFT, made from private data: handle it as private until a person has gone through it.
 # - `review: true` marks what was read off the data (bounds, categories, steps, whether values are
-#   missing). `synthvae schema review` asks where each is publicly known, and takes the mark away;
-#   `synthvae fit` refuses fields under review when it has a privacy budget.
+#   missing, rules between columns). `synthvae schema review` asks where each is publicly known, and
+#   takes the mark away; `synthvae fit` refuses what is under review when it has a privacy budget.
 # - What has no such mark comes from the column's name and the dictionary of clinical variables.
 # - Where a patient has several rows, `perPatient: true` says that a column (sex, say) holds the same
 #   value in all of them; without it, synthetic patients may differ from row to row.
@@ -158,8 +160,7 @@ def draft_table(
         As `draft_schema`.
     """
     names = _names(frame)
-    comma_decimals = dialect is not None and dialect.delimiter == ";"
-    profiles, missing = _profiles(frame, comma_decimals)
+    profiles, missing = _profiles(frame, dialect is not None and dialect.delimiter == ";")
     if has_header is None and all(map(_is_text, frame.dtypes)):
         header.refuse_data_as_header(names, profiles)
     columns = [
@@ -167,23 +168,35 @@ def draft_table(
         for each, profile in zip(names, profiles, strict=True)
     ]
     key, drafts = propose_key(columns, frame)
-    value: dict[str, Any] = {"name": name, "missingValues": missing}
-    if dialect is not None and dialect != Dialect():
-        value["dialect"] = dialect.model_dump(mode="json", exclude_defaults=True)
-    if key.columns:
-        value["patientKey"] = list(key.columns) if len(key.columns) > 1 else key.columns[0]
-        value["maxRows"] = key.max_rows
+    value = _table_facts(name, missing, dialect, key)
     drafts = [
         _with_signs(draft, column.profile, missing)
         for draft, column in zip(drafts, columns, strict=True)
     ]
     drafts = _mend(frame, value, drafts)
     value["fields"] = [draft.field for draft in drafts]
-    Schema.from_dict(value, "the draft")
+    proposals = propose_rules(frame, Schema.from_dict(value, "the draft"))
+    if proposals:
+        value["rules"] = [proposal.rule for proposal in proposals]
     remarks = header.header_remarks(names, profiles)
     if _lacks_identifiers(columns, key):
         remarks.append("Some rows have no patient identifier: fill in whose they are.")
-    return Draft(value, _render(value, drafts, key, remarks), _summary(drafts, key, remarks))
+    text = _render(value, drafts, key, remarks) + rules_text(proposals)
+    summary = (*_summary(drafts, key, remarks), *rules_summary(proposals))
+    return Draft(value, text, summary)
+
+
+def _table_facts(
+    name: str, missing: list[str], dialect: Dialect | None, key: KeyDraft
+) -> dict[str, Any]:
+    """Return what a draft says of the table as a whole."""
+    value: dict[str, Any] = {"name": name, "missingValues": missing}
+    if dialect is not None and dialect != Dialect():
+        value["dialect"] = dialect.model_dump(mode="json", exclude_defaults=True)
+    if key.columns:
+        value["patientKey"] = list(key.columns) if len(key.columns) > 1 else key.columns[0]
+        value["maxRows"] = key.max_rows
+    return value
 
 
 def _profiles(frame: pd.DataFrame, comma_decimals: bool) -> tuple[list[Profile], list[str]]:

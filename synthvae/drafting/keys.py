@@ -75,7 +75,7 @@ def propose_key(
     if len(np.bincount(whose)) >= MANY:
         drafts[person.name] = drafts[person.name].for_review(
             "maxRows was chosen to hold nearly all patients of the data: take a public number, such as "
-            "the protocol's visits"
+            "the protocol's visits, or pay for it with `synthvae schema rows`"
         )
     summary = list(draft.summary)
     for column in columns:

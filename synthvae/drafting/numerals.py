@@ -86,34 +86,21 @@ def read_numerals(
     """
     stripped = [text.strip() for text in texts]
     censored = np.array([_is_censored(text) for text in stripped], bool)
-    total = counts.sum()
     open_ended = {text for text, ends in zip(stripped, censored, strict=True) if ends}
     if len(open_ended) > MOST_CENSORED or (open_ended and (~censored).sum() < FEWEST_NUMBERS):
         return None
-    dressed = [_undress(text) for text, ends in zip(stripped, censored, strict=True) if not ends]
-    weights = counts[~censored]
-    if counts[~censored][[part is not None for part in dressed]].sum() < (
-        MOSTLY * (total - counts[censored].sum())
-    ):
+    plain = [text for text, ends in zip(stripped, censored, strict=True) if not ends]
+    undressed = _undress_most(plain, counts[~censored])
+    if undressed is None:
+        return None
+    numerals, units = undressed
+    if len({unit.casefold() for unit in units}) > 1 or (units and len(texts) <= FEW_TEXTS):
         return None
     settings, reasons = dict[str, Any](), list[str]()
-    units = Counter[str]()
-    for part, weight in zip(dressed, weights, strict=True):
-        if part is not None and part[1]:
-            units[part[1]] += int(weight)
-    if len({unit.casefold() for unit in units}) > 1:
-        return None
     if units:
-        if len(texts) <= FEW_TEXTS:
-            return None
         settings |= {"unit": units.most_common(1)[0][0], "bareNumber": False}
         reasons.append("the unit stands in the cells; synthetic ones hold the number alone")
-    settings |= _separators(
-        [part[0] for part in dressed if part is not None],
-        comma_decimals,
-        commas_elsewhere,
-        reasons,
-    )
+    settings |= _separators(numerals, comma_decimals, commas_elsewhere, reasons)
     if open_ended:
         settings["censored"] = sorted(open_ended)
         reasons.append(
@@ -123,6 +110,20 @@ def read_numerals(
     if not settings and not reasons:
         return None
     return _numbers_of(stripped, counts, censored, settings, reasons)
+
+
+def _undress_most(
+    texts: Sequence[str], counts: NDArray[np.int64]
+) -> tuple[list[str], Counter[str]] | None:
+    """Return the digits of numbers and how often each unit stands beside; None where few are numbers."""
+    parts = [_undress(text) for text in texts]
+    if counts[[part is not None for part in parts]].sum() < MOSTLY * counts.sum():
+        return None
+    units = Counter[str]()
+    for part, times in zip(parts, counts, strict=True):
+        if part is not None and part[1]:
+            units[part[1]] += int(times)
+    return [part[0] for part in parts if part is not None], units
 
 
 def _numbers_of(

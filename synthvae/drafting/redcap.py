@@ -11,6 +11,7 @@ Harris et al. 2009, "Research electronic data capture (REDCap)", J. Biomed. Info
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -59,6 +60,22 @@ PLACES = re.compile(r"number_([1-4])dp(_comma_decimal)?$")
 NEVER_KEPT = ("email", "phone", "phone_australia", "mrn_10d", "mrn_generic", "ssn", "zipcode")
 LONGEST_TITLE = 200
 LONGEST_DESCRIPTION = 1000
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A row of the dictionary that asks for a number, a date or a time."""
+
+    name: str
+    kind: str
+    validation: str
+    ends: tuple[str, str]  # the bounds of entry, as they are written
+    rules: dict[str, Any]  # whether it has to be answered
+
+    @property
+    def base(self) -> dict[str, Any]:
+        """What every field says whose bounds are the dictionary's."""
+        return {"name": self.name, "basis": {"source": SOURCE}}
 
 
 def is_redcap(frame: pd.DataFrame) -> bool:
@@ -188,7 +205,6 @@ def _title(entry: Mapping[str, str]) -> str:
 
 def _draft(entry: Mapping[str, str], name: str, kind: str, first: str) -> dict[str, Any]:
     validation = entry.get("text_validation_type_or_show_slider_number", "").lower()
-    base: dict[str, Any] = {"name": name, "basis": {"source": SOURCE}}
     required = _is_yes(entry, "required_field") and not entry.get("branching_logic", "")
     if name == first or _is_yes(entry, "identifier"):
         return {"name": name, "role": "identifier"}
@@ -198,27 +214,22 @@ def _draft(entry: Mapping[str, str], name: str, kind: str, first: str) -> dict[s
         return _flag(name, "", required=required)
     if kind not in ("text", "calc", "slider") or validation in NEVER_KEPT:
         return {"name": name, "role": "omit"}
-    return _measured(base, kind, validation, entry, {"required": required})
+    low, high = (entry.get(f"text_validation_{end}", "") for end in ("min", "max"))
+    return _measured(_Question(name, kind, validation, (low, high), {"required": required}))
 
 
-def _measured(
-    base: dict[str, Any],
-    kind: str,
-    validation: str,
-    entry: Mapping[str, str],
-    rules: dict[str, Any],
-) -> dict[str, Any]:
+def _measured(question: _Question) -> dict[str, Any]:
     """Return the field of a number, a date or a time; other text is left out."""
-    if kind == "slider":
-        low, high = (entry.get(f"text_validation_{end}", "") for end in ("min", "max"))
-        bounds = {"minimum": _number(low) or 0, "maximum": _number(high) or 100}
-        return base | {"type": "integer", "constraints": bounds | {"required": False}}
-    order = ORDERS.sub("", validation)
+    if question.kind == "slider":
+        low, high = map(_number, question.ends)
+        bounds = {"minimum": low or 0, "maximum": high or 100, "required": False}
+        return question.base | {"type": "integer", "constraints": bounds}
+    order = ORDERS.sub("", question.validation)
     if order in MOMENTS:
-        return _moment(base, order, entry, rules)
-    if kind == "calc" or validation.startswith(("integer", "number")):
-        return _numeric(base, kind, validation, entry, rules)
-    return {"name": base["name"], "role": "omit", "description": "free text"}
+        return _moment(question, order)
+    if question.kind == "calc" or question.validation.startswith(("integer", "number")):
+        return _numeric(question)
+    return {"name": question.name, "role": "omit", "description": "free text"}
 
 
 def _is_yes(entry: Mapping[str, str], heading: str) -> bool:
@@ -271,23 +282,17 @@ def _number(text: str) -> float | int | None:
     return int(number) if number.is_integer() else number
 
 
-def _numeric(
-    base: dict[str, Any],
-    kind: str,
-    validation: str,
-    entry: Mapping[str, str],
-    rules: dict[str, Any],
-) -> dict[str, Any]:
-    low = _number(entry.get("text_validation_min", ""))
-    high = _number(entry.get("text_validation_max", ""))
-    draft = base | {"type": "integer" if validation == "integer" else "number"}
+def _numeric(question: _Question) -> dict[str, Any]:
+    low, high = map(_number, question.ends)
+    validation, rules = question.validation, question.rules
+    draft = question.base | {"type": "integer" if validation == "integer" else "number"}
     places = PLACES.match(validation)
     if draft["type"] == "number":
         draft["decimals"] = DECIMALS if places is None else int(places[1])
         draft |= {} if places else {GUESSED: ("decimals",)}
     if "comma_decimal" in validation:
         draft["decimalChar"] = ","
-    if kind == "calc":
+    if question.kind == "calc":
         low = high = None
         rules = {"required": False}
     if low is not None and high is not None and low < high:
@@ -326,15 +331,12 @@ def _for_review(draft: dict[str, Any]) -> dict[str, Any]:
     return {key: item for key, item in draft.items() if key != "basis"} | {"review": True}
 
 
-def _moment(
-    base: dict[str, Any], order: str, entry: Mapping[str, str], rules: dict[str, Any]
-) -> dict[str, Any]:
-    kind, form = MOMENTS[order]
-    draft = base | {"type": kind, "format": form}
+def _moment(question: _Question, order: str) -> dict[str, Any]:
+    (kind, form), rules = MOMENTS[order], question.rules
+    draft = question.base | {"type": kind, "format": form}
     if order.startswith("time"):
         return draft | {"constraints": CLOCK | rules}
-    ends = [entry.get(f"text_validation_{end}", "") for end in ("min", "max")]
-    given = [_iso(text) for text in ends]
+    given = [_iso(text) for text in question.ends]
     wide = YEARS[kind]
     bounds = [text or wide[i] for i, text in enumerate(given)]
     if bounds[0] > bounds[1]:

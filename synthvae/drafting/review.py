@@ -1,4 +1,4 @@
-"""The review of a drafted schema: its open fields, what a person says of each, and the file with it.
+"""The review of a drafted schema: its open fields and rules, what a person says of each, and the file.
 
 Every answer is in the file as soon as it is given, with its basis: where the field's facts are publicly
 known, who said so, and on which day. Nothing here prints or asks.
@@ -16,7 +16,8 @@ from synthvae._text import brief, counted, shortened
 from synthvae._types import Bools
 from synthvae.drafting.schema_text import SchemaText
 from synthvae.field import Field
-from synthvae.schema import Schema
+from synthvae.rules.setting import Rule
+from synthvae.schema import RowsRelease, Schema
 from synthvae.table import cells
 
 SOURCES = (
@@ -32,7 +33,7 @@ DRAFTED_ROWS = "Rows kept per patient"  # how the remark above a drafted maxRows
 # How remarks begin on what was read off the data, and on what else any source answers.
 READ_OFF = (
     *("the bounds are the ", "these are the categories", "these are the numbers"),
-    *("the categories are the file's own", "no other values stand"),
+    *("the categories are the file's own", "no other values stand", "no value stands"),
 )
 PLAIN = ("usual bounds of adults", "wide bounds", "values are missing")
 IN_CONSTRAINTS = ("minimum", "maximum", "enum", "required")
@@ -67,7 +68,12 @@ class SchemaReview:
     @property
     def open(self) -> tuple[str, ...]:
         """The fields that await review, in the order of the file."""
-        return self.schema.to_review
+        return tuple(field.name for field in self.schema.fields if field.review)
+
+    @property
+    def open_rules(self) -> tuple[Rule, ...]:
+        """The rules that await review, in the order of the file."""
+        return tuple(rule for rule in self.schema.rules if rule.review)
 
     def field(self, name: str) -> Field:
         """The field as it stands now."""
@@ -114,13 +120,44 @@ class SchemaReview:
 
         `from_data` says that nothing but the records shows it; the guarantee then names the fields.
         """
-        basis: dict[str, Any] = {"source": source, "by": self.by, "on": self.on}
-        from_data = from_data or is_from_data(source)
-        basis |= {"fromData": True} if from_data else {}
+        basis = self._basis(source, from_data)
         self._answer({name: self._reviewed(name) | {"basis": basis} for name in names})
 
+    def _basis(self, source: str, from_data: bool) -> dict[str, Any]:
+        basis: dict[str, Any] = {"source": source, "by": self.by, "on": self.on}
+        return basis | ({"fromData": True} if from_data or is_from_data(source) else {})
+
+    def accept_rules(self, rules: Sequence[Rule], source: str) -> None:
+        """Take the mark off rules and write down their basis."""
+        for rule in rules:
+            place = self.schema.rules.index(rule)
+            written = self._text.value["rules"][place]
+            value = {key: item for key, item in written.items() if key != "review"}
+            self._set_rule(place, value | {"basis": self._basis(source, False)})
+        self._text.write()
+
+    def drop_rules(self, rules: Sequence[Rule]) -> None:
+        """Take rules out of the schema."""
+        for rule in rules:
+            self._set_rule(self.schema.rules.index(rule), None)
+        self._text.write()
+
+    def _set_rule(self, place: int, value: dict[str, Any] | None) -> None:
+        """Give a rule a new value, in the schema and in the text of its file, or take it away."""
+        rules: list[Any] = [rule.to_plain() for rule in self.schema.rules]
+        if value is None:
+            del rules[place]
+        else:  # combinations may stand in a file of their own
+            values = {key: rules[place][key] for key in ("values",) if key in value}
+            rules[place] = value | values
+        self.schema = self.schema.replace(rules=rules)
+        self._text.replace_rule(place, value, MARK)
+
     def omit(self, name: str) -> None:
-        """Leave a column out of the model and of the output."""
+        """Leave a column out of the model and of the output, with the open rules that name it."""
+        place = self.schema.columns.places.get(name)
+        naming = [each.setting for each in self.schema.rule_set.declared if place in each.places]
+        self.drop_rules([rule for rule in self.open_rules if rule in naming])
         value = {k: v for k, v in self._reviewed(name).items() if k not in ("perPatient", "basis")}
         self._answer({name: value | {"role": "omit"}})
 
@@ -163,6 +200,38 @@ class SchemaReview:
         remark = f"Rows used of a patient at most: declared by {self.by} on {self.on}."
         self._declare("maxRows", rows, remark)
 
+    @property
+    def paid_rows(self) -> RowsRelease | None:
+        """The release that `maxRows` follows from, if it does: it needs no public source."""
+        releases, rows = self.schema.releases, self.schema.maxRows
+        return releases[-1] if releases and releases[-1].maxRows == rows else None
+
+    def record_release(self, release: RowsRelease) -> None:
+        """Write down what is about to be released of the records, and its price."""
+        self._set_releases((*self.schema.releases, release))
+        self._text.write()
+
+    def settle_rows(self, counts: Mapping[int, int], rows: int) -> None:
+        """Write down what the last release gave, the `maxRows` that follows, and take its mark away."""
+        *earlier, last = self.schema.releases
+        settled = last.model_copy(update={"counts": dict(counts), "maxRows": rows})
+        self.schema = self.schema.replace(maxRows=rows)
+        remark = f"Rows used of a patient at most: paid for on {last.on}, see `releases`."
+        self._text.set_number("maxRows", rows, remark)
+        for name in self.schema.key_columns:
+            marks = self._marked(name)
+            asked = [each for each in marks if each.startswith("maxRows")]
+            if asked:  # and where nothing else is asked, the field needs no review
+                value = self._reviewed(name) if marks == asked else self._value(name)
+                self._put({name: value}, drop=f"{MARK}: maxRows")
+        self._set_releases((*earlier, settled))
+        self._text.write()
+
+    def _set_releases(self, releases: Sequence[RowsRelease]) -> None:
+        values = [each.model_dump(exclude_defaults=True) for each in releases]
+        self.schema = self.schema.replace(releases=values)
+        self._text.set_list("releases", values)
+
     def _declare(self, key: str, number: int, remark: str) -> None:
         self.schema = self.schema.replace(**{key: number})
         self._text.set_number(key, number, remark)
@@ -183,6 +252,11 @@ class SchemaReview:
 
     def _write(self, values: Mapping[str, dict[str, Any]], drop: str | None) -> None:
         """Check the schema with some fields' new values, then write it."""
+        self._put(values, drop)
+        self._text.write()
+
+    def _put(self, values: Mapping[str, dict[str, Any]], drop: str | None) -> None:
+        """Give some fields new values, in the schema and in the text of its file."""
         fields = [
             field.model_dump(mode="json", exclude_defaults=True) for field in self.schema.fields
         ]
@@ -191,7 +265,6 @@ class SchemaReview:
         self.schema = Schema.from_dict(self.schema.to_dict() | {"fields": fields}, "the schema")
         for name, value in values.items():
             self._text.replace_field(self._place(name), value, drop)
-        self._text.write()
 
     def _with_categories(self, name: str, value: dict[str, Any]) -> dict[str, Any]:
         """Return a field's value with the categories that stand in a file of their own."""

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import yaml
 
 from synthvae import _frozen
 from synthvae._files import read_ordinary, write_whole
-from synthvae.errors import SchemaError
+from synthvae.errors import OutputExistsError, SchemaError
 
 UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 COMMENT = re.compile(r"(?:^|(?<=\s))#[^\n\r]*", re.MULTILINE)
@@ -39,15 +39,15 @@ class SchemaText:
         text = self._written.decode("utf-8")
         self._line_end = "\r\n" if "\r\n" in text else "\n"
         self._is_json = path.suffix.lower() == ".json"
+        if not self._is_json:
+            self._take_apart(text)
+
+    def _take_apart(self, text: str) -> None:
         # Before each field, the text since the field before; then what follows the last one.
         self._between: list[str] = []
         self._items: list[str] = []
         self._inside: list[list[str]] = []  # remarks inside a field's text
         self._columns: list[int | None] = []  # None for a field between braces in a list of such
-        if not self._is_json:
-            self._take_apart(text)
-
-    def _take_apart(self, text: str) -> None:
         root = _frozen.compose_yaml(text)
         assert isinstance(root, yaml.MappingNode), "read as a mapping before"
         self._indent = " " * root.start_mark.column
@@ -131,6 +131,57 @@ class SchemaText:
                 lambda match: f"{line}{self._line_end}{match.group()}", self._between[0], count=1
             )
 
+    def set_list(self, key: str, items: Sequence[Mapping[str, Any]]) -> None:
+        """Set one of the table's keys to a list, in its place or before the fields; remarks in it go."""
+        self.value = _with_key(self.value, key, [dict(item) for item in items])
+        if self._is_json:
+            return
+        text = self.text
+        root = _frozen.compose_yaml(text)
+        assert isinstance(root, yaml.MappingNode), "as it was read"
+        places = {node.value: (node.start_mark.index, item) for node, item in root.value}
+        lines = _frozen.write_yaml({key: self.value[key]}).rstrip("\n").split("\n")
+        block = (self._line_end + self._indent).join(lines)
+        if key in places:
+            start, item = places[key]
+            end = start + len(_without_tail(text[start : item.end_mark.index]))
+        else:
+            start = end = places["fields"][0]
+            block += self._line_end + self._indent
+        self._take_apart(text[:start] + block + text[end:])
+
+    def replace_rule(self, place: int, rule: Mapping[str, Any] | None, drop: str) -> None:
+        """Write one of the table's rules anew, or take it away; all others stay as they are.
+
+        Remarks above it that begin with the word `drop` go, and all of them where the rule does.
+        """
+        rules = list(self.value["rules"])
+        rules[place : place + 1] = [] if rule is None else [dict(rule)]
+        self.value = self.value | {"rules": rules}
+        if self._is_json:
+            return
+        text = self.text
+        root = _frozen.compose_yaml(text)
+        assert isinstance(root, yaml.MappingNode), "as it was read"
+        listed = next(node for key, node in root.value if key.value == "rules")
+        if listed.flow_style or not rules:
+            self.set_list("rules", rules)
+            return
+        node = listed.value[place]
+        start = node.start_mark.index
+        end = start + len(_without_tail(text[start : node.end_mark.index]))
+        match = LAST_REMARKS.search(text[:start])
+        assert match is not None, "a list has a dash before each item"
+        remarks = match[1].splitlines(keepends=True)
+        if rule is None:
+            self._take_apart(text[: match.start()] + text[end:].removeprefix(self._line_end))
+            return
+        kept = [line for line in remarks if not line.strip("# \t").startswith(drop)]
+        lines = [line for key, item in rule.items() for line in _lines_of({key: item})]
+        block = (self._line_end + " " * node.start_mark.column).join(lines)
+        head = text[: match.start()] + "".join(kept) + match[2]
+        self._take_apart(head + block + text[end:])
+
     def _find_key(self, key: str) -> tuple[int, str, str] | None:
         """Return the piece of text with a key of the table, the remarks above it, and the key."""
         setting = rf"^{self._indent}['\"]?{key}['\"]?[ \t]*:[ \t]*[^\s#]*"
@@ -161,12 +212,29 @@ class SchemaText:
         self._written = self.text.encode("utf-8")
 
 
-def _with_key(value: Mapping[str, Any], key: str, number: int) -> dict[str, Any]:
+def refuse_forgetting(path: Path) -> None:
+    """Raise `OutputExistsError` where a file records what was spent on it, which would be lost."""
+    try:
+        recorded = _frozen.read_mapping(path, SchemaError, "schema").get("releases")
+    except SchemaError:  # no schema, or none that can be read: nothing is known to be in it
+        return
+    if recorded:
+        raise OutputExistsError(
+            f"{path} records what was spent on choosing maxRows, which a new draft would forget: write "
+            "to another file, and take its `releases` over."
+        )
+
+
+def _with_key(value: Mapping[str, Any], key: str, item: Any) -> dict[str, Any]:
     """Return a mapping with a key set; a new one stands before the fields."""
     if key in value:
-        return {**value, key: number}
-    rest = {name: item for name, item in value.items() if name != "fields"}
-    return {**rest, key: number, "fields": value["fields"]}
+        return {**value, key: item}
+    rest = {name: other for name, other in value.items() if name != "fields"}
+    return {**rest, key: item, "fields": value["fields"]}
+
+
+def _lines_of(value: dict[str, Any]) -> list[str]:
+    return _frozen.write_yaml(value).rstrip("\n").split("\n")
 
 
 def _as_json(value: Any, indent: int | None = None) -> str:

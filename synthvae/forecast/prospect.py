@@ -221,6 +221,8 @@ def make_prospect(
 
 
 def reviewed(schema: Schema) -> Schema:
-    """Return a schema whose fields are taken as reviewed: a forecast spends nothing."""
+    """Return a schema whose fields and rules are taken as reviewed: a forecast spends nothing."""
     fields = tuple(field.model_copy(update={"review": False}) for field in schema.fields)
-    return schema.model_copy(update={"fields": fields}) if schema.to_review else schema
+    rules = tuple(rule.model_copy(update={"review": False}) for rule in schema.rules)
+    changes = {"fields": fields, "rules": rules}
+    return schema.model_copy(update=changes) if schema.to_review else schema

@@ -20,6 +20,7 @@ AssumptionId = Literal[
     "single-fit",
 ]
 Clipping = Literal[
+    "one bin per patient",
     "rows capped at rows_per_patient",
     "moments scaled per patient to a norm",
     "gradients scaled per patient to clip_norm",
@@ -34,10 +35,11 @@ class GaussianStage(Frozen, allow_inf_nan=False):
     `sensitivities` holds, for each query, the L2 norm of what one patient adds at most: to counts of
     columns in rows, to counts of patients in patients, to moments in units of the norm that they are
     scaled to, which follows from noisy anchors. `noise_multipliers` holds its noise in units of that;
-    `clipping` is how the norm is enforced, None where a log does not state it.
+    `clipping` is how the norm is enforced, None where a log does not state it. The stage `max-rows` was
+    released before the fit, to choose the schema's `maxRows`.
     """
 
-    stage: Literal["anchors", "pairs"] = "anchors"
+    stage: Literal["max-rows", "anchors", "pairs"] = "anchors"
     mechanism: str = "discrete Gaussian"
     queries: int
     noise_multipliers: tuple[float, ...]
@@ -127,6 +129,9 @@ class Guarantee(Frozen, allow_inf_nan=False):
     delta, and `replace_epsilon` that for one patient's record in place of another's. None where no
     finite figure is within the accountant's range: the guarantee says nothing there.
 
+    `epsilon_before_fit` is what the releases before the fit, which the schema records, spend alone at
+    `delta`; `epsilon` includes them. None where there were none.
+
     `code_sha256` is the digest of the package's own code that made the fit (`synthvae._runtime`).
     """
 
@@ -135,6 +140,7 @@ class Guarantee(Frozen, allow_inf_nan=False):
     why_void: str | None = None
     epsilon: float | None
     epsilon_budget: float | None
+    epsilon_before_fit: float | None = None
     delta: float | None
     unit: str
     neighbours: str = "add or remove one patient"

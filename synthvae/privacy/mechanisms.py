@@ -25,9 +25,14 @@ from synthvae.privacy.budget import LARGEST_SELECTION, BudgetFilter
 from synthvae.privacy.guarantee import GaussianStage, SelectionStage, Stage, TrainingStage
 from synthvae.privacy.stream import RandomStream
 
-StageName = Literal["columns", "patients", "pairs", "selection", "training"]
+StageName = Literal["max-rows", "columns", "patients", "pairs", "selection", "training"]
 # Stages of an account, and the releases that each takes in.
-_STAGES = {"anchors": ("columns", "patients"), "pairs": ("pairs",), "selection": ("selection",)}
+_STAGES = {
+    "max-rows": ("max-rows",),
+    "anchors": ("columns", "patients"),
+    "pairs": ("pairs",),
+    "selection": ("selection",),
+}
 # Of a release: within them no cost, noise or weight of a choice overflows or loses its digits.
 SMALLEST, LARGEST = 1e-9, 1e150
 

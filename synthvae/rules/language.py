@@ -37,6 +37,7 @@ from synthvae.rules.terms import (
     column_of,
     compared,
     fixed,
+    labelled,
     numbered,
 )
 from synthvae.rules.values import Columns, Known, digits
@@ -129,8 +130,12 @@ def read_value(text: str, columns: Columns, target: Field, where: str) -> Statem
     reader = _Reader(" ".join(text.split()), columns, where)
     term = reader.alike(reader.read(), column_of(target, columns.places[target.name]))
     kind = column_of(target, 0).kind
-    if term.kind == "truth" and kind == "number":
+    numbers = digits(target) if kind == "text" else None
+    if term.kind == "truth" and (kind == "number" or numbers is not None):
         term = as_number(term)
+    if term.kind == "number" and numbers is not None:
+        labels = np.array([columns.labels[label] for label in target.categories])
+        term = Term("text", partial(labelled, term.of, labels, numbers))
     if term.kind != kind:
         reader.refuse(f"it is {KINDS[term.kind]}, but '{target.name}' is {KINDS[kind]}")
     if not reader.named:

@@ -99,3 +99,19 @@ def numbered(of: Callable[[Known], Range], labels: Ints, numbers: Any, known: Kn
     found = table[np.clip(value.low, 0, len(table) - 1).astype(np.int64)]
     low = np.where(same, found, numbers.min())
     return Range(low, np.where(same, found, numbers.max()), value.some, value.none)
+
+
+def labelled(of: Callable[[Known], Range], labels: Ints, numbers: Any, known: Known) -> Range:
+    """Return the numbers of labels, of categories that are known as numbers: the inverse of `numbered`.
+
+    A number that is no category has -1 for a label.
+    """
+    value, order = of(known), np.argsort(numbers, kind="stable")
+    place = np.clip(np.searchsorted(numbers[order], value.low), 0, len(order) - 1)
+    near = np.isclose(numbers[order][place], value.low, rtol=ranges.TOLERANCE, atol=0)
+    found = np.where(near, labels[order][place], -1).astype(float)
+    if value.is_exact:
+        return Range(found, found, value.some, value.none)
+    same = value.low == value.high
+    low = np.where(same, found, float(min(labels.min(), -1)))
+    return Range(low, np.where(same, found, float(labels.max())), value.some, value.none)

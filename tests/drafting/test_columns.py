@@ -186,6 +186,7 @@ def test_what_cannot_be_modelled_is_left_out_and_says_why(kind: str) -> None:
     assert fits(draft.value, frame) == []
     if role != "identifier":
         assert any(name in line and reason in line for line in draft.summary)
+    assert (name in draft.schema.to_review) is (role == "empty")
 
 
 @pytest.mark.parametrize(

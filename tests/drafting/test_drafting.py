@@ -136,9 +136,12 @@ def test_two_usual_words_are_booleans(
         assert (field.trueValues, field.falseValues) == ((words[0],), (words[1],))
 
 
-def test_known_flags_need_no_review() -> None:
-    field = drafted("died", ["0", "1"])
-    assert (field.type, field.review) == ("boolean", False)
+@pytest.mark.parametrize(("cells", "review"), [(["0", "1"], True), ([True, False], False)])
+def test_the_spellings_of_a_known_flag_are_for_review_as_of_any_other(
+    cells: list[Any], review: bool
+) -> None:
+    field = drafted("died", cells)
+    assert (field.type, field.review) == ("boolean", review)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +260,7 @@ CELLS = st.lists(
 
 
 @settings(deadline=None)
-@given(cells=CELLS, name=st.sampled_from(["x", "age", "sex", "died", "id", "patient", "crea"]))
+@given(cells=CELLS, name=st.sampled_from(["val", "age", "sex", "died", "id", "patient", "crea"]))
 def test_any_text_gives_a_draft_that_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, cells: list[str], name: str
 ) -> None:

@@ -105,7 +105,7 @@ def test_few_numbers_with_a_decimal_comma_are_categories(cells: tuple[str, ...])
     schema, _ = drafted(v=column)
     assert schema["v"].decimalChar == ","
     assert len(schema["v"].categories) == len(cells)
-    codes = encode(pd.DataFrame({"v": column, "flag": ["true"] * ROWS}), schema)
+    codes = encode(pd.DataFrame({"v": column, "flag": ["true", "false"] * (ROWS // 2)}), schema)
     place = [field.name for field in schema.modelled].index("v")
     assert set(codes[:, place]) == set(range(len(cells)))
 

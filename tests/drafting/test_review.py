@@ -16,7 +16,7 @@ from synthvae.drafting import draft_yaml
 from synthvae.drafting.review import SchemaReview, evidence, facts, kind_of
 from synthvae.errors import SchemaError
 from synthvae.field import Field
-from synthvae.schema import Schema
+from synthvae.schema import RowsRelease, Schema
 from tests.random_schemas import field_values
 
 TODAY = date(2026, 11, 30)
@@ -165,6 +165,47 @@ def test_patients_are_declared_where_the_draft_has_no_place_for_them(
     review.declare_patients(40)
     review.declare_patients(50)
     assert Schema.load(path).patients == 50
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: a\npatientKey: x\nmaxRows: 4 # four\nfields:\n- {name: x}\n- {name: y, type: boolean}\n",
+        "fields:\r\n- name: x\r\n- name: y\r\n  type: boolean\r\npatientKey: x\r\nmaxRows: 4\r\n",
+        "  patientKey: x\n  maxRows: 4\n  # of old\n  releases: []\n  # all\n"
+        "  'fields': [{name: x}, {name: y, type: boolean}]\n",
+        "{patientKey: x, maxRows: 4, fields: [{name: x}, {name: y, type: boolean}]}",
+    ],
+    ids=["before the fields", "after them, CRLF", "in place of others", "between braces"],
+)
+def test_releases_are_recorded_one_after_another(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_bytes(text.encode())
+    before = Schema.load(path)
+    release = RowsRelease(what="rows per patient", epsilon=0.2, delta=1e-6, on=TODAY, beyond=0.05)
+    for rows in (2, 3):
+        begin(path).record_release(release)
+        assert Schema.load(path).releases[-1] == release
+        begin(path).settle_rows({1: 20, rows: -4}, rows)
+    after = Schema.load(path)
+    assert [each.maxRows for each in after.releases] == [2, after.maxRows] == [2, 3]
+    assert after.releases[0].counts == {1: 20, 2: -4}
+    assert after.replace(releases=[], maxRows=4) == before
+    kept = [part for part in ("# of old", "# all") if part in text]
+    assert all(path.read_text().count(part) == 1 for part in kept)
+    assert (b"\r\n" in path.read_bytes()) == ("\r\n" in text)
+
+
+def test_one_source_may_cover_all_columns_without_a_value(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    frame = pd.DataFrame({"a": [""] * 9, "b": [None] * 9, "seen": ["0", "1", "1"] * 3})
+    path.write_text(draft_yaml(frame))
+    review = begin(path)
+    assert review.open == ("a", "b", "seen")
+    assert (review.alike("a"), review.alike("seen")) == (("a", "b"), ("seen",))
+    review.accept(review.alike("a"), "case report form")
+    assert begin(path).open == ("seen",)
+    assert {Schema.load(path)[name].role for name in "ab"} == {"empty"}
 
 
 def test_a_file_that_somebody_else_has_changed_is_left_to_them(draft: Path) -> None:
