@@ -22,6 +22,7 @@ from synthvae.evaluation import (
     prediction,
     prediction_metrics,
     prediction_task,
+    relations,
     sdmetrics_report,
     significance,
     survival,
@@ -31,7 +32,7 @@ from synthvae.evaluation.metric import Metric
 from synthvae.evaluation.results import Evaluation, GroupFigure, Interval, Score, Threshold
 
 MODULES = (
-    *(validity, sdmetrics_report, marginals, pairs, joint),
+    *(validity, relations, sdmetrics_report, marginals, pairs, joint),
     *(analyses, survival, prediction_metrics, prediction, prediction_task, groups),
 )
 METRICS: tuple[Metric, ...] = (

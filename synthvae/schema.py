@@ -12,7 +12,7 @@ import os
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, field_validator, model_validator
 from pydantic import Field as Setting
@@ -23,11 +23,11 @@ from synthvae._text import brief, nearest, shortened
 from synthvae.declared import as_delimiter, as_encoding, as_labels, as_tuple, first_repeated
 from synthvae.errors import ConfigError, SchemaError
 from synthvae.field import Field
-from synthvae.rules.compiled import RuleSet, compile_rules, derived_order
-from synthvae.rules.domains import Domain
 from synthvae.rules.setting import Rule, combinations_of
-from synthvae.rules.solver import clashing
-from synthvae.rules.values import Columns
+
+if TYPE_CHECKING:
+    from synthvae.rules.compiled import RuleSet
+    from synthvae.rules.values import Columns
 
 FINE = 20  # categories from which on a column counts as fine
 MOST_PATIENTS = 10**11  # more than have ever lived
@@ -176,6 +176,12 @@ class Schema(FrozenSettings):
 
     def _check_rules(self) -> None:
         """Refuse rules that cannot be read, do not fit the fields, or clash."""
+        if not self.rules:
+            return
+        # They need numpy, which a command that only explains itself does without.
+        from synthvae.rules.domains import Domain
+        from synthvae.rules.solver import clashing
+
         try:
             rules = self.rule_set
         except ConfigError as cause:
@@ -285,6 +291,8 @@ class Schema(FrozenSettings):
         """
         if not any(rule.derive for rule in self.rules):
             return self._with_values
+        from synthvae.rules.compiled import derived_order
+
         order = derived_order(self.rules, self._columns_of(self._with_values))
         drawn = [field for field in self._with_values if field.name not in order]
         return (*drawn, *(self[name] for name in order))
@@ -309,16 +317,20 @@ class Schema(FrozenSettings):
         return self.modelled[: len(self.modelled) - derived]
 
     @cached_property
-    def columns(self) -> Columns:
+    def columns(self) -> "Columns":
         """The columns that rules may name."""
         return self._columns_of(self.modelled)
 
-    def _columns_of(self, fields: tuple[Field, ...]) -> Columns:
+    def _columns_of(self, fields: tuple[Field, ...]) -> "Columns":
+        from synthvae.rules.values import Columns
+
         return Columns(fields, frozenset(set(self.names) - {field.name for field in fields}))
 
     @cached_property
-    def rule_set(self) -> RuleSet:
+    def rule_set(self) -> "RuleSet":
         """The rules, with their meaning."""
+        from synthvae.rules.compiled import compile_rules
+
         derived = [field.name for field in self.modelled[len(self.drawn) :]]
         return compile_rules(self.rules, self.columns, derived, frozenset(self.key_columns))
 

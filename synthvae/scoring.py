@@ -15,6 +15,7 @@ from synthvae.evaluation import (
     joint,
     marginals,
     pairs,
+    relations,
     results,
     significance,
     validity,
@@ -27,6 +28,7 @@ from synthvae.evaluation.prediction_task import predict_every_column
 from synthvae.evaluation.sdmetrics_report import report_quality
 from synthvae.evaluation.tables import Binning, Tables, binnings, prepare, read_synthetic, tokenise
 from synthvae.levels import with_threshold
+from synthvae.relations.relation import Relation
 from synthvae.request import CheckedRequest, check_request
 from synthvae.schema import Schema
 from synthvae.table.arguments import check_frame, check_schema
@@ -37,7 +39,7 @@ TOPICS = ("validity", "fidelity", "utility", "privacy")
 # The place of a part decides its random numbers: new ones come last.
 PARTS = (
     *("tables", "margins", "associations", "quality", "detection", "utility", "attacks"),
-    *("propensity", "every column", "analyses", "groups", "components"),
+    *("propensity", "every column", "analyses", "groups", "components", "relations"),
 )
 
 
@@ -140,6 +142,8 @@ def _evaluate(
     """Return the evaluation of one table; `drawn` has further ones in its place."""
     streams, cuts = _streams(seed), binnings(tables.train, tables.schema)
     scores = [*validity.check_validity(tables), *validity.check_patients(tables)]
+    undeclared = relations.find_undeclared(tables, streams("relations"))
+    scores += relations.check_relations(tables, undeclared)
     report("comparing margins", 0.02)
     margins = marginals.compare_margins(tables, cuts, streams("margins"))
     report("comparing associations", 0.08)
@@ -168,7 +172,9 @@ def _evaluate(
     scores.sort(key=lambda score: TOPICS.index(score.topic))
     report("scoring further draws", 0.95)
     others = [
-        dict(_cheap_figures(each, cuts, margins.compared, associations, checked, streams))
+        dict(
+            _cheap_figures(each, cuts, margins.compared, associations, undeclared, checked, streams)
+        )
         for each in drawn
     ]
     limits = checked.request.limits
@@ -226,17 +232,19 @@ def _cheap_figures(
     cuts: tuple[Binning, ...],
     compared: dict[int, list[tuple[int, ...]]],
     associations: results.Associations,
+    undeclared: Sequence[Relation],
     checked: CheckedRequest,
     streams: Streams,
 ) -> Iterator[tuple[str, float]]:
     """Yield the key and the value of each figure of a further draw that is cheap to have.
 
-    `compared` and `associations` are those of the scored table, so that the same columns are
-    compared here.
+    `compared`, `associations` and `undeclared` relations are those of the scored table, so that the
+    same columns are compared here.
     """
     scores = [
         *validity.check_validity(tables),
         *validity.check_patients(tables),
+        *relations.check_relations(tables, undeclared),
         *validity.check_rules(tables, checked.rules),
         marginals.compare_tails(tables),
     ]

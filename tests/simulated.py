@@ -1,9 +1,13 @@
 """Simulated tables for tests: small, with every kind of column, nobody's data."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from synthvae._types import Floats
+from synthvae.evaluation import learners
 from synthvae.schema import Schema
 from synthvae.settings import Settings, settings_for
 
@@ -104,6 +108,19 @@ def simulate_fewer(patch: pytest.MonkeyPatch, records: int = 256) -> None:
     """Let fits simulate fewer records of the model's own: post-processing, and half of a short fit."""
     patch.setattr("synthvae.model.coupling.POPULATION", records)
     patch.setattr("synthvae.model.records.POPULATION", records)
+
+
+def learn_less(patch: pytest.MonkeyPatch, rounds: int = 5) -> None:
+    """Let the learners of scores learn little, for tests of what is scored and not of how well."""
+    boost = learners.boosted_classes
+
+    def fewer(features: Floats, labels: Any, tested: Floats, most: int) -> Floats:
+        return boost(features, labels, tested, min(rounds, most))
+
+    patch.setattr(learners, "boosted_classes", fewer)
+    patch.setattr(learners, "FOREST_TREES", 2 * rounds)
+    patch.setattr("synthvae.evaluation.joint.ROUNDS", rounds)
+    patch.setattr("synthvae.evaluation.prediction_task.COLUMN_ROUNDS", rounds)
 
 
 def inserted(array: np.ndarray, more: np.ndarray, place: str) -> np.ndarray:

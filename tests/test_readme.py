@@ -25,7 +25,7 @@ from synthvae.schema import Schema, Survival, Target
 from synthvae.settings import Settings, settings_for
 from synthvae.synthesizer import Synthesizer
 from tests.cli.in_process import Run, runner
-from tests.simulated import CLINIC, clinic, quick
+from tests.simulated import CLINIC, clinic, learn_less, quick, simulate_fewer
 
 HOUSE = Path(__file__).parent.parent
 README = HOUSE / "README.md"
@@ -89,7 +89,7 @@ def perform(block: Block, run: Run) -> None:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder, in which fits take few steps."""
+    """An empty working folder, in which fits take few steps and scores learn little."""
 
     def few_steps(schema: Schema, epsilon: float | None) -> Settings:
         return quick(schema, epsilon)
@@ -97,6 +97,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     assert synthvae.plan.settings_for is settings_for
     monkeypatch.setattr(synthvae.plan, "settings_for", few_steps)
     monkeypatch.setattr(synthvae.pipeline, "settings_for", few_steps)
+    simulate_fewer(monkeypatch)
+    learn_less(monkeypatch)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

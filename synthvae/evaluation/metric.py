@@ -16,7 +16,7 @@ from synthvae.evaluation import intervals, results
 
 NOISE = "beyond the noise of train's patients drawn again"  # what "bootstrap" stands for
 _OfTables = Literal[
-    "schema", "rules", "sdmetrics", "margins", "associations", "detection", "groups"
+    "schema", "rules", "relations", "sdmetrics", "margins", "associations", "detection", "groups"
 ]
 _OfUses = Literal["predictions", "analyses", "copies", "attacks", "unknown"]
 Family = _OfTables | _OfUses

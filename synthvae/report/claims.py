@@ -4,7 +4,7 @@ First the judgement of each claim, in the page's order; then its evidence as sen
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from synthvae import levels
 from synthvae._text import counted
@@ -35,7 +35,7 @@ def judge_claims(
     return {
         "guarantee": _judge_guarantee(guarantee),
         "attacks": _judge_attacks(evaluation, guarantee),
-        "validity": _judge_topic(evaluation, "validity"),
+        "validity": _judge_validity(evaluation),
         "fidelity": _judge_topic(evaluation, "fidelity"),
         "utility": _judge_utility(evaluation),
         "groups": _judge_groups(evaluation),
@@ -260,6 +260,20 @@ def _judge_topic(evaluation: results.Evaluation, topic: results.Topic) -> Findin
     more = f"; and {counted(len(bad) - 1, 'further figure')}" if len(bad) > 1 else ""
     name = _NOT_GOOD.get(level, "Not clearly good")
     return Finding(level, f"{name}: {_score_text(bad[0])}{more}.", evidence)
+
+
+def _judge_validity(evaluation: results.Evaluation) -> Finding:
+    """Judge what rows obey; relations that real rows keep and synthetic ones break have a sentence."""
+    finding = _judge_topic(evaluation, "validity")
+    for score in evaluation.scores:
+        broken = levels.metric_of(score.key).family == "relations" and phrases.has_run(score)
+        if broken and levels.judge(score) in _NOT_GOOD:
+            reason = (
+                f"{finding.reason} {phrases.share(score.value)} of synthetic rows break a relation that "
+                f"nearly all real patients keep. {phrases.shorten(score.detail, 400)}"
+            )
+            return replace(finding, reason=reason)
+    return finding
 
 
 def _furthest(score: results.Score) -> float:

@@ -69,6 +69,7 @@ def test_members_found_at_a_true_rate(rate: float, shift: float, sizes: tuple[in
     assert all(bounds.low <= share <= bounds.high for share, bounds in found)
 
 
+@pytest.mark.slow
 def test_a_threshold_taken_for_known_covers_too_rarely() -> None:
     # Clopper and Pearson's interval alone forgets that the threshold is estimated.
     g = np.random.default_rng(3)
@@ -107,6 +108,7 @@ def test_gains(shares: tuple[float, float], sizes: tuple[int, int]) -> None:
         assert covered(0.06, found) < 0.4
 
 
+@pytest.mark.slow
 def test_the_worst_of_several_is_covered_after_the_choice() -> None:
     g = np.random.default_rng(6)
     corrected, naive = [], []
@@ -120,6 +122,7 @@ def test_the_worst_of_several_is_covered_after_the_choice() -> None:
     assert covered(0.0, naive) < 0.9
 
 
+@pytest.mark.slow
 def test_the_gain_that_is_called_detectable_is_found_four_times_out_of_five() -> None:
     g = np.random.default_rng(7)
     control, sizes = 0.2, (800, 800)

@@ -2,12 +2,7 @@
 
 import pytest
 
-from synthvae.audit import Audit, AuditResult, audit, audit_worlds, tiny_case
-
-
-@pytest.fixture(scope="module")
-def sound() -> AuditResult:
-    return audit_worlds(tiny_case(4.0), 10, inside=False)
+from synthvae.audit import Audit, AuditResult, audit
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,7 @@ QUICK = [("rows", 0.1, None), ("patients, undeclared", 1.0, None), ("a hospital"
 MANY = [
     pytest.param(name, epsilon, delta, marks=pytest.mark.slow)
     for name in SCHEMAS
-    for epsilon in (0.05, 0.5, 3.0, 20.0)
-    for delta in (None, 1e-10)
+    for epsilon, delta in ((0.05, 1e-10), (0.5, None), (3.0, 1e-10), (20.0, None))
 ]
 
 

@@ -17,7 +17,7 @@ import synthvae.synthesizer as synthesizer_module
 from synthvae.model.training import PatientTensor
 from synthvae.schema import Schema
 from synthvae.synthesizer import Synthesizer
-from synthvae.table.codes import Problem
+from synthvae.table.problems import Problem
 from tests.checklist.fitted import fitted
 from tests.simulated import clinic
 

@@ -37,7 +37,13 @@ PROMISE = {"version", "valid", "why_void", "epsilon", "epsilon_budget", "delta",
 PROMISE |= {"neighbours", "declared_patients", "rows_per_patient", "accountant", "stages"}
 PROMISE |= {"public_inputs", "not_covered", "schema_digest", "software", "code_sha256"}
 PROMISE |= {"group_epsilon", *(f"group_epsilon.{size}" for size in (2, 3, 4, 5)), "replace_epsilon"}
-PROMISE |= {"assumptions", "assumptions.id", "assumptions.text", "second_opinion"}
+PROMISE |= {
+    "epsilon_before_fit",
+    "assumptions",
+    "assumptions.id",
+    "assumptions.text",
+    "second_opinion",
+}
 PROMISE |= {f"second_opinion.{name}" for name in ("accountant", "epsilon", "error", "unavailable")}
 MEASURED = {"stage", "mechanism", "queries", "noise_multipliers", "rows_per_patient"}
 MEASURED |= {"sensitivities", "clipping"}

@@ -7,7 +7,7 @@ would notice a bug is measured by planting some: tests/mutations, whose table is
 
 import pytest
 
-from synthvae.audit import audit_worlds, tiny_case
+from synthvae.audit import AuditResult, audit_worlds, tiny_case
 from tests.mutations.planted import BUGS, planted
 from tests.mutations.table import measured
 from tests.seeding import fixed_noise
@@ -19,21 +19,31 @@ def test_line_20_the_audit_shows_no_more_than_is_claimed() -> None:
     with fixed_noise():  # its bounds hold with 95 %: fresh noise would exceed them now and then
         found = audit_worlds(tiny_case(4.0), 12)
     assert found.violations == ()
-    assert found.lower <= found.claimed
+    assert found.passed
+    assert found.lower <= found.claimed == pytest.approx(4.0, abs=0.01)
+    assert found.claimed < found.ceiling
+    assert found.trials == (12, 12)
+    assert {one.name for one in found.components} >= {"everything", "counts", "pairs", "training"}
+    assert sum(1 - one.confidence for one in found.components) == pytest.approx(0.05)
+    assert AuditResult.model_validate_json(found.model_dump_json()) == found
 
 
 @pytest.mark.slow
 def test_line_20_the_audit_shows_something_and_no_more_than_is_claimed() -> None:
     with fixed_noise():
-        found = audit_worlds(tiny_case(4.0, 50), 300)
+        found = audit_worlds(tiny_case(4.0, 50), 120)
     assert found.violations == ()
     assert 0.1 * found.claimed < found.lower <= found.claimed < found.ceiling
 
 
-@pytest.mark.parametrize("bug", ["one step unaccounted", "fixed noise seed"])
-def test_line_20_the_audit_sees_a_planted_bug(bug: str) -> None:
+@pytest.mark.parametrize(
+    ("bug", "seen"), [("one step unaccounted", ""), ("fixed noise seed", "fresh noise")]
+)
+def test_line_20_the_audit_sees_a_planted_bug(bug: str, seen: str) -> None:
     with planted(bug):
-        assert not audit_worlds(tiny_case(4.0), 10).passed
+        found = audit_worlds(tiny_case(4.0), 10)
+    assert not found.passed
+    assert any(seen in words for words in found.violations)
 
 
 def test_line_20_at_least_eight_of_nine_planted_bugs_are_caught_in_every_build() -> None:

@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from synthvae.audit import Audit, AuditResult, audit, audit_worlds, tiny_case
+from synthvae.audit import Audit, AuditResult, audit
 from synthvae.audit.results import Component
 from synthvae.errors import AuditError, ConfigError
+from tests.audit.small_audit import small_audit
 from tests.cli.in_process import Run
+from tests.simulated import simulate_fewer
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def sound() -> AuditResult:
-    return audit_worlds(tiny_case(4.0), 10, inside=False)
+    return small_audit()
 
 
 @pytest.fixture
@@ -23,7 +25,10 @@ def refuted(sound: AuditResult) -> AuditResult:
     return sound.model_copy(update={"components": (broken, *rest), "lower": 5.0})
 
 
-def test_it_prints_claim_bound_and_ceiling_and_writes_them(run: Run, tmp_path: Path) -> None:
+def test_it_prints_claim_bound_and_ceiling_and_writes_them(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulate_fewer(monkeypatch)
     out = tmp_path / "audit.json"
     words = ("--kind", "two-worlds-black", "--trials", 10, "--workers", 1, "--out", out)
     ended = run("audit", *map(str, words))

@@ -26,7 +26,7 @@ from synthvae.schema import Schema
 from synthvae.table import encode, read_table, write_table
 from synthvae.table.patients import derived_key
 from tests.cli.in_process import runner
-from tests.simulated import CLINIC, clinic
+from tests.simulated import CLINIC, clinic, learn_less
 
 KEPT = ("age", "sex", "died")  # few columns, since each is learned from the others
 SMALL = CLINIC.replace(
@@ -36,9 +36,8 @@ SMALL = CLINIC.replace(
 
 @pytest.fixture(autouse=True)
 def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let learners of scores learn little: no figure's size is tested here."""
-    monkeypatch.setattr("synthvae.evaluation.learners.ROUNDS", 5)
-    monkeypatch.setattr("synthvae.evaluation.joint.ROUNDS", 5)
+    """No figure's size is tested here."""
+    learn_less(monkeypatch)
 
 
 @pytest.fixture
@@ -84,6 +83,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+@pytest.mark.slow
 def test_the_command_compares_and_goes_on_where_it_stopped(
     work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,7 +56,8 @@ def grouped(made: pd.DataFrame) -> GroupFindings:
     return compare_groups(tables, cuts, predictions, np.random.default_rng(0))
 
 
-def test_the_group_that_is_served_worst_is_named() -> None:
+def test_the_group_that_is_served_worst_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    learn_less(monkeypatch, 20)
     found = grouped(people(900, 3, worse=True))
     scores = {score.key: score for score in found.scores}
     for key in ("group_tvd2", "group_tstr.ill"):
@@ -74,7 +75,8 @@ def test_the_group_that_is_served_worst_is_named() -> None:
     assert "1 group not scored: too small" in scores["group_tstr.ill"].detail
 
 
-def test_equal_rows_leave_no_gap_and_numbers_are_cut() -> None:
+def test_equal_rows_leave_no_gap_and_numbers_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    learn_less(monkeypatch)
     found = grouped(people(900, 3))
     scores = {score.key: score for score in found.scores}
     assert scores["group_share"].value < 0.05
@@ -129,7 +131,10 @@ def test_a_draw_that_lacks_columns_is_refused() -> None:
         evaluate(*frames, SCHEMA, draws=[clinic(60, 4).drop(columns="age")])
 
 
-def test_models_are_ranked_alike_by_equal_rows_and_not_by_noise() -> None:
+def test_models_are_ranked_alike_by_equal_rows_and_not_by_noise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learn_less(monkeypatch, 20)
     real, held, same = people(900, 1), people(500, 2), people(900, 1)
     g = np.random.default_rng(0)
     noise = same.apply(lambda column: g.permutation(column.to_numpy()))
@@ -165,7 +170,8 @@ def test_every_column_is_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
     assert nothing.not_run == "no column can be told from the others with a skill of 1.5 or more"
 
 
-def test_three_classes_are_judged_each_against_the_rest() -> None:
+def test_three_classes_are_judged_each_against_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    learn_less(monkeypatch, 20)
     schema = SCHEMA.replace(target=["ward", "age"])
     tables = prepare(
         clinic(200, 1), clinic(120, 2), clinic(200, 3), schema, np.random.default_rng(0)

@@ -44,6 +44,7 @@ def _gain(members: Floats, others: Floats) -> float:
     return significance.gain_p_value(members > 1, others > 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p_value", [_auc, _tpr, _gain])
 def test_chance_is_called_more_than_chance_as_often_as_is_said(
     p_value: Callable[[Floats, Floats], float],

@@ -85,6 +85,7 @@ def test_quality_rises_with_the_number_of_patients(fresh: pd.DataFrame, independ
     assert many < 0.2 * independent
 
 
+@pytest.mark.slow
 def test_a_quick_fit_finds_most_of_the_dependence(fresh: pd.DataFrame, independent: float) -> None:
     # Nearly all of it comes from the pair moments, so few steps of training will do.
     schema = schema_for(5000)

@@ -27,8 +27,9 @@ def test_the_nine_promised_bugs_are_first_and_every_bug_has_a_catcher() -> None:
     ]
 
 
-@pytest.mark.parametrize("bug", BUGS)
+@pytest.mark.parametrize("bug", PROMISED)
 def test_a_planted_bug_is_caught(bug: str) -> None:
+    """The slow tests plant all of them."""
     first = catchers_of(bug)[:1]
     assert caught_by(bug, first) == first
 

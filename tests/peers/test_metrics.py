@@ -14,6 +14,7 @@ from synthvae.evaluation.tables import binnings, prepare
 from synthvae.scoring import evaluate
 from tests.evaluation.evaluation_example import SCHEMA, clinic
 from tests.peers.fits import wide_table
+from tests.simulated import learn_less
 
 
 @pytest.mark.parametrize("lacking", ["synthetic", "holdout"])
@@ -36,7 +37,10 @@ def test_a_class_that_a_table_lacks_is_scored_or_said(lacking: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_rows_of_a_hundred_columns_are_scored() -> None:
+def test_a_hundred_thousand_rows_of_a_hundred_columns_are_scored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learn_less(monkeypatch)
     schema, frame = wide_table(120_000, 100)
     train, holdout = frame.head(100_000), frame.tail(20_000).reset_index(drop=True)
     mixed = pd.DataFrame(

@@ -378,6 +378,12 @@ def evaluation(columns: int = 16, power: float = 0.06, seed: int = 7, **changes:
     return Evaluation(**(values | changes))
 
 
+def few_figures(columns: int = 3, **changes: Any) -> Evaluation:
+    """Return an evaluation of which little is drawn, for what a page says beside its figures."""
+    nothing: dict[str, Any] = {"pair_tables": (), "components": None, "groups": (), "analyses": ()}
+    return evaluation(columns, **(nothing | changes))
+
+
 def guarantee(**changes: Any) -> Guarantee:
     values = {
         "valid": True,

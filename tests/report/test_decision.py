@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from synthvae.attacks.shadow import SHADOW
+from synthvae.evaluation.relations import UNDECLARED
 from synthvae.evaluation.results import Direction, Evaluation, GroupFigure, Score, Threshold, Topic
 from synthvae.levels import judge
 from synthvae.privacy.guarantee import Guarantee
@@ -368,3 +369,16 @@ def test_attacks_that_could_see_nothing_are_no_evidence() -> None:
     ).claim("attacks")
     assert claim.level == "amber"
     assert "too few patients" in claim.reason
+
+
+@pytest.mark.parametrize(("value", "said"), [(0.02, False), (0.2, True)])
+def test_relations_of_real_rows_that_synthetic_ones_break_have_a_sentence(
+    value: float, said: bool
+) -> None:
+    broken = scored("validity", value, key=UNDECLARED.key, detail="The worst first: a <= b.")
+    worse = scored("validity", 0.9, key="y")
+    reason = decide(quiet(scores=(broken, worse)), example.guarantee()).claim("validity").reason
+    sentence = (
+        "20.0 % of synthetic rows break a relation that nearly all real patients keep. The worst"
+    )
+    assert (sentence in reason) == ("a <= b" in reason) == said

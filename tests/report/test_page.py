@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -73,27 +74,36 @@ class Page(HTMLParser):
         return [attrs[name] for _, attrs in self.elements if name in attrs]
 
 
-@pytest.fixture(scope="module")
-def full() -> str:
-    return render(example.evaluation(), example.guarantee(), example.training(), example.context())
-
-
-@pytest.fixture(scope="module")
-def wide() -> str:
-    return render(
-        example.evaluation(300), example.guarantee(), example.training(), example.context(300)
+@cache
+def page_with(columns: int) -> tuple[str, Page]:
+    """Return a report with everything in it, and what a browser finds there."""
+    text = render(
+        example.evaluation(columns),
+        example.guarantee(),
+        example.training(),
+        example.context(columns),
     )
+    return text, Page(text)
+
+
+@pytest.fixture
+def full() -> str:
+    return page_with(16)[0]
 
 
 def test_the_same_values_give_the_same_bytes_in_any_process_and_style(
     full: str, tmp_path: Path
 ) -> None:
+    """And drawing leaves matplotlib's style as it was, and needs neither torch nor pyplot."""
     (tmp_path / "matplotlibrc").write_text("font.size: 20\nsvg.fonttype: path\naxes.grid: True\n")
     code = (
-        "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import report_example as e;"
-        "from synthvae.report import render;"
-        "sys.stdout.buffer.write(render(e.evaluation(), e.guarantee(), e.training(), e.context())"
-        ".encode())"
+        "import sys, matplotlib; sys.path.insert(0, sys.argv[1]); import report_example as e;"
+        "now = lambda: {k: matplotlib.rcParams[k] for k in matplotlib.rcParams if k != 'backend'};"
+        "before = now(); from synthvae.report import render;"
+        "text = render(e.evaluation(), e.guarantee(), e.training(), e.context());"
+        "assert before == now();"
+        "assert not {'torch', 'matplotlib.pyplot'} & set(sys.modules);"
+        "sys.stdout.buffer.write(text.encode())"
     )
     folder = str(example.__file__).rpartition("/")[0]
     done = subprocess.run(
@@ -103,7 +113,7 @@ def test_the_same_values_give_the_same_bytes_in_any_process_and_style(
 
 
 def test_every_link_leads_somewhere_and_every_id_is_one(full: str) -> None:
-    page = Page(full)
+    page = page_with(16)[1]
     links = page.attributes("href")
     assert len([link for link in links if link.startswith("#")]) >= 15
     assert {link[1:] for link in links if link.startswith("#")} <= set(page.ids)
@@ -111,14 +121,14 @@ def test_every_link_leads_somewhere_and_every_id_is_one(full: str) -> None:
     assert set(re.findall(r"url\(#([^)]+)\)", full)) <= set(page.ids)
 
 
-@pytest.mark.parametrize("which", ["full", "wide"])
-def test_every_figure_has_words_and_numbers(which: str, request: pytest.FixtureRequest) -> None:
-    page = Page(request.getfixturevalue(which))
+@pytest.mark.parametrize("columns", [16, 300])
+def test_every_figure_has_words_and_numbers(columns: int) -> None:
+    page = page_with(columns)[1]
     keys = {figure["id"] for figure in page.figures}
     assert {"figure-roc", "figure-utility-scores", "figure-associations"} <= keys
     assert "figure-training-loss" in keys
     assert {"figure-risks", "figure-analysis-1", "figure-analysis-2", "figure-group-1"} <= keys
-    assert len([key for key in keys if "margin" in key]) == (16 if which == "full" else 300)
+    assert len([key for key in keys if "margin" in key]) == columns
     for figure in page.figures:
         assert figure["svg"], figure["id"]
         assert all(svg.get("role") == "img" for svg in figure["svg"]), figure["id"]
@@ -127,18 +137,15 @@ def test_every_figure_has_words_and_numbers(which: str, request: pytest.FixtureR
         assert figure["tables"] >= 1, figure["id"]
 
 
-def test_every_other_drawing_is_passed_over_by_screen_readers(full: str) -> None:
-    for tag, attrs in Page(full).elements:
+def test_every_other_drawing_is_passed_over_by_screen_readers() -> None:
+    for tag, attrs in page_with(16)[1].elements:
         if tag == "svg":
             assert attrs.get("role") == "img" or attrs.get("aria-hidden") == "true"
 
 
-@pytest.mark.parametrize("which", ["full", "wide"])
-def test_nothing_is_loaded_and_one_known_script_runs(
-    which: str, request: pytest.FixtureRequest
-) -> None:
-    text = request.getfixturevalue(which)
-    page = Page(text)
+@pytest.mark.parametrize("columns", [16, 300])
+def test_nothing_is_loaded_and_one_known_script_runs(columns: int) -> None:
+    text, page = page_with(columns)
     assert "http:" not in text
     assert "https:" not in text
     assert not {tag for tag, _ in page.elements} & {"link", "iframe", "object", "form"}
@@ -154,8 +161,8 @@ def test_nothing_is_loaded_and_one_known_script_runs(
     assert "@import" not in text
 
 
-def test_three_hundred_columns_stay_small(wide: str) -> None:
-    assert len(wide.encode()) < 2_000_000
+def test_three_hundred_columns_stay_small() -> None:
+    assert len(page_with(300)[0].encode()) < 2_000_000
 
 
 def hostile_page() -> str:
@@ -242,14 +249,14 @@ def test_text_from_data_is_text_everywhere() -> None:
 
 def test_the_custodian_is_warned_always_and_of_no_privacy_loudly(full: str) -> None:
     custodian = "CUSTODIAN COPY: NOT FOR RELEASE"
-    assert custodian in Page(full).text
+    assert custodian in page_with(16)[1].text
     assert "NOT PRIVATE" not in full
-    missing = Page(render(example.evaluation(3)))
+    missing = Page(render(example.few_figures()))
     assert custodian in missing.text
     assert "NO GUARANTEE GIVEN" in missing.text
     assert "NOT PRIVATE" not in missing.text
     assert "No guarantee came with this evaluation" in missing.text
-    void = Page(render(example.evaluation(3), example.void_guarantee()))
+    void = Page(render(example.few_figures(), example.void_guarantee()))
     assert "NOT PRIVATE" in void.text
     assert "Trained without privacy (epsilon: none)." in void.text
     assert "No ceiling is drawn" in void.text
@@ -257,7 +264,7 @@ def test_the_custodian_is_warned_always_and_of_no_privacy_loudly(full: str) -> N
 
 def test_an_epsilon_that_is_void_draws_no_ceiling() -> None:
     guarantee = example.guarantee(valid=False, why_void="The seed of the noise is fixed.")
-    text = render(example.evaluation(3), guarantee)
+    text = render(example.few_figures(), guarantee)
     assert "NOT PRIVATE" in text
     assert "The seed of the noise is fixed." in text
     assert "ε = 0.998" not in text.replace("ε = 0.998 ±", "")  # the second accountant's
@@ -265,7 +272,7 @@ def test_an_epsilon_that_is_void_draws_no_ceiling() -> None:
 
 
 def test_what_did_not_run_is_never_a_pass(full: str) -> None:
-    page = Page(full)
+    page = page_with(16)[1]
     assert "not run: the extra 'survival' is not installed" in page.text
     assert "not run: no rules were given" in page.text
     decision = full[full.index('id="decision"') : full.index('id="setting"')]
@@ -273,7 +280,7 @@ def test_what_did_not_run_is_never_a_pass(full: str) -> None:
     assert "Hazard ratios" in decision
     assert "Hazard of death" in decision
     silent = example.score("quiet", "utility", "Quiet score", None)
-    text = Page(render(example.evaluation(3, scores=(silent,)), example.guarantee())).text
+    text = Page(render(example.few_figures(scores=(silent,)), example.guarantee())).text
     assert "not run: no reason was given" in text
 
 
@@ -291,7 +298,7 @@ def test_an_attack_above_the_ceiling_raises_an_alarm() -> None:
     assert alarm(strong, (8.0, 1e-5)) is None
     assert alarm(weak, (0.5, 1e-5)) is None
     assert alarm(strong, None) is None
-    text = render(example.evaluation(3, attacks=(strong,)), example.guarantee())
+    text = render(example.few_figures(attacks=(strong,)), example.guarantee())
     assert "ALARM" in Page(text).text
 
 
@@ -334,7 +341,7 @@ def test_little_is_enough_for_a_page() -> None:
     assert "nan" not in text
 
 
-@pytest.mark.parametrize("columns", [1, 10, 25, 50])
+@pytest.mark.parametrize("columns", [1, 25])
 def test_any_number_of_columns(columns: int) -> None:
     text = render(example.evaluation(columns), example.guarantee())
     page = Page(text)
@@ -343,7 +350,7 @@ def test_any_number_of_columns(columns: int) -> None:
 
 
 def test_the_worst_pairs_and_the_components_are_drawn(full: str) -> None:
-    svg = {figure["id"]: figure["svg"] for figure in Page(full).figures}
+    svg = {figure["id"]: figure["svg"] for figure in page_with(16)[1].figures}
     for place in range(1, 7):
         real, made = (one["aria-label"] for one in svg[f"figure-pair-{place}"])
         assert real.startswith("Real (train): share of rows by ")
@@ -401,22 +408,6 @@ def test_the_package_stays_light_until_a_report_is_made() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_drawing_leaves_matplotlib_as_it_was_and_needs_no_torch() -> None:
-    code = (
-        "import sys, matplotlib; sys.path.insert(0, sys.argv[1]); import report_example as e;"
-        "now = lambda: {k: matplotlib.rcParams[k] for k in matplotlib.rcParams if k != 'backend'};"
-        "before = now(); from synthvae.report import render;"
-        "render(e.evaluation(3), e.guarantee(), e.training());"
-        "assert before == now();"
-        "print('torch' in sys.modules, 'matplotlib.pyplot' in sys.modules)"
-    )
-    folder = str(example.__file__).rpartition("/")[0]
-    done = subprocess.run(
-        [sys.executable, "-c", code, folder], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == ["False", "False"]
-
-
 def contrast(one: str, other: str) -> float:
     """Return the contrast ratio of two colours (WCAG 2.2, relative luminance)."""
 
@@ -448,7 +439,7 @@ def test_contrast_is_enough_to_read(full: str, theme: int) -> None:
 def with_summaries() -> Evaluation:
     real = NumberSummary(mean=1.44, sd=0.71, p1=0.2, p50=1.1, p99=2.7)
     made = real.model_copy(update={"p99": 30.0})
-    found = example.evaluation(4)
+    found = example.few_figures(4)
     margins = tuple(
         one.model_copy(update={"train_summary": real, "synthetic_summary": made})
         if one.kind == "number"
@@ -467,7 +458,7 @@ def test_the_ends_of_numbers_stand_under_their_picture_and_in_the_table_of_colum
     assert page.count(told) == 2  # age and creatinine, of the first four columns
     assert "1 to 99 % points, train</th>" in page
     assert "0.2 to 30</td>" in page
-    assert "1 to 99 % points" not in render(example.evaluation(4), example.guarantee())
+    assert "1 to 99 % points" not in render(example.few_figures(4), example.guarantee())
 
 
 def test_narrow_screens_stack_tables_whose_cells_say_what_they_are(full: str) -> None:
@@ -488,4 +479,4 @@ def test_in_print_no_head_of_a_table_stands_alone(full: str) -> None:
 
 def test_the_curve_says_why_a_loss_can_rise() -> None:
     curve = TrainingCurve(steps=(0, 1, 2), loss=(0.03, 0.2, 0.3))
-    assert "whose weight rises from 0" in render(example.evaluation(2), training=curve)
+    assert "whose weight rises from 0" in render(example.few_figures(2), training=curve)

@@ -14,7 +14,7 @@ from tests.report.test_page import Page
 
 def facts(guarantee: Guarantee) -> dict[str, str]:
     """Return the facts of the guarantee's section, by name."""
-    page = render(example.evaluation(3), guarantee)
+    page = render(example.few_figures(), guarantee)
     section = page[page.index('id="guarantee"') : page.index('id="attacks"')]
     return {
         name: unescape(value)
@@ -49,13 +49,22 @@ def test_the_second_accountant_stands_beside_the_first_or_says_why_not() -> None
 
 
 def test_the_page_shows_what_the_guarantee_rests_on() -> None:
-    text = Page(render(example.evaluation(3), example.guarantee())).text
+    text = Page(render(example.few_figures(), example.guarantee())).text
     assert re.search(r"What the guarantee assumes\s+nobody breaks the stream cipher", text)
     assert "2 patients are there or not" in text
     assert "c0de" * 16 in text
-    void = Page(render(example.evaluation(3), example.void_guarantee())).text
+    void = Page(render(example.few_figures(), example.void_guarantee())).text
     assert "What the guarantee assumes" not in void
     assert "patients are there or not" not in void
+
+
+def test_the_page_says_what_was_spent_before_the_fit() -> None:
+    said = (
+        "spent on choosing maxRows, by a noisy histogram of rows per patient; together with the fit"
+    )
+    paid = Page(render(example.few_figures(), example.guarantee(epsilon_before_fit=0.1691))).text
+    assert f"Before the fit, ε = 0.17 was {said} it is ε = 0.998" in paid
+    assert said not in Page(render(example.few_figures(), example.guarantee())).text
 
 
 @pytest.mark.parametrize("size", [-1e308, -1.0, 0.0, 1e-320, 800.0, 1e308])
@@ -65,4 +74,4 @@ def test_odd_figures_of_groups_make_a_page(size: float) -> None:
         replace_epsilon=size,
         second_opinion=SecondOpinion(accountant="", epsilon=size, error=size),
     )
-    assert "What the guarantee means for groups" in render(example.evaluation(3), odd)
+    assert "What the guarantee means for groups" in render(example.few_figures(), odd)

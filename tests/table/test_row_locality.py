@@ -242,19 +242,20 @@ def typed(g: np.random.Generator) -> Case:
     return drawn(g, cells, int(g.integers(1, 7))), drawn(g, cells, 1)[0], (build,)
 
 
-def breaches(cells: list[Any], extra: Any, build: Build, schema: Schema) -> list[str] | None:
+def breaches(
+    cells: list[Any], extra: Any, build: Build, schema: Schema, place: int
+) -> list[str] | None:
     """Return the columns that are read otherwise with the row more; None without such a table."""
-    found: list[str] = []
     try:
         before = readings(build(cells), schema)
-        for place in dict.fromkeys((0, len(cells) // 2, len(cells))):
-            after = readings(build([*cells[:place], extra, *cells[place:]]), schema)
-            for name in before.keys() & after.keys():
-                if not np.array_equal(before[name], np.delete(after[name], place, axis=0)):
-                    found.append(f"{name} at {place}")
+        after = readings(build([*cells[:place], extra, *cells[place:]]), schema)
     except (OverflowError, pa.ArrowException):  # pandas or Arrow holds no such cells together
         return None
-    return found
+    return [
+        f"{name} at {place}"
+        for name in before.keys() & after.keys()
+        if not np.array_equal(before[name], np.delete(after[name], place, axis=0))
+    ]
 
 
 def readings(frame: pd.DataFrame, schema: Schema) -> dict[str, NDArray[Any]]:
@@ -274,8 +275,11 @@ def readings(frame: pd.DataFrame, schema: Schema) -> dict[str, NDArray[Any]]:
 def assert_local(cases: Iterable[Case], g: np.random.Generator) -> None:
     schemas, tried, impossible = list(POLICIES.values()), 0, 0
     for cells, extra, builds in cases:
+        # Tables differ in more ways than places: each has its row more at one of three.
+        places = (0, len(cells) // 2, len(cells))
         for build in builds:
-            found = breaches(cells, extra, build, schemas[g.integers(len(schemas))])
+            schema, place = schemas[g.integers(len(schemas))], places[g.integers(3)]
+            found = breaches(cells, extra, build, schema, place)
             tried, impossible = tried + 1, impossible + (found is None)
             assert not found, (cells, extra, build, found)
     assert impossible <= 0.06 * tried
@@ -293,10 +297,10 @@ def test_a_row_more_changes_no_other_cell_of_a_typed_table() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(6))
 def test_a_row_more_changes_no_other_cell_of_very_many_tables(seed: int) -> None:
     g = np.random.default_rng([3, seed])
-    # Each as objects and as pandas infers their type: ten thousand of each, over all seeds.
+    # Each as objects and as pandas infers their type: six thousand of each, over all seeds.
     assert_local((mixed(g) for _ in range(600)), g)
     assert_local((mixed(g, LIKELY) for _ in range(400)), g)
     assert_local((typed(g) for _ in range(150)), g)
