@@ -86,7 +86,7 @@ def test_rules_reach_the_evaluation_and_the_steward_may_set_limits() -> None:
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
-        ({"rules": [{"name": "a", "then": "agee > 3"}]}, "`then` of the rule 'a'"),
+        ({"rules": [{"name": "a", "then": "agee > 3"}]}, "In the rule 'a'"),
         ({"rules": [{"name": "a", "if": "agee > 3", "then": "age > 3"}]}, "`if` of the rule 'a'"),
         ({"rules": [{"name": "a!", "then": "age > 3"}] * 2}, "two rules are named 'a!'"),
         (

@@ -1,13 +1,14 @@
 """Whether cells are what the schema allows, whether rows keep the rules, whether they are copies."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import pandas as pd
 
-from synthvae._text import counted
+from synthvae._text import brief, counted
 from synthvae._types import Bools, Floats
 from synthvae.config import Rule
 from synthvae.errors import ConfigError
@@ -15,11 +16,13 @@ from synthvae.evaluation import intervals, significance
 from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.results import Interval, Score
 from synthvae.evaluation.tables import Table, Tables
-from synthvae.rules.language import Statement, read_statement
-from synthvae.rules.values import MISSING
+from synthvae.rules import setting
+from synthvae.rules.compiled import CompiledRule, compiled_rule
+from synthvae.rules.values import MISSING, Columns
 from synthvae.schema import Schema
 
 NAMED = 5
+LONGEST_KEY = 60
 CONSTANT = 0.98  # share of real patients who hold one value of a column that should not vary
 LEAST_REPEATED = 20  # real patients of two rows or more, to call a column constant
 
@@ -228,20 +231,27 @@ def _agreement(table: Table, place: int) -> Bools:
 
 @dataclass(frozen=True)
 class CheckedRule:
-    """A rule that fits the schema: in each record where `condition` holds, `then` must hold."""
+    """A rule that fits the schema, and its figure.
+
+    `columns` are those that its codes belong to, `unique` the places whose values come once within a
+    patient, of a rule that says that.
+    """
 
     metric: Metric
-    condition: Statement | None
-    then: Statement
+    columns: Columns
+    rule: CompiledRule | None = None
+    unique: tuple[int, ...] = ()
 
     def judge(self, table: Table) -> tuple[Bools, Bools]:
         """Return for each row whether it breaks the rule, and whether that is decided."""
-        holds, decided = self.then.holds(table.codes)
-        if self.condition is None:
-            return decided & ~holds, decided
-        applies, known = self.condition.holds(table.codes)
-        spared = known & ~applies
-        return applies & decided & ~holds, spared | (decided & holds) | (known & decided)
+        if self.rule is None:
+            values = table.codes[:, list(self.unique)]
+            known = (values != MISSING).all(axis=1)
+            again = pd.DataFrame(np.column_stack((table.patients, values))).duplicated()
+            return known & again.to_numpy(), known
+        truth = self.rule.judge(self.columns.known(table.codes))
+        rows = (len(table.codes),)
+        return np.broadcast_to(truth.no, rows), ~np.broadcast_to(truth.unknown, rows)
 
 
 def slug(name: str) -> str:
@@ -267,23 +277,55 @@ def distinct_slugs(names: Sequence[str], what: str) -> list[str]:
 
 
 def read_rules(rules: Sequence[Rule], schema: Schema) -> tuple[CheckedRule, ...]:
-    """Read rules and check them against a schema.
+    """Read the rules of an evaluation, and check them against a schema, whose own rules come first.
+
+    What the schema has is not repeated.
 
     Raises
     ------
     ConfigError
         A rule cannot be read or names what the schema does not have; the text says where.
     """
-    checked = []
-    for key, rule in zip(distinct_slugs([r.name for r in rules], "rules"), rules, strict=True):
-        where, condition, when = f"of the rule '{rule.name}'", None, ""
-        if rule.condition is not None:
-            condition = read_statement(rule.condition, schema.columns, f"`if` {where}")
-            when = f"where {rule.condition}, "
-        then = read_statement(rule.then, schema.columns, f"`then` {where}")
-        metric = BROKEN.of(slug=key, name=rule.name, statement=f"{when}{rule.then}")
-        checked.append(CheckedRule(metric, condition, then))
+    given = [
+        setting.Rule(name=rule.name, condition=rule.condition, then=rule.then)
+        if rule.condition is not None
+        else setting.Rule(name=rule.name, rule=rule.then)
+        for rule in rules
+    ]
+    known = {rule.statement for rule in schema.rules}
+    extra = [rule for rule in given if rule.statement not in known]
+    keys = distinct_slugs([rule.title for rule in extra], "rules")
+    checked = list(_schema_rules(schema, keys))
+    for key, rule in zip(keys, extra, strict=True):
+        where = f"the rule {brief(rule.title)}"
+        compiled = compiled_rule(rule, schema.columns, where)
+        checked.append(CheckedRule(_figure(key, rule), schema.columns, compiled))
     return tuple(checked)
+
+
+def _schema_rules(schema: Schema, taken: Sequence[str]) -> Iterator[CheckedRule]:
+    """Yield the rules of a schema, with figures of their own; those of one name are numbered."""
+    if not schema.rules:
+        return
+    compiled, unique = iter(schema.rule_set.declared), iter(schema.rule_set.unique)
+    keys = set(taken)
+    for rule in schema.rules:
+        first = key = slug(rule.title)[:LONGEST_KEY]
+        number = 1
+        while key in keys:
+            number += 1
+            key = f"{first}-{number}"
+        keys.add(key)
+        metric = _figure(key, rule)
+        if rule.unique:
+            yield CheckedRule(metric, schema.columns, unique=next(unique))
+        else:
+            yield CheckedRule(metric, schema.columns, next(compiled))
+
+
+def _figure(key: str, rule: setting.Rule) -> Metric:
+    when = f"where {rule.condition}, {rule.then}" if rule.then else rule.statement
+    return BROKEN.of(slug=key, name=rule.title, statement=when)
 
 
 def check_rules(tables: Tables, rules: Sequence[CheckedRule]) -> tuple[Score, ...]:
@@ -295,8 +337,8 @@ def _check(tables: Tables, rule: CheckedRule) -> Score:
     broken, decided = rule.judge(tables.synthetic)
     rows, undecided = len(broken), int((~decided).sum())
     text = f"{int(broken.sum()):,} of {counted(rows, 'row')} break it."
-    if rule.condition is not None:
-        concerned = int(rule.condition.holds(tables.synthetic.codes)[0].sum())
+    if rule.rule is not None and rule.rule.condition is not None:
+        concerned = int(rule.rule.condition.holds(tables.synthetic.codes)[0].sum())
         text += f" It concerns {counted(concerned, 'row')}."
     if undecided:
         text += (

@@ -223,7 +223,7 @@ def compile_rules(
         if rule.unique:
             unique.append(_unique(rule, columns, keys, where))
             continue
-        compiled = _compiled(rule, columns, where)
+        compiled = compiled_rule(rule, columns, where)
         declared.append(compiled)
         if rule.derive:
             derivations.append(_derivation(rule, columns, where))
@@ -275,7 +275,8 @@ def _place(name: str, columns: Columns, where: str) -> int:
     raise ConfigError(f"In {where}: '{name}' is no column{nearest(name, columns.places)}.")
 
 
-def _compiled(rule: Rule, columns: Columns, where: str) -> CompiledRule:
+def compiled_rule(rule: Rule, columns: Columns, where: str) -> CompiledRule:
+    """Give one rule its meaning; `where`, for messages: "the rule 'adults'"."""
     if rule.then:
         condition = read_statement(rule.condition or "", columns, f"`if` of {where}")
         then = read_statement(rule.then, columns, f"`then` of {where}")
