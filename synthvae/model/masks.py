@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.special import logsumexp
 
 from synthvae._types import Bools, Floats, Ints
 from synthvae.marginals.column import ColumnMarginal, draw_within
@@ -52,17 +51,21 @@ class TokenShares:
         return replace(self, combination=self.combination[records])
 
     def masses(self, logits: Floats) -> tuple[Floats, Floats]:
-        """Return masses of tokens under the rules, and the log of what the rules leave of all mass.
+        """Return masses of tokens under the rules, and the log of their sum before they sum to 1.
 
-        Shapes (records, tokens) and (records,). Nothing is left, minus infinity, for a record that no
-        token suits; its masses are as without rules.
+        Shapes (records, tokens) and (records,). That is minus infinity for a record that no token suits;
+        its masses are as without rules.
         """
         with np.errstate(divide="ignore"):
             ruled = logits + np.log(self.shares)[self.combination]
-        before, left = logsumexp(logits, axis=1), logsumexp(ruled, axis=1)
-        stuck = np.isneginf(left)
-        ruled[stuck], total = logits[stuck], np.where(stuck, before, left)
-        return np.exp(ruled - total[:, None]), left - before
+        top = ruled.max(axis=1, keepdims=True)
+        stuck = np.isneginf(top[:, 0])
+        ruled[stuck] = logits[stuck]
+        top[stuck] = logits[stuck].max(axis=1, keepdims=True)
+        mass = np.exp(ruled - top)
+        total = mass.sum(axis=1, keepdims=True)
+        mass /= total
+        return mass, np.where(stuck, -np.inf, (np.log(total) + top)[:, 0])
 
     def points(self, marginal: ColumnMarginal, tokens: Ints, places: Floats) -> Ints:
         """Return codes of tokens, shape (records,), at places in [0, 1) of their allowed parts."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import logsumexp, ndtri
 
 from synthvae._types import Bools, Floats, Ints
 from synthvae.model.layout import Layout
@@ -190,7 +190,7 @@ class Sampler:
             if conditions is not None:
                 shares = draft.shares(j, conditions)
                 mass, met = draft.masses(logits, shares)
-                log_weights += np.minimum(met - np.where(np.isfinite(left), left, 0.0), 0.0)
+                log_weights += _log_evidence(logits, met, left)
             if allowed is not None and j in allowed:
                 mass *= allowed[j]
                 evidence = mass.sum(axis=1, keepdims=True)
@@ -202,6 +202,14 @@ class Sampler:
         if conditions is not None:
             log_weights[draft.stuck] = -np.inf
         return Drawn(draft.tokens, draft.codes, log_weights, draft.stuck)
+
+
+def _log_evidence(logits: Floats, met: Floats | None, left: Floats | None) -> Floats:
+    """Return the log of the share that conditions leave of what rules leave; None: of everything."""
+    if met is None:
+        return np.zeros(len(logits))
+    before = logsumexp(logits, axis=1) if left is None else np.where(np.isfinite(left), left, 0.0)
+    return np.minimum(met - before, 0.0)
 
 
 class Draft:
@@ -236,10 +244,10 @@ class Draft:
         """Return what rules leave of a column's tokens, given the columns before."""
         return None if masks is None else masks.shares(j, self.codes)
 
-    def masses(self, logits: Floats, shares: TokenShares | None) -> tuple[Floats, Floats | float]:
-        """Return the masses of tokens, and the log of what rules leave of them (`TokenShares`)."""
+    def masses(self, logits: Floats, shares: TokenShares | None) -> tuple[Floats, Floats | None]:
+        """Return the masses of tokens, and under rules the log of their sum before (`TokenShares`)."""
         if shares is None:
-            return to_mass(logits), 0.0
+            return to_mass(logits), None
         mass, left = shares.masses(logits)
         self.stuck |= np.isneginf(left)
         return mass, left
