@@ -63,7 +63,7 @@ class Guarded:
             self.shape = shape
 
     def __init__(self, data: PatientTensor) -> None:
-        self._take, self._length = data.take, len(data)
+        self._take, self._take_shares, self._length = data.take, data.take_shares, len(data)
         self.latent, self.single = data.latent, data.single
         self.rows = self._Shape(tuple(data.rows.shape))
         self.asked: list[int] = []
@@ -74,6 +74,10 @@ class Guarded:
     def take(self, patients: torch.Tensor) -> object:
         self.asked += patients.tolist()
         return self._take(patients)
+
+    def take_shares(self, patients: torch.Tensor) -> object:
+        assert set(patients.tolist()) <= set(self.asked)
+        return self._take_shares(patients)
 
 
 def guarded(layout: Layout, features: np.ndarray) -> Guarded:

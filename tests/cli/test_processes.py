@@ -86,7 +86,7 @@ def stop(program: subprocess.Popen[str], sent: int, output: Path) -> str:
 @pytest.mark.parametrize(
     ("sent", "code"),
     [
-        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),  # a run gets it, below
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
         (signal.SIGTERM, 143),
         pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow),
     ],
@@ -102,6 +102,7 @@ def test_a_stopped_fit_leaves_what_was_there(model: Path, sent: int, code: int) 
     assert everything_in(model.parent) == before
 
 
+@pytest.mark.slow
 def test_a_stopped_run_leaves_what_was_there(work: Path) -> None:
     settings = {"name": "trial", "data": {"path": "train.csv"}, "schema": "schema.yaml"}
     more = {"epsilon": "none", "settings": {"steps": 100_000}}
