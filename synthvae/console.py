@@ -198,9 +198,9 @@ def print_problems(
         say(f"- {problem}")
     marked = list(to_review)
     if marked:
-        what = counted(len(marked), "column")
-        say(f"- {what} marked `review: true`, to go through with `synthvae schema review`:")
-        say(textwrap.fill(", ".join(marked), 100, initial_indent="  ", subsequent_indent="  "))
+        count = f"{len(marked):,} marked `review: true`"  # columns, and rules by what they say
+        say(f"- {count}, to go through with `synthvae schema review`:")
+        say(textwrap.fill("; ".join(marked), 100, initial_indent="  ", subsequent_indent="  "))
     for note in notes:
         say(f"- note: {note}")
     if problems:

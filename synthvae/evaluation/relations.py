@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from synthvae._text import counted, shortened
-from synthvae._types import Bools
+from synthvae._types import Bools, Ints
 from synthvae.evaluation import intervals
 from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.results import Score
-from synthvae.evaluation.tables import Table, Tables, at_most
+from synthvae.evaluation.tables import Table, Tables, at_most, shuffled
 from synthvae.relations.finder import Demands, compiled, find_relations, judged
 from synthvae.relations.relation import Relation
 from synthvae.relations.view import View
@@ -22,6 +22,10 @@ from synthvae.schema import Schema
 NAMED = 4
 LONGEST = 200  # of a rule's text
 MOST_ROWS = 100_000  # of train, in which relations are looked for
+SHUFFLED = 20_000  # rows by which it is judged whether rules imply a relation:
+LEAST_EXPECTED = (
+    10.0  # so many of those that keep the rules would break it, did the rules not matter
+)
 DEMANDS = Demands(support=50, exceptions=0)
 _BROKEN = "broken by at most 5 in 1,000 rows more than in train"
 UNDECLARED = Metric(
@@ -54,7 +58,11 @@ def find_undeclared(tables: Tables, generator: np.random.Generator) -> tuple[Rel
         demands=DEMANDS,
     )
     declared = columns_of_rules(schema)
-    return tuple(relation for relation in found if frozenset(relation.columns) not in declared)
+    unnamed = [relation for relation in found if frozenset(relation.columns) not in declared]
+    if not declared:
+        return tuple(unnamed)
+    mixed = shuffled(train, SHUFFLED, generator).codes
+    return tuple(relation for relation in unnamed if not _is_implied(relation, mixed, schema))
 
 
 def columns_of_rules(schema: Schema) -> frozenset[frozenset[str]]:
@@ -63,6 +71,25 @@ def columns_of_rules(schema: Schema) -> frozenset[frozenset[str]]:
     return frozenset(
         frozenset(fields[place].name for place in rule.places) for rule in schema.rule_set.declared
     )
+
+
+def _is_implied(relation: Relation, mixed: Ints, schema: Schema) -> bool:
+    """Whether a relation follows from a schema's rules, as `a <= c` does from `a <= b <= c`.
+
+    Of rows whose columns are shuffled, many break it, and none that keeps the rules about its columns,
+    derived columns being computed.
+    """
+    rules, columns = schema.rule_set, schema.columns
+    rule = compiled(relation.rule, columns)
+    places = rules.resolved(rule).places
+    whole = rules.completed(mixed[:, : rules.drawn])
+    kept = whole[~rules.broken(whole, [each for each in rules.sampled if each.places & places])]
+    if not len(kept):
+        return False
+    before, all_concerned = judged(rule, View.of(mixed, columns))
+    after, concerned = judged(rule, View.of(kept, columns))
+    expected = before.sum() / max(1, all_concerned.sum()) * concerned.sum()
+    return not after.any() and bool(expected >= LEAST_EXPECTED)
 
 
 def check_relations(tables: Tables, relations: Sequence[Relation]) -> tuple[Score, ...]:
