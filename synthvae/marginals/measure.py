@@ -153,7 +153,10 @@ def _measure(counter: _Counter, field: Field, bins: int) -> ColumnMarginal:
     mass = _fit(counts, starts, counter.extras)
     for _ in range(len(weights) - 2):
         total = max(mass.sum(), 1.0)
-        heavy = mass[: len(starts)] > max(total / bins / 2, 3.0 * counter.next_sigma)
+        # Into points even where little stands: recorded values are few, and pile up on some of them.
+        into_points = np.diff(np.append(starts, size)) <= BRANCHES
+        least, clear = np.where(into_points, 0.15, 0.5), np.where(into_points, 1.5, 3.0)
+        heavy = mass[: len(starts)] > np.maximum(least * total / bins, clear * counter.next_sigma)
         starts = _split(starts, heavy, size)
         counts.append(counter.count(starts))
         mass = _fit(counts, starts, counter.extras)
@@ -165,7 +168,33 @@ def _measure(counter: _Counter, field: Field, bins: int) -> ColumnMarginal:
     cell_bin = _merge(_fit(counts, starts, counter.extras, free)[: len(starts)], bins)
     firsts = np.searchsorted(cell_bin, np.arange(cell_bin[-1] + 1), side="left")
     counts.append(counter.count(starts[firsts]))
-    return _marginal(field, starts, _fit(counts, starts, counter.extras, free), cell_bin)
+    mass = _fit(counts, starts, counter.extras, free)
+    mass[: len(starts)] = _shared_out(counts, starts, mass[: len(starts)], cell_bin, size)
+    return _marginal(field, starts, mass, cell_bin)
+
+
+def _shared_out(
+    counts: list[_Count], starts: Ints, mass: Floats, cell_bin: Ints, size: int
+) -> Floats:
+    """Return the masses of cells, with each bin's mass shared out among its cells by what is likely.
+
+    Masses that cannot be negative keep the upper half of the noise of cells that nobody is in. Single
+    points, and longer cells, each have a distribution of true counts of their own, which is estimated
+    as that of many categories is (`posterior_means`).
+    """
+    design, targets = _equations(counts, starts, 0)
+    covariance = np.linalg.inv(design.T @ design)
+    unbiased, noise = covariance @ (design.T @ targets), np.sqrt(np.diag(covariance))
+    points = np.diff(np.append(starts, size)) == 1
+    likely = mass.copy()
+    for kind in (points, ~points):
+        if np.count_nonzero(kind) < MANY_CATEGORIES:
+            continue
+        scaled = posterior_means(unbiased[kind] / noise[kind], 1.0)
+        likely[kind] = scaled * noise[kind]
+    whole, sums = np.bincount(cell_bin, mass), np.bincount(cell_bin, likely)
+    shared: Floats = likely * (whole / np.maximum(sums, 1e-300))[cell_bin]
+    return shared
 
 
 def _first_cells(size: int) -> Ints:
