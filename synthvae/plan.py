@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 from synthvae._runtime import code_digest
-from synthvae._text import delta_text, epsilon_text
+from synthvae._text import brief, delta_text, epsilon_text
 from synthvae.errors import BudgetError, SchemaError
 from synthvae.marginals.measure import query_weights
 from synthvae.privacy import accounting, guarantee
@@ -35,9 +35,9 @@ ASSUMPTIONS: dict[guarantee.AssumptionId, str] = {
     "where the schema names no key each row counts as a patient",
     "public-inputs": "what is taken as public does not depend on the records: the schema, the declared "
     "number of patients, the budget and the settings",
-    "declared-from-data": "the bounds or categories of {columns} were declared because the records show "
-    "them, and nothing public does: what they tell of the records is covered by no epsilon, and "
-    "everything else that the schema says is publicly known",
+    "declared-from-data": "{declared} were declared because the records show them, and nothing public "
+    "does: what they tell of the records is covered by no epsilon, and everything else that the schema "
+    "says is publicly known",
     "floating-point-residue": "the last bits of gradient noise, drawn and added in floating point, tell "
     "nothing, nor do the last bits of single precision that a patient's gradient owes to the company in "
     "which it is multiplied; noise of counts and moments is exact",
@@ -50,12 +50,12 @@ PAID_ROWS = (
     "released before the fit, and the schema records every such release"
 )
 PUBLIC_INPUTS = (
-    "the schema: columns, types, bounds, categories, rows per patient",
+    "the schema: columns, types, bounds, categories, rules between columns, rows per patient",
     "the declared number of patients",
     "epsilon, delta and the settings, which the public rule derives from the above",
 )
 NOT_COVERED = (
-    "what the schema itself says: bounds and categories are taken as public",
+    "what the schema itself says: bounds, categories and rules are taken as public",
     "that somebody's data were used at all, and the errors shown to whoever prepared the table",
     "inferences about a group, or about a person from what holds for people like them",
     "the evaluation, its scores and the training curve, which are computed from real records",
@@ -182,13 +182,21 @@ def epsilon_before_fit(schema: Schema, delta: float) -> float | None:
 
 
 def check_reviewed(schema: Schema) -> None:
-    """Raise `SchemaError` while bounds or categories that were read off the data await review."""
-    names = schema.to_review
-    if names:
-        which = f"fields {', '.join(names)} were" if len(names) > 1 else f"field {names[0]} was"
+    """Raise `SchemaError` while bounds, categories or rules that were read off the data await review."""
+    drafted = {
+        "field": [field.name for field in schema.fields if field.review],
+        "rule": [brief(rule.title) for rule in schema.rules if rule.review],
+    }
+    listed = " and the ".join(
+        f"{what}{'s' if len(names) > 1 else ''} {', '.join(names)}"
+        for what, names in drafted.items()
+        if names
+    )
+    if listed:
+        were = "were" if len(schema.to_review) > 1 else "was"
         raise SchemaError(
-            f"The {which} drafted from the data and not reviewed yet: `synthvae schema review` asks "
-            "where their bounds and categories are publicly known, and writes that down."
+            f"The {listed} {were} drafted from the data and not reviewed yet: `synthvae schema review` "
+            "asks where what the schema says there is publicly known, and writes that down."
         )
 
 
@@ -314,17 +322,24 @@ def guarantee_of(plan: Plan, patients: int, *, test_mode: bool) -> guarantee.Gua
 
 
 def assumptions_of(schema: Schema) -> dict[guarantee.AssumptionId, str]:
-    """Return what the guarantee of a fit rests on, with the columns declared from the data, if any."""
-    shown = [field.name for field in schema.fields if field.basis and field.basis.fromData]
-    columns = ", ".join(map(repr, shown))
+    """Return what the guarantee of a fit rests on, with what was declared from the data, if anything."""
+    declared = _declared_from_data(schema)
     assumptions = {
-        key: text.format(columns=columns) if key == "declared-from-data" else text
+        key: text.format(declared=declared) if key == "declared-from-data" else text
         for key, text in ASSUMPTIONS.items()
-        if shown or key != "declared-from-data"
+        if declared or key != "declared-from-data"
     }
     if schema.releases:
         assumptions["public-inputs"] += PAID_ROWS
     return assumptions
+
+
+def _declared_from_data(schema: Schema) -> str:
+    """Return the columns and rules of a schema that the records alone show; empty where none is."""
+    columns = [repr(one.name) for one in schema.fields if one.basis and one.basis.fromData]
+    rules = [repr(rule.title) for rule in schema.rules if rule.basis and rule.basis.fromData]
+    parts = (("the bounds or categories of", columns), ("the rules", rules))
+    return " and ".join(f"{what} {', '.join(names)}" for what, names in parts if names)
 
 
 def _paid_inputs(schema: Schema, delta: float | None) -> tuple[str, ...]:

@@ -56,7 +56,10 @@ def case_of(config: Path, epsilon: float | None, patients: int) -> Case:
             f"In {config}: epsilon is none, so there is nothing to audit: give --epsilon."
         )
     planned = plan_fit(settings, load_schema(settings))
-    return Case(planned.schema, planned.settings, settings.epsilon, settings.delta, patients)
+    schema = planned.schema
+    if schema.rule_set.unique:  # the record has its values in all of its rows
+        schema = schema.replace(rules=[r.to_plain() for r in schema.rules if not r.unique])
+    return Case(schema, planned.settings, settings.epsilon, settings.delta, patients)
 
 
 def run_audits(

@@ -15,10 +15,11 @@ import torch
 from synthvae._runtime import Progress, silent
 from synthvae._types import Bools, Floats, Ints
 from synthvae.audit.bounds import Claim, one_run_epsilon
-from synthvae.audit.case import Case, features_of, frame_of, simulated_case
+from synthvae.audit.case import Case, even_marginals, features_of, frame_of, simulated_case
 from synthvae.audit.releases import Batch, FitReleases, Replay, moment_effect
 from synthvae.audit.results import AuditResult, Check, Component
 from synthvae.audit.worlds import check_size
+from synthvae.baselines.ruled import draw_ruled
 from synthvae.errors import ConfigError
 from synthvae.field import Field
 from synthvae.marginals.column import ColumnMarginal
@@ -122,16 +123,22 @@ def check_one_run(case: Case, canaries: int, confidence: float) -> None:
 
 def draw_records(schema: Schema, number: int, generator: np.random.Generator) -> Ints:
     """Return codes of records drawn evenly from what the schema allows, shape (number, columns)."""
-    columns = []
-    for field in schema.drawn:
-        size, extras = ColumnMarginal.cells_of(field), len(field.specials) + field.nullable
-        drawn = generator.integers(size, size=number)
-        # Special and missing values as often as one of the first few ordinary ones.
-        extra = generator.random(number) < extras / (extras + min(size, 8))
-        which = generator.integers(max(extras, 1), size=number)
-        special = np.where(which < len(field.specials), FIRST_SPECIAL - which, MISSING)
-        columns.append(np.where(extra, special, drawn))
-    return np.stack(columns, axis=1).astype(np.int64)
+
+    def draw(number: int) -> Ints:
+        columns = [_draw_column(field, number, generator) for field in schema.drawn]
+        return np.stack(columns, axis=1).astype(np.int64)
+
+    return draw_ruled(draw, number, schema.rule_set, even_marginals(schema), generator).codes
+
+
+def _draw_column(field: Field, number: int, generator: np.random.Generator) -> Ints:
+    size, extras = ColumnMarginal.cells_of(field), len(field.specials) + field.nullable
+    drawn = generator.integers(size, size=number)
+    # Special and missing values as often as one of the first few ordinary ones.
+    extra = generator.random(number) < extras / (extras + min(size, 8))
+    which = generator.integers(max(extras, 1), size=number)
+    special = np.where(which < len(field.specials), FIRST_SPECIAL - which, MISSING)
+    return np.where(extra, special, drawn)
 
 
 def presence_scores(effects: Floats, releases: Floats) -> Floats:
@@ -170,7 +177,7 @@ def _effects(
             sigma = noises[0]
             yield _one_hot(field, codes[:, j]) / sigma, seen.columns[number].released / sigma
         number += len(noises)
-    features = features_of(codes, layout)
+    features, left = features_of(codes, layout), layout.log_shares(codes)
     moments, bounds = zip(
         *(moment_effect(layout, case.settings.taper, one[None], 1) for one in features), strict=True
     )
@@ -189,8 +196,9 @@ def _effects(
             if rate == 1 and drawn:  # everybody in the table, in its order
                 latents[torch.from_numpy(np.flatnonzero(coins))] = torch.cat(drawn)
             sums = []
-            for one, latent in zip(features, latents, strict=True):
-                parts = replay.clipped_sum(Batch.of_patient(one, latent[None], 1))
+            for place, (one, latent) in enumerate(zip(features, latents, strict=True)):
+                log_shares = None if left is None else left[place]
+                parts = replay.clipped_sum(Batch.of_patient(one, latent[None], 1, log_shares))
                 sums.append(np.concatenate([part.ravel() for part in parts]))
             released = np.concatenate([part.double().numpy().ravel() for part in step.gradients])
             # Of a canary that is sampled, the mean effect.

@@ -1,6 +1,7 @@
 """What is audited: a configuration of public facts, and neighbours that are worst for its mechanisms.
 
-No real row is used: a record is put together from the schema's bounds and categories.
+No real row is used: a record is put together from the schema's bounds and categories, and keeps its
+rules: a value that they forbid gives way to one that they allow.
 """
 
 import copy
@@ -14,10 +15,11 @@ from synthvae._runtime import silent
 from synthvae._types import Floats, Ints
 from synthvae.audit.bounds import Claim
 from synthvae.audit.releases import AuditedSynthesizer, FitReleases
+from synthvae.baselines.ruled import mended
 from synthvae.errors import ConfigError
 from synthvae.field import Field
 from synthvae.marginals.column import ColumnMarginal
-from synthvae.model.layout import Layout
+from synthvae.model.layout import Layout, rule_masks
 from synthvae.plan import Plan, make_plan
 from synthvae.privacy.guarantee import Stage, TrainingStage
 from synthvae.rules.values import FIRST_SPECIAL, MISSING
@@ -29,6 +31,7 @@ from synthvae.table.reading_warnings import without_reading_warnings
 
 DECLARED = 10  # patients of a simulated table's schema: the fewest that a fit takes
 MOST = 100_000
+EVEN_CELLS = 64  # of a column that is drawn from evenly
 CLIP = 0.01  # below every gradient's norm, so that a record always counts in full
 
 
@@ -83,13 +86,26 @@ class Case:
 
     @cached_property
     def usual(self) -> Ints:
-        """Codes of the record of which the table is full, shape (columns,)."""
-        return np.zeros(len(self.schema.modelled), np.int64)
+        """Codes of the record of which the table is full, shape (columns,): each column's first."""
+        return self._kept(np.zeros(len(self.schema.modelled), np.int64))
 
     @cached_property
     def record(self) -> Ints:
         """Codes of the record that is there or not, shape (columns,): each column's last token."""
-        return np.array([_last_code(field) for field in self.schema.modelled], np.int64)
+        last = np.array([last_code(field) for field in self.schema.modelled], np.int64)
+        record = self._kept(last)
+        if (record == self.usual)[: len(self.schema.drawn)].all():
+            raise ConfigError(
+                "The rules leave one record alone: no two worlds differ by another one."
+            )
+        return record
+
+    def _kept(self, codes: Ints) -> Ints:
+        """Return a record with as many of its values as keep the rules, in order."""
+        rules = self.schema.rule_set
+        masks = rule_masks(even_marginals(self.schema), rules)
+        kept: Ints = mended(codes[None], rules, masks, np.random.default_rng(0))[0]
+        return kept
 
     def table(self, with_record: bool) -> pd.DataFrame:
         """Return the table of one world: a row of each usual patient, the most rows of the record's."""
@@ -99,7 +115,24 @@ class Case:
         return frame_of(codes, patients, self.schema)
 
 
-def _last_code(field: Field) -> int:
+def even_marginals(schema: Schema) -> tuple[ColumnMarginal, ...]:
+    """Return marginals of the modelled columns under which all values are as likely: public facts."""
+    return tuple(map(_even_marginal, schema.drawn))
+
+
+def _even_marginal(field: Field) -> ColumnMarginal:
+    size = ColumnMarginal.cells_of(field)
+    cells = min(size, EVEN_CELLS) if field.is_lattice else size
+    starts = np.arange(cells) * size // cells
+    tokens = cells + len(field.specials) + field.nullable
+    mass = np.full(tokens, 1 / tokens)
+    bins = np.arange(cells)
+    return ColumnMarginal(
+        starts, mass[:cells], bins, mass, size, len(field.specials), field.nullable
+    )
+
+
+def last_code(field: Field) -> int:
     """Return the code of a column's last token: missing, else a special value, else the largest."""
     if field.nullable:
         return MISSING

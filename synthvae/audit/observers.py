@@ -8,6 +8,7 @@ threshold before anything is seen; the ratios of independent releases add up.
 
 import json
 import math
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 
 from synthvae._runtime import silent
 from synthvae._types import Bools, Floats
-from synthvae.audit.case import Case, features_of
+from synthvae.audit.case import Case, features_of, last_code
 from synthvae.audit.releases import Batch, FitReleases, Replay, Training, moment_effect
+from synthvae.errors import RedrawnWarning
 from synthvae.model.layout import Layout
 from synthvae.synthesizer import Synthesizer
 
@@ -81,7 +83,9 @@ def look_at_release(case: Case, fitted: Synthesizer, seed: int) -> Observation:
     """Return what the black-box observer keeps: of sampled records, and of the model as it is saved."""
     state = fitted.state()
     marginals = state.layout.marginals
-    records = fitted.sample(SAMPLED, seed=seed, progress=silent)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RedrawnWarning)
+        records = fitted.sample(SAMPLED, seed=seed, progress=silent)
     record = case.table(True).iloc[-1]
     columns = [one.name for one in case.schema.modelled]
     alike = np.column_stack([_is_alike(records[name], record[name]) for name in columns])
@@ -140,18 +144,35 @@ def expected_log(case: Case) -> dict[str, int]:
 
 
 def _score_counts(case: Case, seen: FitReleases, kept: Observation) -> float:
-    """Return the ratio of all counts, and keep their noise: the record adds to each one's last entry."""
+    """Return the ratio of all counts, and keep their noise: the record adds to each one's last entry.
+
+    Where rules keep the record, or the usual one, from such values, a column's counts are left out: in
+    which entry a record is may depend on the noise.
+    """
     plan, rows = case.plan, case.schema.rows_per_patient
+    apart = [
+        code == last_code(field) and usual == 0
+        for field, code, usual in zip(case.schema.drawn, case.record, case.usual, strict=False)
+    ]
+    told = [
+        is_apart for is_apart, column in zip(apart, plan.column_noise, strict=True) for _ in column
+    ]
     columns = [noise for column in plan.column_noise for noise in column]
     patients = [noise for noise in (plan.count_noise, plan.rows_noise) if noise is not None]
+    kinds = (
+        (seen.columns, columns, rows, told),
+        (seen.patients, patients, 1, [True] * len(patients)),
+    )
     total, noise = 0.0, []
-    for counts, noises, effect in ((seen.columns, columns, rows), (seen.patients, patients, 1)):
+    for counts, noises, effect, tells in kinds:
         for number, count in enumerate(counts):
+            noise += (count.released - count.exact).tolist()
+            if not tells[number % len(tells)]:
+                continue
             sigma = noises[number % len(noises)] * effect
             # Where there is only one entry, everybody is in it.
             known = case.patients if len(count.released) == 1 else 0
             total += _ratio(count.released[-1:] - float(known), np.array([float(effect)]), sigma)
-            noise += (count.released - count.exact).tolist()
     kept.noise[COUNTS] = (tuple(noise), min((*columns, *patients)))
     return total
 
@@ -187,6 +208,8 @@ def _score_training(
     scale, rate = stage.noise_multiplier * stage.clip_norm, stage.sampling_rate
     expected = (training.stage if case.schema.patients is None else stage).expected_batch
     features = features_of(case.record[None], layout)[0]
+    shares = layout.log_shares(case.record[None])
+    log_shares = None if shares is None else shares[0]
     total, squares, size = 0.0, 0.0, 0
     replay = Replay(layout, training)
     for number, step in enumerate(replay):
@@ -198,7 +221,7 @@ def _score_training(
         for batch in others:
             for left, known in zip(rest, replay.clipped_sum(batch), strict=True):
                 np.subtract(left, known, out=left)
-        effect = replay.clipped_sum(Batch.of_patient(features, latent, rows))
+        effect = replay.clipped_sum(Batch.of_patient(features, latent, rows, log_shares))
         whole = np.concatenate([part.ravel() for part in rest])
         total += _ratio(whole, np.concatenate([part.ravel() for part in effect]), scale, rate)
         squares, size = squares + float(whole @ whole), size + whole.size

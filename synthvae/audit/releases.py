@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer
 
@@ -40,14 +41,24 @@ class NoisyCounts:
 
 @dataclass(frozen=True)
 class Batch:
-    """What went through the model at once: features, draws of the latent, and which rows exist."""
+    """What went through the model at once: features, draws of the latent, and which rows exist.
+
+    `log_shares` are what the rules leave of each row's classes (`Layout.log_shares`), if there are any.
+    """
 
     features: Tensor
     latent: Tensor
     present: Tensor | None
+    log_shares: Tensor | None = None
 
     @classmethod
-    def of_patient(cls, features: Floats, latent: Tensor, rows_per_patient: int) -> "Batch":
+    def of_patient(
+        cls,
+        features: Floats,
+        latent: Tensor,
+        rows_per_patient: int,
+        log_shares: NDArray[np.float32] | None = None,
+    ) -> "Batch":
         """Return a batch of one patient with the most rows, all of the same features.
 
         Parameters
@@ -56,12 +67,22 @@ class Batch:
             Shape (features,).
         latent
             Shape (1, latent).
+        log_shares
+            Shape (shares,).
         """
         row = torch.tensor(features, dtype=torch.float32)
+        left = None if log_shares is None else torch.tensor(log_shares)
         if rows_per_patient == 1:
-            return cls(row[None], latent, None)
+            return cls(row[None], latent, None, None if left is None else left[None])
         rows = row.expand(1, rows_per_patient, -1)
-        return cls(rows, latent, torch.ones(1, rows_per_patient))
+        left = None if left is None else left.expand(1, rows_per_patient, -1)
+        return cls(rows, latent, torch.ones(1, rows_per_patient), left)
+
+    def take(self, patients: Tensor) -> "Batch":
+        """Return the part of some patients."""
+        present = None if self.present is None else self.present[patients]
+        left = None if self.log_shares is None else self.log_shares[patients]
+        return Batch(self.features[patients], self.latent[patients], present, left)
 
 
 @dataclass
@@ -85,8 +106,7 @@ class Step:
             others = (first != record).any(-1)
             if not bool(others.all()):
                 latent = batch.latent[~others][:1]
-            present = None if batch.present is None else batch.present[others]
-            rest.append(Batch(batch.features[others], batch.latent[others], present))
+            rest.append(batch.take(others))
         return rest, latent
 
 
@@ -123,7 +143,7 @@ class FitReleases:
 
         def before_forward(_: nn.Module, inputs: tuple[Any, ...]) -> None:
             features, latent, kl_weight, *rest = inputs
-            step.batches.append(Batch(features, latent, rest[0] if rest else None))
+            step.batches.append(Batch(features, latent, *rest))
             step.kl_weight = kl_weight
 
         def before_step(optimizer: Optimizer, *_: Any) -> None:
@@ -201,7 +221,9 @@ class Replay:
         """Return the sum of the batch's clipped gradients at the present step, one array a weight."""
         if not len(batch.features):
             return [np.zeros(weight.shape) for weight in self._weights]
-        losses: Tensor = self._clipped(batch.features, batch.latent, self._beta, batch.present)
+        losses: Tensor = self._clipped(
+            batch.features, batch.latent, self._beta, batch.present, batch.log_shares
+        )
         self._clipped.add_clipped(losses)
         sums = []
         for weight in self._weights:

@@ -1,11 +1,13 @@
 """What every baseline learns from: rows bounded per patient, cut into the same tokens as the VAE's.
 
 Bins, and what is drawn inside a bin, come from the private marginals (`synthvae.marginals`), so that
-methods differ in how they learn dependence and in nothing else.
+methods differ in how they learn dependence and in nothing else. Derived columns are computed of what is
+drawn, and no record breaks a rule of the schema (`synthvae.baselines.ruled`).
 """
 
 import abc
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from synthvae._types import Ints
-from synthvae.errors import ConfigError, check_positive_integer
+from synthvae.baselines.ruled import RuledRecords, draw_ruled
+from synthvae.errors import ConfigError, RedrawnWarning, check_positive_integer
 from synthvae.marginals.column import ColumnMarginal
 from synthvae.marginals.measure import measure_marginals, query_weights
 from synthvae.plan import budget_left, check_reviewed, stages_before_fit
@@ -25,6 +28,8 @@ from synthvae.privacy.stream import RandomStream
 from synthvae.schema import Schema
 from synthvae.settings import ASSUMED_PATIENTS
 from synthvae.table import PatientRows, decode, encode, group_by_patient, with_identifiers
+
+OFTEN = 0.05  # records that were refused, for each that is kept, from which on it is said
 
 
 @dataclass(frozen=True)
@@ -145,17 +150,48 @@ class Baseline(abc.ABC):
         """Draw `rows` records, the same for the same seed: post-processing.
 
         Every row is of a patient of its own: the baselines have no notion of a patient's rows.
+
+        Raises
+        ------
+        ConfigError
+            The rules leave next to nothing to draw from.
+
+        Warns
+        -----
+        RedrawnWarning
+            Many records broke a rule, and were drawn again or mended.
         """
+        records = self.draw_records(rows, seed=seed)
+        if records.mended or records.refused > OFTEN * rows:
+            warnings.warn(
+                f"{records.refused:,} records of {self.name} broke a rule and were drawn again, for "
+                f"{rows:,} that keep them, of which {records.mended:,} had to be mended column by "
+                "column.",
+                RedrawnWarning,
+                stacklevel=2,
+            )
+        return self.table_of(records)
+
+    def draw_records(self, rows: int, *, seed: int) -> RuledRecords:
+        """Draw the codes of `rows` records that keep the rules, and say what that took."""
         check_positive_integer("rows", rows)
         _ = self.record  # or the error of a baseline that is not fitted
         generator = np.random.default_rng(seed)
-        tokens = self._draw(rows, generator)
-        columns = [
-            marginal.decode(tokens[:, j], generator.random(rows))
-            for j, marginal in enumerate(self._marginals)
-        ]
-        frame = decode(np.stack(columns, axis=1), self.schema)
-        return with_identifiers(frame, self.schema, np.arange(rows))
+
+        def draw(count: int) -> Ints:
+            tokens = self._draw(count, generator)
+            columns = [
+                marginal.decode(tokens[:, j], generator.random(count))
+                for j, marginal in enumerate(self._marginals)
+            ]
+            return np.stack(columns, axis=1)
+
+        return draw_ruled(draw, rows, self.schema.rule_set, self._marginals, generator)
+
+    def table_of(self, records: RuledRecords) -> pd.DataFrame:
+        """Return records as a table, with invented identifiers."""
+        frame = decode(records.codes, self.schema)
+        return with_identifiers(frame, self.schema, np.arange(len(frame)))
 
     @abc.abstractmethod
     def _learn(self, table: TokenTable, mechanisms: Mechanisms, budget: BudgetFilter) -> None:

@@ -16,6 +16,7 @@ from synthvae.report.page import environment
 LINES = 6  # that are distinguishable; further methods are in the table
 SHIFT = 1.025  # between the methods' marks at one epsilon, as a factor
 DECIMALS = {"seconds": 1, "cpu_seconds": 1, "fit_seconds": 1, "megabytes": 0, "spent": 3}
+RULE_DECIMALS = {"refused": 2, "mended": 2}  # where the schema has rules
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Part:
 
 def render(result: Comparison) -> str:
     """Return the page of a comparison as HTML that loads nothing."""
+    has_rules = any(name in one.costs for one in result.summaries for name in RULE_DECIMALS)
     return (
         environment("synthvae.comparison", "synthvae.report")
         .get_template("comparison.html")
@@ -41,7 +43,7 @@ def render(result: Comparison) -> str:
             parts=[_part(result, place) for place in range(len(result.references))],
             directions={m.key: phrases.direction(m.direction, m.goal) for m in result.meanings},
             ours=OURS,
-            decimals=DECIMALS,
+            decimals=DECIMALS | (RULE_DECIMALS if has_rules else {}),
             fits=sum(s.runs + len(s.failed) for s in result.summaries),
         )
     )

@@ -28,7 +28,7 @@ from synthvae.schema import Schema
 OURS = "synthvae"  # the method that the others are compared with
 LARGEST_BYTES = 100_000_000
 LEVEL = 0.95
-COSTS = ("seconds", "cpu_seconds", "fit_seconds", "megabytes", "spent")
+COSTS = ("seconds", "cpu_seconds", "fit_seconds", "megabytes", "spent", "refused", "mended")
 COMPARED = ("seconds", "megabytes")
 
 
@@ -56,6 +56,8 @@ class Outcome(Frozen):
     cpu_seconds: float | None = None  # of the whole process
     fit_seconds: float | None = None
     megabytes: float | None = None  # largest memory of the process
+    refused: float | None = None  # of a baseline: records that broke a rule, for each that is kept
+    mended: float | None = None  # of a baseline: share of records mended column by column
 
 
 class Reference(Frozen):

@@ -11,12 +11,19 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from synthvae._frozen import Frozen, read_value
 from synthvae._runtime import silent
 from synthvae._text import one_line
 from synthvae.comparison.results import OURS
 from synthvae.errors import InputFileError, SynthvaeError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from synthvae.baselines.base import Baseline
+    from synthvae.synthesizer import Synthesizer
 
 # One thread each: methods are compared on one core, whatever the machine has.
 ONE_THREAD = {
@@ -45,12 +52,17 @@ class Job(Frozen):
 
 
 class Done(Frozen):
-    """What a finished worker leaves behind beside the records."""
+    """What a finished worker leaves behind beside the records.
+
+    Of baselines under rules, how many of their records broke one, and how many were mended.
+    """
 
     spent: float
     fit_seconds: float
     cpu_seconds: float
     megabytes: float | None
+    refused: float | None = None  # records, for each that keeps the rules
+    mended: float | None = None  # share of records
 
 
 def run_alone(job: Job, folder: Path, timeout: float) -> tuple[float, Done | str]:
@@ -119,22 +131,36 @@ def do(job: Job) -> None:
         settings = override_settings(schema, job.epsilon, job.settings)
         with without_reading_warnings():  # which whoever split the table has seen
             ours = Synthesizer(schema, job.epsilon, job.delta, settings=settings).fit(frame, silent)
-        spent, sample = ours.guarantee.epsilon, partial(ours.sample, progress=silent)
+        spent = ours.guarantee.epsilon
+        draw = partial(_draw_ours, ours, job)
     else:
         from synthvae.baselines import make
 
         baseline = make(job.method, schema, job.epsilon, job.delta).fit(frame)
-        spent, sample = baseline.record.epsilon, partial(baseline.sample)
+        spent = baseline.record.epsilon
+        draw = partial(_draw_baseline, baseline, job)
     assert spent is not None, "a comparison has a budget"
     fit_seconds = time.perf_counter() - start
-    write_table(sample(job.rows, seed=job.seed), job.records, schema)
+    records, ruled = draw()
+    write_table(records, job.records, schema)
     done = Done(
         spent=spent,
         fit_seconds=fit_seconds,
         cpu_seconds=time.process_time(),
         megabytes=_peak_megabytes(),
+        **ruled,
     )
     job.done.write_text(done.model_dump_json(), encoding="utf-8")
+
+
+def _draw_ours(ours: "Synthesizer", job: Job) -> tuple["pd.DataFrame", dict[str, float]]:
+    return ours.sample(job.rows, seed=job.seed, progress=silent), {}
+
+
+def _draw_baseline(baseline: "Baseline", job: Job) -> tuple["pd.DataFrame", dict[str, float]]:
+    records = baseline.draw_records(job.rows, seed=job.seed)
+    ruled = {"refused": records.refused / job.rows, "mended": records.mended / job.rows}
+    return baseline.table_of(records), ruled if baseline.schema.rules else {}
 
 
 def _peak_megabytes() -> float | None:

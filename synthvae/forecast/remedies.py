@@ -186,4 +186,15 @@ def _with(schema: Schema, new: Field) -> Schema:
 
 
 def _changed(schema: Schema, fields: tuple[Field, ...]) -> Schema:
-    return Schema.model_validate(schema.model_dump() | {"fields": [f.model_dump() for f in fields]})
+    """Return a schema with other fields, for its plan alone, on which neither rules nor targets bear.
+
+    They might name what is no longer there. What is derived is left out: it costs nothing either way.
+    """
+    derived = {field.name for field in schema.modelled} - {field.name for field in schema.drawn}
+    omitted = {"role": "omit", "perPatient": False}
+    plain = [
+        field.model_dump() | (omitted if field.name in derived - {*schema.key_columns} else {})
+        for field in fields
+    ]
+    unnamed = {"rules": (), "target": (), "survival": None}
+    return Schema.model_validate(schema.model_dump() | unnamed | {"fields": plain})

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from synthvae.comparison.page import render
-from synthvae.comparison.results import Comparison
+from synthvae.comparison.results import OURS, Comparison, mean
 from tests.comparison.comparison_example import MEANINGS, comparison
 
 
@@ -96,3 +96,18 @@ def test_ids_are_unique_and_links_lead_somewhere() -> None:
     links = [a["href"] for tag, a in reader.tags if tag == "a"]
     assert all((link or "")[1:] in ids for link in links)
     assert "1,000 training patients" in " ".join(reader.words)
+
+
+def test_how_many_records_of_baselines_broke_a_rule_stands_where_there_are_rules(page: str) -> None:
+    result = comparison()
+    summaries = tuple(
+        one
+        if one.method == OURS
+        else one.model_copy(update={"costs": one.costs | {"refused": mean([3.25, 3.75])}})
+        for one in result.summaries
+    )
+    ruled = render(result.model_copy(update={"summaries": summaries}))
+    assert "Refused" not in page
+    assert '<th scope="col">Refused</th><th scope="col">Mended</th>' in ruled
+    assert "<td>3.50</td><td>–</td></tr>" in ruled
+    assert "broke a rule of the schema, for each that keeps all of them" in ruled

@@ -117,6 +117,19 @@ def test_every_schema_has_a_prospect_and_remedies(schema: Schema) -> None:
     assert all(column.relative >= 0 for column in prospect.columns)
 
 
+def test_remedies_may_change_what_rules_and_targets_name() -> None:
+    rules = [
+        *(f"x{number} >= 30 and x{number} <= x{number - 1}" for number in range(1, 12)),
+        {"if": "postcode == '80331'", "then": "smoker == 'ex'"},
+        {"derive": "sum", "as": "x10 + x11"},
+    ]
+    fields = [*VISITS["fields"], NUMBERS[0] | {"name": "sum"}]
+    ruled = Schema.from_dict(VISITS | {"fields": fields, "rules": rules, "target": ["sum"]})
+    forecast = make_forecast(ruled, 1.0)
+    assert forecast.columns == make_forecast(FEW, 1.0).columns
+    assert forecast.remedies == make_forecast(FEW, 1.0).remedies
+
+
 def test_what_is_no_schema_is_refused_with_the_call_that_makes_one() -> None:
     path: Any = "schema.yaml"
     for call in (make_forecast, warnings_of):

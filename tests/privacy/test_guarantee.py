@@ -10,7 +10,7 @@ import pytest
 import synthvae
 from synthvae._frozen import read_value
 from synthvae._runtime import code_digest
-from synthvae.errors import InputFileError
+from synthvae.errors import InputFileError, SchemaError
 from synthvae.plan import Plan, guarantee_of, make_plan
 from synthvae.privacy.guarantee import AssumptionId, GaussianStage, Guarantee
 from synthvae.schema import Schema
@@ -44,6 +44,42 @@ def test_columns_declared_because_the_records_show_them_are_named() -> None:
     assert [one.id for one in found] == list(get_args(AssumptionId))
     text = next(one.text for one in found if one.id == "declared-from-data")
     assert "'age', 'creatinine' were declared because the records show them" in text
+
+
+@pytest.mark.parametrize("with_columns", [True, False])
+def test_rules_declared_because_the_records_show_them_are_named(with_columns: bool) -> None:
+    value = CLINIC.to_dict()
+    value["fields"][0]["basis"] = {"source": "the data themselves", "fromData": with_columns}
+    shown = {"source": "the data themselves", "fromData": True}
+    value["rules"] = [
+        {"rule": "age >= 0", "name": "no one is unborn", "basis": shown},
+        {"rule": "creatinine > 0 or creatinine is missing", "basis": {"source": "a protocol"}},
+        {"rule": "creatinine < age + 1000", "basis": shown},
+    ]
+    found = promised(Schema.from_dict(value))
+    text = next(one.text for one in found.assumptions if one.id == "declared-from-data")
+    columns = "the bounds or categories of 'age' and " if with_columns else ""
+    named = "the rules 'no one is unborn', 'creatinine < age + 1000' were declared because"
+    assert text.startswith(columns + named)
+    assert "rules between columns" in found.public_inputs[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "rules", "said"),
+    [
+        (1, 0, "The field age was drafted"),
+        (0, 1, "The rule 'age > 0' was drafted"),
+        (0, 2, "The rules 'age > 0', 'whole' were drafted"),
+        (1, 1, "The field age and the rule 'age > 0' were drafted"),
+    ],
+)
+def test_what_awaits_review_is_refused_by_name(fields: int, rules: int, said: str) -> None:
+    value = CLINIC.to_dict()
+    value["fields"][0]["review"] = fields > 0
+    drafted = [{"rule": "age > 0"}, {"rule": "age < 150", "name": "whole"}][:rules]
+    value["rules"] = [rule | {"review": True} for rule in drafted]
+    with pytest.raises(SchemaError, match=f"^{said} from the data and not reviewed yet: `synthvae"):
+        plan_of(Schema.from_dict(value), 1.0)
 
 
 def test_a_key_of_several_columns_is_named_whole() -> None:
