@@ -1,8 +1,9 @@
 """The documents run: each block is typed as it stands, and what is said about the code is so.
 
 A block has a remark above its fence: `run` (a reader's input, with what is printed below a command),
-`file: NAME` (the reader saves it), `excerpt: NAME` (it stands in that file), `make` (targets of the
-Makefile) or `not run: WHY`. Fits take few steps here; whatever else is typed is done.
+`refused` (the same, of commands that end in an error), `file: NAME` (the reader saves it),
+`excerpt: NAME` (it stands in that file), `make` (targets of the Makefile) or `not run: WHY`. Fits take
+few steps here; whatever else is typed is done.
 """
 
 import json
@@ -21,6 +22,7 @@ from synthvae._frozen import read_mapping
 from synthvae.cli import app
 from synthvae.errors import SchemaError
 from synthvae.field import Constraints, Field
+from synthvae.rules.setting import Rule
 from synthvae.schema import Schema, Survival, Target
 from synthvae.settings import Settings, settings_for
 from synthvae.synthesizer import Synthesizer
@@ -75,16 +77,17 @@ def perform(block: Block, run: Run) -> None:
         assert block.text in Path(block.name).read_text(encoding="utf-8")
     elif block.order == "run" and block.kind == "python":
         exec(compile(block.text, "a block of Python", "exec"), {"__name__": "__main__"})
-    elif block.order == "run":
+    elif block.order in ("run", "refused"):
         for words, output in commands_of(block.text):
             assert words[0] == "synthvae"
             ended = run(*words[1:])
-            assert ended.code == 0, ended.err
+            assert (ended.code == 0) == (block.order == "run"), ended.err
             if not output.strip():
                 continue  # the reader is not told what is printed
             rules = ELLIPSIS | NORMALIZE_WHITESPACE
-            fits = OutputChecker().check_output(loosened(output), loosened(ended.out), rules)
-            assert fits, f"{' '.join(words)} printed\n{ended.out}\nand not\n{output}"
+            printed = ended.out if block.order == "run" else ended.out + ended.err
+            fits = OutputChecker().check_output(loosened(output), loosened(printed), rules)
+            assert fits, f"{' '.join(words)} printed\n{printed}\nand not\n{output}"
 
 
 @pytest.fixture
@@ -108,6 +111,13 @@ def test_the_readme_runs(place: Path, capsys: pytest.CaptureFixture[str]) -> Non
         perform(block, runner(capsys))
     assert (place / "report.html").stat().st_size > 10_000
     assert (place / "reports" / "clinic" / "release" / "synthetic.csv").is_file()
+
+
+def test_the_example_of_rules_runs(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for block in blocks_of(HOUSE / "docs" / "rules.md"):
+        perform(block, runner(capsys))
+    assert (place / "march.csv").is_file()
+    assert not (place / "nobody.csv").exists()
 
 
 def test_an_auditor_can_recompute_epsilon(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,6 +148,9 @@ def test_every_key_of_the_schema_is_documented() -> None:
     for model in (Schema, Field, Constraints, Target, Survival):
         for key in model.model_fields:
             assert f"`{key}`" in text, f"{model.__name__}.{key}"
+    text = (HOUSE / "docs" / "rules.md").read_text(encoding="utf-8")
+    for key, setting in Rule.model_fields.items():
+        assert f"`{setting.alias or key}`" in text, key
 
 
 def test_every_setting_of_the_rule_is_documented() -> None:
@@ -150,8 +163,8 @@ def test_every_setting_of_the_rule_is_documented() -> None:
 def test_every_block_has_its_remark(document: Path) -> None:
     assert document.read_text(encoding="utf-8").count("\n```") == 2 * len(blocks_of(document))
     for block in blocks_of(document):
-        assert block.order in ("run", "file", "excerpt", "make", "not run"), block.text
-        assert (block.order in ("run", "make")) == (not block.name), block.text
+        assert block.order in ("run", "refused", "file", "excerpt", "make", "not run"), block.text
+        assert (block.order in ("run", "refused", "make")) == (not block.name), block.text
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
