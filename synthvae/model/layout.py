@@ -12,9 +12,9 @@ from scipy.linalg import block_diag
 from synthvae._types import Floats, Ints
 from synthvae.field import Field
 from synthvae.marginals.column import ColumnMarginal, basis
-from synthvae.model.masks import RuleMasks, TokenShares
+from synthvae.model.masks import RuleMasks, TokenShares, with_look_ahead
 from synthvae.rules.compiled import CompiledRule, RuleSet
-from synthvae.rules.domains import Domain, tightened
+from synthvae.rules.domains import Domain, known_of, tightened
 from synthvae.settings import Settings
 
 PADDED = -1e9  # log-mass of padding
@@ -194,7 +194,10 @@ def rule_masks(
     kept = (*rules.sampled, *conditions)
     whole = [Domain.whole(values) for values in rules.columns.values]
     domains = tightened(rules.columns, whole, kept)
-    return RuleMasks(rules.columns, kept, tuple(marginals), tuple(domains), rules.unique)
+    known = known_of(rules.columns, whole, {})
+    kept = tuple(rule for rule in kept if rule.judge(known).no.any())  # that anything can break
+    unique = tuple(places for places in rules.unique if max(places) < rules.drawn)
+    return with_look_ahead(RuleMasks(rules.columns, kept, tuple(marginals), tuple(domains), unique))
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,17 @@ import numpy as np
 
 from synthvae._types import Bools, Floats, Ints
 from synthvae.marginals.column import ColumnMarginal, draw_within
+from synthvae.model.look_ahead import Reach, narrowed, taken
 from synthvae.rules.compiled import CompiledRule
 from synthvae.rules.domains import Domain, known_of
 from synthvae.rules.ranges import Range
 from synthvae.rules.values import FIRST_SPECIAL, Columns, Known
 
 MOST_CELLS = 2**21  # combinations of earlier values times tokens that are judged at once
+TRIALS = 3
+TRIAL_ROWS = 2048
+TRIAL_SEED = 20_240_302
+MOST_STUCK = 0.002  # share of records that a column may stop
 MOST_PIECES = 2**22  # parts of bins that are divided further; beyond, they count as allowed
 
 
@@ -89,7 +94,8 @@ class TokenShares:
 class RuleMasks:
     """The rules of a model, over its marginals; `domains` are what later columns may hold.
 
-    `unique` are the places of columns whose values together come once within a patient.
+    `unique` are the places of columns whose values together come once within a patient, `tight` those of
+    columns of which earlier ones look ahead to what all rules together leave.
     """
 
     columns: Columns
@@ -97,6 +103,7 @@ class RuleMasks:
     marginals: tuple[ColumnMarginal, ...]
     domains: tuple[Domain, ...]
     unique: tuple[tuple[int, ...], ...] = ()
+    tight: frozenset[int] = frozenset()
 
     @cached_property
     def ruled(self) -> Ints:
@@ -119,15 +126,16 @@ class RuleMasks:
         rules = self.about(column)
         if not rules:
             return None
-        earlier = sorted({p for rule in rules for p in rule.places if p < column})
-        index, combination = self._combinations(earlier, codes)
+        reach = Reach.of(column, self.rules, self.tight)
+        index, combination = self._combinations(reach.earlier, codes)
         tokens = self.marginals[column].tokens
         step = max(1, MOST_CELLS // tokens)
         parts, pieces = [], []
         for first in range(0, len(index), step):
-            given = {p: codes[index[first : first + step], p] for p in earlier}
+            given = {p: codes[index[first : first + step], p] for p in reach.earlier}
             count = len(index[first : first + step])
-            shares, divided = _Judgement(self, column, rules, given, count).shares()
+            left = narrowed(self.columns, self.domains, reach, given, count)
+            shares, divided = _Judgement(self, column, rules, given, left, count).shares()
             parts.append(shares)
             pieces.append((divided.key + first * tokens, divided.low, divided.high, divided.mass))
         joined = (np.concatenate(part) for part in zip(*pieces, strict=True))
@@ -152,6 +160,45 @@ class RuleMasks:
         return index, combination.reshape(-1)
 
 
+def with_look_ahead(masks: RuleMasks) -> RuleMasks:
+    """Return masks that look ahead to the columns in which records of independent columns get stuck.
+
+    To look ahead costs time, and most rules need none. The records are drawn from the marginals, which
+    are released, so it tells nothing more of anybody.
+    """
+    for _ in range(TRIALS):
+        stuck = _stuck_columns(masks) - masks.tight
+        if not stuck:
+            return masks
+        masks = replace(masks, tight=masks.tight | stuck)
+    return masks
+
+
+def _stuck_columns(masks: RuleMasks) -> frozenset[int]:
+    """Return the columns of which the rules leave nothing to many records of independent columns."""
+    generator = np.random.Generator(np.random.Philox(TRIAL_SEED))
+    codes = np.zeros((TRIAL_ROWS, len(masks.marginals)), np.int64)
+    going, found = np.ones(TRIAL_ROWS, bool), set()
+    for column in masks.ruled:
+        marginal = masks.marginals[column]
+        shares = masks.shares(int(column), codes)
+        mass = np.broadcast_to(marginal.mass, (TRIAL_ROWS, marginal.tokens))
+        left = mass if shares is None else mass * shares.shares[shares.combination]
+        ladder = np.cumsum(left, axis=1)
+        stuck = going & (ladder[:, -1] <= 0)
+        if stuck.sum() > MOST_STUCK * TRIAL_ROWS:
+            found.add(int(column))
+        going &= ~stuck
+        uniforms = generator.random((2, TRIAL_ROWS))
+        tokens = (ladder <= (uniforms[0] * ladder[:, -1])[:, None]).sum(axis=1)
+        tokens = np.minimum(tokens, marginal.tokens - 1)
+        decoded = marginal.decode(tokens, uniforms[1])
+        codes[:, column] = (
+            decoded if shares is None else shares.points(marginal, tokens, uniforms[1])
+        )
+    return frozenset(found)
+
+
 @dataclass(frozen=True)
 class _Judgement:
     """Judges the tokens of one column, for some combinations of earlier values."""
@@ -160,7 +207,15 @@ class _Judgement:
     column: int
     rules: list[CompiledRule]
     given: dict[int, Ints]  # codes of earlier columns, shape (combinations,)
+    left: dict[int, Range]  # of later columns in which rules meet, shape (combinations,)
     count: int  # combinations
+
+    @cached_property
+    def beside(self) -> dict[int, Range]:
+        """What is known of other columns, shape (combinations,)."""
+        values = self.masks.columns.values
+        exact = {place: values[place].exact(codes) for place, codes in self.given.items()}
+        return exact | self.left
 
     def shares(self) -> tuple[Floats, Pieces]:
         """Return shares, shape (combinations, tokens), and the allowed parts of divided bins."""
@@ -204,10 +259,7 @@ class _Judgement:
         """Return whether codes between two may keep the rules, and whether all of them surely do."""
         values = self.masks.columns.values[self.column]
         between = values.between(low, high)
-        earlier = {
-            place: self.masks.columns.values[place].exact(codes[whose])
-            for place, codes in self.given.items()
-        }
+        earlier = taken(self.beside, whose)
         known = self._known(earlier, between)
         shape = np.broadcast_shapes(whose.shape, low.shape)
         may, sure = np.ones(shape, bool), np.ones(shape, bool)

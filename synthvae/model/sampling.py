@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.special import logsumexp, ndtri
 
 from synthvae._types import Bools, Floats, Ints
@@ -339,10 +340,7 @@ class Draft:
         """Return the rows whose values in some columns an earlier row of the patient has."""
         assert self._firsts is not None
         keys = np.column_stack((self._firsts, self.codes[:, list(columns)]))
-        _, first = np.unique(keys, axis=0, return_index=True)
-        repeated = np.ones(len(keys), bool)
-        repeated[first] = False
-        return repeated
+        return pd.DataFrame(keys).duplicated().to_numpy()
 
 
 def places_within(tokens: Ints, generator: np.random.Generator, *, spread: bool) -> Floats:

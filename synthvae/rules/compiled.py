@@ -15,7 +15,7 @@ from synthvae.rules.combinations import Combinations
 from synthvae.rules.language import Statement, read_statement, read_value
 from synthvae.rules.ranges import Range, Truth
 from synthvae.rules.setting import Rule
-from synthvae.rules.values import FIRST_SPECIAL, MISSING, Columns, Known
+from synthvae.rules.values import FIRST_SPECIAL, MISSING, Columns, Known, nearest_of
 
 
 @dataclass(frozen=True)
@@ -52,20 +52,12 @@ class Derivation:
         field, meanings = self.field, columns.values[self.place]
         if meanings.points is not None:
             order = np.argsort(meanings.points, kind="stable")
-            points = meanings.points[order]
-            place = np.clip(np.searchsorted(points, values), 1, max(1, len(points) - 1))
-            lower = np.abs(values - points[place - 1])
-            upper = np.abs(values - points[np.minimum(place, len(points) - 1)])
-            chosen = np.where(lower <= upper, place - 1, np.minimum(place, len(points) - 1))
-            return np.where(some, order[chosen], MISSING)
-        if field.is_moment:
-            units = np.asarray(field.seconds_to_units(np.floor(values + ranges.MOMENT)))
-        else:
-            units = np.asarray(field.numbers_to_units(values))
-        codes = np.clip(_half_up(units) - field.first_unit, 0, field.lattice_size - 1)
+            return np.where(some, order[nearest_of(meanings.points[order], values)], MISSING)
+        codes = np.clip(_units(field, values) - field.first_unit, 0, field.lattice_size - 1)
         codes = codes.astype(np.int64)
         for i, special in enumerate(field.specials):
-            codes = np.where(values == special, FIRST_SPECIAL - i, codes)
+            near = np.abs(values - special) <= ranges.tolerance(values, np.asarray(special))
+            codes = np.where(near, FIRST_SPECIAL - i, codes)
         return np.where(some, codes, MISSING)
 
     def fits(self, known: Known) -> Truth:
@@ -87,12 +79,11 @@ class Derivation:
             return reduce(
                 Truth.__or__, (ranges.equal(value, Range.constant(p)) for p in self._points)
             )
-        half = 0.5 if field.is_number else 0.0
-        ends = np.array([-half, field.lattice_size - 1 + half]) + field.first_unit
+        ends = np.array([0, field.lattice_size - 1]) + field.first_unit
         low, high = (field.seconds_at if field.is_moment else field.numbers_at)(ends)
-        slack = ranges.MOMENT if field.is_moment else None
-        within = ranges.at_most(Range.constant(low), value, slack)
-        within &= ranges.at_most(value, Range.constant(high), slack)
+        slack, rounded = ranges.MOMENT if field.is_moment else None, _rounded(self, value)
+        within = ranges.at_most(Range.constant(low), rounded, slack)
+        within &= ranges.at_most(rounded, Range.constant(high), slack)
         specials = (ranges.equal(value, Range.constant(s)) for s in field.specials)
         return reduce(Truth.__or__, specials, within)
 
@@ -113,6 +104,13 @@ class Derivation:
         apart = ranges.absolute(ranges.subtract(held, value))
         slack = ranges.MOMENT if self.field.is_moment else step * 1e-6
         return ranges.at_most(apart, Range.constant(step), slack)
+
+
+def _units(field: Field, values: Floats) -> Floats:
+    """Return the nearest points of a lattice, in steps; of moments, what is finer is cut off."""
+    if field.is_moment:
+        return _half_up(np.asarray(field.seconds_to_units(np.floor(values + ranges.MOMENT))))
+    return _half_up(np.asarray(field.numbers_to_units(values)))
 
 
 def _half_up(units: Floats) -> Floats:
@@ -195,9 +193,8 @@ def _rounded(derivation: Derivation, value: Range) -> Range:
     field = derivation.field
     if not field.is_lattice:
         return value
-    if field.is_moment:
-        return value.mapped(lambda v: field.seconds_at(np.floor(field.seconds_to_units(v) + 1e-9)))
-    return value.mapped(lambda v: field.numbers_at(_half_up(field.numbers_to_units(v))))
+    at = field.seconds_at if field.is_moment else field.numbers_at
+    return value.mapped(lambda v: at(_units(field, v)))
 
 
 def compile_rules(

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial, reduce
+from itertools import chain
 from typing import Any, NoReturn
 
 import numpy as np
@@ -128,11 +129,15 @@ def read_value(text: str, columns: Columns, target: Field, where: str) -> Statem
         It cannot be read, does not fit the columns, or is of another kind than the column.
     """
     reader = _Reader(" ".join(text.split()), columns, where)
-    term = reader.alike(reader.read(), column_of(target, columns.places[target.name]))
-    kind = column_of(target, 0).kind
+    goal = column_of(target, columns.places[target.name])
+    term, kind = reader.alike(reader.read(), goal), goal.kind
+    for choice in term.choices if term.kind == kind else ():
+        reader.alike(choice, goal)
     numbers = digits(target) if kind == "text" else None
     if term.kind == "truth" and (kind == "number" or numbers is not None):
         term = as_number(term)
+    elif kind == "number":
+        term = reader.counted(term)
     if term.kind == "number" and numbers is not None:
         labels = np.array([columns.labels[label] for label in target.categories])
         term = Term("text", partial(labelled, term.of, labels, numbers))
@@ -199,11 +204,8 @@ class _Reader:
                 term = applied("truth", Truth.__invert__, self._truth(node.operand))
             case ast.UnaryOp(op=ast.USub() | ast.UAdd()):
                 term = self._signed(node)
-            case ast.BinOp(op=ast.Pow(), right=ast.Constant(value=int() | float() as exponent)):
-                if not abs(exponent) <= LARGEST_EXPONENT:
-                    self.refuse(f"an exponent must be at most {LARGEST_EXPONENT}", node)
-                power = partial(ranges.power, exponent=float(exponent))
-                term = applied("number", power, self._number(node.left))
+            case ast.BinOp(op=ast.Pow()):
+                term = self._power(node)
             case ast.BinOp() if type(node.op) in _SUMS:
                 term = self._sum(node)
             case ast.IfExp():
@@ -253,12 +255,12 @@ class _Reader:
         return term
 
     def _number(self, node: ast.expr) -> Term:
-        term = self._counted(self.term(node))
+        term = self.counted(self.term(node))
         if term.kind != "number":
             self.refuse(f"needs a number here, not {KINDS[term.kind]}", node)
         return term
 
-    def _counted(self, term: Term) -> Term:
+    def counted(self, term: Term) -> Term:
         """Return a truth, or a category of a column of numbers, as the number that it counts as."""
         if term.kind == "truth" and term.field is not None:
             return as_number(term)
@@ -274,6 +276,15 @@ class _Reader:
             value = -term.constant if negative else term.constant
             return fixed("number", value, value)
         return applied("number", Range.turned, term) if negative else term
+
+    def _power(self, node: ast.BinOp) -> Term:
+        exponent = self.term(node.right).constant
+        if isinstance(exponent, bool | str) or exponent is None:
+            self.refuse(_UNKNOWN[ast.Pow], node)
+        if not abs(exponent) <= LARGEST_EXPONENT:
+            self.refuse(f"an exponent must be at most {LARGEST_EXPONENT}", node)
+        power = partial(ranges.power, exponent=float(exponent))
+        return applied("number", power, self._number(node.left))
 
     def _sum(self, node: ast.BinOp) -> Term:
         left, right = self.term(node.left), self.term(node.right)
@@ -310,13 +321,15 @@ class _Reader:
         condition = self._truth(node.test)
         left, right = self.term(node.body), self.term(node.orelse)
         if left.kind != right.kind:
-            left, right = self._counted(left), self._counted(right)
+            left, right = self.counted(left), self.counted(right)
         if left.kind != right.kind:
             self.refuse(f"it is {KINDS[left.kind]} or else {KINDS[right.kind]}", node)
         kind: Kind = "number" if left.kind == "truth" else left.kind
+        parts = ((part,) if part.constant is not None else part.choices for part in (left, right))
         return Term(
             kind,
             lambda known: ranges.either(condition.of(known), left.range(known), right.range(known)),
+            choices=tuple(chain.from_iterable(parts)),
         )
 
     def _is_missing(self, node: ast.expr) -> Term:
@@ -343,7 +356,7 @@ class _Reader:
         constant = first.constant is not None or second.constant is not None
         differ = first.kind != second.kind
         if (type(op) in ORDERS and (differ or first.kind == "text")) or (differ and not constant):
-            first, second = self._counted(first), self._counted(second)
+            first, second = self.counted(first), self.counted(second)
         second = self.alike(second, first, right)
         first = self.alike(first, second, left)
         if first.kind != second.kind:

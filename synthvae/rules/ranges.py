@@ -19,6 +19,10 @@ import numpy as np
 from synthvae._types import Bools, Floats
 
 TOLERANCE = 1e-9  # relative, of numbers: 0.1 + 0.2 equals 0.3
+MOST_TOLERANCE = (
+    1e-4  # absolute, but for what arithmetic rounds off: of 2,000,000,000, too, 1 more is more
+)
+ROUNDING = 1e-14
 MOMENT = 1e-3  # seconds, of dates
 UNBOUNDED = 1e300
 
@@ -104,17 +108,19 @@ def _both(left: Range, right: Range) -> tuple[Bools, Bools]:
 
 
 def _finite(low: Floats, high: Floats, some: Bools, none: Bools) -> Range:
-    """Return a range, which is missing where an exact value is not finite, as after dividing by 0."""
+    """Return a range, which is missing where a value is not finite, as after dividing by 0."""
+    there = np.isfinite(low) & np.isfinite(high)
+    none = none | (some & ~there)
     if low is high:
-        there = np.isfinite(low)
         low = np.where(there, low, 0.0)
-        return Range(low, low, some & there, none | (some & ~there))
+        return Range(low, low, some & there, none)
     clipped = np.clip(np.nan_to_num(low, nan=-UNBOUNDED), -UNBOUNDED, UNBOUNDED)
     return Range(
         clipped, np.clip(np.nan_to_num(high, nan=UNBOUNDED), -UNBOUNDED, UNBOUNDED), some, none
     )
 
 
+@np.errstate(all="ignore")  # what is not finite is missing
 def add(left: Range, right: Range) -> Range:
     """Return the sum."""
     low = left.low + right.low
@@ -127,11 +133,14 @@ def subtract(left: Range, right: Range) -> Range:
     return add(left, right.turned())
 
 
+@np.errstate(all="ignore")  # what is not finite is missing
 def multiply(left: Range, right: Range) -> Range:
     """Return the product."""
     if left.is_exact and right.is_exact:
         low = left.low * right.low
         return _finite(low, low, *_both(left, right))
+    if right.is_exact and right.low.ndim == 0:
+        return _scaled(left, right, left.low * right.low, left.high * right.low)
     products = np.broadcast_arrays(
         left.low * right.low, left.low * right.high, left.high * right.low, left.high * right.high
     )
@@ -139,34 +148,49 @@ def multiply(left: Range, right: Range) -> Range:
     return _finite(low, high, *_both(left, right))
 
 
+def _scaled(value: Range, constant: Range, first: Floats, last: Floats) -> Range:
+    """Return a range of a value times a constant, from what becomes of its two ends."""
+    if constant.low < 0:
+        first, last = last, first
+    return _finite(first, last, *_both(value, constant))
+
+
+@np.errstate(all="ignore")  # what is not finite is missing
 def divide(left: Range, right: Range) -> Range:
     """Return the quotient, which is missing where the divisor is 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if left.is_exact and right.is_exact:
-            low = left.low / right.low
-            return _finite(low, low, *_both(left, right))
-        zero = (right.low <= 0) & (right.high >= 0)
-        low = np.where(zero, -UNBOUNDED, 1 / np.where(right.high == 0, 1.0, right.high))
-        high = np.where(zero, UNBOUNDED, 1 / np.where(right.low == 0, 1.0, right.low))
+    if left.is_exact and right.is_exact:
+        low = left.low / right.low
+        return _finite(low, low, *_both(left, right))
+    if right.is_exact and right.low.ndim == 0 and right.low != 0:
+        return _scaled(left, right, left.low / right.low, left.high / right.low)
+    # Not by way of 1 / right, whose rounding would take 49 / 49 below 1, and its floor to 0.
+    zero = (right.low <= 0) & (right.high >= 0)
+    first, last = (np.where(zero, 1.0, end) for end in (right.low, right.high))
+    quotients = np.broadcast_arrays(
+        left.low / first, left.low / last, left.high / first, left.high / last
+    )
+    low = np.where(zero, -UNBOUNDED, np.minimum.reduce(quotients))
+    high = np.where(zero, UNBOUNDED, np.maximum.reduce(quotients))
+    some, none = _both(left, right)
     only = zero & (right.low == right.high)
-    inverse = Range(low, high, right.some & ~only, right.none | (right.some & zero))
-    return multiply(left, inverse)
+    return _finite(low, high, some & ~only, none | (some & zero))
 
 
+@np.errstate(all="ignore")  # what is not finite is missing
 def power(base: Range, exponent: float) -> Range:
     """Return the base to a constant power, which is missing where that is no number."""
-    with np.errstate(all="ignore"):
-        if base.is_exact:
-            low = np.power(base.low, exponent)
-            return _finite(low, low, base.some, base.none)
-        ends = np.broadcast_arrays(np.power(base.low, exponent), np.power(base.high, exponent))
+    if base.is_exact:
+        low = np.power(base.low, exponent)
+        return _finite(low, low, base.some, base.none)
+    ends = np.broadcast_arrays(np.power(base.low, exponent), np.power(base.high, exponent))
     low, high = np.minimum(*ends), np.maximum(*ends)
     across = (base.low <= 0) & (base.high >= 0)
     broken = np.isnan(ends[0]) | np.isnan(ends[1]) | (across & (exponent < 0))
     if exponent >= 0:
         low = np.where(across & ~broken, np.minimum(low, 0.0 if exponent else 1.0), low)
     low, high = np.where(broken, -UNBOUNDED, low), np.where(broken, UNBOUNDED, high)
-    return _finite(low, high, base.some, base.none | (base.some & broken))
+    never = broken & (base.low == base.high)
+    return _finite(low, high, base.some & ~never, base.none | (base.some & broken))
 
 
 def absolute(value: Range) -> Range:
@@ -221,10 +245,17 @@ def is_missing(value: Range) -> Truth:
     return Truth(value.none, value.some, np.zeros_like(value.none))
 
 
+def tolerance(left: Floats, right: Floats) -> Floats:
+    """Return how far two numbers that count as equal may be apart: less than a step of large ones."""
+    largest = np.maximum(np.maximum(np.abs(left), np.abs(right)), 1.0)
+    slack = largest * TOLERANCE
+    if np.max(slack, initial=0.0) > MOST_TOLERANCE:
+        slack = np.minimum(slack, np.maximum(MOST_TOLERANCE, largest * ROUNDING))
+    return np.asarray(slack)
+
+
 def _slack(left: Floats, right: Floats, absolute_slack: float | None) -> Floats | float:
-    if absolute_slack is not None:
-        return absolute_slack
-    return np.maximum(np.maximum(np.abs(left), np.abs(right)), 1.0) * TOLERANCE
+    return tolerance(left, right) if absolute_slack is None else absolute_slack
 
 
 def at_most(left: Range, right: Range, slack: float | None = None) -> Truth:

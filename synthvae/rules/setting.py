@@ -25,7 +25,13 @@ def _as_rows(value: Any) -> Any:
         raise ValueError(f"{len(value):,} combinations; at most {MOST_COMBINATIONS:,} are read")
     if not all(isinstance(row, list | tuple) for row in value):
         raise ValueError("each combination must be a list, with a value for each column")
-    return tuple(tuple(None if cell is None else as_label(cell) for cell in row) for row in value)
+    return tuple(tuple(map(_as_cell, row)) for row in value)
+
+
+def _as_cell(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return None if value is None else as_label(value)
 
 
 class Rule(FrozenSettings):
@@ -124,6 +130,6 @@ class Rule(FrozenSettings):
 
 def combinations_of(lines: Sequence[str], names: Any) -> list[list[str]]:
     """Return the combinations in the lines of a CSV file, less a first line that has the names."""
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, skipinitialspace=True)]
     names = [str(name) for name in names] if isinstance(names, list) else []
     return rows[1:] if rows and rows[0] == names else rows

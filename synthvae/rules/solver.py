@@ -17,6 +17,7 @@ from synthvae.rules.ranges import Range
 from synthvae.rules.values import MISSING, Columns
 
 BATCH = 256  # boxes that are judged together
+LARGE_BATCH = 2**15  # to show a clash along all of a diagonal: a < b and b < a
 MOST_BATCHES = 60
 
 
@@ -31,6 +32,12 @@ class _Boxes:
     def take(self, index: Ints | slice | Bools) -> "_Boxes":
         return _Boxes(self.low[index], self.high[index], self.open[index])
 
+    def within(self, k: int, low: Ints | int, high: Ints | int) -> "_Boxes":
+        """Return the boxes between other codes of one column, whose other codes are left out."""
+        lows, highs, is_open = self.low.copy(), self.high.copy(), self.open.copy()
+        lows[:, k], highs[:, k], is_open[:, k] = low, high, False
+        return _Boxes(lows, highs, is_open)
+
     @classmethod
     def joined(cls, parts: Sequence["_Boxes"]) -> "_Boxes":
         return cls(
@@ -41,9 +48,15 @@ class _Boxes:
 
 
 def can_be_kept(
-    columns: Columns, domains: Sequence[Domain], rules: Sequence[CompiledRule]
+    columns: Columns,
+    domains: Sequence[Domain],
+    rules: Sequence[CompiledRule],
+    largest: int = BATCH,
 ) -> bool | None:
-    """Return whether a record can keep all rules; None where the search has not decided it."""
+    """Return whether a record can keep all rules; None where the search has not decided it.
+
+    In its second half the search judges `largest` boxes at a time.
+    """
     if not rules:
         return True
     domains = tightened(columns, domains, rules)
@@ -53,10 +66,11 @@ def can_be_kept(
     start = np.array([[domains[place].low for place in named]])
     stop = np.array([[domains[place].high for place in named]])
     waiting = _Boxes(start, stop, np.array([[len(domains[p].others) > 0 for p in named]]))
-    for _ in range(MOST_BATCHES):
+    for count in range(MOST_BATCHES):
         if not len(waiting.low):
             return False
-        batch, waiting = waiting.take(slice(-BATCH, None)), waiting.take(slice(0, -BATCH))
+        size = BATCH if count < MOST_BATCHES // 2 else largest
+        batch, waiting = waiting.take(slice(-size, None)), waiting.take(slice(0, -size))
         known = known_of(columns, domains, _ranges(columns, domains, named, batch))
         may, sure = np.ones(len(batch.low), bool), np.ones(len(batch.low), bool)
         for rule in rules:
@@ -91,24 +105,21 @@ def _ranges(
 
 def _divided(boxes: _Boxes, domains: Sequence[Domain], named: Sequence[int]) -> _Boxes:
     """Return parts of each box: what is missing or special apart, else halves of its widest column."""
-    parts = [boxes.take(slice(0, 0))]
-    for box in range(len(boxes.low)):
-        one = boxes.take(slice(box, box + 1))
-        width = np.where(one.open[0], np.iinfo(np.int64).max, one.high[0] - one.low[0])
-        k = int(width.argmax())
-        if one.open[0, k]:
-            codes = domains[named[k]].others
-            pieces = [(code, code) for code in codes]
-            if one.low[0, k] <= one.high[0, k]:
-                pieces.append((int(one.low[0, k]), int(one.high[0, k])))
-        else:
-            middle = int(one.low[0, k] + width[k] // 2)
-            pieces = [(middle + 1, int(one.high[0, k])), (int(one.low[0, k]), middle)]
-        for low, high in pieces:
-            part = _Boxes(one.low.copy(), one.high.copy(), one.open.copy())
-            part.low[0, k], part.high[0, k], part.open[0, k] = low, high, False
-            parts.append(part)
-    return _Boxes.joined(parts)
+    width = np.where(boxes.open, np.iinfo(np.int64).max, boxes.high - boxes.low)
+    widest = width.argmax(axis=1)
+    is_open = boxes.open[np.arange(len(widest)), widest]
+    parts = []
+    for k in np.unique(widest[is_open]):
+        some = boxes.take(is_open & (widest == k))
+        parts += [some.within(k, code, code) for code in domains[named[k]].others]
+        inside = some.take(some.low[:, k] <= some.high[:, k])
+        parts.append(inside.within(k, inside.low[:, k], inside.high[:, k]))
+    for k in np.unique(widest[~is_open]):
+        some = boxes.take(~is_open & (widest == k))
+        middle = some.low[:, k] + (some.high[:, k] - some.low[:, k]) // 2
+        parts.append(some.within(k, middle + 1, some.high[:, k]))
+        parts.append(some.within(k, some.low[:, k], middle))
+    return _Boxes.joined([boxes.take(slice(0, 0)), *parts])
 
 
 def clashing(
@@ -118,11 +129,23 @@ def clashing(
 
     Each of the set is needed: without it, the others can be kept (or that is undecided).
     """
-    if can_be_kept(columns, domains, rules) is not False:
-        return ()
-    needed = list(rules)
-    for rule in rules:
+    needed = _suspects(columns, domains, rules)
+    for rule in needed:
         rest = [other for other in needed if other is not rule]
-        if can_be_kept(columns, domains, rest) is False:
+        if can_be_kept(columns, domains, rest, LARGE_BATCH) is False:
             needed = rest
     return tuple(needed)
+
+
+def _suspects(
+    columns: Columns, domains: Sequence[Domain], rules: Sequence[CompiledRule]
+) -> list[CompiledRule]:
+    """Return rules that clash: all, or those about the columns of one, which are looked at longer."""
+    kept = can_be_kept(columns, domains, rules)
+    if kept is not None:
+        return [] if kept else list(rules)
+    for places in dict.fromkeys(rule.places for rule in rules):
+        about = [rule for rule in rules if rule.places <= places]
+        if len(about) > 1 and can_be_kept(columns, domains, about, LARGE_BATCH) is False:
+            return about
+    return []

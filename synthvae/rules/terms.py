@@ -11,7 +11,7 @@ from synthvae._types import Ints
 from synthvae.field import Field
 from synthvae.rules import ranges
 from synthvae.rules.ranges import Range, Truth
-from synthvae.rules.values import Known
+from synthvae.rules.values import Known, nearest_of
 
 Kind = Literal["number", "text", "date", "truth"]
 Value = Any  # a Range, or the Truth of a term of that kind
@@ -23,13 +23,15 @@ ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 class Term:
     """A part of a statement: what kind of value it has, and how to find it for what is known.
 
-    `field` is the column that the term is, `constant` the value that it spells out.
+    `field` is the column that the term is, `constant` the value that it spells out; `choices` are the
+    constants that it is one of, where a condition chooses.
     """
 
     kind: Kind
     of: Callable[[Known], Value]
     field: Field | None = None
     constant: Any = None
+    choices: tuple["Term", ...] = ()
 
     def range(self, known: Known) -> Range:
         """Return the value as a range; a truth counts as 1 or 0."""
@@ -107,9 +109,9 @@ def labelled(of: Callable[[Known], Range], labels: Ints, numbers: Any, known: Kn
     A number that is no category has -1 for a label.
     """
     value, order = of(known), np.argsort(numbers, kind="stable")
-    place = np.clip(np.searchsorted(numbers[order], value.low), 0, len(order) - 1)
-    near = np.isclose(numbers[order][place], value.low, rtol=ranges.TOLERANCE, atol=0)
-    found = np.where(near, labels[order][place], -1).astype(float)
+    place = order[nearest_of(numbers[order], value.low)]
+    near = np.abs(numbers[place] - value.low) <= ranges.tolerance(numbers[place], value.low)
+    found = np.where(near, labels[place], -1).astype(float)
     if value.is_exact:
         return Range(found, found, value.some, value.none)
     same = value.low == value.high

@@ -100,6 +100,13 @@ class Columns:
         return column
 
 
+def nearest_of(points: Floats, values: Floats) -> Ints:
+    """Return the place of the nearest of ascending points; of two as near, the lower one's."""
+    above = np.minimum(np.searchsorted(points, values), len(points) - 1)
+    below = np.maximum(above - 1, 0)
+    return np.asarray(np.where(values - points[below] <= points[above] - values, below, above))
+
+
 def digits(field: Field) -> Floats | None:
     """Return the categories as numbers, where all of them are; None elsewhere."""
     numbers = [_number(label) for label in field.categories]

@@ -30,25 +30,20 @@ def with_rules(read: Inspection, schema: Schema, patients: pd.Series | None) -> 
         Whose row each one is; None where that is not known.
     """
     rules = schema.rule_set
-    codes, invalid = read.codes.copy(), read.invalid.copy()
-    problems, notes = list(read.problems), list(read.notes)
+    whose = None if patients is None else pd.factorize(patients)[0]
+    codes, invalid, emptied = _emptied(read.codes, rules, whose)
+    invalid |= read.invalid
+    problems, notes = list(read.problems), [*read.notes, *emptied]
     for rule in rules.declared:
         broken = rules.broken(codes, [rule])
-        if not broken.any():
-            continue
-        emptied = _empty(rule, broken, codes, invalid, rules)
-        if emptied:
-            what = f"broken, so that {', '.join(map(brief, emptied))} counts as missing"
-            notes.append(_found(rule, broken, what, "`invalid: missing` asks for it"))
-            broken = rules.broken(codes, [rule])
         if broken.any():
             for place in rule.places:
                 invalid[broken, place] = True
             problems.append(_found(rule, broken, "broken", WAY_OUT))
     for derivation in rules.derivations:
         notes += _underivable(derivation, codes, rules)
-    if patients is not None:
-        problems += _repeated(codes, schema, patients)
+    if whose is not None:
+        problems += _repeated(codes, schema, whose)
     return replace(read, codes=codes, invalid=invalid, problems=problems, notes=notes)
 
 
@@ -56,18 +51,53 @@ def _found(rule: CompiledRule, rows: Bools, what: str, way_out: str) -> Problem:
     return replace(Problem.where(rows, rule.title, what, way_out), what="rule")
 
 
+def _emptied(
+    codes: Ints, rules: RuleSet, whose: Ints | None
+) -> tuple[Ints, Bools, Iterable[Problem]]:
+    """Return codes without those that break a rule and may be emptied, where, and notes of it.
+
+    What is emptied for one rule may break another: it ends when a round empties nothing more.
+    """
+    left = codes.copy()
+    notes: dict[int, tuple[Bools, list[str]]] = {}
+    todo = [i for i, rule in enumerate(rules.declared) if _may_be_emptied(rule, rules)]
+    changed = bool(todo)
+    while changed:
+        changed = False
+        for i in todo:
+            rule = rules.declared[i]
+            broken = rules.broken(left, [rule])
+            names = _empty(rule, broken, left, rules, whose) if broken.any() else []
+            if names:
+                changed = True
+                rows, known = notes.get(i, (np.zeros_like(broken), []))
+                notes[i] = (rows | broken, [*dict.fromkeys([*known, *names])])
+    why = "`invalid: missing` asks for it"
+    listed = []
+    for i, (rows, names) in sorted(notes.items()):
+        what = f"broken, so that {', '.join(map(brief, names))} counts as missing"
+        listed.append(_found(rules.declared[i], rows, what, why))
+    return left, left != codes, listed
+
+
+def _may_be_emptied(rule: CompiledRule, rules: RuleSet) -> list[int]:
+    fields = rules.columns.fields
+    return [p for p in sorted(rule.places) if fields[p].invalid == "missing" and fields[p].nullable]
+
+
 def _empty(
-    rule: CompiledRule, broken: Bools, codes: Ints, invalid: Bools, rules: RuleSet
+    rule: CompiledRule, broken: Bools, codes: Ints, rules: RuleSet, whose: Ints | None
 ) -> list[str]:
     """Empty what may be emptied of the cells of a rule, and return the names of these columns."""
-    emptied = []
-    for place in sorted(rule.places):
-        field = rules.columns.fields[place]
-        if field.invalid == "missing" and field.nullable:
-            codes[broken, place] = MISSING
-            invalid[broken, place] = True
-            emptied.append(field.name)
-    return emptied
+    names = []
+    for place in _may_be_emptied(rule, rules):
+        field, rows = rules.columns.fields[place], broken
+        if field.perPatient and whose is not None:  # it is the same in all rows of the patient
+            rows = np.isin(whose, whose[broken])
+        if (codes[rows, place] != MISSING).any():
+            codes[rows, place] = MISSING
+            names.append(field.name)
+    return names
 
 
 def _underivable(derivation: Derivation, codes: Ints, rules: RuleSet) -> Iterable[Problem]:
@@ -84,8 +114,7 @@ def _underivable(derivation: Derivation, codes: Ints, rules: RuleSet) -> Iterabl
             yield Problem.where(rows, derivation.field.name, what, why)
 
 
-def _repeated(codes: Ints, schema: Schema, patients: pd.Series) -> Iterable[Problem]:
-    whose, _ = pd.factorize(patients)
+def _repeated(codes: Ints, schema: Schema, whose: Ints) -> Iterable[Problem]:
     unique = (rule for rule in schema.rules if rule.unique)
     for rule, places in zip(unique, schema.rule_set.unique, strict=True):
         values = codes[:, list(places)]
