@@ -164,7 +164,8 @@ def _where(
             value = None
         if isinstance(part, int):
             named = value.get("name") if isinstance(value, dict) else None
-            steps[-1:] = [f"field {brief(named)}" if named else f"{steps[-1]}[{part}]"]
+            kind = {"rules": "rule", "analyses": "analysis"}.get(steps[-1], "field")
+            steps[-1:] = [f"{kind} {brief(named)}" if named else f"{steps[-1]}[{part}]"]
         elif not part.startswith(PYDANTICS) and part not in ("float", "int", "str"):
             steps.append(part)
     return ", ".join(shortened(step, 100) for step in steps), owner

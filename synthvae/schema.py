@@ -126,7 +126,7 @@ class Schema(FrozenSettings):
     survival: Survival | None = None
     dialect: Dialect = Dialect()
     missingValues: Annotated[tuple[str, ...], BeforeValidator(as_labels)] = ("", "NA")
-    rules: tuple[Rule, ...] = ()
+    rules: Annotated[tuple[Rule, ...], BeforeValidator(as_tuple)] = ()
     fields: tuple[Field, ...]
 
     @model_validator(mode="after")
@@ -158,6 +158,7 @@ class Schema(FrozenSettings):
                 raise ValueError(
                     f"{setting} goes with patientKey; without one each row is one patient"
                 )
+        self._check_order()
         self._check_key()
         for field in self.modelled:
             self._check_modelled(field)
@@ -173,6 +174,13 @@ class Schema(FrozenSettings):
             raise ValueError("every field is an identifier or left out; there is nothing to model")
         self._check_rules()
         return self
+
+    def _check_order(self) -> None:
+        """Refuse columns that are derived from themselves, or from what is not there."""
+        try:
+            _ = self.modelled
+        except ConfigError as cause:
+            raise ValueError(str(cause).removesuffix(".")) from None
 
     def _check_rules(self) -> None:
         """Refuse rules that cannot be read, do not fit the fields, or clash."""
@@ -196,15 +204,13 @@ class Schema(FrozenSettings):
                     f"field {derivation.field.name!r} is perPatient, but derived from "
                     f"{brief(varying[0])}, which is not"
                 )
-        domains = [Domain.whole(values) for values in self.columns.values]
+        domains = [Domain.whole(values) for values in self.columns.meanings]
         clash = clashing(self.columns, domains, rules.sampled)
         if clash:
             listed = "; ".join(brief(rule.title) for rule in clash)
-            together = "the rules clash, so that" if len(clash) > 1 else "because of a rule,"
-            raise ValueError(
-                f"{together} no record can keep them: {listed}; change one of them, or the fields' "
-                "bounds and categories"
-            )
+            clashes = "the rules clash, so that no record can keep them:"
+            kept = clashes if len(clash) > 1 else "no record can keep the rule"
+            raise ValueError(f"{kept} {listed}; change one of them, or bounds and categories")
 
     def _check_key(self) -> None:
         """Refuse a key of several columns all modelled, or of which one may vary within a patient."""

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from synthvae._text import delta_text, epsilon_text, say
-from synthvae.errors import ReadingWarning, UnlikelyConditionWarning
+from synthvae.errors import ReadingWarning, RedrawnWarning, UnlikelyConditionWarning
 from synthvae.schema import Schema
 
 if TYPE_CHECKING:
     from synthvae.max_rows import PaidRows
 
-NOTES = (ReadingWarning, UnlikelyConditionWarning)
+NOTES = (ReadingWarning, RedrawnWarning, UnlikelyConditionWarning)
 
 
 @contextlib.contextmanager

@@ -140,7 +140,7 @@ def _allowed(masks: RuleMasks, column: int, codes: Ints) -> Bools:
     """Return where later columns may keep the rules, given a column's code and those before."""
     rules, allowed = masks.about(column), np.ones(len(codes), bool)
     places = {place for rule in rules for place in rule.places if place <= column}
-    values = masks.columns.values
+    values = masks.columns.meanings
     known = known_of(
         masks.columns,
         masks.domains,

@@ -209,6 +209,8 @@ def _points(marginal: ColumnMarginal, low: int, high: int) -> Condition:
     points = np.bincount(marginal.cell_bin, inside)
     touched = np.bincount(marginal.cell_bin, marginal.cell_sizes)[points > 0]
     fineness = points.sum() / touched.sum() if touched.size else 1.0
+    if low == high:  # one value: what tells is how likely those of its bin are
+        fineness = float(shares.max())
     return Condition(shares, (low, high), float(fineness))
 
 

@@ -192,7 +192,7 @@ def rule_masks(
 ) -> RuleMasks:
     """Return the masks of a schema's rules, and of conditions on the records, over some marginals."""
     kept = (*rules.sampled, *conditions)
-    whole = [Domain.whole(values) for values in rules.columns.values]
+    whole = [Domain.whole(values) for values in rules.columns.meanings]
     domains = tightened(rules.columns, whole, kept)
     known = known_of(rules.columns, whole, {})
     kept = tuple(rule for rule in kept if rule.judge(known).no.any())  # that anything can break

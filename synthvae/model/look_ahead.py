@@ -67,7 +67,7 @@ def narrowed(
         Ranges by place, whose parts have the shape (count,).
     """
     left: dict[int, Range] = {}
-    exact = {place: columns.values[place].exact(codes) for place, codes in given.items()}
+    exact = {place: columns.meanings[place].exact(codes) for place, codes in given.items()}
     for _ in range(ROUNDS if len(reach.meeting) > 1 else 1):
         for place in reach.meeting:
             about = [rule for rule in reach.rules if place in rule.places]
@@ -87,7 +87,7 @@ def _left(
     columns: Columns, domain: Domain, place: int, may: Callable[[Range], Bools], count: int
 ) -> Range:
     """Return the range of a column's values that may be, shape (count,)."""
-    values = columns.values[place]
+    values = columns.meanings[place]
     low, high = np.full(count, np.inf), np.full(count, -np.inf)
     none = np.zeros(count, bool)
     singles = list(domain.others)

@@ -22,7 +22,7 @@ from synthvae.rules.domains import Domain, known_of
 from synthvae.rules.ranges import Range
 from synthvae.rules.values import FIRST_SPECIAL, Columns, Known
 
-MOST_CELLS = 2**21  # combinations of earlier values times tokens that are judged at once
+MOST_CELLS = 2**18  # combinations of earlier values times tokens that are judged at once
 TRIALS = 3
 TRIAL_ROWS = 2048
 TRIAL_SEED = 20_240_302
@@ -213,7 +213,7 @@ class _Judgement:
     @cached_property
     def beside(self) -> dict[int, Range]:
         """What is known of other columns, shape (combinations,)."""
-        values = self.masks.columns.values
+        values = self.masks.columns.meanings
         exact = {place: values[place].exact(codes) for place, codes in self.given.items()}
         return exact | self.left
 
@@ -257,7 +257,7 @@ class _Judgement:
 
     def _judged(self, whose: Ints, low: Ints, high: Ints) -> tuple[Bools, Bools]:
         """Return whether codes between two may keep the rules, and whether all of them surely do."""
-        values = self.masks.columns.values[self.column]
+        values = self.masks.columns.meanings[self.column]
         between = values.between(low, high)
         earlier = taken(self.beside, whose)
         known = self._known(earlier, between)

@@ -17,7 +17,13 @@ from synthvae.errors import ConfigError, RedrawnWarning, UnlikelyConditionWarnin
 from synthvae.model.conditions import Condition
 from synthvae.model.layout import Layout, rule_masks
 from synthvae.model.masks import RuleMasks
-from synthvae.model.sampling import ROUGH_STEPS, Sampler, block_generator, places_within
+from synthvae.model.sampling import (
+    ROUGH_STEPS,
+    Sampler,
+    block_generator,
+    places_within,
+    repeated_rows,
+)
 from synthvae.rules.compiled import CompiledRule, RuleSet
 from synthvae.rules.domains import Domain
 from synthvae.rules.solver import clashing
@@ -118,7 +124,7 @@ def _bounded_rows(row_shares: Floats | None, rules: RuleSet) -> Floats | None:
     most = len(row_shares)
     for places in rules.unique:
         varying = [place for place in places if not rules.columns.fields[place].perPatient]
-        sizes = [float(rules.columns.values[place].size) for place in varying]
+        sizes = [float(rules.columns.meanings[place].size) for place in varying]
         most = int(min(most, math.prod(sizes)))
     shares = row_shares[:most] if row_shares[:most].sum() > 0 else np.ones(most)
     return np.asarray(shares / shares.sum())
@@ -177,7 +183,11 @@ def _draw_block(
         codes = marginal.decode(drawn.tokens[:, j], places)
         columns.append(codes[firsts] if j < shared else codes)
     whole = rules.completed(np.stack(columns, axis=1))
-    return whole, drawn.stuck | rules.broken(whole)
+    broken = drawn.stuck | rules.broken(whole)
+    for unique in rules.unique:
+        if max(unique) >= rules.drawn:  # derived, and so not yet there while rows were drawn
+            broken |= repeated_rows(owners, whole[:, list(unique)])
+    return whole, broken
 
 
 def _ruled(sampler: Sampler) -> set[int]:
@@ -194,7 +204,7 @@ class _Asked:
         self._sampler, self._rules, self._conditions = sampler, rules, conditions
         ruled = _ruled(sampler) | set(range(rules.drawn, len(rules.columns.fields)))
         asked = [
-            condition.as_rule(rules.columns.values[place], place)
+            condition.as_rule(rules.columns.meanings[place], place)
             for place, condition in conditions.items()
             if place in ruled
         ]
@@ -207,7 +217,7 @@ class _Asked:
 
     def _with_conditions(self, asked: list[CompiledRule]) -> RuleMasks:
         rules = self._rules
-        whole = [Domain.whole(values) for values in rules.columns.values]
+        whole = [Domain.whole(values) for values in rules.columns.meanings]
         clash = clashing(rules.columns, whole, (*rules.sampled, *asked))
         if clash:
             titles = [rule.title for rule in clash if rule not in asked]

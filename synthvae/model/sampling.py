@@ -339,8 +339,12 @@ class Draft:
     def _repeated(self, columns: tuple[int, ...]) -> Bools:
         """Return the rows whose values in some columns an earlier row of the patient has."""
         assert self._firsts is not None
-        keys = np.column_stack((self._firsts, self.codes[:, list(columns)]))
-        return pd.DataFrame(keys).duplicated().to_numpy()
+        return repeated_rows(self._firsts, self.codes[:, list(columns)])
+
+
+def repeated_rows(owners: Ints, codes: Ints) -> Bools:
+    """Return the rows whose values, shape (rows, columns), an earlier row of the same owner has."""
+    return pd.DataFrame(np.column_stack((owners, codes))).duplicated().to_numpy()
 
 
 def places_within(tokens: Ints, generator: np.random.Generator, *, spread: bool) -> Floats:

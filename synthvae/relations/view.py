@@ -54,7 +54,7 @@ class View:
             field, codes = self.field(name), self._codes[name]
             labels = None if field.is_lattice or field.type == "boolean" else digits(field)
             if labels is None:
-                value = self.columns.values[self.columns.places[name]].exact(codes)
+                value = self.columns.meanings[self.columns.places[name]].exact(codes)
                 numbers = value.low / _DAY if field.is_moment else value.low
             else:
                 numbers = labels[np.maximum(codes, 0)]
@@ -74,7 +74,7 @@ class View:
         def column(place: int) -> Range:
             if place not in found:
                 codes = self._codes[self.columns.fields[place].name]
-                found[place] = self.columns.values[place].exact(codes)
+                found[place] = self.columns.meanings[place].exact(codes)
             return found[place]
 
         return column

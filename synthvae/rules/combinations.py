@@ -8,10 +8,11 @@ import numpy as np
 from synthvae._text import brief
 from synthvae._types import Floats, Ints
 from synthvae.errors import ConfigError
-from synthvae.rules.ranges import Truth
+from synthvae.rules.ranges import Range, Truth
 from synthvae.rules.setting import Rule
 from synthvae.rules.values import Columns, Known
 
+GAP = -1e300  # stands for missing, where combinations name it
 MOST_CELLS = 50_000_000  # of the table of all combinations of values that are named
 
 
@@ -28,11 +29,14 @@ class Combinations:
     sums
         At an index of each column, the number of combinations of smaller ones, as in a summed-area
         table (Crow 1984, "Summed-Area Tables for Texture Mapping").
+    gaps
+        The places of columns that combinations name as missing, which then counts as a value.
     """
 
     places: tuple[int, ...]
     values: tuple[Floats, ...]
     sums: Ints
+    gaps: frozenset[int] = frozenset()
 
     @classmethod
     def build(
@@ -60,11 +64,17 @@ class Combinations:
         sums = np.pad(there, [(1, 0)] * len(shape))
         for axis in range(len(shape)):
             sums = np.cumsum(sums, axis=axis)
-        return cls(places, values, sums)
+        gaps = {
+            p for row in rule.values for p, cell in zip(places, row, strict=True) if cell is None
+        }
+        return cls(places, values, sums, frozenset(gaps))
 
     def judge(self, known: Known) -> Truth:
         """Return whether a combination may be one of them; undecided where a value is missing."""
-        spans = [known(place) for place in self.places]
+        spans = [
+            _with_missing(known(place)) if place in self.gaps else known(place)
+            for place in self.places
+        ]
         firsts = [
             np.searchsorted(v, span.low, "left") for v, span in zip(self.values, spans, strict=True)
         ]
@@ -89,8 +99,19 @@ class Combinations:
         return Truth(some & there, some & ~(exact & there), none)
 
 
+def _with_missing(span: Range) -> Range:
+    """Return a range in which missing is a value of its own, below all others."""
+    low = np.where(span.none, GAP, span.low)
+    high = np.where(span.some, span.high, GAP)
+    return Range(low, high, span.some | span.none, np.zeros_like(span.none))
+
+
 def _value(columns: Columns, place: int, text: str | None, where: str) -> float:
-    field, meanings = columns.fields[place], columns.values[place]
+    field, meanings = columns.fields[place], columns.meanings[place]
+    if text is None:
+        if not field.nullable:
+            raise ConfigError(f"In {where}: '{field.name}' is never missing; leave that out.")
+        return GAP
     if field.is_lattice:
         try:
             number = float(text or "")

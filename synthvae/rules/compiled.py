@@ -49,7 +49,7 @@ class Derivation:
         )
 
     def _nearest(self, columns: Columns, values: Floats, some: Bools) -> Ints:
-        field, meanings = self.field, columns.values[self.place]
+        field, meanings = self.field, columns.meanings[self.place]
         if meanings.points is not None:
             order = np.argsort(meanings.points, kind="stable")
             return np.where(some, order[nearest_of(meanings.points[order], values)], MISSING)
@@ -89,7 +89,7 @@ class Derivation:
 
     @cached_property
     def _points(self) -> Floats:
-        points = self.value.columns.values[self.place].points
+        points = self.value.columns.meanings[self.place].points
         assert points is not None
         return points
 
@@ -109,13 +109,8 @@ class Derivation:
 def _units(field: Field, values: Floats) -> Floats:
     """Return the nearest points of a lattice, in steps; of moments, what is finer is cut off."""
     if field.is_moment:
-        return _half_up(np.asarray(field.seconds_to_units(np.floor(values + ranges.MOMENT))))
-    return _half_up(np.asarray(field.numbers_to_units(values)))
-
-
-def _half_up(units: Floats) -> Floats:
-    """Return the nearest whole numbers; halves go up, as people round."""
-    return np.floor(units + 0.5 + 1e-9)
+        return ranges.half_up(np.asarray(field.seconds_to_units(np.floor(values + ranges.MOMENT))))
+    return ranges.half_up(np.asarray(field.numbers_to_units(values)))
 
 
 @dataclass(frozen=True)

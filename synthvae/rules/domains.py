@@ -59,7 +59,7 @@ def known_of(columns: Columns, domains: Sequence[Domain], given: Mapping[int, Ra
 
     def column(place: int) -> Range:
         if place not in found:
-            found[place] = domains[place].hull(columns.values[place])
+            found[place] = domains[place].hull(columns.meanings[place])
         return found[place]
 
     return column
@@ -88,7 +88,7 @@ def tightened(
 def _shaved(
     columns: Columns, domains: Sequence[Domain], place: int, rules: Sequence[CompiledRule]
 ) -> Domain:
-    domain, values = domains[place], columns.values[place]
+    domain, values = domains[place], columns.meanings[place]
 
     def kept(given: Range, count: int) -> Bools:
         known = known_of(columns, domains, {place: given})

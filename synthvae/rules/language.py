@@ -6,8 +6,8 @@ words); there are comparisons, also in chains, `and`, `or`, `not`, `+ - * /`, po
 exponent, `a if condition else b`, `abs`, `min`, `max`, `floor`, `round`, `year`, numbers, text, dates as
 text, `is missing` and `in [...]`.
 
-In arithmetic and in comparisons of order, true counts as 1 and false as 0, and a category of a column
-whose categories are all numbers counts as that number.
+In arithmetic true counts as 1 and false as 0. A category of a column whose categories are all numbers
+counts as that number in arithmetic and in comparisons of order.
 """
 
 import ast
@@ -166,7 +166,8 @@ class _Reader:
 
     def refuse(self, what: str, node: ast.AST | None = None) -> NoReturn:
         at = "" if node is None else f" at character {self._start(node) + 1}"
-        raise ConfigError(f"In {self.where}, '{self.text}'{at}: {what}.")
+        text = "" if self.where.endswith(f"'{self.text}'") else f", '{self.text}'"
+        raise ConfigError(f"In {self.where}{text}{at}: {what}.")
 
     def _start(self, node: ast.AST) -> int:
         offset = getattr(node, "col_offset", 0)

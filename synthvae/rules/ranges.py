@@ -211,6 +211,11 @@ def extreme(choose: Callable[..., Floats], left: Range, right: Range) -> Range:
     return Range(low, high, *_both(left, right))
 
 
+def half_up(values: Floats) -> Floats:
+    """Return the nearest whole numbers; halves go up, as people round."""
+    return np.floor(values + 0.5 + 1e-9)
+
+
 def year(moment: Range) -> Range:
     """Return the calendar year of seconds since 1970."""
 

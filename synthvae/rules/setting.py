@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from synthvae._frozen import FrozenSettings
+from synthvae._text import counted
 from synthvae.declared import as_label, as_tuple, first_repeated
 from synthvae.field import Basis
 
@@ -117,7 +118,7 @@ class Rule(FrozenSettings):
         if self.together:
             return f"{', '.join(self.together)} are missing together"
         if self.allowed:
-            return f"{', '.join(self.allowed)}: {len(self.values):,} combinations"
+            return f"{', '.join(self.allowed)}: {counted(len(self.values), 'combination')}"
         if self.unique:
             return f"{', '.join(self.unique)} together come once"
         return self.rule or ""

@@ -89,7 +89,7 @@ def _ranges(
 ) -> dict[int, Range]:
     ranges = {}
     for k, place in enumerate(named):
-        values, low, high = columns.values[place], boxes.low[:, k], boxes.high[:, k]
+        values, low, high = columns.meanings[place], boxes.low[:, k], boxes.high[:, k]
         inside = values.between(low, high)
         hull = domains[place].hull(values)
         # Categories lie in no order, unless there is one alone.

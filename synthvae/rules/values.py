@@ -75,7 +75,7 @@ class Columns:
         return {label: number for number, label in enumerate(dict.fromkeys(texts))}
 
     @cached_property
-    def values(self) -> tuple[ColumnValues, ...]:
+    def meanings(self) -> tuple[ColumnValues, ...]:
         """What the codes of each column mean."""
         return tuple(ColumnValues(field, self._points(field)) for field in self.fields)
 
@@ -94,7 +94,7 @@ class Columns:
 
         def column(place: int) -> Range:
             if place not in found:
-                found[place] = self.values[place].exact(codes[:, place])
+                found[place] = self.meanings[place].exact(codes[:, place])
             return found[place]
 
         return column

@@ -145,7 +145,8 @@ def test_balanced_records_are_the_models_records(
     joint = joint_of(layout, weights)
     sampler = Sampler(layout, weights, [np.zeros(a.tokens) for a in layout.marginals])
     found = np.mean(
-        [shares_of(sampler.draw(2000, block_generator(s, 0)).tokens, layout) for s in range(20)], axis=0
+        [shares_of(sampler.draw(2000, block_generator(s, 0)).tokens, layout) for s in range(20)],
+        axis=0,
     )
     assert 0.5 * np.abs(found - joint).sum() < 0.02
     assert np.abs(found - joint).max() < 5 * np.sqrt(joint.max() / 40_000)

@@ -22,7 +22,7 @@ from tests.rules.tiny_rules import CODES, COLUMNS, RECORDS, compiled, kept_by, r
 
 def any_marginal(place: int, generator: np.random.Generator) -> ColumnMarginal:
     """Return a marginal of a tiny column: a few points a cell, a few cells a bin, any masses."""
-    values = COLUMNS.values[place]
+    values = COLUMNS.meanings[place]
     field, size = values.field, values.size
     starts = np.arange(size)
     bins = np.arange(size)

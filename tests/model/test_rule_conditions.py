@@ -60,7 +60,7 @@ FAR = 3.0  # times what noise leaves
 
 def any_marginal(place: int, generator: np.random.Generator) -> ColumnMarginal:
     """Return a marginal of a column in about twelve bins."""
-    values = SCHEMA.columns.values[place]
+    values = SCHEMA.columns.meanings[place]
     field, size = values.field, values.size
     starts = np.arange(0, size, max(1, size // 12))
     inside = generator.dirichlet(np.full(len(starts), 5.0))
@@ -210,5 +210,5 @@ def test_a_condition_means_one_point_of_a_fine_column(name: str, value: Any) -> 
     all_points = np.array([0]), np.ones(1), np.array([0]), np.ones(1)
     marginals = (ColumnMarginal(*all_points, size, 0, False),) * 3
     condition = parse_conditions({name: value}, schema, marginals)[place]
-    rule = condition.as_rule(schema.columns.values[place], place)
+    rule = condition.as_rule(schema.columns.meanings[place], place)
     assert np.flatnonzero(rule.judge(schema.columns.known(codes)).yes).tolist() == [1800]

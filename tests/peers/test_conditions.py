@@ -47,7 +47,7 @@ def model() -> Synthesizer:
         {"sex": "male"},
         {"score": 7.5},
         {"sex": "male", "score": 0.5},
-        {"sex": "male", "seen": ("2024-01-01T17:50:00", None)},
+        {"sex": "male", "seen": ("2024-01-01T17:20:00", None)},
     ],
     ids=str,
 )
@@ -60,7 +60,7 @@ def test_all_rows_that_are_asked_for_are_given(model: Synthesizer, where: dict[s
     if "score" in where:
         assert set(made["score"]) == {where["score"]}
     if "seen" in where:
-        assert set(made["seen"].dt.strftime("%H:%M")) == {"18:00"}
+        assert set(made["seen"].dt.strftime("%H:%M")) == {"17:30", "17:45", "18:00"}
 
 
 def test_a_condition_keeps_to_the_columns_step(model: Synthesizer) -> None:

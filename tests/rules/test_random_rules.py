@@ -82,9 +82,6 @@ def test_a_condition_that_the_rules_allow_is_met(case: RuledCase, data: st.DataO
     assert found.isna().all() if value is None else (found == value).all()
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="derived columns are computed after rows were drawn"
-)
 def test_a_derived_column_is_unique_within_a_patient() -> None:
     column = Column({"name": "a", "type": "integer", "constraints": {"minimum": 0, "maximum": 9}},
                     "number", tuple(map(Decimal, range(10))))  # fmt: skip

@@ -192,7 +192,7 @@ def rows_of(codes: Ints) -> list[Row]:
     """Return codes as plain values: dates in days since 1970."""
     columns: dict[str, list[Any]] = {}
     for place, field in enumerate(COLUMNS.fields):
-        exact = COLUMNS.values[place].exact(codes[:, place])
+        exact = COLUMNS.meanings[place].exact(codes[:, place])
         found: list[Any] = (exact.low / (86_400 if field.is_moment else 1)).tolist()
         if field.type == "string":
             labels = [field.categories[code] for code in codes[:, place]]
@@ -208,7 +208,7 @@ def rows_of(codes: Ints) -> list[Row]:
 def any_box(generator: np.random.Generator, columns: Columns = COLUMNS) -> list[Domain]:
     """Return for each column some codes between two, and some of the others; often one code alone."""
     box = []
-    for values in columns.values:
+    for values in columns.meanings:
         low, high = np.sort(generator.integers(0, values.size, 2))
         if generator.random() < 0.4:
             high = low

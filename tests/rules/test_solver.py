@@ -16,7 +16,7 @@ from synthvae.schema import Schema
 from tests.rules.ruled_table import day, integer, number
 from tests.rules.tiny_rules import COLUMNS, RECORDS, compiled, kept_by, rules
 
-WHOLE = [Domain.whole(values) for values in COLUMNS.values]
+WHOLE = [Domain.whole(values) for values in COLUMNS.meanings]
 WIDE = Schema.from_dict(
     {
         "name": "wide",
@@ -77,7 +77,7 @@ def wide(*declared: str) -> tuple[CompiledRule, ...]:
     ],
 )
 def test_wide_columns_are_searched(declared: list[str], possible: bool) -> None:
-    whole = [Domain.whole(values) for values in WIDE.columns.values]
+    whole = [Domain.whole(values) for values in WIDE.columns.meanings]
     assert can_be_kept(WIDE.columns, whole, wide(*declared)) is possible
 
 
@@ -90,7 +90,7 @@ def test_wide_columns_are_searched(declared: list[str], possible: bool) -> None:
     ],
 )
 def test_rules_that_contradict_each_other_along_a_diagonal_clash(clash: list[str]) -> None:
-    whole = [Domain.whole(values) for values in WIDE.columns.values]
+    whole = [Domain.whole(values) for values in WIDE.columns.meanings]
     declared = wide("m < n / 7 + (first - last)", *clash, "x * n != 12", "year(last) > 1950")
     found = clashing(WIDE.columns, whole, declared)
     assert [rule.title for rule in found] == clash
@@ -98,7 +98,7 @@ def test_rules_that_contradict_each_other_along_a_diagonal_clash(clash: list[str
 
 def test_what_is_not_decided_counts_as_possible(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(solver, "MOST_BATCHES", 3)
-    whole = [Domain.whole(values) for values in WIDE.columns.values]
+    whole = [Domain.whole(values) for values in WIDE.columns.meanings]
     hard = wide("n * n - 2 * x * x == 1.5", "n > 1000")
     assert can_be_kept(WIDE.columns, whole, hard) is None
     assert clashing(WIDE.columns, whole, hard) == ()

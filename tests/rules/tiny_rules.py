@@ -29,7 +29,7 @@ SCHEMA = Schema.from_dict(
 COLUMNS: Columns = SCHEMA.columns
 PLACES = COLUMNS.places
 CODES = [
-    [*range(values.size), *Domain.whole(values).others] for values in COLUMNS.values
+    [*range(values.size), *Domain.whole(values).others] for values in COLUMNS.meanings
 ]  # of each column
 RECORDS: Ints = np.array(list(product(*CODES)))
 GAPS = ["missing", "not missing"]
