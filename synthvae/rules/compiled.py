@@ -1,5 +1,6 @@
 """What the rules of a schema mean: for every form, whether what is known of a record may keep it."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -16,6 +17,8 @@ from synthvae.rules.language import Statement, read_statement, read_value
 from synthvae.rules.ranges import Range, Truth
 from synthvae.rules.setting import Rule
 from synthvae.rules.values import FIRST_SPECIAL, MISSING, Columns, Known, nearest_of
+
+_DIFFERENCE = re.compile(r"\s*(`[^`]+`|\w+)\s*-\s*(`[^`]+`|\w+)\s*")
 
 
 @dataclass(frozen=True)
@@ -215,10 +218,9 @@ def compile_rules(
         if rule.unique:
             unique.append(_unique(rule, columns, keys, where))
             continue
-        compiled = compiled_rule(rule, columns, where)
-        declared.append(compiled)
-        if rule.derive:
-            derivations.append(_derivation(rule, columns, where))
+        declared.append(compiled_rule(rule, columns, where))
+    for rule in computations(rules, columns):
+        derivations.append(_derivation(rule, columns, f"the rule {brief(rule.title)}"))
     derivations.sort(key=lambda d: d.place)
     assert [d.field.name for d in derivations] == list(derived)
     return RuleSet(columns, tuple(declared), tuple(derivations), tuple(unique))
@@ -233,9 +235,8 @@ def derived_order(rules: Sequence[Rule], columns: Columns) -> list[str]:
         A column is derived twice, or from itself.
     """
     needs: dict[str, set[str]] = {}
-    for rule in rules:
-        if not rule.derive:
-            continue
+    for rule in computations(rules, columns):
+        assert rule.derive is not None
         where = f"the rule {brief(rule.title)}"
         if rule.derive in needs:
             raise ConfigError(f"In {where}: {brief(rule.derive)} is derived twice.")
@@ -255,6 +256,48 @@ def derived_order(rules: Sequence[Rule], columns: Columns) -> list[str]:
         order += ready
         needs = {name: names for name, names in needs.items() if name not in ready}
     return order
+
+
+def computations(rules: Sequence[Rule], columns: Columns) -> list[Rule]:
+    """Return how columns are computed: as rules derive them, but for days between two dates.
+
+    Of `{derive: days, as: later - earlier}` it is the later date that is computed, and the days that are
+    modelled: they are often few, beside the bins of a date, in which they would be lost.
+    """
+    derived: set[str | None] = {rule.derive for rule in rules if rule.derive}
+    found: list[Rule] = []
+    for rule in rules:
+        if not rule.derive:
+            continue
+        turned = _turned(rule, columns, derived)
+        derived |= {turned.derive}
+        found.append(turned)
+    return found
+
+
+def _turned(rule: Rule, columns: Columns, derived: set[str | None]) -> Rule:
+    """Return a later date computed from days, where a rule derives days from two modelled dates."""
+    parts = _DIFFERENCE.fullmatch(rule.value or "")
+    names = [] if parts is None else [name.strip("`") for name in parts.groups()]
+    if len(set(names)) < 2 or not {*names, rule.derive} <= columns.places.keys():
+        return rule
+    later, earlier, days = (columns.fields[columns.places[n or ""]] for n in (*names, rule.derive))
+    suits = (
+        later.type == earlier.type == "date"
+        and later.stride == 1
+        and days.type == "integer"
+        and days.is_lattice
+        and days.stride == 1
+        and not days.specials
+        and not earlier.nullable
+        and days.nullable == later.nullable
+        and days.perPatient == later.perPatient
+        and not derived & set(names)
+    )
+    if not suits:
+        return rule
+    value = f"`{earlier.name}` + `{days.name}`"
+    return rule.model_copy(update={"derive": later.name, "value": value})
 
 
 def _place(name: str, columns: Columns, where: str) -> int:

@@ -161,11 +161,12 @@ def test_a_patients_own_column_is_emptied_in_all_rows() -> None:
 
 
 def test_derived_cells_that_do_not_follow_are_noted() -> None:
+    # Days between two dates are modelled, and the later date computed from them.
     frame = table({"stay": None}, {"out": None, "stay": 3}, {"out": None, "stay": None})
     notes = encode_with_notes(frame, schema())[1]
     assert [(note.column, note.rule, note.example) for note in notes] == [
-        ("stay", "missing where it can be computed", "row 1"),
-        ("stay", "a value where what it is computed from is missing", "row 2"),
+        ("out", "missing where it can be computed", "row 2"),
+        ("out", "a value where what it is computed from is missing", "row 1"),
     ]
 
 
