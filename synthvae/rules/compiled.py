@@ -68,7 +68,7 @@ class Derivation:
         value = self.value.term.range(known)
         field = self.field
         missing = Truth(value.none & field.nullable, value.none & (not field.nullable), ~value.some)
-        inside = self._inside(value)
+        inside = Truth.constant(True) if self._names_categories else self._inside(value)
         never = np.zeros_like(value.none)
         return Truth(
             (value.some & inside.yes) | (value.none & missing.yes),
@@ -89,6 +89,13 @@ class Derivation:
         within &= ranges.at_most(rounded, Range.constant(high), slack)
         specials = (ranges.equal(value, Range.constant(s)) for s in field.specials)
         return reduce(Truth.__or__, specials, within)
+
+    @cached_property
+    def _names_categories(self) -> bool:
+        """Whether what is computed is a truth, or a choice of categories, and so never another value."""
+        choices = self.value.term.choices
+        named = bool(choices) and all(choice.constant is not None for choice in choices)
+        return self.field.type == "boolean" or (self.field.type == "string" and named)
 
     @cached_property
     def _points(self) -> Floats:

@@ -326,7 +326,7 @@ class _Reader:
         if left.kind != right.kind:
             self.refuse(f"it is {KINDS[left.kind]} or else {KINDS[right.kind]}", node)
         kind: Kind = "number" if left.kind == "truth" else left.kind
-        parts = ((part,) if part.constant is not None else part.choices for part in (left, right))
+        parts = (part.choices or (part,) for part in (left, right))
         return Term(
             kind,
             lambda known: ranges.either(condition.of(known), left.range(known), right.range(known)),
