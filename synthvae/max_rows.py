@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from synthvae._files import locked
+from synthvae._text import brief
 from synthvae._types import Ints
 from synthvae.drafting.keys import LADDER
 from synthvae.drafting.review import SchemaReview
@@ -23,7 +24,8 @@ from synthvae.plan import epsilon_before_fit
 from synthvae.privacy.accounting import gaussian_epsilon, gaussian_mu
 from synthvae.privacy.budget import LEAST_NOISE, checked_delta
 from synthvae.privacy.mechanisms import Mechanisms
-from synthvae.schema import MOST_ROWS, RowsRelease, Schema
+from synthvae.rows_release import RowsRelease
+from synthvae.schema import MOST_ROWS, Schema
 from synthvae.table.codes import encode, identify_patients
 
 WHAT = "numbers of patients by their rows, to choose maxRows"
@@ -118,7 +120,8 @@ def release_histogram(
 
     Assumes
     -------
-    The levels are public. A patient stands in one bin, which is counted once: the sensitivity is 1.
+    The levels are public. A patient has one value of the schema's patientKey, and so stands in one bin,
+    which is counted once: the sensitivity is 1.
     """
     counts = mechanisms.discrete_gaussian(
         count_patients(frame, schema, levels),
@@ -162,12 +165,13 @@ def pay_for_rows(
     DataError
         The table does not fit the schema; nothing was released.
     SchemaError
-        The schema has no patientKey, or somebody changed the file meanwhile.
+        The schema has no patientKey, or one that awaits review; or somebody changed the file meanwhile.
     OutputExistsError
         Another process is at work on the file.
     """
     # Whoever read the file before another had written its price would write over that.
-    with locked(path.resolve().with_name(f".{path.name}.lock"), path):
+    path = path.resolve()  # or another name of the file would have another lock
+    with locked(path.with_name(f".{path.name}.lock"), path):
         review = SchemaReview(path, "", on)
         schema, levels = review.schema, levels_up_to(most)
         if schema.patientKey is None:
@@ -175,6 +179,7 @@ def pay_for_rows(
                 f"The schema {path} has no patientKey, so each row is one patient and maxRows has no "
                 "meaning; name the column that says whose row it is."
             )
+        _check_settled(review)
         if not 0 < beyond < 1:
             raise ConfigError(
                 f"beyond is {beyond:g}; a share of the patients is above 0 and below 1."
@@ -183,7 +188,12 @@ def pay_for_rows(
         noise_multiplier = _noise_of(epsilon, delta, schema.patients, beyond, levels)
         encode(frame, schema)  # a table that does not fit is refused before anything is spent
         release = RowsRelease(
-            what="rows per patient", epsilon=epsilon, delta=delta, on=on, beyond=beyond
+            what="rows per patient",
+            patientKey=schema.patientKey,
+            epsilon=epsilon,
+            delta=delta,
+            on=on,
+            beyond=beyond,
         )
         review.record_release(release)
         histogram = release_histogram(frame, schema, levels, noise_multiplier, mechanisms)
@@ -192,6 +202,17 @@ def pay_for_rows(
         releases = review.schema.releases
         spent = epsilon_before_fit(review.schema, delta) or 0.0
         return PaidRows(histogram, rows, releases[-1], len(releases), spent)
+
+
+def _check_settled(review: SchemaReview) -> None:
+    """Raise `SchemaError` while it is open whether the key tells patients apart."""
+    open_key = review.open_key
+    if open_key is not None:
+        raise SchemaError(
+            f"The column {brief(open_key)} of patientKey awaits review for more than maxRows, and a "
+            "price holds for one key alone: first say whose row it tells (`synthvae schema review`, or "
+            "take its marks out of the file). Nothing was spent."
+        )
 
 
 def _noise_of(

@@ -157,6 +157,8 @@ def stages_before_fit(schema: Schema) -> tuple[guarantee.GaussianStage, ...]:
     """Return what was released to choose the schema's `maxRows`, as a stage of the account, if anything.
 
     No noise of a fit depends on `maxRows`, so that stages compose as if it had been fixed beforehand.
+    Each release counted patients by the schema's own `patientKey` (a schema refuses others), whence its
+    sensitivity of 1.
     """
     noises = tuple(
         1 / accounting.gaussian_mu(release.epsilon, release.delta) for release in schema.releases

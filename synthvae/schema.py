@@ -9,10 +9,9 @@ those of `Field`. Unlike there, a value is `required` unless the field says `req
 import hashlib
 import json
 import os
-from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BeforeValidator, field_validator, model_validator
 from pydantic import Field as Setting
@@ -23,6 +22,7 @@ from synthvae._text import brief, nearest, shortened
 from synthvae.declared import as_delimiter, as_encoding, as_labels, as_tuple, first_repeated
 from synthvae.errors import ConfigError, SchemaError
 from synthvae.field import Field
+from synthvae.rows_release import PatientKey, RowsRelease, check_key
 from synthvae.rules.setting import Rule, combinations_of
 
 if TYPE_CHECKING:
@@ -67,31 +67,6 @@ class Survival(FrozenSettings):
     event: str
 
 
-class RowsRelease(FrozenSettings):
-    """A noisy histogram of rows per patient, released to choose `maxRows`, and its price.
-
-    Every fit with the schema counts the price into its own epsilon. `maxRows` is the least number that
-    fewer than the share `beyond` of the patients exceed, by the noisy `counts` of patients alone: by the
-    most rows that they have, the last of them open. Both are missing where the release was cut short.
-    """
-
-    what: Literal["rows per patient"]
-    epsilon: Annotated[float, Setting(ge=1e-3, le=100)]
-    delta: Annotated[float, Setting(ge=1e-12, lt=1)]
-    on: date
-    beyond: Annotated[float, Setting(gt=0, lt=1)]
-    counts: dict[int, int] = {}
-    maxRows: int | None = None
-
-
-def _as_key(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        if len(set(map(str, value))) < len(value):
-            raise ValueError("patientKey names a column twice")
-        return value[0] if len(value) == 1 else tuple(value) or None
-    return value
-
-
 def _as_targets(value: Any) -> Any:
     items = as_tuple(value)
     return tuple({"column": item} if isinstance(item, str) else item for item in items)
@@ -118,7 +93,7 @@ class Schema(FrozenSettings):
     title: str | None = None
     description: str | None = None
     primaryKey: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
-    patientKey: Annotated[str | tuple[str, ...] | None, BeforeValidator(_as_key)] = None
+    patientKey: PatientKey = None
     patients: Annotated[int | None, Setting(ge=1, le=MOST_PATIENTS)] = None
     maxRows: Annotated[int | None, Setting(ge=1, le=MOST_ROWS)] = None
     releases: tuple[RowsRelease, ...] = ()
@@ -147,6 +122,7 @@ class Schema(FrozenSettings):
         for where, name in self._mentions():
             if name in left_out:
                 raise ValueError(f"{where} names {brief(name)}, which is left out by its `role`")
+        check_key(self.releases, self.patientKey)
         if self.patientKey is not None and self.maxRows is None:
             raise ValueError(
                 "patientKey needs maxRows, the declared largest number of rows kept per patient"
@@ -186,6 +162,9 @@ class Schema(FrozenSettings):
         """Refuse rules that cannot be read, do not fit the fields, or clash."""
         if not self.rules:
             return
+        twice = first_repeated([rule.name for rule in self.rules if rule.name])
+        if twice is not None:
+            raise ValueError(f"two rules are named {brief(twice)}; give each its own name")
         # They need numpy, which a command that only explains itself does without.
         from synthvae.rules.domains import Domain
         from synthvae.rules.solver import clashing
@@ -207,9 +186,10 @@ class Schema(FrozenSettings):
         domains = [Domain.whole(values) for values in self.columns.meanings]
         clash = clashing(self.columns, domains, rules.sampled)
         if clash:
-            listed = "; ".join(brief(rule.title) for rule in clash)
+            titles = rules.titles(clash)
+            listed = "; ".join(map(brief, titles))
             clashes = "the rules clash, so that no record can keep them:"
-            kept = clashes if len(clash) > 1 else "no record can keep the rule"
+            kept = clashes if len(titles) > 1 else "no record can keep the rule"
             raise ValueError(f"{kept} {listed}; change one of them, or bounds and categories")
 
     def _check_key(self) -> None:

@@ -21,7 +21,8 @@ from synthvae.schema import Schema
 from tests.simulated import VISITS, visits
 
 TODAY = date(2026, 11, 30)
-ENTRY = {"what": "rows per patient", "epsilon": 0.2, "delta": 1e-6, "on": TODAY, "beyond": 0.05}
+ENTRY = {"what": "rows per patient", "patientKey": "patient", "epsilon": 0.2, "delta": 1e-6}
+ENTRY |= {"on": TODAY, "beyond": 0.05}
 PEOPLE = visits(2000)
 DECLARED = VISITS.replace(patients=2000)
 
@@ -95,6 +96,7 @@ def test_the_outcome_and_its_price_stand_in_the_file(file: Path) -> None:
     assert (schema.maxRows, paid.rows) == (5, 5)
     (release,) = schema.releases
     assert (release.epsilon, release.delta, release.on) == (0.2, 1e-5, TODAY)
+    assert release.patientKey == "patient"
     assert tuple(release.counts.values()) == paid.histogram.counts
     assert RowHistogram(tuple(release.counts), paid.histogram.counts, 0.0).choose(0.05) == 5
     assert schema.replace(releases=[], maxRows=3) == DECLARED
@@ -133,6 +135,46 @@ def test_two_at_a_time_are_refused(file: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(OutputExistsError, match="Another process is at work"):
         pay(file)
     assert len(Schema.load(file).releases) == 1
+
+
+def test_another_name_of_the_file_is_the_same_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = file.parent / "folder" / "link.yaml"
+    link.parent.mkdir()
+    link.symlink_to(file)
+
+    def pay_again(*_: Any) -> RowHistogram:
+        pay(link)
+        raise AssertionError("both have the file")
+
+    monkeypatch.setattr(max_rows, "release_histogram", pay_again)
+    with pytest.raises(OutputExistsError, match="Another process is at work"):
+        pay(file)
+    assert link.is_symlink()
+    assert len(Schema.load(file).releases) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("score", "it is 'score' now: set it back"),
+        (["patient", "sex"], r"it is \['patient', 'sex'\] now"),
+        (None, "there is none now"),
+    ],
+)
+def test_a_price_holds_for_the_key_by_which_rows_were_counted(key: Any, message: str) -> None:
+    changes = {"patientKey": key} | ({"maxRows": None} if key is None else {})
+    with pytest.raises(SchemaError, match=f"for the patientKey 'patient', .*{message}"):
+        paid_for(ENTRY).replace(**changes)
+
+
+def test_a_key_of_several_columns_is_recorded_whatever_their_order(file: Path) -> None:
+    file.write_text(DECLARED.replace(patientKey=["sex", "patient"]).to_yaml())
+    pay(file)
+    schema = Schema.load(file)
+    assert schema.releases[0].patientKey == ("sex", "patient")
+    assert schema.replace(patientKey=["patient", "sex"]).releases == schema.releases
 
 
 @pytest.mark.parametrize(

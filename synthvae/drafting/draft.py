@@ -27,7 +27,8 @@ HEAD = """\
 # - `review: true` marks what was read off the data (bounds, categories, steps, whether values are
 #   missing, rules between columns). `synthvae schema review` asks where each is publicly known, and
 #   takes the mark away; `synthvae fit` refuses what is under review when it has a privacy budget.
-# - What has no such mark comes from the column's name and the dictionary of clinical variables.
+# - What has no such mark comes from the column's name and a dictionary; but that a column holds true
+#   and false, or is `omit` or `identifier`, was seen in its values too.
 # - Where a patient has several rows, `perPatient: true` says that a column (sex, say) holds the same
 #   value in all of them; without it, synthetic patients may differ from row to row.
 # - Look at the types too, and at `role`: what is `omit` is left out of the output, `identifier` is

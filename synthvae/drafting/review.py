@@ -16,8 +16,9 @@ from synthvae._text import brief, counted, shortened
 from synthvae._types import Bools
 from synthvae.drafting.schema_text import SchemaText
 from synthvae.field import Field
+from synthvae.rows_release import RowsRelease
 from synthvae.rules.setting import Rule
-from synthvae.schema import RowsRelease, Schema
+from synthvae.schema import Schema
 from synthvae.table import cells
 
 SOURCES = (
@@ -205,6 +206,16 @@ class SchemaReview:
         """The release that `maxRows` follows from, if it does: it needs no public source."""
         releases, rows = self.schema.releases, self.schema.maxRows
         return releases[-1] if releases and releases[-1].maxRows == rows else None
+
+    @property
+    def open_key(self) -> str | None:
+        """A column of the key that awaits review for more than the drafted `maxRows`, if any."""
+        for name in self.schema.key_columns:
+            marks = self._marked(name)
+            asks_more = not marks or any(not mark.startswith("maxRows") for mark in marks)
+            if self.field(name).review and asks_more:
+                return name
+        return None
 
     def record_release(self, release: RowsRelease) -> None:
         """Write down what is about to be released of the records, and its price."""

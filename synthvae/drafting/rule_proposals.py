@@ -1,9 +1,11 @@
 """Rules that a draft proposes: relations between columns that nearly all patients keep.
 
 They are read off records, so each is marked for review: a rule is a public fact, and a person has to say
-where it is known. Only what rests on many patients is proposed, no single one of whom makes a rule or
-breaks it, and no rule has a number of the data in it but 0. How many keep it is for the steward's
-terminal alone; the draft says the same of a rule with a few exceptions as of one without.
+where it is known. Only what many patients keep and few break is proposed, and many have each category
+that a rule names. A single patient decides only where a number of patients stands right at a threshold,
+but does so there: a draft has no noise, and is as private as its records until it is reviewed. No rule
+has a number of the data in it but 0. How many keep it is for the steward's terminal alone; the draft
+says the same of a rule with a few exceptions as of one without.
 """
 
 from collections.abc import Sequence

@@ -158,6 +158,7 @@ def couple(
         fitted["earlier.bias"][own] = couplings[:, -1]
         c = nonlinear + draft.features[:, :before] @ couplings[:, :-1].T + couplings[:, -1]
         logits = c @ layout.bases[j].T + np.log(layout.marginals[j].mass)
+        logits = logits if shares is None else shares.balanced(logits)
         draft.draw(j, draft.masses(logits, shares)[0], shares=shares)
         progress((j + 1) / layout.columns)
     return fitted

@@ -123,9 +123,10 @@ class Layout:
         A record that no token suits is as if without rules.
         """
         mass, (rows, log_mass) = self.marginals[column].mass, self.classes[column]
-        member = np.zeros((len(mass), len(rows)))
-        member[np.arange(len(mass)), self.token_classes[column]] = mass
-        left = np.minimum(shares.shares @ member / np.exp(log_mass), 1.0)
+        order = np.argsort(self.token_classes[column], kind="stable")
+        firsts = np.searchsorted(self.token_classes[column][order], np.arange(len(rows)))
+        # Sums, and no product of matrices, which would owe its last bits to the records beside it.
+        left = np.add.reduceat((shares.weights * mass)[:, order], firsts, axis=1) / np.exp(log_mass)
         left[left.sum(axis=1) <= 0] = 1.0
         with np.errstate(divide="ignore"):
             logs = np.maximum(np.log(left), PADDED)

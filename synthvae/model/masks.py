@@ -27,7 +27,9 @@ TRIALS = 3
 TRIAL_ROWS = 2048
 TRIAL_SEED = 20_240_302
 MOST_STUCK = 0.002  # share of records that a column may stop
-MOST_PIECES = 2**22  # parts of bins that are divided further; beyond, they count as allowed
+LARGEST_FACTOR = 1e9
+MOST_PIECES = 256  # parts of one bin that are divided further; beyond, they count as allowed
+MOST_DIVIDED = 2**15  # bins that are divided at once
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,28 @@ class TokenShares:
     shares: Floats  # shape (combinations, tokens)
     combination: Ints  # of each record, shape (records,)
     pieces: Pieces
+    present: (
+        Floats  # what the masses of tokens but missing are multiplied by, shape (combinations,)
+    )
+
+    @property
+    def weights(self) -> Floats:
+        """What the rules make of tokens' masses, shape (combinations, tokens).
+
+        Where a value may be missing, what rules forbid of the others goes to the others: whether a value
+        is there is not for an order or a sum to tell.
+        """
+        weights = self.shares * self.present[:, None]
+        weights[:, -1] = self.shares[:, -1]
+        return weights
+
+    def balanced(self, logits: Floats) -> Floats:
+        """Return the logits of tokens, shape (records, tokens), in which values weigh what they do."""
+        if (self.present == 1).all():
+            return logits
+        logits = logits + np.log(self.present)[self.combination][:, None]
+        logits[:, -1] -= np.log(self.present)[self.combination]
+        return logits
 
     def take(self, records: Bools) -> "TokenShares":
         """Return the shares of some records."""
@@ -139,7 +163,20 @@ class RuleMasks:
             parts.append(shares)
             pieces.append((divided.key + first * tokens, divided.low, divided.high, divided.mass))
         joined = (np.concatenate(part) for part in zip(*pieces, strict=True))
-        return TokenShares(np.concatenate(parts), combination, Pieces(*joined))
+        whole = np.concatenate(parts)
+        present = self._present(column, whole)
+        return TokenShares(whole, combination, Pieces(*joined), present)
+
+    def _present(self, column: int, shares: Floats) -> Floats:
+        """Return by how much rules cut the values of a column that may be missing, to make up for it."""
+        marginal = self.marginals[column]
+        if not marginal.nullable:
+            return np.ones(len(shares))
+        # Row by row: a product of matrices owes its last bits to the rows beside it.
+        left = (shares[:, :-1] * marginal.mass[:-1]).sum(axis=1)
+        may_choose = (left > 0) & (shares[:, -1] > 0)
+        factor = marginal.mass[:-1].sum() / np.where(may_choose, left, 1.0)
+        return np.where(may_choose, np.minimum(factor, LARGEST_FACTOR), 1.0)
 
     def _combinations(self, columns: Sequence[int], codes: Ints) -> tuple[Ints, Ints]:
         """Return a record of each combination of some columns' values, and that of each record."""
@@ -183,7 +220,7 @@ def _stuck_columns(masks: RuleMasks) -> frozenset[int]:
         marginal = masks.marginals[column]
         shares = masks.shares(int(column), codes)
         mass = np.broadcast_to(marginal.mass, (TRIAL_ROWS, marginal.tokens))
-        left = mass if shares is None else mass * shares.shares[shares.combination]
+        left = mass if shares is None else mass * shares.weights[shares.combination]
         ladder = np.cumsum(left, axis=1)
         stuck = going & (ladder[:, -1] <= 0)
         if stuck.sum() > MOST_STUCK * TRIAL_ROWS:
@@ -236,6 +273,18 @@ class _Judgement:
         return shares, pieces
 
     def _divided(self, key: Ints, low: Ints, high: Ints) -> Pieces:
+        """Return the allowed parts of bins, ordered by their keys."""
+        parts = [(key[:0], low[:0], high[:0])]
+        for first in range(0, len(key), MOST_DIVIDED):
+            some = slice(first, first + MOST_DIVIDED)
+            parts += self._halved(key[some], low[some], high[some])
+        key, low, high = (np.concatenate(part) for part in zip(*parts, strict=True))
+        order = np.lexsort((low, key))
+        key, low, high = key[order], low[order], high[order]
+        marginal = self.masks.marginals[self.column]
+        return Pieces(key, low, high, marginal.mass_before(high + 1) - marginal.mass_before(low))
+
+    def _halved(self, key: Ints, low: Ints, high: Ints) -> list[tuple[Ints, Ints, Ints]]:
         """Return the allowed parts of bins: halves of halves, until rules tell nothing apart."""
         tokens, done = self.masks.marginals[self.column].tokens, []
         while len(key):
@@ -243,17 +292,14 @@ class _Judgement:
             key = np.concatenate((key, key))
             low, high = np.concatenate((low, middle + 1)), np.concatenate((middle, high))
             may, sure = self._judged(key // tokens, low, high)
-            finished = may & (sure | (low == high))
-            if may.sum() > MOST_PIECES:
-                finished = may
+            # Whether to divide on is decided for each record and token by itself: what is left of one
+            # record's tokens is never a function of the records beside it.
+            many = np.bincount(key[may], minlength=int(key.max()) + 1)[key] > MOST_PIECES
+            finished = may & (sure | (low == high) | many)
             done.append((key[finished], low[finished], high[finished]))
             rest = may & ~finished
             key, low, high = key[rest], low[rest], high[rest]
-        parts = [np.concatenate(part) for part in zip(*done, strict=True)] if done else [key] * 3
-        order = np.lexsort((parts[1], parts[0]))
-        key, low, high = (part[order] for part in parts)
-        marginal = self.masks.marginals[self.column]
-        return Pieces(key, low, high, marginal.mass_before(high + 1) - marginal.mass_before(low))
+        return done
 
     def _judged(self, whose: Ints, low: Ints, high: Ints) -> tuple[Bools, Bools]:
         """Return whether codes between two may keep the rules, and whether all of them surely do."""

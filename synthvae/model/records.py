@@ -40,7 +40,9 @@ CALIBRATION_SEED = 20_240_229
 POPULATION = 16_384  # rows whose margins are calibrated; fewer of more than 40 columns
 FEWEST_CALIBRATED = 4096
 LARGEST_OFFSET = 4.0
-MOST_REDRAWS = 200  # of the patients of a block that ran into a dead end
+MOST_LEFT_OUT = 0.5  # share of a block's records
+MOST_REDRAWS = 50  # of the patients of a block that ran into a dead end
+MOST_EMPTY = 20  # blocks without a record, until conditions count as impossible
 OFTEN = 0.05  # share of records that were drawn again, from which on it is said
 
 
@@ -88,7 +90,7 @@ def draw_records(
     widest = max(marginal.tokens for marginal in sampler.layout.marginals)
     size = max(OVERSAMPLING, MOST_CELLS // widest)
     asked = _Asked(sampler, rules, conditions) if conditions else None
-    shares = _bounded_rows(row_shares, rules)
+    shares = _bounded_rows(row_shares, rules, sampler.layout.masks)
     while drawn < rows:
         generator = block_generator(seed, len(codes))
         if asked is not None:
@@ -96,14 +98,16 @@ def draw_records(
             block, log_weights = asked.draw(candidates, generator)
             evidence.append(log_weights)
             owners = np.arange(len(block))
+            if len(codes) >= MOST_EMPTY and not drawn:
+                raise ConfigError(asked.impossible)
         else:
             owners = draw_patients(shares, min(BLOCK, size, rows - drawn), generator)
-            block, again = _draw_whole_block(sampler, rules, owners, shared, generator)
+            block, owners, again = _draw_whole_block(sampler, rules, owners, shared, generator)
             redrawn += again
         codes.append(block)
         patients.append(owners + first_patient)
         drawn += len(block)
-        first_patient = int(patients[-1][-1]) + 1
+        first_patient += int(owners[-1]) + 1 if len(owners) else 0
         progress("sampling", min(1.0, drawn / rows))
     if redrawn > OFTEN * drawn:
         warnings.warn(
@@ -117,14 +121,21 @@ def draw_records(
     return np.concatenate(codes)[:rows], np.concatenate(patients)[:rows]
 
 
-def _bounded_rows(row_shares: Floats | None, rules: RuleSet) -> Floats | None:
+def _bounded_rows(
+    row_shares: Floats | None, rules: RuleSet, masks: RuleMasks | None
+) -> Floats | None:
     """Return the shares of patients by their rows, none of more rows than there are unique values."""
     if row_shares is None:
         return None
     most = len(row_shares)
     for places in rules.unique:
         varying = [place for place in places if not rules.columns.fields[place].perPatient]
-        sizes = [float(rules.columns.meanings[place].size) for place in varying]
+        sizes = [
+            float(rules.columns.meanings[place].size)
+            if masks is None or place >= rules.drawn
+            else float(masks.domains[place].size)
+            for place in varying
+        ]
         most = int(min(most, math.prod(sizes)))
     shares = row_shares[:most] if row_shares[:most].sum() > 0 else np.ones(most)
     return np.asarray(shares / shares.sum())
@@ -141,20 +152,23 @@ def draw_patients(row_shares: Floats | None, rows: int, generator: np.random.Gen
 
 def _draw_whole_block(
     sampler: Sampler, rules: RuleSet, owners: Ints, shared: int, generator: np.random.Generator
-) -> tuple[Ints, int]:
-    """Draw the codes of a block of records that keep the rules, and how many were drawn again.
+) -> tuple[Ints, Ints, int]:
+    """Draw a block of records that keep the rules: codes, whose they are, and how many were redrawn.
 
-    A patient of whom a row runs into a dead end is drawn again as a whole, with as many rows.
+    A patient of whom a row runs into a dead end is drawn again as a whole, with as many rows. A row that
+    cannot be drawn in any trial, of a patient with more rows than unique values, say, is left out.
     """
     codes, broken = _draw_block(sampler, rules, owners, shared, generator)
     again = 0
     for _ in range(MOST_REDRAWS):
         rows = np.flatnonzero(np.isin(owners, owners[broken]))
         if not len(rows):
-            return codes, again
+            return codes, owners, again
         again += len(rows)
         _, whose = np.unique(owners[rows], return_inverse=True)
         codes[rows], broken[rows] = _draw_block(sampler, rules, whose, shared, generator)
+    if broken.mean() < MOST_LEFT_OUT:
+        return codes[~broken], owners[~broken], again
     raise ConfigError(
         f"{counted(int(broken.sum()), 'record')} of {len(codes):,} could not be drawn in "
         f"{MOST_REDRAWS} trials: the rules leave next to nothing of what the model knows. Check them "
@@ -202,15 +216,18 @@ class _Asked:
         self, sampler: Sampler, rules: RuleSet, conditions: Mapping[int, Condition]
     ) -> None:
         self._sampler, self._rules, self._conditions = sampler, rules, conditions
-        ruled = _ruled(sampler) | set(range(rules.drawn, len(rules.columns.fields)))
-        asked = [
+        self._asked = [
             condition.as_rule(rules.columns.meanings[place], place)
             for place, condition in conditions.items()
-            if place in ruled
         ]
-        self._masks: RuleMasks | None = None
-        if asked:
-            self._masks = self._with_conditions([*map(rules.resolved, asked)])
+        resolved = [rules.resolved(rule) for rule in self._asked]
+        ruled = _ruled(sampler) | set(range(rules.drawn, len(rules.columns.fields)))
+        for rule, place in zip(resolved, conditions, strict=True):
+            ruled |= (
+                rule.places if place >= rules.drawn else set()
+            )  # what a derived column leads to
+        asked = [rule for rule, place in zip(resolved, conditions, strict=True) if place in ruled]
+        self._masks: RuleMasks | None = self._with_conditions(asked) if asked else None
         named = ruled if self._masks is None else ruled | {int(j) for j in self._masks.ruled}
         self._named = named & set(range(rules.drawn))
         self._alone = {j: c for j, c in conditions.items() if j not in ruled}
@@ -220,7 +237,7 @@ class _Asked:
         whole = [Domain.whole(values) for values in rules.columns.meanings]
         clash = clashing(rules.columns, whole, (*rules.sampled, *asked))
         if clash:
-            titles = [rule.title for rule in clash if rule not in asked]
+            titles = rules.titles([rule for rule in clash if rule not in asked])
             against = f" with {', '.join(map(brief, titles))}" if titles else ""
             raise ConfigError(
                 f"where asks for {_listed(self._conditions.values())}, which no record can meet"
@@ -235,12 +252,7 @@ class _Asked:
         drawn = sampler.draw(candidates, generator, shares, conditions=self._masks)
         log_weights = np.where(drawn.stuck, -np.inf, drawn.log_weights)
         if not np.isfinite(log_weights).any():
-            listed = _listed(self._conditions.values())
-            raise ConfigError(
-                f"where asks for {listed}, which the model holds impossible"
-                + (" together" if len(self._conditions) > 1 else "")
-                + ": none of its records can meet it; leave a condition out, or widen it."
-            )
+            raise ConfigError(self.impossible)
         rows = _resample(log_weights, candidates // OVERSAMPLING, generator)
         columns = []
         for j, marginal in enumerate(sampler.layout.marginals):
@@ -249,7 +261,17 @@ class _Asked:
             codes = marginal.decode(drawn.tokens[rows, j], places, limits)
             columns.append(drawn.codes[rows, j] if j in self._named else codes)
         whole = rules.completed(np.stack(columns, axis=1))
-        return whole[~rules.broken(whole)], log_weights
+        broken = rules.broken(whole) | rules.broken(whole, self._asked)
+        return whole[~broken], log_weights
+
+    @property
+    def impossible(self) -> str:
+        """What is said where no record is found."""
+        together = " together" if len(self._conditions) > 1 else ""
+        return (
+            f"where asks for {_listed(self._conditions.values())}, which the model holds impossible"
+            f"{together}: none of its records can meet it; leave a condition out, or widen it."
+        )
 
     def warn_if_unlikely(self, log_weights: Floats, rows: int) -> None:
         """Warn where the model holds the conditions together nearly impossible."""

@@ -187,6 +187,7 @@ class Sampler:
         for j in range(self.layout.columns):
             logits = draft.logits(j, self.coupled[j]) + self.logits[j]
             shares = draft.shares(j, self.layout.masks)
+            logits = logits if shares is None else shares.balanced(logits)
             mass, left = draft.masses(logits, shares)
             if conditions is not None:
                 shares = draft.shares(j, conditions)

@@ -202,8 +202,13 @@ class PatientTensor:
         """Return what rules leave of the classes of some patients' rows, shaped as their features."""
         if self.log_shares is None:
             return None
-        rows = self.rows[patients].clamp(min=0)
-        return self.log_shares[rows[:, 0] if self.single else rows]
+        rows = self.rows[patients]
+        shares = self.log_shares[rows.clamp(min=0)]
+        if self.single:
+            return shares[:, 0]
+        return torch.where(
+            (rows >= 0).unsqueeze(-1), shares, 0.0
+        )  # nobody's, of a row that is not there
 
 
 def train_privately(

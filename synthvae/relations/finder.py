@@ -15,7 +15,7 @@ from synthvae.errors import ConfigError
 from synthvae.relations import categories, numbers, statements
 from synthvae.relations.independence import without_repeats
 from synthvae.relations.relation import Relation
-from synthvae.relations.statements import Candidate, Rule
+from synthvae.relations.statements import Candidate, Fact, Rule
 from synthvae.relations.view import View, is_spellable
 from synthvae.rules.compiled import CompiledRule, compile_rules, derived_order
 from synthvae.rules.setting import Rule as Setting
@@ -137,11 +137,28 @@ def _confirmed(judge: "_Judge", names: Sequence[str]) -> Iterator[Relation]:
     rest += numbers.find_sums(sample, numeric)
     rest += numbers.find_flags(sample, once, numeric)
     rest += numbers.find_cuts(sample, once, numeric) if judge.demands.exact else ()
-    rest += numbers.find_equal_where(sample, once, numeric, generator)
+    for condition, first, second in numbers.find_equal_where(sample, once, numeric, generator):
+        rest += _equal_where(judge, condition, first, second)
     groups = categories.missing_together(sample, names)
     rest += [statements.together(group) for group in groups if len(group) > 1]
     yield from (found for each in rest if (found := judge.confirm(each)))
     yield from _implied(judge, sample, once, [group[0] for group in groups])
+
+
+def _equal_where(judge: "_Judge", condition: Fact, first: str, second: str) -> Iterator[Candidate]:
+    """Yield that two numbers are the same where a column holds any of those categories that all rows
+    confirm, each by itself: no patient brings a category into a rule by many rows, nor keeps it out.
+    """
+    cases = [Fact(condition.name, "labels", (code,)) for code in condition.codes]
+    kept = [
+        code
+        for case in cases
+        for code in case.codes
+        if judge.confirm(statements.equal_where(judge.view, case, first, second))
+    ]
+    if kept:
+        whole = Fact(condition.name, "labels", tuple(kept))
+        yield statements.equal_where(judge.view, whole, first, second)
 
 
 def _implied(

@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from synthvae.relations.relation import Relation
+from synthvae.relations.statements import days_between
 from synthvae.relations.view import View, least_of, spelt
 
 Node = TypeVar("Node", bound=Hashable)
@@ -72,7 +73,7 @@ def without_repeats(view: View, relations: Iterable[Relation]) -> tuple[Relation
     mapped = _reduced_mappings(found)
     kept = {*sums, *orders, *mapped}
     listed = [r for r in found if r in kept or r.kind not in ("sum", "order", *_MAPPINGS)]
-    return tuple(_computed_once([r for r in listed if not _is_repeated(r, listed)]))
+    return tuple(_computed_once(view, [r for r in listed if not _is_repeated(r, listed)]))
 
 
 _MAPPINGS = ("combinations", "cut-points", "flag")
@@ -159,15 +160,19 @@ def _is_repeated(relation: Relation, listed: Sequence[Relation]) -> bool:
     return any(r.kind in whole and not r.is_difference for r in others)
 
 
-def _computed_once(relations: Sequence[Relation]) -> list[Relation]:
-    """Return relations in which no column is derived twice or from itself: those are then stated."""
+def _computed_once(view: View, relations: Sequence[Relation]) -> list[Relation]:
+    """Return relations in which no column is derived twice or from itself.
+
+    Where a moment would be, the days before it are derived; everything else is then stated.
+    """
     needs: dict[str, set[str]] = {}
     result = []
-    for relation in relations:
+    for each in relations:
+        relation = _turned(view, each) if _is_clash(needs, each) else each
         name, others = relation.derived, set(relation.columns[1:])
         if not name:
             result.append(relation)
-        elif name in needs or _needs(needs, others, name):
+        elif _is_clash(needs, relation):
             assert isinstance(relation.rule, dict)
             stated = f"{spelt(name)} == ({relation.rule['as']})"
             result.append(replace(relation, rule=stated))
@@ -175,6 +180,20 @@ def _computed_once(relations: Sequence[Relation]) -> list[Relation]:
             needs[name] = others
             result.append(relation)
     return result
+
+
+def _is_clash(needs: dict[str, set[str]], relation: Relation) -> bool:
+    """Whether a relation would derive a column again, or from itself."""
+    name = relation.derived
+    return bool(name) and (name in needs or _needs(needs, set(relation.columns[1:]), name))
+
+
+def _turned(view: View, relation: Relation) -> Relation:
+    """Return a moment that is derived from another and days as days between the two moments."""
+    if relation.kind != "sum" or not view.field(relation.derived).is_moment:
+        return relation
+    found = days_between(view, *relation.columns)
+    return replace(relation, rule=found.rule, columns=found.columns, is_difference=True)
 
 
 def _needs(needs: dict[str, set[str]], names: set[str], name: str) -> bool:

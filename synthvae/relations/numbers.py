@@ -125,13 +125,12 @@ def find_sums(view: View, names: Sequence[str]) -> Iterator[Candidate]:
 
 
 def _sum(view: View, total: str, parts: Sequence[str]) -> Candidate:
-    """Return a sum as what is best computed: days as a difference of dates, else the total."""
+    """Return a sum, with what is best computed from the rest."""
     moment = next((part for part in parts if view.field(part).is_moment), None)
     if moment is None:
         return statements.computed(view, "sum", total, " + ".join(map(spelt, parts)), parts)
     days = next(part for part in parts if part != moment)
-    value, dates = f"{spelt(total)} - {spelt(moment)}", [total, moment]
-    return statements.computed(view, "sum", days, value, dates, is_difference=True)
+    return statements.dated(view, total, moment, days)
 
 
 def _tolerance(field: Field) -> float:
@@ -222,8 +221,8 @@ def find_flags(view: View, names: Sequence[str], numbers: Sequence[str]) -> Iter
 
 def find_equal_where(
     view: View, names: Sequence[str], numbers: Sequence[str], generator: np.random.Generator
-) -> Iterator[Candidate]:
-    """Yield two numbers that are the same wherever a category is one of some."""
+) -> Iterator[tuple[Fact, str, str]]:
+    """Yield categories of a column, and two numbers that are the same wherever it holds one of them."""
     for group in scales(view, numbers):
         values = view.matrix(group)
         mixed = generator.permuted(values, axis=0)
@@ -238,7 +237,7 @@ def find_equal_where(
                 gap = np.abs(values[:, i] - values[:, j])
                 condition = _best_condition(view, names, gap, ALIKE * np.abs(values[:, i]))
                 if condition is not None:
-                    yield statements.equal_where(view, condition, first, group[j])
+                    yield condition, first, group[j]
 
 
 def _best_condition(view: View, names: Sequence[str], gap: Floats, slack: Floats) -> Fact | None:

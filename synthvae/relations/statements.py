@@ -118,6 +118,22 @@ def computed(
     return Candidate(rule, kind, (name, *others), groups, is_difference=is_difference)
 
 
+def dated(view: View, later: str, earlier: str, days: str) -> Candidate:
+    """Return that one moment is some days after another: the later one is computed, if it can be.
+
+    The other way round the days would be, and be lost: the bins of moments are far wider than theirs.
+    """
+    value = f"{spelt(earlier)} + {spelt(days)}"
+    found = computed(view, "sum", later, value, [earlier, days])
+    return found if isinstance(found.rule, dict) else days_between(view, later, earlier, days)
+
+
+def days_between(view: View, later: str, earlier: str, days: str) -> Candidate:
+    """Return that days are those between two moments."""
+    value, ends = f"{spelt(later)} - {spelt(earlier)}", [later, earlier]
+    return computed(view, "sum", days, value, ends, is_difference=True)
+
+
 def flag(view: View, name: str, number: str, on: int) -> Candidate:
     """Return that a column of two values says whether a number is above 0; `on` is the code for it."""
     field = view.field(name)
@@ -167,9 +183,14 @@ def implied(view: View, condition: Fact, then: Fact) -> Candidate:
 
 
 def equal_where(view: View, condition: Fact, first: str, second: str) -> Candidate:
-    """Return that two numbers are the same where a statement holds."""
+    """Return that two numbers are the same where a column holds one of some categories."""
     rule = {"if": condition.text(view), "then": f"{spelt(first)} == {spelt(second)}"}
-    return Candidate(rule, "equal in a subgroup", (condition.name, first, second))
+
+    def groups(rows: View) -> Sequence[Bools]:
+        both = ~rows.missing(first) & ~rows.missing(second)
+        return [both & (rows.codes(condition.name) == code) for code in condition.codes]
+
+    return Candidate(rule, "equal in a subgroup", (condition.name, first, second), groups)
 
 
 def one_of(view: View, names: Sequence[str]) -> Candidate:

@@ -177,6 +177,19 @@ class RuleSet:
 
         return CompiledRule(rule.title, frozenset(places), judge, rule.condition, rule.setting)
 
+    def titles(self, rules: Sequence[CompiledRule]) -> list[str]:
+        """Return the titles of rules, and of those that derive the columns that they name."""
+        settings = [rule.setting for rule in rules if rule.setting is not None]
+        named = {p for rule in self.declared if rule.setting in settings for p in rule.places}
+        deriving = [
+            rule.title
+            for rule in self.declared
+            if rule.setting
+            and rule.setting.derive
+            and self.columns.places[rule.setting.derive] in named
+        ]
+        return list(dict.fromkeys([*(rule.title for rule in rules), *deriving]))
+
     def completed(self, codes: Ints) -> Ints:
         """Return records with their derived columns computed, shape (rows, columns), of drawn ones."""
         extra = np.full((len(codes), len(self.derivations)), MISSING, codes.dtype)
@@ -290,12 +303,13 @@ def _turned(rule: Rule, columns: Columns, derived: set[str | None]) -> Rule:
         return rule
     later, earlier, days = (columns.fields[columns.places[n or ""]] for n in (*names, rule.derive))
     suits = (
-        later.type == earlier.type == "date"
-        and later.stride == 1
-        and days.type == "integer"
+        later.is_moment
+        and later.type == earlier.type
+        and later.timezone is None
+        and days.is_number
         and days.is_lattice
-        and days.stride == 1
         and not days.specials
+        and _is_coarser(days, later)
         and not earlier.nullable
         and days.nullable == later.nullable
         and days.perPatient == later.perPatient
@@ -305,6 +319,13 @@ def _turned(rule: Rule, columns: Columns, derived: set[str | None]) -> Rule:
         return rule
     value = f"`{earlier.name}` + `{days.name}`"
     return rule.model_copy(update={"derive": later.name, "value": value})
+
+
+def _is_coarser(days: Field, moment: Field) -> bool:
+    """Return whether a step of days is at least one of a moment, so that its rounding is inside it."""
+    one = np.array([0, 1])
+    step, fine = np.diff(days.numbers_at(one))[0], np.diff(moment.seconds_at(one))[0]
+    return bool(step * 86_400 >= fine * (1 - 1e-9))
 
 
 def _place(name: str, columns: Columns, where: str) -> int:

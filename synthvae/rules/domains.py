@@ -35,6 +35,11 @@ class Domain:
         """Whether no code is left."""
         return self.low > self.high and not self.others
 
+    @property
+    def size(self) -> int:
+        """Number of codes that are left."""
+        return max(0, self.high - self.low + 1) + len(self.others)
+
     def hull(self, values: ColumnValues) -> Range:
         """Return the range of the values that are left."""
         codes = np.array([code for code in self.others if code != MISSING], np.int64)

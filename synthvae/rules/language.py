@@ -64,6 +64,10 @@ _EXTREMES = {
     "min": partial(ranges.extreme, np.minimum),
     "max": partial(ranges.extreme, np.maximum),
 }
+_HINT = (
+    "write `==` for equal, `and`, `or`, `not` in small letters, and in backquotes the name of a column "
+    "that has blanks or is one of Python's words"
+)
 CALLS = "missing, abs, floor, round, min, max and year"
 _UNKNOWN = {
     ast.Attribute: "a dot is not understood; write a column's name that has one in backquotes",
@@ -180,7 +184,7 @@ class _Reader:
                 tree = ast.parse(self.plain, mode="eval").body
         except SyntaxError as cause:
             at = f" near character {cause.offset}" if cause.offset else ""
-            self.refuse(f"it cannot be read{at} ({cause.msg})")
+            self.refuse(f"it cannot be read{at} ({cause.msg}); {_HINT}")
         except (ValueError, RecursionError, MemoryError):
             self.refuse("it cannot be read: it is nested too deeply or has odd characters")
         if _depth(tree) > DEEPEST:

@@ -114,6 +114,8 @@ def _finite(low: Floats, high: Floats, some: Bools, none: Bools) -> Range:
     if low is high:
         low = np.where(there, low, 0.0)
         return Range(low, low, some & there, none)
+    # Of one value, too, which stands beside ranges: what a row gives depends on that row alone.
+    some = some & (there | ((low != high) & ~(np.isnan(low) & np.isnan(high))))
     clipped = np.clip(np.nan_to_num(low, nan=-UNBOUNDED), -UNBOUNDED, UNBOUNDED)
     return Range(
         clipped, np.clip(np.nan_to_num(high, nan=UNBOUNDED), -UNBOUNDED, UNBOUNDED), some, none

@@ -14,7 +14,7 @@ from synthvae.field import Basis
 Text = Annotated[str, Field(min_length=1, max_length=500)]
 Names = Annotated[tuple[Text, ...], BeforeValidator(as_tuple)]
 FORMS = ("rule", "then", "derive", "together", "allowed", "unique")
-MOST_COMBINATIONS = 100_000
+MOST_NAMED = 100_000  # values in the combinations of a rule
 LONGEST_TITLE = 80
 
 
@@ -22,10 +22,13 @@ def _as_rows(value: Any) -> Any:
     """Return combinations as rows of labels."""
     if not isinstance(value, list | tuple):
         raise ValueError("values must be a list of combinations, or the name of a CSV file")
-    if len(value) > MOST_COMBINATIONS:
-        raise ValueError(f"{len(value):,} combinations; at most {MOST_COMBINATIONS:,} are read")
     if not all(isinstance(row, list | tuple) for row in value):
         raise ValueError("each combination must be a list, with a value for each column")
+    if sum(len(row) for row in value) > MOST_NAMED:
+        raise ValueError(
+            f"{len(value):,} combinations name more than {MOST_NAMED:,} values, which is too much for a "
+            "schema; divide the columns, or leave the rule out"
+        )
     return tuple(tuple(map(_as_cell, row)) for row in value)
 
 

@@ -192,6 +192,7 @@ def _duplicates_without_key(
 
 
 def _columns(rows: _Rows, codes: Ints, schema: Schema) -> list[_Column]:
+    unique = {name for rule in schema.rules for name in rule.unique}
     return [
         _Column(
             field.name,
@@ -199,7 +200,8 @@ def _columns(rows: _Rows, codes: Ints, schema: Schema) -> list[_Column]:
             rows.varying(codes[:, j]),
             rows.expected(codes[:, j]),
             is_fixed=bool(FIXED.search(field.name)) or field.role == "protected",
-            is_order=bool(ORDER.search(field.name)) or field.is_moment,
+            is_order=field.name not in unique
+            and (bool(ORDER.search(field.name)) or field.is_moment),
         )
         for j, field in enumerate(schema.modelled)
         if not field.perPatient
@@ -248,8 +250,8 @@ def _order(rows: _Rows, columns: list[_Column]) -> Iterator[PatientNote]:
         if not patients and by_chance >= EXPECTED:
             yield PatientNote(
                 "order",
-                f"column {column.name!r} holds no value twice in any patient, which no setting of a "
-                "schema says yet: synthetic patients may have one twice, and their rows are in no order",
+                f"column {column.name!r} holds no value twice in any patient: synthetic patients may "
+                "have one twice, unless a rule says `unique`; and their rows are in no order",
             )
         elif 0 < patients <= FEW_VARY * rows.several:
             yield PatientNote(

@@ -58,13 +58,14 @@ def test_a_review_asks_for_no_source_of_what_was_paid_for(run: Run, draft: Path)
     assert "stands as drafted" not in ended.out
 
 
-def test_a_mark_for_another_reason_stays(run: Run, draft: Path) -> None:
+def test_a_key_that_is_doubted_is_reviewed_before_it_is_paid_for(run: Run, draft: Path) -> None:
     other = "  # REVIEW: one patient is several people: is it numbered there?\n  - name: patient"
     draft.write_text(draft.read_text().replace("  - name: patient", other))
-    rows(run)
-    assert "patient" in Schema.load(draft).to_review
-    assert "REVIEW: maxRows" not in draft.read_text()
-    assert "REVIEW: one patient is several people" in draft.read_text()
+    before = draft.read_bytes()
+    assert "'patient' of patientKey awaits review for more than maxRows" in rows(run).message
+    assert draft.read_bytes() == before
+    run("schema", "review", "s.yaml", "--source", "protocol 7", "--by", "Ann", "--yes")
+    assert rows(run).code == 0
 
 
 def test_a_new_draft_does_not_forget_a_price(run: Run, draft: Path) -> None:

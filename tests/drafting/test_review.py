@@ -16,7 +16,8 @@ from synthvae.drafting import draft_yaml
 from synthvae.drafting.review import SchemaReview, evidence, facts, kind_of
 from synthvae.errors import SchemaError
 from synthvae.field import Field
-from synthvae.schema import RowsRelease, Schema
+from synthvae.rows_release import RowsRelease
+from synthvae.schema import Schema
 from tests.random_schemas import field_values
 
 TODAY = date(2026, 11, 30)
@@ -182,7 +183,8 @@ def test_releases_are_recorded_one_after_another(tmp_path: Path, text: str) -> N
     path = tmp_path / "s.yaml"
     path.write_bytes(text.encode())
     before = Schema.load(path)
-    release = RowsRelease(what="rows per patient", epsilon=0.2, delta=1e-6, on=TODAY, beyond=0.05)
+    asked = {"what": "rows per patient", "patientKey": before.patientKey, "epsilon": 0.2}
+    release = RowsRelease.model_validate(asked | {"delta": 1e-6, "on": TODAY, "beyond": 0.05})
     for rows in (2, 3):
         begin(path).record_release(release)
         assert Schema.load(path).releases[-1] == release
@@ -234,8 +236,7 @@ def test_any_schema_is_the_same_but_for_its_marks(
     if form == "json":
         text = json.dumps(value)
     elif form == "flow":
-        listed = yaml.safe_dump(fields, default_flow_style=True, width=float("inf"))
-        text = f"name: any\nfields: {listed}title: at the end\n"
+        text = f"name: any\nfields: {json.dumps(fields, ensure_ascii=False)}\ntitle: at the end\n"
     else:
         text = write_yaml(value)
     path.write_bytes(text.replace("\n", "\r\n" if form == "crlf" else "\n").encode())

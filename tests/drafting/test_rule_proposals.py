@@ -1,4 +1,4 @@
-"""Rules that a draft proposes: marked for review, without a figure, and not by grace of one patient."""
+"""Rules that a draft proposes: marked for review, without a figure, and resting on many patients."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def test_proposals_await_review_and_fit_the_schema_together() -> None:
     assert all(proposal.rule["review"] is True for proposal in proposals)
     schema = STAYS.replace(rules=[proposal.rule for proposal in proposals])
     assert len(schema.to_review) == len(proposals)
-    assert {"rule": "admitted <= discharged", "review": True} in [p.rule for p in proposals]
+    assert {"rule": "relapse <= follow_up", "review": True} in [p.rule for p in proposals]
 
 
 def test_what_a_draft_says_of_a_rule_is_the_same_with_exceptions_and_without() -> None:
@@ -53,11 +53,27 @@ def test_a_rule_rests_on_many_patients(patients: int, proposed: int) -> None:
     assert len(propose_rules(frame, of_patients)) == proposed
 
 
+@pytest.mark.parametrize("rows", [0, 40])
+def test_a_category_of_one_patient_gets_into_no_rule_and_keeps_none_out(rows: int) -> None:
+    g = np.random.default_rng(2)
+    frame = pd.DataFrame({"id": np.repeat([f"p{i}" for i in range(600)], 2)})
+    frame["c"] = g.choice(["a", "b"], len(frame))
+    frame["u"] = g.integers(0, 1000, len(frame))
+    frame["v"] = frame["u"].where(frame["c"] == "a", g.integers(0, 1000, len(frame)))
+    equal = pd.DataFrame({"id": "p0", "c": "hiv", "u": range(rows), "v": range(rows)})
+    _, schema = amounts(0, u=[], v=[])
+    fields = [{"name": "id"}, {"name": "c", "constraints": {"enum": ["a", "b", "hiv"]}}]
+    fields += schema.to_dict()["fields"]
+    of_patients = schema.replace(patientKey="id", maxRows=5, fields=fields)
+    (found,) = propose_rules(pd.concat([frame, equal], ignore_index=True), of_patients)
+    assert found.rule == {"if": "c == 'a'", "then": "u == v", "review": True}
+
+
 def test_what_the_schema_does_not_take_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = stays(3000)
     schema = STAYS.replace(rules=[{"derive": "visits", "as": "v0 + v1 + v2"}])
     derived = [p.rule["derive"] for p in propose_rules(frame, schema) if "derive" in p.rule]
-    assert sorted(derived) == ["seen", "stay"]  # visits is derived already
+    assert sorted(derived) == ["discharged", "seen"]  # visits is derived already
     monkeypatch.setattr(rule_proposals, "MOST_RULES", 3)
     assert len(propose_rules(frame, schema)) <= 3
 
@@ -65,6 +81,6 @@ def test_what_the_schema_does_not_take_is_left_out(monkeypatch: pytest.MonkeyPat
 def test_rows_are_sampled_where_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rule_proposals, "MOST_ROWS", 1000)
     proposals = propose_rules(stays(3000), STAYS)
-    assert "admitted <= discharged: 1,000 patients, no exception" in [
+    assert "relapse <= follow_up: 1,000 patients, no exception" in [
         proposal.evidence for proposal in proposals
     ]

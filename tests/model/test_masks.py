@@ -1,6 +1,7 @@
 """Masks against lists of all records: what rules leave of each token, and the points drawn from it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -130,7 +131,7 @@ def misfit(masks: RuleMasks, shares: TokenShares, record: Ints, column: int) -> 
     marginal = masks.marginals[column]
     mass, _ = shares.masses(np.log(marginal.mass)[None])
     tokens = generator.choice(marginal.tokens, DRAWS, p=mass[0])
-    many = TokenShares(shares.shares, np.zeros(DRAWS, np.int64), shares.pieces)
+    many = replace(shares, combination=np.zeros(DRAWS, np.int64))
     codes = many.points(marginal, tokens, generator.random(DRAWS))
     own = RECORDS[(RECORDS[:, :column] == record[:column]).all(axis=1)]
     allowed = np.unique(own[~compiled([]).broken(own, own_rules(masks, column)), column])
@@ -190,7 +191,7 @@ def test_points_of_wrong_pieces_would_be_found(planted: Callable[[Pieces], Piece
     codes = np.zeros(len(CODES), np.int64)
     shares = masks.shares(column, codes[None])
     assert shares is not None
-    wrong = TokenShares(shares.shares, shares.combination, planted(shares.pieces))
+    wrong = replace(shares, pieces=planted(shares.pieces))
     assert misfit(masks, wrong, codes, column) < FAIR**2
 
 
@@ -251,3 +252,39 @@ def test_records_that_no_token_suits_are_told() -> None:
     assert np.isneginf(left[0])
     assert np.isfinite(left[1])
     assert np.allclose(mass.sum(axis=1), 1)
+
+
+LOCAL = [
+    ["floor((x + y) / 2) * 2 == x + y"],  # many parts of every bin
+    ["x <= y", {"if": "x > 300", "then": "y is missing"}],
+    ["x + y <= 900", "abs(x - y) != 7"],
+]
+
+
+@pytest.mark.parametrize("declared", LOCAL)
+def test_what_is_left_of_a_record_depends_on_no_other_record(declared: list[Any]) -> None:
+    # The guarantee rests on it: these shares stand in each patient's gradient.
+    fields = [integer("x", 0, 999), integer("y", 0, 999, gaps=True)]
+    schema = Schema.from_dict({"fields": fields, "rules": declared})
+    starts = np.arange(4) * 250
+    marginals = [
+        ColumnMarginal(starts, mass[:4], np.arange(4), mass, 1000, 0, nullable)
+        for mass, nullable in ((np.full(4, 0.25), False), (np.full(5, 0.2), True))
+    ]
+    masks = rule_masks(marginals, schema.rule_set)
+    codes = np.column_stack((np.arange(1000), np.zeros(1000, np.int64)))
+    for column in range(2):
+        whole = masks.shares(column, codes)
+        assert whole is not None
+        for rows in (slice(0, 1), slice(17, 40), slice(990, 1000)):
+            alone = masks.shares(column, codes[rows])
+            assert alone is not None
+            own = alone.weights[alone.combination]
+            assert np.array_equal(own, whole.weights[whole.combination][rows])
+
+
+def test_a_bin_of_many_parts_counts_as_allowed_for_that_record_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("synthvae.model.masks.MOST_PIECES", 4)
+    test_what_is_left_of_a_record_depends_on_no_other_record(LOCAL[0])

@@ -44,10 +44,9 @@ STAYS = Schema.from_dict(
 RULES = {
     '{allowed: ["hospital", "region"], values: [["h0", "north"], ["h1", "north"], ["h2", "south"], '
     '["h3", "south"], ["h4", "south"]]}',
-    "admitted <= discharged",
     "dbp <= sbp",
     "relapse <= follow_up",
-    '{derive: "stay", as: "discharged - admitted"}',
+    '{derive: "discharged", as: "admitted + stay"}',
     '{derive: "visits", as: "v0 + v1 + v2"}',
     "{derive: \"seen\", as: \"'yes' if v0 > 0 else 'no'\"}",
     "{derive: \"weight class\", as: \"'normal' if bmi < 25 else 'over' if bmi < 30 else 'obese'\"}",

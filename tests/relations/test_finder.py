@@ -119,7 +119,8 @@ def test_what_follows_from_others_is_not_said() -> None:
     fields = [{"name": name, "type": "date", "constraints": bounds} for name in dates]
     schema = numbers(*gaps, others=fields)
     sums = [r for r in found(pd.DataFrame(dates | gaps), schema) if r.kind == "sum"]
-    assert len(sums) == 3  # of four that hold, one follows from the rest
+    # Of four that hold, one follows from the rest; no date is computed twice.
+    assert [r.derived for r in sums] == ["d1", "d2", "g12"]
     assert schema.replace(rules=[r.rule for r in sums]).drawn  # and none is computed from itself
 
 
@@ -138,6 +139,38 @@ def test_what_is_missing_by_itself_is_stated_not_derived() -> None:
     bounds = {"minimum": 0, "maximum": 100, "required": False}
     schema = numbers("a", "b", others=[{"name": "c", "type": "integer", "constraints": bounds}])
     assert rules(frame, schema) == {"c == a + b"}
+
+
+@pytest.mark.parametrize("kind", ["date", "datetime"])
+@pytest.mark.parametrize(
+    ("without", "expected"),
+    [
+        ((), {'{derive: "later", as: "earlier + days"}'}),
+        (("later", "days"), {'{derive: "later", as: "earlier + days"}'}),
+        (("days",), {"days == later - earlier", "earlier <= later"}),
+    ],
+    ids=["no cell is missing", "both at once", "days alone"],
+)
+def test_of_moments_and_days_between_the_later_moment_is_computed(
+    kind: str, without: tuple[str, ...], expected: set[str]
+) -> None:
+    g = np.random.default_rng(7)
+    earlier, days = g.integers(0, 300, 2000), g.integers(0, 40, 2000)
+    start = np.datetime64("2020-01-01T08:00" if kind == "datetime" else "2020-01-01")
+    moments = {"earlier": earlier, "later": earlier + days}
+    frame = pd.DataFrame(
+        {name: (start + n * np.timedelta64(1, "D")).astype(str) for name, n in moments.items()}
+    )
+    frame["days"] = days.astype(float)
+    frame.loc[g.random(2000) < 0.3, list(without)] = None
+    bounds = {"minimum": "2020-01-01", "maximum": "2021-12-31", "required": False}
+    fields: list[dict[str, Any]] = [
+        {"name": name, "type": kind, "constraints": bounds} for name in moments
+    ]
+    amount = {"minimum": 0, "maximum": 999, "required": False}
+    fields.append({"name": "days", "type": "integer", "constraints": amount})
+    found_rules = rules(frame, Schema.from_dict({"fields": fields}))
+    assert {rule for rule in found_rules if "together" not in rule} == expected
 
 
 @given(schemas(), st.integers(0, 99))

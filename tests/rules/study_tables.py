@@ -420,7 +420,6 @@ STUDY_TABLES = (
         simulate_registry,
         breach_registry,
         {"recurred_on": (None, "2009-12-31")},
-        far={"days_death": 0.3, "days_rec": 0.3},  # differences of dates
     ),
     RuledTable(LATTICES, simulate_lattices, breach_lattices, {"z": 8, "a": (1, None)}),
 )

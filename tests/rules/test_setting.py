@@ -174,7 +174,7 @@ def test_all_columns_derived_leave_nothing_to_model() -> None:
         ),
         (
             [{"derive": "total", "as": "a + b"}, "total > 15", "a < 7", "b is not missing", "died"],
-            ["total > 15", "a < 7", "b is not missing"],
+            ["total > 15", "a < 7", "b is not missing", "total is derived as a + b"],
         ),
         (
             [BEDS, "bed == 2", "a > 1", "bed is not missing"],

@@ -410,16 +410,14 @@ def breach_emergencies(t: Cells) -> Bools:
     )
 
 
-# A stay or a wait is the difference of two dates, which lie in far wider bins.
 WARD_TABLES = (
-    RuledTable(STAYS, simulate_stays, breach_stays, {"died": True}, far={"stay": 0.3}),
+    RuledTable(STAYS, simulate_stays, breach_stays, {"died": True}),
     RuledTable(LABS, simulate_labs, breach_labs, {"sbp": (160, None)}),
     RuledTable(
         COSTS,
         simulate_costs,
         breach_costs,
         {"has_drugs": False, "insured": True},
-        far={"insured": 0.2, "insurer": 0.15},
     ),
     RuledTable(
         WARDS,
@@ -434,6 +432,6 @@ WARD_TABLES = (
         simulate_emergencies,
         breach_emergencies,
         {"antipyretic": True},
-        far={"wait": 0.8, "priority": 0.5},
+        far={"wait": 0.8, "priority": 0.5},  # hours between two dates, which lie in far wider bins
     ),
 )

@@ -72,7 +72,8 @@ def test_what_is_written_is_read_again_by_the_same_schema(
     tmp_path_factory: pytest.TempPathFactory, ending: str, seed: int
 ) -> None:
     path = tmp_path_factory.getbasetemp() / f"everything{ending}"
-    codes = random_codes(EVERYTHING, 40, seed)
+    # Read once already, since an hour that a clock skips is moved on.
+    codes = encode(decode(random_codes(EVERYTHING, 40, seed), EVERYTHING), EVERYTHING)
     write_table(decode(codes, EVERYTHING), path, EVERYTHING)
     table = open_table(path, EVERYTHING.dialect)
     assert table.notes == ()
