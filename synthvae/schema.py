@@ -277,11 +277,13 @@ class Schema(FrozenSettings):
         """
         if not any(rule.derive for rule in self.rules):
             return self._with_values
-        from synthvae.rules.compiled import derived_order
+        from synthvae.rules.compiled import derived_order, modelled_instead
 
-        order = derived_order(self.rules, self._columns_of(self._with_values))
-        drawn = [field for field in self._with_values if field.name not in order]
-        return (*drawn, *(self[name] for name in order))
+        columns = self._columns_of(self._with_values)
+        order, instead = derived_order(self.rules, columns), modelled_instead(self.rules, columns)
+        names = [field.name for field in self._with_values if field.name not in instead.values()]
+        names = [instead.get(name, name) for name in names]
+        return tuple(self[name] for name in (*(n for n in names if n not in order), *order))
 
     @cached_property
     def _with_values(self) -> tuple[Field, ...]:

@@ -1,7 +1,7 @@
 """The shape of the model: how columns, tokens and features are laid out in its arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
@@ -15,9 +15,11 @@ from synthvae.marginals.column import ColumnMarginal, basis
 from synthvae.model.masks import RuleMasks, TokenShares, with_look_ahead
 from synthvae.rules.compiled import CompiledRule, RuleSet
 from synthvae.rules.domains import Domain, known_of, tightened
+from synthvae.rules.values import MISSING
 from synthvae.settings import Settings
 
 PADDED = -1e9  # log-mass of padding
+SELDOM = 0.05  # share of a column that is missing, below which it is no way out of a rule
 COLUMNS_PER_GROUP = 12  # more share one product, fewer waste less of it
 
 
@@ -186,6 +188,18 @@ class Layout:
         return Group(columns, own, spread, masses, place)
 
 
+def _seldom_missing(domain: Domain, marginal: ColumnMarginal) -> Domain:
+    """Return what a later column may hold, for those before it: a rare gap is no way out of a rule.
+
+    Otherwise records would run into it, and be far more often missing than real ones.
+    """
+    others = tuple(code for code in domain.others if code != MISSING)
+    seldom = marginal.nullable and marginal.mass[-1] < SELDOM
+    if not seldom or (domain.low > domain.high and not others):
+        return domain
+    return replace(domain, others=others)
+
+
 def rule_masks(
     marginals: Sequence[ColumnMarginal],
     rules: RuleSet,
@@ -197,6 +211,7 @@ def rule_masks(
     domains = tightened(rules.columns, whole, kept)
     known = known_of(rules.columns, whole, {})
     kept = tuple(rule for rule in kept if rule.judge(known).no.any())  # that anything can break
+    domains = [_seldom_missing(d, m) for d, m in zip(domains, marginals, strict=False)]
     unique = tuple(places for places in rules.unique if max(places) < rules.drawn)
     return with_look_ahead(RuleMasks(rules.columns, kept, tuple(marginals), tuple(domains), unique))
 

@@ -18,7 +18,10 @@ from synthvae.rules.ranges import Range, Truth
 from synthvae.rules.setting import Rule
 from synthvae.rules.values import FIRST_SPECIAL, MISSING, Columns, Known, nearest_of
 
-_DIFFERENCE = re.compile(r"\s*(`[^`]+`|\w+)\s*-\s*(`[^`]+`|\w+)\s*")
+_DIFFERENCE = re.compile(
+    r"\s*(?P<open>\()?\s*(?P<later>`[^`]+`|\w+)\s*-\s*(?P<earlier>`[^`]+`|\w+)\s*"
+    r"(?(open)\)\s*\*\s*(?P<scale>\d+)\s*)"
+)
 
 
 @dataclass(frozen=True)
@@ -128,13 +131,15 @@ class RuleSet:
     """All rules of a schema, over its columns with codes, of which the first `drawn` are modelled.
 
     `declared` are the schema's own, `unique` the places of columns that come once within a patient,
-    `derivations` in an order in which each needs only columns before it.
+    `derivations` in an order in which each needs only columns before it; `restated` those of days that
+    are modelled, for which the later date is computed.
     """
 
     columns: Columns
     declared: tuple[CompiledRule, ...]
     derivations: tuple[Derivation, ...]
     unique: tuple[tuple[int, ...], ...]
+    restated: tuple[Derivation, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -196,6 +201,12 @@ class RuleSet:
         whole = np.concatenate([codes[:, : self.drawn], extra], axis=1)
         for derivation in self.derivations:
             whole[:, derivation.place] = derivation.codes(self.columns, whole)
+        for days in self.restated:  # once the later date is rounded to its own step
+            whole[:, days.place] = days.codes(self.columns, whole)
+        turned = {place for days in self.restated for place in days.value.places}
+        for derivation in self.derivations if self.restated else ():
+            if derivation.place not in turned:
+                whole[:, derivation.place] = derivation.codes(self.columns, whole)
         return whole
 
     def broken(self, codes: Ints, rules: Iterable[CompiledRule] | None = None) -> Bools:
@@ -239,11 +250,14 @@ def compile_rules(
             unique.append(_unique(rule, columns, keys, where))
             continue
         declared.append(compiled_rule(rule, columns, where))
-    for rule in computations(rules, columns):
+    computed = {rule.derive: rule for rule in computations(rules, columns)}
+    for rule in computed.values():
         derivations.append(_derivation(rule, columns, f"the rule {brief(rule.title)}"))
+    turned = [rule for rule in rules if rule.derive and rule.derive not in computed]
+    restated = [_derivation(rule, columns, f"the rule {brief(rule.title)}") for rule in turned]
     derivations.sort(key=lambda d: d.place)
     assert [d.field.name for d in derivations] == list(derived)
-    return RuleSet(columns, tuple(declared), tuple(derivations), tuple(unique))
+    return RuleSet(columns, tuple(declared), tuple(derivations), tuple(unique), tuple(restated))
 
 
 def derived_order(rules: Sequence[Rule], columns: Columns) -> list[str]:
@@ -278,11 +292,20 @@ def derived_order(rules: Sequence[Rule], columns: Columns) -> list[str]:
     return order
 
 
+def modelled_instead(rules: Sequence[Rule], columns: Columns) -> dict[str, str]:
+    """Return, for each later date that is computed, the days that are modelled in its place."""
+    derived = [rule.derive for rule in rules if rule.derive]
+    computed = [rule.derive for rule in computations(rules, columns) if rule.derive]
+    pairs = zip(computed, derived, strict=True)
+    return {later: days for later, days in pairs if later != days}
+
+
 def computations(rules: Sequence[Rule], columns: Columns) -> list[Rule]:
     """Return how columns are computed: as rules derive them, but for days between two dates.
 
     Of `{derive: days, as: later - earlier}` it is the later date that is computed, and the days that are
-    modelled: they are often few, beside the bins of a date, in which they would be lost.
+    modelled: they are often few, beside the bins of a date, in which they would be lost. So it is with
+    hours, `(later - earlier) * 24`.
     """
     derived: set[str | None] = {rule.derive for rule in rules if rule.derive}
     found: list[Rule] = []
@@ -298,7 +321,8 @@ def computations(rules: Sequence[Rule], columns: Columns) -> list[Rule]:
 def _turned(rule: Rule, columns: Columns, derived: set[str | None]) -> Rule:
     """Return a later date computed from days, where a rule derives days from two modelled dates."""
     parts = _DIFFERENCE.fullmatch(rule.value or "")
-    names = [] if parts is None else [name.strip("`") for name in parts.groups()]
+    names = [] if parts is None else [parts[side].strip("`") for side in ("later", "earlier")]
+    scale = float((parts and parts["scale"]) or 1)
     if len(set(names)) < 2 or not {*names, rule.derive} <= columns.places.keys():
         return rule
     later, earlier, days = (columns.fields[columns.places[n or ""]] for n in (*names, rule.derive))
@@ -309,7 +333,8 @@ def _turned(rule: Rule, columns: Columns, derived: set[str | None]) -> Rule:
         and days.is_number
         and days.is_lattice
         and not days.specials
-        and _is_coarser(days, later)
+        and scale > 0
+        and (later.type == "date" or _is_fine(days, scale))
         and not earlier.nullable
         and days.nullable == later.nullable
         and days.perPatient == later.perPatient
@@ -317,15 +342,14 @@ def _turned(rule: Rule, columns: Columns, derived: set[str | None]) -> Rule:
     )
     if not suits:
         return rule
-    value = f"`{earlier.name}` + `{days.name}`"
+    value = f"`{earlier.name}` + `{days.name}` / {scale:g}"
     return rule.model_copy(update={"derive": later.name, "value": value})
 
 
-def _is_coarser(days: Field, moment: Field) -> bool:
-    """Return whether a step of days is at least one of a moment, so that its rounding is inside it."""
-    one = np.array([0, 1])
-    step, fine = np.diff(days.numbers_at(one))[0], np.diff(moment.seconds_at(one))[0]
-    return bool(step * 86_400 >= fine * (1 - 1e-9))
+def _is_fine(days: Field, scale: float) -> bool:
+    """Return whether a step is an hour at most: of whole days a time of day could not be told."""
+    step = float(np.diff(days.numbers_at(np.array([0, 1])))[0])
+    return step / scale <= 1 / 24 + 1e-9
 
 
 def _place(name: str, columns: Columns, where: str) -> int:

@@ -432,6 +432,5 @@ WARD_TABLES = (
         simulate_emergencies,
         breach_emergencies,
         {"antipyretic": True},
-        far={"wait": 0.8, "priority": 0.5},  # hours between two dates, which lie in far wider bins
     ),
 )
