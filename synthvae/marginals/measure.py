@@ -179,16 +179,16 @@ def _shared_out(
     """Return the masses of cells, with each bin's mass shared out among its cells by what is likely.
 
     Masses that cannot be negative keep the upper half of the noise of cells that nobody is in. Of single
-    points the distribution of true counts is estimated as that of many categories is
-    (`posterior_means`).
+    points, and of cells of a few, the distribution of true counts is estimated as that of many
+    categories is (`posterior_means`). Longer cells stay as they are: their tails are fitted already.
     """
     design, targets = _equations(counts, starts, 0)
     covariance = np.linalg.inv(design.T @ design)
     unbiased, noise = covariance @ (design.T @ targets), np.sqrt(np.diag(covariance))
-    points = np.diff(np.append(starts, size)) == 1
-    likely = mass.copy()
-    if np.count_nonzero(points) >= MANY_CATEGORIES:
-        likely[points] = posterior_means(unbiased[points] / noise[points], 1.0) * noise[points]
+    sizes, likely = np.diff(np.append(starts, size)), mass.copy()
+    for kind in (sizes == 1, (sizes > 1) & (sizes <= BRANCHES)):
+        if np.count_nonzero(kind) >= MANY_CATEGORIES:
+            likely[kind] = posterior_means(unbiased[kind] / noise[kind], 1.0) * noise[kind]
     whole, sums = np.bincount(cell_bin, mass), np.bincount(cell_bin, likely)
     shared: Floats = likely * (whole / np.maximum(sums, 1e-300))[cell_bin]
     return shared
