@@ -153,12 +153,14 @@ class RuleMasks:
         reach = Reach.of(column, self.rules, self.tight)
         index, combination = self._combinations(reach.earlier, codes)
         tokens = self.marginals[column].tokens
+        domains = list(self.domains)
+        domains[column] = Domain.whole(self.columns.meanings[column])  # as rare as it may be
         step = max(1, MOST_CELLS // tokens)
         parts, pieces = [], []
         for first in range(0, len(index), step):
             given = {p: codes[index[first : first + step], p] for p in reach.earlier}
             count = len(index[first : first + step])
-            left = narrowed(self.columns, self.domains, reach, given, count)
+            left = narrowed(self.columns, domains, reach, given, count)
             shares, divided = _Judgement(self, column, rules, given, left, count).shares()
             parts.append(shares)
             pieces.append((divided.key + first * tokens, divided.low, divided.high, divided.mass))

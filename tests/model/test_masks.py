@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
@@ -75,6 +75,7 @@ def usual(masks: RuleMasks, column: int) -> Bools:
 
 
 @settings(max_examples=80, deadline=None)
+@example(["a < a + b + f", {"together": ["b", "s"]}, "f or b is missing", "not (a < a and f)"], 244)
 @given(st.lists(rules(), min_size=1, max_size=4), st.integers(0, 2**32))
 def test_shares_are_the_mass_of_the_points_that_are_left(declared: list[Any], seed: int) -> None:
     masks, rule_set = masks_of(declared, seed), compiled(declared)
