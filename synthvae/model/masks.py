@@ -46,15 +46,14 @@ class Pieces:
 class TokenShares:
     """The share of each token's mass that a record may get.
 
-    Records with the same values in the columns that matter share a row of `shares`.
+    Records with the same values in the columns that matter share a row of `shares`. `present` is what
+    the masses of all tokens but missing are multiplied by, shape (combinations,).
     """
 
     shares: Floats  # shape (combinations, tokens)
     combination: Ints  # of each record, shape (records,)
     pieces: Pieces
-    present: (
-        Floats  # what the masses of tokens but missing are multiplied by, shape (combinations,)
-    )
+    present: Floats
 
     @property
     def weights(self) -> Floats:
@@ -68,7 +67,7 @@ class TokenShares:
         return weights
 
     def balanced(self, logits: Floats) -> Floats:
-        """Return the logits of tokens, shape (records, tokens), in which values weigh what they do."""
+        """Return logits, shape (records, tokens), with what `present` adds to those of values."""
         if (self.present == 1).all():
             return logits
         logits = logits + np.log(self.present)[self.combination][:, None]

@@ -86,7 +86,7 @@ def draw_records(
     codes: list[Ints] = []
     patients: list[Ints] = []
     evidence: list[Floats] = []
-    drawn = first_patient = redrawn = 0
+    drawn = first_patient = redrawn = left_out = 0
     widest = max(marginal.tokens for marginal in sampler.layout.marginals)
     size = max(OVERSAMPLING, MOST_CELLS // widest)
     asked = _Asked(sampler, rules, conditions) if conditions else None
@@ -102,17 +102,19 @@ def draw_records(
                 raise ConfigError(asked.impossible)
         else:
             owners = draw_patients(shares, min(BLOCK, size, rows - drawn), generator)
+            planned = len(owners)
             block, owners, again = _draw_whole_block(sampler, rules, owners, shared, generator)
-            redrawn += again
+            redrawn, left_out = redrawn + again, left_out + planned - len(owners)
         codes.append(block)
         patients.append(owners + first_patient)
         drawn += len(block)
         first_patient += int(owners[-1]) + 1 if len(owners) else 0
         progress("sampling", min(1.0, drawn / rows))
-    if redrawn > OFTEN * drawn:
+    if left_out or redrawn > OFTEN * drawn:
+        rest = f", and {left_out:,} were left out of their patients" if left_out else ""
         warnings.warn(
             f"{redrawn:,} records ran into a dead end of the rules and were drawn again, for "
-            f"{drawn:,} that keep them.",
+            f"{drawn:,} that keep them{rest}.",
             RedrawnWarning,
             stacklevel=3,
         )
@@ -198,9 +200,8 @@ def _draw_block(
         columns.append(codes[firsts] if j < shared else codes)
     whole = rules.completed(np.stack(columns, axis=1))
     broken = drawn.stuck | rules.broken(whole)
-    for unique in rules.unique:
-        if max(unique) >= rules.drawn:  # derived, and so not yet there while rows were drawn
-            broken |= repeated_rows(owners, whole[:, list(unique)])
+    for unique in rules.unique:  # what is computed was not yet there while rows were drawn
+        broken |= repeated_rows(owners, whole[:, list(unique)])
     return whole, broken
 
 
@@ -223,9 +224,8 @@ class _Asked:
         resolved = [rules.resolved(rule) for rule in self._asked]
         ruled = _ruled(sampler) | set(range(rules.drawn, len(rules.columns.fields)))
         for rule, place in zip(resolved, conditions, strict=True):
-            ruled |= (
-                rule.places if place >= rules.drawn else set()
-            )  # what a derived column leads to
+            if place >= rules.drawn:  # what a derived column is computed from, too
+                ruled |= rule.places
         asked = [rule for rule, place in zip(resolved, conditions, strict=True) if place in ruled]
         self._masks: RuleMasks | None = self._with_conditions(asked) if asked else None
         named = ruled if self._masks is None else ruled | {int(j) for j in self._masks.ruled}

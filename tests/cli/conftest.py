@@ -1,9 +1,11 @@
+import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from synthvae.table import write_table
-from tests.cli.in_process import Run, runner
+from tests.cli.in_process import Ended, Run, runner
 from tests.hospital import SCHEMA, fitted, make_table, write_schema
 from tests.simulated import simulate_fewer
 
@@ -12,6 +14,18 @@ from tests.simulated import simulate_fewer
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run a command in this process."""
     return runner(capsys)
+
+
+@pytest.fixture
+def answer(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    """Review the draft in the working folder with the lines that are typed."""
+    monkeypatch.chdir(tmp_path)
+
+    def typed(*lines: str, words: tuple[str, ...] = ()) -> Ended:
+        monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+        return run("schema", "review", "draft.yaml", *words)
+
+    return typed
 
 
 @pytest.fixture

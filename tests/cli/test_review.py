@@ -1,6 +1,5 @@
 """`synthvae schema review` with lines on stdin, as somebody at the terminal types them."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,16 +32,10 @@ Typed = Callable[..., Ended]
 
 
 @pytest.fixture
-def typed(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Typed:
-    """Review a draft in the working folder with the lines that are typed."""
-    monkeypatch.chdir(tmp_path)
+def typed(answer: Typed) -> Typed:
+    """Review this file's draft."""
     Path("draft.yaml").write_text(DRAFT)
     Path("t.csv").write_text("score,days,ward\n1,90,A\n3,,B\n3,4,B\n")
-
-    def answer(*lines: str, words: tuple[str, ...] = ()) -> Ended:
-        monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
-        return run("schema", "review", "draft.yaml", *words)
-
     return answer
 
 

@@ -1,13 +1,12 @@
 """`synthvae schema review` of proposed rules, with lines on stdin."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from synthvae.schema import Schema
-from tests.cli.in_process import Ended, Run
+from tests.cli.in_process import Ended
 
 NUMBER = "type: integer, constraints: {minimum: 0, maximum: 9}"
 DRAFT = f"""\
@@ -28,15 +27,9 @@ Typed = Callable[..., Ended]
 
 
 @pytest.fixture
-def typed(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Typed:
-    """Review a draft in the working folder with the lines that are typed."""
-    monkeypatch.chdir(tmp_path)
+def typed(answer: Typed) -> Typed:
+    """Review this file's draft."""
     Path("draft.yaml").write_text(DRAFT)
-
-    def answer(*lines: str, words: tuple[str, ...] = ()) -> Ended:
-        monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
-        return run("schema", "review", "draft.yaml", *words)
-
     return answer
 
 

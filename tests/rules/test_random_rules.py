@@ -3,6 +3,8 @@
 import warnings
 from decimal import Decimal
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -10,12 +12,15 @@ from hypothesis import strategies as st
 from synthvae.errors import UnlikelyConditionWarning
 from synthvae.synthesizer import Synthesizer
 from synthvae.table import find_problems, inspect
+from tests.peers.fits import schema_of, short_fit
 from tests.rules.random_rules import any_rows, ruled_cases
 from tests.rules.row_terms import Column, RuledCase, cell_of
+from tests.rules.ruled_table import number
 from tests.simulated import quick, simulate_fewer
 
-RECORDS = 300
+# Random rules may leave little, and then many records are drawn again.
 pytestmark = pytest.mark.filterwarnings("ignore::synthvae.errors.RedrawnWarning")
+RECORDS = 300
 few = settings(
     max_examples=25,
     deadline=None,
@@ -90,3 +95,27 @@ def test_a_derived_column_is_unique_within_a_patient() -> None:
     rule = {"derive": "half", "as": "a / 2"}
     case = RuledCase((column, half), rows, (rule,), (lambda _: True,), shared=(), unique="half")
     assert case.broken(hardly_fitted(case).sample(RECORDS, seed=1)) == []
+
+
+def test_hours_that_are_stated_anew_are_unique_within_a_patient() -> None:
+    # The hours are drawn to a hundredth, and those of the two moments come in quarters.
+    bounds = {"minimum": "2024-01-01T00:00:00", "maximum": "2024-01-31T00:00:00"}
+    moments = [
+        {"name": name, "type": "datetime", "step": "15 min", "constraints": dict(bounds)}
+        for name in ("came", "seen")
+    ]
+    rules = [{"derive": "wait", "as": "(seen - came) * 24"}, {"unique": ["p", "wait"]}]
+    settings = {"patientKey": "p", "maxRows": 3, "patients": 100, "rules": rules}
+    schema = schema_of({"name": "p"}, *moments, number("wait", 0, 2, 2), **settings)
+    draw = np.random.default_rng(0)
+    whose, wait = (
+        np.repeat(np.arange(100), 3),
+        draw.permuted(np.tile(np.arange(9), (100, 1)), axis=1),
+    )
+    came = pd.Timestamp("2024-01-02") + pd.to_timedelta(draw.integers(0, 2000, 300) * 15, "min")
+    quarters = wait[:, :3].ravel()
+    frame = pd.DataFrame({"p": whose, "came": came, "wait": quarters / 4})
+    frame["seen"] = came + pd.to_timedelta(quarters * 15, "min")
+    records = short_fit(schema, frame).sample(2000, seed=1)
+    assert not records.duplicated(["p", "wait"]).any()
+    assert ((records["seen"] - records["came"]) / pd.Timedelta("1h") == records["wait"]).all()

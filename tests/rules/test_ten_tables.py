@@ -17,7 +17,6 @@ from tests.rules.ten_tables import TEN_TABLES
 RECORDS = 5000
 MANY = 100_000  # of each table: a million together
 # Of one table in ten, a good part of the records runs into a dead end, and is drawn again.
-pytestmark = pytest.mark.filterwarnings("ignore::synthvae.errors.RedrawnWarning")
 
 
 @pytest.fixture(scope="module", params=TEN_TABLES, ids=lambda table: table.name)
