@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 from synthvae._frozen import FrozenSettings, read_mapping
 from synthvae.declared import as_delimiter, as_encoding, first_repeated
 from synthvae.errors import ConfigError
+from synthvae.purposes import AnalysisRequest, Text
 
 
 def _as_number(value: Any) -> Any:
@@ -43,7 +44,6 @@ Whole = Annotated[int, BeforeValidator(_as_number)]
 Real = Annotated[float, BeforeValidator(_as_number)]
 Method = Literal["synthvae", "independent", "mst", "aim", "plain-vae"]
 Depth = Literal["screen", "standard", "deep"]  # of attacks
-Text = Annotated[str, Field(min_length=1, max_length=500)]
 
 
 class Rule(FrozenSettings):
@@ -61,29 +61,6 @@ class Rule(FrozenSettings):
     name: Text
     condition: Annotated[Text | None, Field(alias="if")] = None
     then: Text
-
-
-class AnalysisRequest(FrozenSettings):
-    """An analysis that the synthetic records are meant for."""
-
-    name: Text
-    kind: Literal["linear", "logistic", "cox", "kaplan-meier"]
-    outcome: Text | None = None
-    predictors: tuple[Text, ...] = ()
-    group: Text | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        survival = self.kind in ("cox", "kaplan-meier")
-        if survival and self.outcome is not None:
-            raise ValueError(
-                "outcome does not go with a survival analysis: the schema's `survival` pair is used"
-            )
-        if not survival and self.outcome is None:
-            raise ValueError(f"a {self.kind} analysis needs an outcome")
-        if self.kind != "kaplan-meier" and not self.predictors:
-            raise ValueError(f"a {self.kind} analysis needs predictors")
-        return self
 
 
 class Limit(FrozenSettings):

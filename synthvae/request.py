@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from synthvae._text import nearest
-from synthvae.config import AnalysisRequest, EvaluationRequest
+from synthvae.config import EvaluationRequest
 from synthvae.errors import ConfigError
 from synthvae.evaluation.survival import why_no_survival
 from synthvae.evaluation.validity import CheckedRule, distinct_slugs, read_rules
 from synthvae.field import Field
 from synthvae.levels import check_limits, metric_of
+from synthvae.purposes import AnalysisRequest
 from synthvae.schema import Schema
 
 MOST_PREDICTORS = 12  # of an analysis that nobody declared

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthvae.config import AnalysisRequest, EvaluationRequest, Limit, Rule
+from synthvae.config import EvaluationRequest, Limit, Rule
 from synthvae.console import read_evaluation_request
 from synthvae.errors import ConfigError
 from synthvae.evaluation.intervals import clopper_pearson, clustered_share
@@ -15,6 +15,7 @@ from synthvae.evaluation.results import Score
 from synthvae.evaluation.tables import prepare
 from synthvae.evaluation.validity import check_rules, read_rules
 from synthvae.levels import METRICS, check_limits, with_threshold
+from synthvae.purposes import AnalysisRequest
 from synthvae.request import check_request, default_analyses
 from synthvae.schema import Schema
 from synthvae.scoring import evaluate

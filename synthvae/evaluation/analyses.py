@@ -7,13 +7,13 @@ import numpy as np
 
 from synthvae._text import counted
 from synthvae._types import Floats
-from synthvae.config import AnalysisRequest
 from synthvae.evaluation import intervals, survival
 from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.regression import Fit, NotFittedError, Terms, fit_model
 from synthvae.evaluation.results import Analysis, Coefficient, Interval, Score
 from synthvae.evaluation.tables import Tables, at_most
 from synthvae.evaluation.validity import slug
+from synthvae.purposes import AnalysisRequest
 
 MOST_ROWS = 20_000
 MOST_RANKED = 4000

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from synthvae._types import Bools, Floats, Ints
-from synthvae.config import AnalysisRequest
 from synthvae.evaluation import intervals
 from synthvae.evaluation.metric import NOISE, Limits, Metric
 from synthvae.evaluation.results import Analysis, Curve, Score
 from synthvae.evaluation.tables import REFERENCES, Table, Tables, number_of
 from synthvae.evaluation.validity import slug
+from synthvae.purposes import AnalysisRequest
 from synthvae.schema import Schema
 
 MOMENTS = 400  # into which a curve is cut to measure its area

@@ -11,7 +11,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, root_mean_squared_error
 from statsmodels.duration.hazard_regression import PHReg
 
-from synthvae.config import AnalysisRequest
 from synthvae.evaluation import prediction_metrics
 from synthvae.evaluation.analyses import _draws, compare_analyses, mean_overlap, same_signs
 from synthvae.evaluation.joint import compare_propensity, fit_logistic, propensity_ratio
@@ -26,6 +25,7 @@ from synthvae.evaluation.regression import (
 )
 from synthvae.evaluation.survival import concordance, follow_up, kaplan_meier, moments_until
 from synthvae.evaluation.tables import Tables, binnings, prepare, tokenise
+from synthvae.purposes import AnalysisRequest
 from synthvae.schema import Schema
 from tests.evaluation.evaluation_example import clinic
 
