@@ -164,7 +164,8 @@ def _where(
             value = None
         if isinstance(part, int):
             named = value.get("name") if isinstance(value, dict) else None
-            kind = {"rules": "rule", "analyses": "analysis"}.get(steps[-1], "field")
+            kinds = {"rules": "rule", "analyses": "analysis", "purposes": "purpose"}
+            kind = kinds.get(steps[-1], "field")
             steps[-1:] = [f"{kind} {brief(named)}" if named else f"{steps[-1]}[{part}]"]
         elif not part.startswith(PYDANTICS) and part not in ("float", "int", "str"):
             steps.append(part)

@@ -42,7 +42,7 @@ def _as_settings(value: Any) -> Any:
 AnyPath = Annotated[Path, BeforeValidator(_as_path)]
 Whole = Annotated[int, BeforeValidator(_as_number)]
 Real = Annotated[float, BeforeValidator(_as_number)]
-Method = Literal["synthvae", "independent", "mst", "aim", "plain-vae"]
+Method = Literal["synthvae", "independent", "mst", "aim", "aim-3way", "plain-vae"]
 Depth = Literal["screen", "standard", "deep"]  # of attacks
 
 

@@ -8,13 +8,17 @@ import numpy as np
 
 from synthvae._runtime import Progress, one_blas_thread
 from synthvae._types import Floats, Ints
+from synthvae.marginals.interactions import InteractionQuery, affordable_factors
 from synthvae.marginals.measure import measure_marginals
 from synthvae.marginals.moments import PairMoments, PairQuery
-from synthvae.model.coupling import Bounding, couple, couple_untrained
+from synthvae.model.coupling import POPULATION, couple, couple_untrained, with_sampling_error
+from synthvae.model.interactions import Aims, find_interactions, without_products
 from synthvae.model.layout import Layout
 from synthvae.model.records import calibrate_margins
 from synthvae.model.state import FittedState
+from synthvae.model.unbounding import Cohort
 from synthvae.plan import Plan
+from synthvae.precedence import declared_uses
 from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.storage.checkpoint import RESUME_POINTS, Checkpoint
 from synthvae.storage.checkpoint_file import Released
@@ -23,7 +27,18 @@ from synthvae.table import PatientRows
 if TYPE_CHECKING:
     from synthvae.model.training import TrainingCurve
 
-BEFORE_TRAINING = 0.75  # of the time that coupling takes under a budget
+PAIRS_DONE, BEFORE_TRAINING = 0.6, 0.75  # of the time that coupling takes under a budget
+
+
+@dataclass(frozen=True)
+class _Coupled:
+    """A model before its training, and the moments that it is to have."""
+
+    layout: Layout
+    weights: dict[str, Floats]
+    moments: PairMoments
+    ridge: Floats
+    aims: Aims
 
 
 @dataclass(frozen=True)
@@ -51,27 +66,53 @@ class Fit:
         layout = Layout.build(counts.marginals, schema.drawn, settings, schema.rule_set)
         features = layout.record_features(layout.tokens(self.codes))
         with one_blas_thread():
-            query = PairQuery.build(
-                layout.owner,
-                layout.order,
-                settings.taper,
-                schema.rows_per_patient,
-                settings.pair_bound,
-            )
-            measured = self.moments(counts, query, features)
-            shared = sum(field.perPatient for field in schema.drawn)
-            bounding = Bounding(query, counts.row_shares, shared) if self.plan.is_private else None
-            couplings, moments, ridge = couple_untrained(
-                layout, measured, bounding, self._shown("coupling columns", 0, BEFORE_TRAINING)
-            )
-        weights, curve = self.train(layout, features, counts.patients, couplings)
+            coupled = self.couple(layout, counts, features)
+        layout = coupled.layout
+        weights, curve = self.train(layout, features, counts.patients, coupled.weights)
         with one_blas_thread():
             shown = self._shown("coupling columns", BEFORE_TRAINING, 1)
-            weights = couple(layout, moments, ridge, weights, shown)
+            moments, ridge, aims = coupled.moments, coupled.ridge, coupled.aims
+            weights = couple(layout, moments, ridge, weights, shown, aims)
             offsets = calibrate_margins(layout, weights, self._shown("calibrating margins"))
         state = FittedState(layout, weights, offsets, counts.row_shares, counts.patients)
         self.kept.keep(Released.finished(state))
         return state, curve
+
+    def couple(self, layout: Layout, counts: Released, features: Floats) -> "_Coupled":
+        """Return the model before training, from moments of two, three and four columns."""
+        schema, settings = self.plan.schema, self.plan.settings
+        rows, share = schema.rows_per_patient, settings.pair_bound
+        order, taper = layout.order, settings.taper
+        pairs = PairQuery.build(layout.owner, order, taper, rows, share)
+        released = self.moments(counts, pairs, features)
+        uses, sets = declared_uses(schema), None
+        if self.plan.interaction_noise is not None:
+            rank, most = settings.interaction_rank, settings.interactions
+            factors = affordable_factors(layout.smooth_first, rank, most, uses)
+            sets = InteractionQuery.build(factors, order, taper, rows, share)
+            released = self.interactions(released, sets, features)
+        measured = released.moments
+        assert measured is not None
+        if not self.plan.is_private:
+            measured = with_sampling_error(measured, len(features))
+        cohort = Cohort(counts.row_shares, sum(field.perPatient for field in schema.drawn))
+        weights, moments, ridge = couple_untrained(
+            layout,
+            measured,
+            pairs if self.plan.is_private else None,
+            cohort,
+            self._shown("coupling columns", 0, PAIRS_DONE),
+        )
+        aims = without_products(layout)
+        if sets is not None and released.interactions is not None:
+            blocks = cohort.draw(layout, weights, POPULATION)
+            layout, aims = find_interactions(
+                layout, sets, released.interactions, blocks, counts.patients, uses
+            )
+        if len(layout.products):
+            shown = self._shown("coupling columns", PAIRS_DONE, BEFORE_TRAINING)
+            weights = couple(layout, moments, ridge, weights, shown, aims)
+        return _Coupled(layout, weights, moments, ridge, aims)
 
     def counts(self) -> Released:
         """Return the noisy counts: of patients, of columns, of patients by their rows."""
@@ -124,14 +165,26 @@ class Fit:
         normalised: Floats = shares / shares.sum()
         return normalised
 
-    def moments(self, counts: Released, query: PairQuery, features: Floats) -> PairMoments:
-        """Return the noisy moments of pairs of columns."""
+    def moments(self, counts: Released, query: PairQuery, features: Floats) -> Released:
+        """Return what was released, with the noisy moments of pairs of columns."""
         if counts.moments is not None:
-            return counts.moments
+            return counts
         mechanisms = self.mechanisms.part("moments")
         moments = query.release(features, self.patients.rows, self.plan.pair_noise, mechanisms)
-        self.kept.keep(replace(counts, moments=moments))
-        return moments
+        released = replace(counts, moments=moments)
+        self.kept.keep(released)
+        return released
+
+    def interactions(self, before: Released, query: InteractionQuery, features: Floats) -> Released:
+        """Return what was released, with the noisy moments of three and four columns."""
+        noise = self.plan.interaction_noise
+        if before.interactions is not None or noise is None:
+            return before
+        mechanisms = self.mechanisms.part("interactions")
+        moments = query.release(features, self.patients.rows, noise, mechanisms)
+        released = replace(before, interactions=moments)
+        self.kept.keep(released)
+        return released
 
     def train(
         self, layout: Layout, features: Floats, patients: int, couplings: dict[str, Floats]

@@ -25,7 +25,9 @@ from synthvae.evaluation import (
     relations,
     sdmetrics_report,
     significance,
+    subgroups,
     survival,
+    three_way,
     validity,
 )
 from synthvae.evaluation.metric import Metric
@@ -33,7 +35,16 @@ from synthvae.evaluation.results import Evaluation, GroupFigure, Interval, Score
 
 MODULES = (
     *(validity, relations, sdmetrics_report, marginals, pairs, joint),
-    *(analyses, survival, prediction_metrics, prediction, prediction_task, groups),
+    *(
+        three_way,
+        analyses,
+        subgroups,
+        survival,
+        prediction_metrics,
+        prediction,
+        prediction_task,
+        groups,
+    ),
 )
 METRICS: tuple[Metric, ...] = (
     *(metric for module in MODULES for metric in module.METRICS),

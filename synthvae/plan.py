@@ -12,6 +12,7 @@ from synthvae._runtime import code_digest
 from synthvae._text import brief, delta_text, epsilon_text
 from synthvae.errors import BudgetError, SchemaError
 from synthvae.marginals.measure import query_weights
+from synthvae.precedence import favoured
 from synthvae.privacy import accounting, guarantee
 from synthvae.privacy.budget import COUNT_SHARE, check_budget, default_delta, noise_for, noises_for
 from synthvae.schema import Schema
@@ -50,12 +51,12 @@ PAID_ROWS = (
     "released before the fit, and the schema records every such release"
 )
 PUBLIC_INPUTS = (
-    "the schema: columns, types, bounds, categories, rules between columns, rows per patient",
+    "the schema: columns, types, bounds, categories, rules between columns, rows per patient, purposes",
     "the declared number of patients",
     "epsilon, delta and the settings, which the public rule derives from the above",
 )
 NOT_COVERED = (
-    "what the schema itself says: bounds, categories and rules are taken as public",
+    "what the schema itself says: bounds, categories, rules and purposes are taken as public",
     "that somebody's data were used at all, and the errors shown to whoever prepared the table",
     "inferences about a group, or about a person from what holds for people like them",
     "the evaluation, its scores and the training curve, which are computed from real records",
@@ -82,6 +83,9 @@ class Plan:
     rows_noise: float | None  # of the numbers of patients by their rows
     count_noise: float | None  # of the number of patients
     pair_noise: float
+    interaction_noise: (
+        float | None
+    )  # of moments of three and four columns; None where none are taken
     training: guarantee.TrainingStage | None
 
     @property
@@ -92,7 +96,7 @@ class Plan:
     @property
     def measured(self) -> tuple[guarantee.GaussianStage, ...]:
         """What is released before the training: to choose `maxRows` if it was, counts, moments."""
-        return (*stages_before_fit(self.schema), self.marginals, self.pairs)
+        return (*stages_before_fit(self.schema), self.marginals, self.pairs, *self.interactions)
 
     @property
     def marginals(self) -> guarantee.GaussianStage:
@@ -119,6 +123,14 @@ class Plan:
             sensitivities=(1.0,),  # of the norm, which is known once the marginals are
             clipping="moments scaled per patient to a norm",
         )
+
+    @property
+    def interactions(self) -> tuple[guarantee.GaussianStage, ...]:
+        """The moments of three and four columns, as one stage of the account, or none."""
+        if self.interaction_noise is None:
+            return ()
+        stage = {"stage": "interactions", "noise_multipliers": (self.interaction_noise,)}
+        return (self.pairs.model_copy(update=stage),)
 
     @property
     def stages(self) -> tuple[guarantee.GaussianStage | guarantee.TrainingStage, ...]:
@@ -239,7 +251,16 @@ def plan_counts(
     if epsilon is None:
         exact = tuple((0.0,) * len(column) for column in weights)
         return Plan(
-            schema, settings, None, None, exact, 0.0 if has_patients else None, None, 0.0, None
+            schema,
+            settings,
+            None,
+            None,
+            exact,
+            0.0 if has_patients else None,
+            None,
+            0.0,
+            0.0 if settings.interaction_share else None,
+            None,
         )
     delta = default_delta(schema.patients) if delta is None else delta
     budget = budget_left(schema, epsilon, delta)
@@ -249,8 +270,18 @@ def plan_counts(
     column_noise = noises[: len(weights)]
     rows_noise = noises[-1][0] if has_patients else None
     pair_noise = 1 / math.sqrt(settings.pair_share * budget)
+    share = settings.interaction_share
     return Plan(
-        schema, settings, epsilon, delta, column_noise, rows_noise, count_noise, pair_noise, None
+        schema,
+        settings,
+        epsilon,
+        delta,
+        column_noise,
+        rows_noise,
+        count_noise,
+        pair_noise,
+        1 / math.sqrt(share * budget) if share else None,
+        None,
     )
 
 
@@ -315,7 +346,7 @@ def guarantee_of(plan: Plan, patients: int, *, test_mode: bool) -> guarantee.Gua
         second_opinion=plan.second_opinion(),
         stages=plan.stages,
         assumptions=tuple(guarantee.Assumption(id=i, text=text) for i, text in assumptions.items()),
-        public_inputs=(*PUBLIC_INPUTS, *_paid_inputs(schema, plan.delta)),
+        public_inputs=(*PUBLIC_INPUTS, *_favoured(schema), *_paid_inputs(schema, plan.delta)),
         not_covered=NOT_COVERED,
         schema_digest=schema.digest,
         code_sha256=code_digest(),
@@ -342,6 +373,13 @@ def _declared_from_data(schema: Schema) -> str:
     rules = [repr(rule.title) for rule in schema.rules if rule.basis and rule.basis.fromData]
     parts = (("the bounds or categories of", columns), ("the rules", rules))
     return " and ".join(f"{what} {', '.join(names)}" for what, names in parts if names)
+
+
+def _favoured(schema: Schema) -> tuple[str, ...]:
+    """Return what the guarantee says of the columns that come first."""
+    kinds = "; ".join(favoured(schema))
+    first = f"what comes first where not all sets of columns can be afforded, as declared: {kinds}"
+    return (first,) if kinds else ()
 
 
 def _paid_inputs(schema: Schema, delta: float | None) -> tuple[str, ...]:

@@ -129,6 +129,9 @@ def _head(forecast: "Forecast") -> list[str]:
         mean = f"{forecast.rows_per_patient:.3g} rows of each patient are "
         mean += "assumed (--rows-per-patient says otherwise)" if forecast.rows_assumed else "given"
         lines.append(f"maxRows is {forecast.max_rows}, to which all noise is scaled; {mean}.")
+    if forecast.favoured:
+        first = "; ".join(forecast.favoured)
+        lines.append(f"Favoured, where not all sets of columns can be afforded: {first}.")
     if forecast.to_review:
         names = ", ".join(shortened(name, NAME) for name in forecast.to_review[:6])
         more = ", ..." if len(forecast.to_review) > 6 else ""

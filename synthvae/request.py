@@ -18,16 +18,33 @@ MOST_LEVELS = 10
 
 @dataclass(frozen=True)
 class CheckedRequest:
-    """A request that fits the schema; `declared`: whether the analyses are the steward's."""
+    """A request that fits the schema; `declared`: whether the analyses are the steward's.
+
+    The first `purposes` of the analyses are the schema's, which a fit favours.
+    """
 
     request: EvaluationRequest
     rules: tuple[CheckedRule, ...]
     analyses: tuple[AnalysisRequest, ...]
     declared: bool
+    purposes: int = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the scores of each analysis say of its use: declared before the fit, or not."""
+        if not self.declared:
+            default = "A default: no analysis was declared, in the schema or under `evaluation`. "
+            return (default,) * len(self.analyses)
+        favoured = "A purpose of the schema: its columns come first where a fit cannot afford all. "
+        undeclared = "An undeclared use: no purpose of the schema, so nothing was favoured for it. "
+        others = len(self.analyses) - self.purposes
+        return (favoured,) * self.purposes + (undeclared,) * others
 
 
 def check_request(request: EvaluationRequest, schema: Schema) -> CheckedRequest:
-    """Check a request against a schema, and fill in analyses where none were declared.
+    """Check a request against a schema, and fill in analyses where neither declares any.
+
+    The purposes of the schema come first; one that the request has too is not repeated.
 
     Raises
     ------
@@ -35,20 +52,24 @@ def check_request(request: EvaluationRequest, schema: Schema) -> CheckedRequest:
         A rule cannot be read, an analysis does not fit the schema, or a limit is of no known figure.
     """
     rules = read_rules(request.rules, schema)
-    distinct_slugs([analysis.name for analysis in request.analyses], "analyses")
-    for analysis in request.analyses:
+    undeclared = tuple(each for each in request.analyses if each not in schema.purposes)
+    declared = (*schema.purposes, *undeclared)
+    distinct_slugs([analysis.name for analysis in declared], "analyses")
+    for analysis in declared:
         _check_analysis(analysis, schema)
     check_limits(request.limits)
     known = [rule.metric.key for rule in rules]
     for key in request.limits:
         if metric_of(key).family == "rules" and key not in known:
             raise ConfigError(f"evaluation: limits names '{key}', no rule{nearest(key, known)}.")
-    analyses = request.analyses or default_analyses(schema)
-    return CheckedRequest(request, rules, analyses, bool(request.analyses))
+    analyses = declared or default_analyses(schema)
+    return CheckedRequest(request, rules, analyses, bool(declared), len(schema.purposes))
 
 
 def _check_analysis(analysis: AnalysisRequest, schema: Schema) -> None:
     where = f"evaluation: the analysis '{analysis.name}'"
+    if analysis in schema.purposes:
+        where = f"schema: the purpose '{analysis.name}'"
     outcome, group, predictors = analysis.outcome, analysis.group, analysis.predictors
     modelled = [field.name for field in schema.modelled]
     for name in (outcome, group, *predictors):
@@ -72,6 +93,17 @@ def _check_analysis(analysis: AnalysisRequest, schema: Schema) -> None:
             )
         if predictors.count(name) > 1:
             raise ConfigError(f"{where} names the predictor '{name}' twice; keep one.")
+    _check_kind(where, analysis, schema)
+
+
+def _check_kind(where: str, analysis: AnalysisRequest, schema: Schema) -> None:
+    """Raise `ConfigError` where a kind does not go with the outcome, group or interactions."""
+    outcome, group = analysis.outcome, analysis.group
+    if analysis.kind == "kaplan-meier" and analysis.interactions:
+        raise ConfigError(
+            f"{where} has interactions, but curves have no effects that could depend on each other; use "
+            "`kind: cox`, or take them out."
+        )
     if analysis.kind == "linear" and outcome and not schema[outcome].is_lattice:
         raise ConfigError(
             f"{where} is linear, but its outcome '{outcome}' is no number with bounds; use "

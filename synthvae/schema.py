@@ -2,8 +2,8 @@
 
 Every bound and category stands in the schema because a person declared it; none is ever learned
 from the data. The additions to Table Schema (Frictionless Standards, v1) are `patientKey`,
-`patients`, `maxRows`, `releases`, `target`, `survival`, `dialect` (as of a Frictionless resource), and
-those of `Field`. Unlike there, a value is `required` unless the field says `required: false`.
+`patients`, `maxRows`, `releases`, `target`, `survival`, `purposes`, `dialect` (as of a Frictionless
+resource), and those of `Field`. Unlike there, a value is `required` unless the field says otherwise.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from synthvae._text import brief, nearest, shortened
 from synthvae.declared import as_delimiter, as_encoding, as_labels, as_tuple, first_repeated
 from synthvae.errors import ConfigError, SchemaError
 from synthvae.field import Field
+from synthvae.purposes import AnalysisRequest, check_purposes
 from synthvae.rows_release import PatientKey, RowsRelease, check_key
 from synthvae.rules.setting import Rule, combinations_of
 
@@ -99,6 +100,7 @@ class Schema(FrozenSettings):
     releases: tuple[RowsRelease, ...] = ()
     target: Annotated[tuple[Target, ...], BeforeValidator(_as_targets)] = ()
     survival: Survival | None = None
+    purposes: Annotated[tuple[AnalysisRequest, ...], BeforeValidator(as_tuple)] = ()
     dialect: Dialect = Dialect()
     missingValues: Annotated[tuple[str, ...], BeforeValidator(as_labels)] = ("", "NA")
     rules: Annotated[tuple[Rule, ...], BeforeValidator(as_tuple)] = ()
@@ -123,6 +125,7 @@ class Schema(FrozenSettings):
             if name in left_out:
                 raise ValueError(f"{where} names {brief(name)}, which is left out by its `role`")
         check_key(self.releases, self.patientKey)
+        check_purposes(self.purposes, self.identifiers, has_survival=self.survival is not None)
         if self.patientKey is not None and self.maxRows is None:
             raise ValueError(
                 "patientKey needs maxRows, the declared largest number of rows kept per patient"
@@ -243,7 +246,8 @@ class Schema(FrozenSettings):
             "target": [n for target in self.target for n in (target.column, *target.without)],
             "survival": () if pair is None else (pair.duration, pair.event),
         }
-        return [(setting, name) for setting, names in named.items() for name in names]
+        uses = [(f"the purpose {brief(use.name)}", use.columns) for use in self.purposes]
+        return [(where, name) for where, names in (*named.items(), *uses) for name in names]
 
     @cached_property
     def identifiers(self) -> frozenset[str]:

@@ -27,6 +27,7 @@ from synthvae.evaluation.prediction_metrics import TSTR
 from synthvae.evaluation.prediction_task import predict_every_column
 from synthvae.evaluation.sdmetrics_report import report_quality
 from synthvae.evaluation.tables import Binning, Tables, binnings, prepare, read_synthetic, tokenise
+from synthvae.evaluation.three_way import compare_three_way
 from synthvae.levels import with_threshold
 from synthvae.relations.relation import Relation
 from synthvae.request import CheckedRequest, check_request
@@ -40,6 +41,7 @@ TOPICS = ("validity", "fidelity", "utility", "privacy")
 PARTS = (
     *("tables", "margins", "associations", "quality", "detection", "utility", "attacks"),
     *("propensity", "every column", "analyses", "groups", "components", "relations"),
+    "three-way",
 )
 
 
@@ -159,15 +161,17 @@ def _evaluate(
     report("predicting every column", 0.5)
     every_column = predict_every_column(tables, streams("every column"))
     report("repeating analyses", 0.58)
-    requests, declared = checked.analyses, checked.declared
-    analyses, repeated = compare_analyses(tables, requests, declared, streams("analyses"))
+    requests, said = checked.analyses, checked.notes
+    analyses, repeated = compare_analyses(tables, requests, said, streams("analyses"))
+    report("looking at triples beyond their pairs", 0.6)
+    three_way, dependence = compare_three_way(tables, requests, streams("three-way"))
     report("looking at protected groups", 0.62)
     groups = compare_groups(tables, cuts, predictions, streams("groups"))
     depth, stream = checked.request.depth, streams("attacks")
     attacks = run_attacks(
         tables, depth, stream, retrain, lambda what, share: report(what, 0.65 + 0.3 * share)
     )
-    scores += [*repeated, *utility, *every_column, *groups.scores]
+    scores += [*repeated, *dependence, *utility, *every_column, *groups.scores]
     scores += significance.adjusted(attacks.scores)
     scores.sort(key=lambda score: TOPICS.index(score.topic))
     report("scoring further draws", 0.95)
@@ -194,6 +198,7 @@ def _evaluate(
         worst_pairs=margins.worst_pairs,
         pair_tables=pairs.pair_tables(tables, cuts, margins.worst_pairs),
         associations=associations,
+        three_way=three_way,
         components=joint.principal_components(tables, streams("components")),
         attacks=attacks.attacks,
         risks=attacks.risks,
@@ -248,8 +253,9 @@ def _cheap_figures(
         *validity.check_rules(tables, checked.rules),
         marginals.compare_tails(tables),
     ]
-    requests, declared = checked.analyses, checked.declared
-    scores += compare_analyses(tables, requests, declared, streams("analyses"))[1]
+    requests, said = checked.analyses, checked.notes
+    scores += compare_analyses(tables, requests, said, streams("analyses"))[1]
+    scores += compare_three_way(tables, requests, streams("three-way"))[1]
     for score in scores:
         if score.value is not None:
             yield score.key, score.value

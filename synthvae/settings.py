@@ -12,6 +12,10 @@ from synthvae._frozen import FrozenSettings
 from synthvae.schema import Schema
 
 LEAST_SIGNAL = 1000  # patients times epsilon, below which hardly more than margins can be learned
+PRODUCTS_OF_SIGNAL = 0.0067
+MOST_PRODUCTS = 6000
+TRAINING_SHARE = 0.03
+INTERACTION_SHARE = float(__import__("os").environ.get("ISHARE", "0.15"))
 ASSUMED_PATIENTS = 5000  # sizes the model where no number of patients is declared
 
 
@@ -33,6 +37,9 @@ class Settings(FrozenSettings):
     # the pair moments; the rest is for training.
     anchor_share: Annotated[float, Field(gt=0, lt=1)]
     pair_share: Annotated[float, Field(gt=0, lt=1)]
+    interaction_share: Annotated[float, Field(ge=0, lt=1)]  # and of three and four columns
+    interaction_rank: Annotated[int, Field(ge=1, le=50)]  # functions of a column in their products
+    interactions: Annotated[int, Field(ge=0, le=100_000)]  # most products that are measured
     steps: Annotated[int, Field(ge=1, le=100_000)]
     sampling_rate: Annotated[float, Field(gt=0, le=1)]  # of patients in a step
     clip_norm: Annotated[float, Field(ge=1e-6, le=1e6)]  # largest L2 norm of a patient's gradient
@@ -47,10 +54,11 @@ class Settings(FrozenSettings):
 
     @model_validator(mode="after")
     def _leaves_something_for_training(self) -> Self:
-        if self.anchor_share + self.pair_share >= 1:
+        if self.anchor_share + self.pair_share + self.interaction_share >= 1:
             raise ValueError(
-                f"anchor_share {self.anchor_share:g} and pair_share {self.pair_share:g} leave "
-                "nothing of the budget for training: together they must be below 1"
+                f"anchor_share {self.anchor_share:g}, pair_share {self.pair_share:g} and "
+                f"interaction_share {self.interaction_share:g} leave nothing of the budget for training: "
+                "together they must be below 1"
             )
         return self
 
@@ -66,7 +74,7 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
     columns = len(schema.drawn)
     rows = schema.rows_per_patient
     if epsilon is None:
-        return _without_privacy(patients * rows, columns)
+        return _without_privacy(schema, patients * rows, columns)
     signal = math.log10(max(patients * epsilon, 1) / 7000)
     wide = max(0.0, math.log10(columns / 16))
     # The cost of the couplings grows with the square of the features: about 240 of them stay quick.
@@ -76,6 +84,12 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
     anchor_share, pair_share = min(0.55, max(0.35, 0.5 - 0.1 * signal)), 0.4
     if patients * epsilon < LEAST_SIGNAL:
         anchor_share, pair_share = 0.8, 0.15
+    products = affordable_products(patients, epsilon)
+    interaction_rank = rank_of_interactions(schema, rank, products)
+    interaction_share = INTERACTION_SHARE if interaction_rank else 0.0
+    interaction_rank = max(interaction_rank, 1)
+    scale = (1 - TRAINING_SHARE - interaction_share) / (anchor_share + pair_share)
+    anchor_share, pair_share = scale * anchor_share, scale * pair_share
     return Settings(
         bins=round(min(32, max(8, 20 + 8 * signal))),
         rank=min(24, max(1, rank)),
@@ -87,6 +101,9 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
         mixture=0,
         anchor_share=anchor_share,
         pair_share=pair_share,
+        interaction_share=interaction_share,
+        interaction_rank=interaction_rank,
+        interactions=products,
         steps=200,
         sampling_rate=min(1.0, min(patients / 3, 4096) / patients),
         clip_norm=3.0 * math.sqrt(rows),
@@ -99,12 +116,41 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
     )
 
 
-def _without_privacy(rows: int, columns: int) -> Settings:
+def affordable_products(patients: int, epsilon: float) -> int:
+    """Return how many products of three and four columns the budget affords, about.
+
+    The noise of each grows with the square root of their number: up to there it stays near 0.05.
+    """
+    return round(min(MOST_PRODUCTS, (PRODUCTS_OF_SIGNAL * patients * epsilon) ** 2))
+
+
+def rank_of_interactions(schema: Schema, rank: int, products: int) -> int:
+    """Return how many functions of a column enter products of three; 0 where none are measured."""
+    # It needs numpy, which a command that only explains itself does without.
+    from synthvae.marginals.interactions import affordable_rank
+    from synthvae.precedence import declared_uses
+
+    functions = [
+        min(
+            rank,
+            (field.lattice_size if field.is_lattice else len(field.categories))
+            - 1
+            + field.nullable
+            + len(field.specials),
+        )
+        for field in schema.drawn
+    ]
+    return affordable_rank(functions, products, declared_uses(schema))
+
+
+def _without_privacy(schema: Schema, rows: int, columns: int) -> Settings:
+    interaction_rank = rank_of_interactions(schema, min(8, max(1, 320 // columns)), MOST_PRODUCTS)
     batch = min(max(rows / 20, 64), 1024)
     width = round(min(128, max(16, rows / 250)))  # more would learn the rows by heart
+    # Tokens beyond the rank are one to the couplings: what follows from a rare one of them is lost.
     return Settings(
         bins=32,
-        rank=min(8, max(1, 320 // columns)),
+        rank=max(min(24, 240 // columns), min(8, max(1, 320 // columns))),
         taper=0.0,
         pair_bound=1.0,
         parents=max(columns - 1, 1) if columns <= 60 else 24,
@@ -113,6 +159,9 @@ def _without_privacy(rows: int, columns: int) -> Settings:
         mixture=width,
         anchor_share=0.4,
         pair_share=0.4,
+        interaction_share=0.1 if interaction_rank else 0.0,
+        interaction_rank=max(interaction_rank, 1),
+        interactions=MOST_PRODUCTS,
         steps=2000,
         sampling_rate=min(1.0, batch / rows),
         clip_norm=1.0,

@@ -188,12 +188,12 @@ def measure_step() -> None:
 
 
 def measure_rules() -> None:
-    """Print how fast records are drawn with ten rules or more, beside the same columns without any."""
+    """Print how fast records are drawn with eight rules or more, beside the same columns without any."""
     from tests.peers.fits import short_fit
     from tests.rules.ten_tables import TEN_TABLES
 
     for table in TEN_TABLES:
-        if len(table.schema["rules"]) < 10:
+        if len(table.schema["rules"]) < 8:
             continue
         times = []
         for values in ({**table.schema, "rules": []}, dict(table.schema)):

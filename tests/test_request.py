@@ -193,6 +193,14 @@ def test_more_that_does_not_fit() -> None:
             ),
             pair,
         )
+    curves = AnalysisRequest.model_validate(
+        {
+            "name": "m", "kind": "kaplan-meier", "predictors": ["sex", "age"],
+            "interactions": [["sex", "age"]],
+        }
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match="has interactions, but curves have no effects"):
+        check_request(EvaluationRequest(analyses=(curves,)), pair)
     with pytest.raises(ConfigError, match="has its outcome 'days' among its predictors"):
         check_request(
             EvaluationRequest(
@@ -200,6 +208,27 @@ def test_more_that_does_not_fit() -> None:
             ),
             pair,
         )
+
+
+def test_purposes_of_the_schema_are_analyses_that_need_no_repeating() -> None:
+    purpose = {"name": "age", "kind": "linear", "outcome": "age", "predictors": ["sex", "ward"]}
+    other = AnalysisRequest(name="crea", kind="linear", outcome="crea", predictors=("age",))
+    schema = SCHEMA.replace(purposes=[purpose])
+    asked = EvaluationRequest(analyses=(other, *schema.purposes))
+    for request, names in ((EvaluationRequest(), ["age"]), (asked, ["age", "crea"])):
+        checked = check_request(request, schema)
+        assert [one.name for one in checked.analyses] == names
+        assert checked.declared
+        assert checked.notes[0].startswith("A purpose of the schema")
+        assert all(note.startswith("An undeclared use") for note in checked.notes[1:])
+    defaults = check_request(EvaluationRequest(), SCHEMA)
+    assert {note[:9] for note in defaults.notes} == {"A default"}
+    again = other.model_copy(update={"name": "Age"})
+    with pytest.raises(ConfigError, match="two analyses are named 'age' or nearly so"):
+        check_request(EvaluationRequest(analyses=(again,)), schema)
+    category = SCHEMA.replace(purposes=[purpose | {"outcome": "ward", "predictors": ["sex"]}])
+    with pytest.raises(ConfigError, match="schema: the purpose 'age' is linear, but its outcome"):
+        check_request(EvaluationRequest(), category)
 
 
 def test_defaults_stand_in_where_no_analysis_is_declared() -> None:
@@ -309,14 +338,14 @@ def test_the_page_names_every_figure_and_its_example_is_read(tmp_path: Path) -> 
                     for n in ("admitted", "discharged")
                 ),
                 {"name": "sex", "constraints": {"enum": ["female", "male"]}},
-                {"name": "died", "type": "boolean"},
+                *({"name": n, "type": "boolean"} for n in ("died", "drug", "marker")),
             ],
         }
     )
     with pytest.raises(ConfigError, match="has its outcome 'age' among its predictors"):
         check_request(asked, schema)
     ready = check_request(asked, schema.replace(survival={"duration": "cost", "event": "died"}))
-    assert [one.kind for one in ready.analyses][2:] == ["cox", "kaplan-meier"]
+    assert [one.kind for one in ready.analyses][2:] == ["cox", "cox", "kaplan-meier"]
 
 
 def test_shares_of_rows_of_the_same_patients() -> None:

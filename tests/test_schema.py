@@ -44,6 +44,7 @@ def test_every_setting_survives(tmp_path: Path) -> None:
             "maxRows": 3,
             "target": ["died", {"column": "age", "without": "sex"}],
             "survival": {"duration": "age", "event": "died"},
+            "purposes": {"name": "survival", "kind": "cox", "predictors": ["sex"]},
             "missingValues": ["", ".", -999],
             "fields": [
                 AGE | {"unit": "years", "review": True, "special": 0, "invalid": "clip"},
@@ -61,6 +62,7 @@ def test_every_setting_survives(tmp_path: Path) -> None:
     assert schema.to_review == ("age",)
     assert [field.name for field in schema.modelled] == ["died", "sex", "age"]
     assert schema.replace(patients=7).patients == 7
+    assert schema.replace(purposes=[]).digest != schema.digest
 
 
 def test_a_lattice_counts_its_points() -> None:

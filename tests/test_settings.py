@@ -64,3 +64,11 @@ def test_patients_of_very_many_rows_keep_a_bound_that_the_lattice_resolves() -> 
     assert rule(1000, 1.0, rows=1000).pair_bound == 0.05
     with pytest.raises(ValueError, match="pair_bound"):
         Settings.model_validate(rule(1000, 1.0).model_dump() | {"pair_bound": 0.01})
+
+
+@pytest.mark.parametrize("columns", [2, 11, 14, 16, 27, 40, 100, 400])
+def test_without_privacy_no_column_has_fewer_functions_than_under_a_budget(columns: int) -> None:
+    # A category beyond the rank is lost among others, and whatever follows from it alone.
+    rank = rule(20_000, None, columns).rank
+    assert rank >= rule(20_000, 100.0, columns).rank
+    assert rank * columns <= max(320, columns)

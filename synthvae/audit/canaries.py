@@ -19,7 +19,7 @@ from synthvae.audit.case import Case, even_marginals, features_of, frame_of, sim
 from synthvae.audit.releases import Batch, FitReleases, Replay, moment_effect
 from synthvae.audit.results import AuditResult, Check, Component
 from synthvae.audit.worlds import check_size
-from synthvae.baselines.ruled import draw_ruled
+from synthvae.baselines.ruled import sample_under_rules
 from synthvae.errors import ConfigError
 from synthvae.field import Field
 from synthvae.marginals.column import ColumnMarginal
@@ -128,7 +128,9 @@ def draw_records(schema: Schema, number: int, generator: np.random.Generator) ->
         columns = [_draw_column(field, number, generator) for field in schema.drawn]
         return np.stack(columns, axis=1).astype(np.int64)
 
-    return draw_ruled(draw, number, schema.rule_set, even_marginals(schema), generator).codes
+    return sample_under_rules(
+        draw, number, schema.rule_set, even_marginals(schema), generator
+    ).codes
 
 
 def _draw_column(field: Field, number: int, generator: np.random.Generator) -> Ints:

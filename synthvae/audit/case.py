@@ -15,7 +15,7 @@ from synthvae._runtime import silent
 from synthvae._types import Floats, Ints
 from synthvae.audit.bounds import Claim
 from synthvae.audit.releases import AuditedSynthesizer, FitReleases
-from synthvae.baselines.ruled import mended
+from synthvae.baselines.ruled import repair
 from synthvae.errors import ConfigError
 from synthvae.field import Field
 from synthvae.marginals.column import ColumnMarginal
@@ -104,7 +104,7 @@ class Case:
         """Return a record with as many of its values as keep the rules, in order."""
         rules = self.schema.rule_set
         masks = rule_masks(even_marginals(self.schema), rules)
-        kept: Ints = mended(codes[None], rules, masks, np.random.default_rng(0))[0]
+        kept: Ints = repair(codes[None], rules, masks, np.random.default_rng(0))[0]
         return kept
 
     def table(self, with_record: bool) -> pd.DataFrame:

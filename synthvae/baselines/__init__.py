@@ -3,7 +3,8 @@
     frame -> `base.tokenise` (bounded rows, marginals) -> tokens of a method -> `Baseline.sample`
 
 Everything is released through `synthvae.privacy.mechanisms`, whose log is a method's account.
-Private-PGM (`mst`, `aim`) needs the extra `pgm`; each method's libraries are imported when it is made.
+Private-PGM (`mst`, `aim`, `aim-3way`) needs the extra `pgm`; a method's libraries are imported when
+it is made.
 """
 
 from importlib import import_module
@@ -20,10 +21,11 @@ _HOMES = {
     "independent": ("marginal_methods", "Independent"),
     "mst": ("marginal_methods", "MST"),
     "aim": ("marginal_methods", "AIM"),
+    "aim-3way": ("marginal_methods", "ThreeWayAIM"),
     "plain-vae": ("plain_vae", "PlainVAE"),
 }
 NAMES = tuple(_HOMES)
-NEEDS_PGM = ("mst", "aim")
+NEEDS_PGM = ("mst", "aim", "aim-3way")
 
 __all__ = ["NAMES", "NEEDS_PGM", "installed", "make"]
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from synthvae._types import Ints
-from synthvae.baselines.ruled import RuledRecords, draw_ruled
+from synthvae.baselines.ruled import RuledRecords, sample_under_rules
 from synthvae.errors import ConfigError, RedrawnWarning, check_positive_integer
 from synthvae.marginals.column import ColumnMarginal
 from synthvae.marginals.measure import measure_marginals, query_weights
@@ -104,6 +104,7 @@ class Baseline(abc.ABC):
         self.epsilon, self.delta = epsilon, checked_delta(epsilon, delta, schema.patients)
         budget_left(schema, self.epsilon, self.delta)  # or the error of a budget that is spent
         self._test_seed = test_seed
+        self.notes: tuple[str, ...] = ()  # what the latest fit left out, in words: public
         self._marginals: tuple[ColumnMarginal, ...] = ()
         self._record: Account | None = None
 
@@ -159,13 +160,13 @@ class Baseline(abc.ABC):
         Warns
         -----
         RedrawnWarning
-            Many records broke a rule, and were drawn again or mended.
+            Many records broke a rule, and were drawn again or repaired.
         """
         records = self.draw_records(rows, seed=seed)
-        if records.mended or records.refused > OFTEN * rows:
+        if records.repaired or records.refused > OFTEN * rows:
             warnings.warn(
                 f"{records.refused:,} records of {self.name} broke a rule and were drawn again, for "
-                f"{rows:,} that keep them, of which {records.mended:,} had to be mended column by "
+                f"{rows:,} that keep them, of which {records.repaired:,} had to be repaired column by "
                 "column.",
                 RedrawnWarning,
                 stacklevel=2,
@@ -186,7 +187,7 @@ class Baseline(abc.ABC):
             ]
             return np.stack(columns, axis=1)
 
-        return draw_ruled(draw, rows, self.schema.rule_set, self._marginals, generator)
+        return sample_under_rules(draw, rows, self.schema.rule_set, self._marginals, generator)
 
     def table_of(self, records: RuledRecords) -> pd.DataFrame:
         """Return records as a table, with invented identifiers."""

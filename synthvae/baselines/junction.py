@@ -1,4 +1,4 @@
-"""Answers from a fitted graphical model, in numpy: marginals of pairs, and records.
+"""Answers from a fitted graphical model, in numpy: marginals of few columns, and records.
 
 The model is a junction tree: cliques of columns with a marginal each, where neighbours agree on the
 columns that they share. With S_c what clique c shares with its parent,
@@ -6,9 +6,12 @@ columns that they share. With S_c what clique c shares with its parent,
     p(x) = Π_c p(x_c) / p(x_{S_c}).
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
@@ -52,57 +55,83 @@ class JunctionTree:
                 done |= {here for here, _ in component}
                 yield component
 
-    def _home(self, column: int) -> int:
-        holding = [i for i, clique in enumerate(self.cliques) if column in clique]
-        return min(holding, key=lambda i: self.marginals[i].size)
-
     def margin(self, columns: Clique, clique: int) -> Floats:
         """Return the marginal of some of a clique's columns, in ascending order."""
         return np.asarray(self.marginals[clique].sum(axis=_axes(self.cliques[clique], columns)))
 
     @cached_property
-    def singles(self) -> tuple[Floats, ...]:
-        """The marginal of each column."""
-        return tuple(self.margin((j,), self._home(j)) for j in range(self.columns))
+    def _routes(self) -> tuple[dict[int, tuple[int, int]], ...]:
+        """Of each column, by clique: the steps to the nearest clique that holds it, and the first one.
 
-    def pairs(self) -> dict[Clique, Floats]:
-        """Return the marginal of each pair of columns, shape by the ascending columns."""
-        pairs: dict[Clique, Floats] = {
-            (a, b): np.outer(self.singles[a], self.singles[b])
-            for a in range(self.columns)
-            for b in range(a + 1, self.columns)
-        }
-        for a in range(self.columns):
-            joint: dict[int, Floats] = {}  # of column a (first axis) and each clique without it
-            for here, parent in self.walk(self._home(a)):
-                clique = self.cliques[here]
-                if a not in clique:
-                    assert parent is not None
-                    joint[here] = self._carry(a, joint.get(parent), here, parent)
-                for b in clique:
-                    if b > a:
-                        pairs[a, b] = (
-                            self.margin((a, b), here)
-                            if a in clique
-                            else _joint_margin(joint[here], clique, (b,))
-                        )
-        return pairs
+        A clique that holds the column is its own first step; one that is not connected is left out.
+        """
+        routes = []
+        for column in range(self.columns):
+            holding = [i for i, clique in enumerate(self.cliques) if column in clique]
+            route = {here: (0, here) for here in holding}
+            waiting = deque(holding)
+            while waiting:
+                there = waiting.popleft()
+                for here in self._neighbours[there]:
+                    if here not in route:
+                        route[here] = (route[there][0] + 1, there)
+                        waiting.append(here)
+            routes.append(route)
+        return tuple(routes)
 
-    def _carry(self, a: int, joint: Floats | None, here: int, parent: int) -> Floats:
-        """Return the joint of column `a` with a clique, from that with its parent."""
-        clique, before = self.cliques[here], self.cliques[parent]
-        shared = tuple(c for c in clique if c in before)
-        if joint is None:  # the parent holds column a itself
-            kept = tuple(sorted({a, *shared}))
-            carried = np.moveaxis(self.margin(kept, parent), kept.index(a), 0)
-        else:
-            carried = _joint_margin(joint, before, shared)
-        whole = self.marginals[here]
-        shape = [n if c in shared else 1 for c, n in zip(clique, whole.shape, strict=True)]
-        below = self.margin(shared, here).reshape(shape)
-        # p(clique | shared), 0 where what is shared never occurs
-        conditional = np.divide(whole, below, out=np.zeros_like(whole), where=below > 0)
-        return np.asarray(carried.reshape(len(carried), *shape) * conditional)
+    def margins(self, sets: Iterable[Clique]) -> dict[Clique, Floats]:
+        """Return the marginal of each set of at most three columns, shape by the ascending columns."""
+        conditionals: dict[tuple[int, int], tuple[Floats, Clique]] = {}
+        margins = {}
+        for columns in sets:
+            assert len(columns) <= 3, "of four columns, two may lie beyond one neighbour"
+            parts: list[tuple[Floats, Clique]] = []
+            left = list(columns)
+            while left:  # columns that are not connected are independent
+                near = self._routes[left[0]]
+                part = tuple(c for c in left if near.keys() & self._routes[c].keys())
+                left = [c for c in left if c not in part]
+                parts.append((self._connected_margin(part, conditionals), part))
+            margins[columns] = _product_margin(parts, columns)
+        return margins
+
+    def _connected_margin(
+        self, columns: Clique, conditionals: dict[tuple[int, int], tuple[Floats, Clique]]
+    ) -> Floats:
+        """Return the marginal of connected columns, from the clique that lies in their middle.
+
+        Each of at most three columns that it does not hold lies beyond another one of its neighbours;
+        otherwise that neighbour would be nearer to them all.
+        """
+        routes = [self._routes[c] for c in columns]
+        middle = min(
+            routes[0],
+            key=lambda i: (sum(route[i][0] for route in routes), self.marginals[i].size, i),
+        )
+        held = {c for c in columns if c in self.cliques[middle]}
+        beyond = [self._conditional(middle, c, conditionals) for c in columns if c not in held]
+        kept = tuple(sorted(held.union(*(given[:-1] for _, given in beyond))))
+        return _product_margin([(self.margin(kept, middle), kept), *beyond], columns)
+
+    def _conditional(
+        self, here: int, column: int, conditionals: dict[tuple[int, int], tuple[Floats, Clique]]
+    ) -> tuple[Floats, Clique]:
+        """Return p(column | what a clique shares with the next one towards it), and its axes."""
+        if (here, column) not in conditionals:
+            _, there = self._routes[column][here]
+            shared = tuple(c for c in self.cliques[here] if c in self.cliques[there])
+            if column in self.cliques[there]:
+                kept = tuple(sorted({column, *shared}))
+                joint = _product_margin([(self.margin(kept, there), kept)], (*shared, column))
+            else:
+                rest = self._conditional(there, column, conditionals)
+                kept = tuple(sorted({*shared, *rest[1][:-1]}))
+                joint = _product_margin([(self.margin(kept, there), kept), rest], (*shared, column))
+            below = self.margin(shared, there)[..., None]
+            # 0 where what is shared never occurs
+            table = np.divide(joint, below, out=np.zeros_like(joint), where=below > 0)
+            conditionals[here, column] = (table, (*shared, column))
+        return conditionals[here, column]
 
     def sample(self, rows: int, generator: np.random.Generator) -> Ints:
         """Draw records, shape (rows, columns), by walking from clique to clique.
@@ -194,9 +223,52 @@ def _spread(table: Floats, columns: Clique, clique: Clique) -> Floats:
     return np.expand_dims(aligned, _axes(clique, columns))
 
 
-def _joint_margin(joint: Floats, clique: Clique, kept: Clique) -> Floats:
-    """Sum a joint (a first axis, then a clique's) over all of the clique's columns but some."""
-    return np.asarray(joint.sum(axis=tuple(1 + axis for axis in _axes(clique, kept))))
+def _product_margin(factors: Sequence[tuple[Floats, Clique]], columns: Clique) -> Floats:
+    """Multiply tables, each with its columns, and sum out all columns but some, in their order."""
+    axis = {c: i for i, c in enumerate(sorted({c for _, own in factors for c in own}))}
+    operands: list[Any] = []
+    for table, own in factors:
+        operands += [table, [axis[c] for c in own]]
+    return np.asarray(np.einsum(*operands, [axis[c] for c in columns], optimize="greedy"))
+
+
+def tree_cells(levels: Sequence[int], cliques: Iterable[Clique]) -> int:
+    """Return the cells of a junction tree that has room for some cliques, and for every column.
+
+    Columns are eliminated greedily, one with the smallest table first, as mbi does; where the cliques
+    join all columns to one tree of pairs, mbi eliminates leaves first and may need fewer cells.
+
+    Examples
+    --------
+    >>> tree_cells((2, 3, 5), [(0, 1), (1, 2)])
+    21
+    """
+    near = [1 << column for column in range(len(levels))]  # bit sets: a column and its neighbours
+    for clique in cliques:
+        bits = sum(1 << column for column in clique)
+        for column in clique:
+            near[column] |= bits
+    cells = [math.prod(_chosen(levels, bits)) for bits in near]
+    left, maximal, total = list(range(len(levels))), list[int](), 0
+    while left:
+        column = min(left, key=cells.__getitem__)
+        left.remove(column)
+        bits = near[column]
+        if all(bits & ~other for other in maximal):
+            maximal.append(bits)
+            total += cells[column]
+        for other in _chosen(range(len(levels)), bits & ~(1 << column)):
+            near[other] = (near[other] | bits) & ~(1 << column)
+            cells[other] = math.prod(_chosen(levels, near[other]))
+    return total
+
+
+def _chosen(values: Sequence[int], bits: int) -> Iterator[int]:
+    """Yield the values whose places are set in a number's bits."""
+    while bits:
+        lowest = bits & -bits
+        yield values[lowest.bit_length() - 1]
+        bits ^= lowest
 
 
 def stratified(group: Ints, generator: np.random.Generator) -> Floats:

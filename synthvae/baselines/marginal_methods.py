@@ -1,7 +1,8 @@
 """Synthesizers from noisy marginals: of single columns, and of pairs by a tree (MST) or in rounds (AIM).
 
-`Independent` spends the whole budget on single columns. `MST` and `AIM` choose pairs, measure these, and
-leave the estimate to `GraphicalModel`. Against their papers, each of which measures single columns too:
+`Independent` spends the whole budget on single columns. `MST` and `AIM` choose pairs, `ThreeWayAIM` also
+triples, measure these, and leave the estimate to `GraphicalModel`. Against their papers, each of which
+measures single columns too:
 
 - numbers come in bins at noisy quantiles, and the marginals' counts are the first measurements;
 - rare tokens are merged, as in MST, also for AIM;
@@ -31,6 +32,8 @@ LEAST_SHARE = 1e-6  # of the budget, below which nothing is left
 MEASURING = 0.9  # of a round's budget; the rest chooses
 MOST_MEGABYTES = 80.0
 AIM_STEPS, AIM_LAST_STEPS = 250, 1500
+MOST_CELLS = 10_000  # of a triple's table
+MOST_CELLS_TOGETHER = 2**23  # of the tables of all triples, which bounds memory and time
 
 
 class Independent(Baseline):
@@ -52,7 +55,7 @@ class Independent(Baseline):
 
 
 class _Graphical(Baseline):
-    """A graphical model over the tokens, fitted to noisy counts of pairs of columns."""
+    """A graphical model over the tokens, fitted to noisy counts of sets of columns."""
 
     def _learn(self, table: TokenTable, mechanisms: Mechanisms, budget: BudgetFilter) -> None:
         # The number of rows takes a hundredth of the budget: no true number is used.
@@ -60,14 +63,18 @@ class _Graphical(Baseline):
         noise_multiplier = noise_for(COUNT_SHARE * budget.whole)
         self._model = GraphicalModel(table, self._measure(rows, (), noise_multiplier, mechanisms))
         tokens, levels = self._model.grouped(table.tokens), self._model.levels
-        pairs = combinations(range(len(levels)), 2)
-        self._learn_pairs({p: contingency(tokens, p, levels) for p in pairs}, mechanisms, budget)
+        exact = {s: contingency(tokens, s, levels) for s in self._candidates(levels)}
+        self._learn_tables(exact, mechanisms, budget)
+
+    def _candidates(self, levels: Sequence[int]) -> list[Clique]:
+        """Return the sets of columns that may be measured, by released facts alone: all pairs."""
+        return list(combinations(range(len(levels)), 2))
 
     @abc.abstractmethod
-    def _learn_pairs(
+    def _learn_tables(
         self, exact: dict[Clique, Ints], mechanisms: Mechanisms, budget: BudgetFilter
     ) -> None:
-        """Choose pairs of columns by their private tables, measure these, and fit the model."""
+        """Choose among candidates by their private tables, measure the chosen, and fit the model."""
 
     def _measure(
         self, exact: Ints, columns: Clique, noise_multiplier: float, mechanisms: Mechanisms
@@ -82,7 +89,7 @@ class _Graphical(Baseline):
         rows = self.schema.rows_per_patient
         noisy = mechanisms.discrete_gaussian(
             exact,
-            stage="pairs" if columns else "columns",
+            stage="pairs" if len(columns) > 1 else "columns",
             what=f"counts of the columns {columns}" if columns else "the number of rows",
             sensitivity=rows,
             noise_multiplier=noise_multiplier,
@@ -107,11 +114,11 @@ class MST(_Graphical):
     name = "mst"
     anchor_share = 1 / 3
 
-    def _learn_pairs(
+    def _learn_tables(
         self, exact: dict[Clique, Ints], mechanisms: Mechanisms, budget: BudgetFilter
     ) -> None:
         columns, rows = len(self._model.levels), self.schema.rows_per_patient
-        expected = self._model.tree.pairs()
+        expected = self._model.tree.margins(exact)
         scores = {pair: _distance(self._model, exact, expected, pair) for pair in expected}
         epsilon = selection_for(0.5 * budget.left / max(1, columns - 1))
         component = list(range(columns))  # of each column, by one of its columns
@@ -140,24 +147,27 @@ class AIM(_Graphical):
     Differentially Private Synthetic Data", PVLDB 15(11), Algorithms 1 to 3. The workload is all pairs of
     columns, which is also what the authors' own program measures by default.
 
-    A round chooses a pair r by the exponential mechanism with the score
+    A round chooses a candidate r by the exponential mechanism with the score
 
-        ‖M_r(D) − M_r(model)‖₁ − √(2/π) σ n_r,
+        w_r (‖M_r(D) − M_r(model)‖₁ − √(2/π) σ n_r),
 
-    where n_r is the number of its cells and σ the noise of its measurement; the paper's weight of r is
-    the same for all pairs, and left out. The model is released already, so one patient of at most m
-    rows changes the score by at most m. Then r is counted with noise, and the model is fitted again.
+    where n_r is the number of its cells and σ the noise of its measurement. The paper's weight w_r, the
+    columns that r has in common with each set of the workload, summed, is in proportion to the columns
+    of r where the workload is all sets of a size; it is taken to be at most 1. The model is released
+    already, so one patient of at most m rows changes the score by at most m. Then r is counted with
+    noise, and the model is fitted again.
     """
 
     name = "aim"
     anchor_share = 0.35
+    largest = 2  # columns of a set of the workload
 
-    def _learn_pairs(
+    def _learn_tables(
         self, exact: dict[Clique, Ints], mechanisms: Mechanisms, budget: BudgetFilter
     ) -> None:
         model, rows = self._model, self.schema.rows_per_patient
         cost = budget.left / (ROUNDS_PER_COLUMN * len(model.levels))
-        expected = model.tree.pairs()
+        expected = model.tree.margins(exact)
         for _ in range(MOST_ROUNDS_PER_COLUMN * len(model.levels)):
             if budget.left < LEAST_SHARE * budget.whole:
                 break
@@ -167,27 +177,60 @@ class AIM(_Graphical):
             cell_error = math.sqrt(2 / math.pi) * noise_multiplier * rows  # mean, of noise alone
             # The model may grow with the share of the budget that is spent (Algorithm 3 of the paper).
             allowed = MOST_MEGABYTES * budget.spent / budget.whole
-            candidates = [pair for pair in exact if model.megabytes(pair) <= allowed]
+            candidates = [columns for columns in exact if model.megabytes(columns) <= allowed]
             if not candidates:
                 break
-            scores = [
-                _distance(model, exact, expected, pair) - cell_error * exact[pair].size
-                for pair in candidates
+            excesses = [
+                _distance(model, exact, expected, columns) - cell_error * exact[columns].size
+                for columns in candidates
             ]
+            weights = [len(columns) / self.largest for columns in candidates]
             chosen = mechanisms.exponential(
-                np.array(scores),
-                what="a pair of columns",
+                np.multiply(weights, excesses),
+                what="a set of columns",
                 sensitivity=rows,
                 epsilon=selection_for((1 - MEASURING) * cost),
             )
-            pair = candidates[chosen]
-            model.measure(self._measure(exact[pair], pair, noise_multiplier, mechanisms))
+            columns = candidates[chosen]
+            model.measure(self._measure(exact[columns], columns, noise_multiplier, mechanisms))
             model.fit(AIM_STEPS)
-            before, expected = expected, model.tree.pairs()
-            moved = model.total * np.abs(expected[pair] - before[pair]).sum()
-            if moved <= cell_error * exact[pair].size:
+            before, expected = expected, model.tree.margins(exact)
+            moved = model.total * np.abs(expected[columns] - before[columns]).sum()
+            if moved <= cell_error * exact[columns].size:
                 cost *= 4  # half the noise, twice the epsilon of a choice
         model.fit(AIM_LAST_STEPS)
+
+
+class ThreeWayAIM(AIM):
+    """AIM for all triples: single columns, pairs and triples are measured where the model is worst.
+
+    The workload is all triples of columns, and the candidates are their downward closure, as in the
+    paper. Large triples are left out by public limits, as the authors' own program does with its
+    `max_cells`; single columns and pairs never are. The weights stay those of all triples.
+    """
+
+    name = "aim-3way"
+    largest = 3
+
+    def _candidates(self, levels: Sequence[int]) -> list[Clique]:
+        """Return all single columns and pairs, and the triples whose tables keep to the limits.
+
+        The smallest are taken first. Levels follow from released marginals.
+        """
+        smaller = [c for size in (1, 2) for c in combinations(range(len(levels)), size)]
+        triples = list(combinations(range(len(levels)), 3))
+        cells = np.array([math.prod(levels[c] for c in triple) for triple in triples], np.int64)
+        order = np.argsort(cells, kind="stable")
+        fits = (cells[order] <= MOST_CELLS) & (np.cumsum(cells[order]) <= MOST_CELLS_TOGETHER)
+        kept = [triples[place] for place in np.sort(order[fits])]
+        self.notes = ()
+        if len(kept) < len(triples):
+            self.notes = (
+                f"{len(triples) - len(kept):,} of {len(triples):,} triples of columns were no "
+                f"candidates: a table may have {MOST_CELLS:,} cells, all together "
+                f"{MOST_CELLS_TOGETHER:,}, and the smallest came first.",
+            )
+        return [*smaller, *kept]
 
 
 def contingency(tokens: Ints, columns: Clique, levels: Sequence[int]) -> Ints:
@@ -198,7 +241,10 @@ def contingency(tokens: Ints, columns: Clique, levels: Sequence[int]) -> Ints:
 
 
 def _distance(
-    model: GraphicalModel, exact: dict[Clique, Ints], expected: dict[Clique, Floats], pair: Clique
+    model: GraphicalModel,
+    exact: dict[Clique, Ints],
+    expected: dict[Clique, Floats],
+    columns: Clique,
 ) -> float:
-    """Return the L1 distance of a pair's table from what a model expects of it: private."""
-    return float(np.abs(exact[pair] - model.total * expected[pair]).sum())
+    """Return the L1 distance of a set's table from what a model expects of it: private."""
+    return float(np.abs(exact[columns] - model.total * expected[columns]).sum())

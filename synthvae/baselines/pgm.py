@@ -13,10 +13,11 @@ import numpy as np
 
 from synthvae._types import Floats, Ints
 from synthvae.baselines.base import TokenTable
-from synthvae.baselines.junction import Clique, JunctionTree, calibrated
+from synthvae.baselines.junction import Clique, JunctionTree, calibrated, tree_cells
 from synthvae.errors import ConfigError
 from synthvae.marginals.column import draw_within
 
+CELL_BYTES = 8
 RARE = 3.0  # standard deviations of a count, below which a token is merged with others
 INSTALL = "pip install 'synthvae[pgm]'"
 
@@ -67,8 +68,8 @@ def load_mbi() -> Any:
             import mbi
     except ImportError as cause:
         raise ConfigError(
-            f"The methods mst and aim need Private-PGM, which is not installed ({cause.name} is "
-            f"missing): {INSTALL}."
+            "Graphical models (mst, aim, aim-3way) need Private-PGM, which is not installed "
+            f"({cause.name} is missing): {INSTALL}."
         ) from None
     return mbi
 
@@ -132,8 +133,7 @@ class GraphicalModel:
 
     def megabytes(self, more: Clique) -> float:
         """Return what the junction tree would take with one more clique in it."""
-        size = self._mbi.junction_tree.hypothetical_model_size
-        return float(size(self.domain, [*self.cliques, more]))
+        return tree_cells(self.levels, [*self.cliques, more]) * CELL_BYTES / 2**20
 
     def measure(self, measurement: Measurement) -> None:
         """Take in one more measurement; `fit` makes it count.

@@ -1,8 +1,8 @@
-"""Records of a baseline that keep the rules: drawn again while that helps, and mended where it does not.
+"""Records of a baseline that keep the rules: rejection sampling, and repair where it does not help.
 
 A record that breaks a rule is refused, and others are drawn: what is kept is distributed as the method
 has it, given the rules. Where they leave next to nothing of its records (a sum is hardly ever met by
-chance), the last ones are mended column by column, under the same masks as the model's own records.
+chance), the last ones are repaired column by column, under the same masks as the model's own records.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,8 +23,8 @@ from synthvae.rules.domains import known_of
 FEWEST_DRAWN = 1024  # records at a time, so that it can be told how many are refused
 MOST_ROUNDS = 50
 LEAST_KEPT = 0.01  # share of a round's records, below which no more are drawn
-MOST_MENDINGS = 200  # of a record that runs into dead ends
-MOST_CELLS = 2**24  # records that are mended together times tokens of a column
+MOST_REPAIRS = 200  # of a record that runs into dead ends
+MOST_CELLS = 2**24  # records that are repaired together times tokens of a column
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,16 @@ class RuledRecords:
         Of all columns, the derived ones included, shape (rows, columns).
     refused
         Number of records that were drawn, broke a rule, and were drawn again.
-    mended
+    repaired
         Number of these records that did not come out of the method alone.
     """
 
     codes: Ints
     refused: int = 0
-    mended: int = 0
+    repaired: int = 0
 
 
-def draw_ruled(
+def sample_under_rules(
     draw: Callable[[int], Ints],
     rows: int,
     rules: RuleSet,
@@ -83,7 +83,7 @@ def draw_ruled(
         size = max(1, MOST_CELLS // max(marginal.tokens for marginal in marginals))
         for first in range(0, len(rest), size):
             part = rest[first : first + size]
-            codes[part] = mended(codes[part], rules, masks, generator)
+            codes[part] = repair(codes[part], rules, masks, generator)
     return RuledRecords(codes, refused, len(rest))
 
 
@@ -92,22 +92,22 @@ def _broken(rules: RuleSet, codes: Ints) -> Bools:
     return rules.broken(codes) | rules.broken(codes, rules.sampled)
 
 
-def mended(codes: Ints, rules: RuleSet, masks: RuleMasks, generator: np.random.Generator) -> Ints:
+def repair(codes: Ints, rules: RuleSet, masks: RuleMasks, generator: np.random.Generator) -> Ints:
     """Return records with the values that a rule forbids drawn again.
 
     One that runs into a dead end is begun again, with none of its values in the columns of rules.
     """
     codes, waiting = codes.copy(), np.arange(len(codes))
     begun = np.ones(len(codes), bool)
-    for _ in range(MOST_MENDINGS):
-        mended, stuck = _walk(codes[waiting], begun[waiting], masks, generator)
-        codes[waiting] = rules.completed(mended)
+    for _ in range(MOST_REPAIRS):
+        walked, stuck = _walk(codes[waiting], begun[waiting], masks, generator)
+        codes[waiting] = rules.completed(walked)
         waiting = waiting[stuck | _broken(rules, codes[waiting])]
         begun[waiting] = False
         if not len(waiting):
             return codes
     raise ConfigError(
-        f"{counted(len(waiting), 'record')} could not be drawn in {MOST_MENDINGS} trials: the rules "
+        f"{counted(len(waiting), 'record')} could not be drawn in {MOST_REPAIRS} trials: the rules "
         "leave next to nothing of what the columns hold. Check them against the fields' bounds, or "
         "derive a column that others determine."
     )

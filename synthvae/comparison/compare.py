@@ -73,7 +73,7 @@ def contestants(config: RunConfig) -> tuple[Contestant, ...]:
         if name not in available:
             raise ConfigError(
                 f"compare, methods names {name!r}, which needs Private-PGM: pip install "
-                f"'synthvae[pgm]', or leave {' and '.join(NEEDS_PGM)} out."
+                f"'synthvae[pgm]', or leave out {', '.join(NEEDS_PGM)}."
             )
     base = {name: float(value) for name, value in config.settings.items()}
     return (

@@ -16,7 +16,7 @@ from synthvae.report.page import environment
 LINES = 6  # that are distinguishable; further methods are in the table
 SHIFT = 1.025  # between the methods' marks at one epsilon, as a factor
 DECIMALS = {"seconds": 1, "cpu_seconds": 1, "fit_seconds": 1, "megabytes": 0, "spent": 3}
-RULE_DECIMALS = {"refused": 2, "mended": 2}  # where the schema has rules
+RULE_DECIMALS = {"refused": 2, "repaired": 2}  # where the schema has rules
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Part:
     methods: tuple[Summary, ...]
     variants: tuple[Summary, ...]
     pictures: tuple[drawing.Drawing, ...]
-    failures: tuple[tuple[Summary, str, int], ...]
+    failures: tuple[tuple[Summary, str, int], ...]  # reasons, and how many runs have each
+    notes: tuple[tuple[Summary, str, int], ...]
 
 
 def render(result: Comparison) -> str:
@@ -69,7 +70,10 @@ def _part(result: Comparison, place: int) -> Part:
         variants=variants,
         pictures=tuple(pictures),
         failures=tuple(
-            (one, reason, times) for one in chosen for reason, times in Counter(one.failed).items()
+            (one, reason, runs) for one in chosen for reason, runs in Counter(one.failed).items()
+        ),
+        notes=tuple(
+            (one, note, runs) for one in chosen for note, runs in Counter(one.notes).items()
         ),
     )
 

@@ -28,7 +28,7 @@ from synthvae.schema import Schema
 OURS = "synthvae"  # the method that the others are compared with
 LARGEST_BYTES = 100_000_000
 LEVEL = 0.95
-COSTS = ("seconds", "cpu_seconds", "fit_seconds", "megabytes", "spent", "refused", "mended")
+COSTS = ("seconds", "cpu_seconds", "fit_seconds", "megabytes", "spent", "refused", "repaired")
 COMPARED = ("seconds", "megabytes")
 
 
@@ -57,7 +57,8 @@ class Outcome(Frozen):
     fit_seconds: float | None = None
     megabytes: float | None = None  # largest memory of the process
     refused: float | None = None  # of a baseline: records that broke a rule, for each that is kept
-    mended: float | None = None  # of a baseline: share of records mended column by column
+    repaired: float | None = None  # of a baseline: share of records repaired column by column
+    notes: tuple[str, ...] = ()  # of a baseline: what it left out, in words
 
 
 class Reference(Frozen):
@@ -100,6 +101,7 @@ class Summary(Frozen):
     settings: dict[str, float] = {}
     runs: int
     failed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # of all runs
     figures: dict[str, Mean] = {}
     costs: dict[str, Mean] = {}
     ratios: dict[str, float] = {}
@@ -260,6 +262,7 @@ def summarise(outcomes: Sequence[Outcome], cells: Sequence[Cell]) -> tuple[Summa
             settings=group[0].settings if group else {},
             runs=len(good),
             failed=tuple(one.failed for one in group if one.failed is not None),
+            notes=tuple(note for one in good for note in one.notes),
             figures=_means([one.figures for one in good], good[0].figures if good else ()),
             costs=_means([one.model_dump(include=set(COSTS)) for one in good], COSTS),
         )
@@ -304,17 +307,22 @@ def advise(schema: Schema, patients: int | None, epsilons: Sequence[float]) -> t
             )
         elif columns <= 15 and signal is not None and signal >= 30_000:
             use = (
-                f"{OURS}; or aim, where its time (many times ours) is no matter: few columns and so "
-                "large a budget that whole tables of pairs can be measured, which it does as well"
+                f"{OURS}; or aim-3way, where its time (many times ours) is no matter: few columns and "
+                "so large a budget that whole tables of pairs and triples can be measured, which it "
+                "does as well"
             )
         elif columns <= 8 and small:
-            use = "aim: few columns with few categories each, whose pairs it can measure nearly all"
+            use = (
+                "aim-3way: few columns with few categories each, whose pairs and triples it can measure "
+                "nearly all"
+            )
         else:
             use = f"{OURS}: many or continuous columns, of which pairs alone say too little"
         advice.append(f"At epsilon {epsilon_text(epsilon)}, {use}.")
     if columns > 40:
         advice.append(
-            f"With {columns} columns, aim looks at {columns * (columns - 1) // 2:,} pairs in each "
-            "round: expect it to take much longer than the others."
+            f"With {columns} columns, aim looks at {math.comb(columns, 2):,} pairs in each round, and "
+            f"aim-3way at up to {math.comb(columns, 3):,} triples: expect them to take much longer than "
+            "the others."
         )
     return tuple(advice)

@@ -11,7 +11,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from synthvae._frozen import Frozen, read_value
 from synthvae._runtime import silent
@@ -54,7 +54,7 @@ class Job(Frozen):
 class Done(Frozen):
     """What a finished worker leaves behind beside the records.
 
-    Of baselines under rules, how many of their records broke one, and how many were mended.
+    Of baselines under rules, how many of their records broke one, and how many were repaired.
     """
 
     spent: float
@@ -62,7 +62,8 @@ class Done(Frozen):
     cpu_seconds: float
     megabytes: float | None
     refused: float | None = None  # records, for each that keeps the rules
-    mended: float | None = None  # share of records
+    repaired: float | None = None  # share of records
+    notes: tuple[str, ...] = ()  # what a baseline left out, in words
 
 
 def run_alone(job: Job, folder: Path, timeout: float) -> tuple[float, Done | str]:
@@ -141,26 +142,29 @@ def do(job: Job) -> None:
         draw = partial(_draw_baseline, baseline, job)
     assert spent is not None, "a comparison has a budget"
     fit_seconds = time.perf_counter() - start
-    records, ruled = draw()
+    records, told = draw()
     write_table(records, job.records, schema)
     done = Done(
         spent=spent,
         fit_seconds=fit_seconds,
         cpu_seconds=time.process_time(),
         megabytes=_peak_megabytes(),
-        **ruled,
+        **told,
     )
     job.done.write_text(done.model_dump_json(), encoding="utf-8")
 
 
-def _draw_ours(ours: "Synthesizer", job: Job) -> tuple["pd.DataFrame", dict[str, float]]:
+def _draw_ours(ours: "Synthesizer", job: Job) -> tuple["pd.DataFrame", dict[str, Any]]:
     return ours.sample(job.rows, seed=job.seed, progress=silent), {}
 
 
-def _draw_baseline(baseline: "Baseline", job: Job) -> tuple["pd.DataFrame", dict[str, float]]:
+def _draw_baseline(baseline: "Baseline", job: Job) -> tuple["pd.DataFrame", dict[str, Any]]:
+    """Return a baseline's records, and what `Done` tells of baselines alone."""
     records = baseline.draw_records(job.rows, seed=job.seed)
-    ruled = {"refused": records.refused / job.rows, "mended": records.mended / job.rows}
-    return baseline.table_of(records), ruled if baseline.schema.rules else {}
+    told: dict[str, Any] = {"notes": baseline.notes}
+    if baseline.schema.rules:
+        told |= {"refused": records.refused / job.rows, "repaired": records.repaired / job.rows}
+    return baseline.table_of(records), told
 
 
 def _peak_megabytes() -> float | None:

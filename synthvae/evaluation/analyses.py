@@ -1,24 +1,24 @@
 """The analyses that the records are meant for, done on real rows and on synthetic ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
 from synthvae._text import counted
-from synthvae._types import Floats
 from synthvae.evaluation import intervals, survival
+from synthvae.evaluation.agreement import mean_overlap, overlaps, same_signs, score_of
 from synthvae.evaluation.metric import Limits, Metric
 from synthvae.evaluation.regression import Fit, NotFittedError, Terms, fit_model
-from synthvae.evaluation.results import Analysis, Coefficient, Interval, Score
+from synthvae.evaluation.results import Analysis, Coefficient, Score, SubgroupEffects
+from synthvae.evaluation.subgroups import METRICS as SUBGROUPS
+from synthvae.evaluation.subgroups import compare_subgroups, wald
 from synthvae.evaluation.tables import Tables, at_most
 from synthvae.evaluation.validity import slug
 from synthvae.purposes import AnalysisRequest
 
 MOST_ROWS = 20_000
 MOST_RANKED = 4000
-DRAWS = 1000
-SIMULATED = f"simulation of the synthetic estimates, {DRAWS:,} draws"
 
 _metric = partial(Metric, direction="higher", family="analyses", topic="utility", disclosure="grid")
 _TWO_SAMPLES = "two samples of one population and size overlap by 0.71 on average (1 - 2/(3.92 √π))"
@@ -52,33 +52,54 @@ C_INDEX = _metric(
     threshold=Limits(-0.02, -0.06, "0.02 below fitting on real rows", beside="real"),
     charted=True,
 )
-METRICS = (OVERLAP, SIGNS, C_INDEX)
-
-Measure = Callable[[Fit, Fit, Floats | None], Floats | None]
+_of_products = partial(
+    _metric,
+    family="interactions",
+    section="analyses",
+    disclosure="withheld",
+    withheld_as="few patients may be in the cell of several columns that a product of them counts",
+    goal=1.0,
+)
+PRODUCT_OVERLAP = _of_products(
+    "interaction_overlap.<analysis>",
+    "Overlap of interactions: {name}",
+    "How far the confidence intervals of the declared interactions alone, the products of terms, cover "
+    "each other: 1 is the same interval, 0 or less means that they do not touch.",
+    threshold=OVERLAP.threshold,
+)
+PRODUCT_SIGNS = _of_products(
+    "interaction_signs.<analysis>",
+    "Signs of interactions: {name}",
+    "Of the declared interactions that train's rows tell from 0, the share that have the same sign "
+    "on synthetic rows: whether an effect would still be larger for the same patients.",
+    threshold=SIGNS.threshold,
+    share_of="the interactions that the real rows tell from 0",
+)
+OF_PRODUCTS = (PRODUCT_OVERLAP, PRODUCT_SIGNS)
+METRICS = (OVERLAP, SIGNS, C_INDEX, *OF_PRODUCTS)
 
 
 def compare_analyses(
     tables: Tables,
     requests: Sequence[AnalysisRequest],
-    declared: bool,
+    notes: Sequence[str],
     generator: np.random.Generator,
 ) -> tuple[tuple[Analysis, ...], list[Score]]:
     """Do each analysis on train, on the synthetic rows and on the tables to compare with.
 
-    Returns the analyses, and the scores that sum them up; those that the user did not declare are
-    marked as defaults.
+    Returns the analyses, and the scores that sum them up. Each has a note that its details begin with:
+    whether it was declared.
 
     References
     ----------
     Karr, Kohnen, Oganian, Reiter & Sanil 2006, "A framework for evaluating the utility of data
     altered to protect confidentiality", The American Statistician 60(3): the overlap of intervals.
     """
-    note = "" if declared else "A default: no analysis was declared under `evaluation`. "
     done = [
         (survival.compare_curves if request.kind == "kaplan-meier" else _compare_models)(
             tables, request, note, generator
         )
-        for request in requests
+        for request, note in zip(requests, notes, strict=True)
     ]
     return tuple(analysis for analysis, _ in done), [score for _, each in done for score in each]
 
@@ -88,17 +109,20 @@ def _compare_models(
 ) -> tuple[Analysis, list[Score]]:
     assert request.kind != "kaplan-meier"
     is_cox, schema = request.kind == "cox", tables.schema
-    names = {"analysis": slug(request.name), "name": request.name}
-    metrics = [metric.of(**names) for metric in (METRICS if is_cox else METRICS[:2])]
+    of_terms, of_products, of_subgroups = _metrics(request)
+    metrics = [*of_terms, *of_products, *of_subgroups]
     if is_cox and (reason := survival.why_no_survival(schema)):
         return survival.not_run(request, schema, metrics, note, reason)
-    terms = Terms(schema, request.predictors, tables.train)
+    terms = Terms(schema, request.predictors, tables.train, request.interactions)
+    sampled = {
+        name: at_most(getattr(tables, name), MOST_ROWS, generator)
+        for name in ("train", "synthetic", "holdout", "independent")
+    }
     fits: dict[str, Fit] = {}
     reasons: dict[str, str] = {}
-    for name in ("train", "synthetic", "holdout", "independent"):
-        sampled = at_most(getattr(tables, name), MOST_ROWS, generator)
+    for name, rows in sampled.items():
         try:
-            fits[name] = fit_model(request.kind, request.outcome, terms, sampled, schema)
+            fits[name] = fit_model(request.kind, request.outcome, terms, rows, schema)
         except NotFittedError as cause:
             reasons[name] = f"cannot be fitted to the {name} rows: {cause}"
     for name in ("train", "synthetic"):
@@ -112,15 +136,55 @@ def _compare_models(
         return survival.not_run(request, schema, metrics, note, "no term varies in both tables")
     detail = note + _detail(terms, real, synthetic, tables)
     scores = [
-        _score(metric, measure, pairs, detail, generator)
-        for metric, measure in zip(metrics[:2], (mean_overlap, same_signs), strict=True)
+        score_of(metric, measure, pairs, detail, generator)
+        for metric, measure in zip(of_terms[:2], (mean_overlap, same_signs), strict=True)
     ]
     if is_cox:
-        scores.append(_rank(metrics[2], fits, terms, tables, generator))
-    rows, coefficients = (real.rows, synthetic.rows), _coefficients(real, synthetic)
-    return survival.described(
-        request, schema, rows, coefficients=coefficients, detail=detail
-    ), scores
+        scores.append(_rank(of_terms[2], fits, terms, tables, generator))
+    subgroups: tuple[SubgroupEffects, ...] = ()
+    if request.interactions:
+        scores += _of_products_alone(of_products, pairs, terms.products, note, generator)
+        subgroups, more = compare_subgroups(sampled, request, schema, note, generator)
+        scores += more
+    analysis = survival.described(
+        *(request, schema, (real.rows, synthetic.rows)),
+        coefficients=_coefficients(real, synthetic, terms.products),
+        subgroups=subgroups,
+        detail=detail,
+    )
+    return analysis, scores
+
+
+def _metrics(request: AnalysisRequest) -> tuple[list[Metric], ...]:
+    """Return the records of an analysis: of its terms, its products, its effects in subgroups."""
+    names = {"analysis": slug(request.name), "name": request.name}
+    of_terms = (OVERLAP, SIGNS, C_INDEX) if request.kind == "cox" else (OVERLAP, SIGNS)
+    kinds = (of_terms, OF_PRODUCTS, SUBGROUPS) if request.interactions else (of_terms, (), ())
+    return tuple([metric.of(**names) for metric in kind] for kind in kinds)
+
+
+def _of_products_alone(
+    metrics: Sequence[Metric],
+    pairs: dict[str, tuple[Fit, Fit]],
+    products: Sequence[str],
+    note: str,
+    generator: np.random.Generator,
+) -> list[Score]:
+    """Return overlap and signs of the products of terms alone."""
+    alone = {}
+    for name, (real, other) in pairs.items():
+        kept = [term for term in products if term in real.terms]
+        alone[name] = real.only(kept), other.only(kept)
+    count = len(alone["synthetic"][0].terms)
+    if not count:
+        return [
+            metric.unanswered("no product of terms varies in both tables") for metric in metrics
+        ]
+    detail = f"{note}{counted(count, 'product')} of terms."
+    return [
+        score_of(metric, measure, alone, detail, generator)
+        for metric, measure in zip(metrics, (mean_overlap, same_signs), strict=True)
+    ]
 
 
 def _shared_terms(real: Fit, other: Fit) -> tuple[Fit, Fit]:
@@ -144,82 +208,21 @@ def _detail(terms: Terms, real: Fit, synthetic: Fit, tables: Tables) -> str:
     return text
 
 
-def overlaps(real: Fit, synthetic: Fit, estimates: Floats | None = None) -> Floats:
-    """Return how far each pair of intervals overlaps, for the synthetic estimates or for others."""
-    middle = synthetic.estimates if estimates is None else estimates
-    low = np.maximum(real.estimates - real.half, middle - synthetic.half)
-    high = np.minimum(real.estimates + real.half, middle + synthetic.half)
-    return np.asarray((high - low) * (1 / real.half + 1 / synthetic.half) / 4)
-
-
-def mean_overlap(real: Fit, synthetic: Fit, estimates: Floats | None = None) -> Floats | None:
-    """Return the mean overlap over the coefficients, one figure for each row of estimates."""
-    return np.asarray(overlaps(real, synthetic, estimates).mean(axis=-1))
-
-
-def same_signs(real: Fit, synthetic: Fit, estimates: Floats | None = None) -> Floats | None:
-    """Return the share of the coefficients told from 0 that keep their sign; None without any."""
-    clear = np.abs(real.estimates) > real.half
-    if not clear.any():
-        return None
-    middle = synthetic.estimates if estimates is None else estimates
-    return np.asarray((np.sign(middle) == np.sign(real.estimates))[..., clear].mean(axis=-1))
-
-
-def _score(
-    metric: Metric,
-    measure: Measure,
-    pairs: dict[str, tuple[Fit, Fit]],
-    detail: str,
-    generator: np.random.Generator,
-) -> Score:
-    figures: dict[str, float | None] = {}
-    for name, pair in pairs.items():
-        figure = measure(*pair, None) if pair[0].terms else None
-        figures[name] = None if figure is None else float(figure)
-    value = figures.pop("synthetic")
-    if value is None:
-        return metric.unanswered("train's rows tell no coefficient from 0")
-    simulated = measure(*pairs["synthetic"], _draws(pairs["synthetic"][1], generator))
-    assert simulated is not None
-    return metric.answer(value, _around(value, simulated), figures | {"ideal": 1.0}, detail)
-
-
-def _draws(fit: Fit, generator: np.random.Generator) -> Floats:
-    """Return coefficients as they might have come out, shape (draws, terms).
-
-    An estimated covariance may have eigenvalues just below zero, which count as zero.
-    """
-    values, vectors = np.linalg.eigh((fit.covariance + fit.covariance.T) / 2)
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
-    return np.asarray(fit.estimates + generator.standard_normal((DRAWS, len(values))) @ root.T)
-
-
-def _around(value: float, simulated: Floats) -> Interval:
-    """Return an interval around a figure as wide as it varies; never above 1."""
-    half = np.quantile(np.abs(simulated - simulated.mean()), intervals.LEVEL)
-    return intervals.interval(value - half, min(1.0, value + half), SIMULATED)
-
-
-def _coefficients(real: Fit, synthetic: Fit) -> tuple[Coefficient, ...]:
+def _coefficients(real: Fit, synthetic: Fit, products: Sequence[str]) -> tuple[Coefficient, ...]:
     each = overlaps(real, synthetic)
     return tuple(
         Coefficient(
             term=term,
             real=intervals.rounded(real.estimates[j]),
-            real_interval=_wald(real, j),
+            real_interval=wald(real, j),
             synthetic=intervals.rounded(synthetic.estimates[j]),
-            synthetic_interval=_wald(synthetic, j),
+            synthetic_interval=wald(synthetic, j),
             overlap=intervals.rounded(each[j]),
             same_sign=bool(np.sign(real.estimates[j]) == np.sign(synthetic.estimates[j])),
+            interaction=term in products,
         )
         for j, term in enumerate(real.terms)
     )
-
-
-def _wald(fit: Fit, j: int) -> Interval:
-    middle, half = fit.estimates[j], fit.half[j]
-    return intervals.interval(middle - half, middle + half, "Wald")
 
 
 def _rank(

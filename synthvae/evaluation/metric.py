@@ -18,7 +18,7 @@ NOISE = "beyond the noise of train's patients drawn again"  # what "bootstrap" s
 _OfTables = Literal[
     "schema", "rules", "relations", "sdmetrics", "margins", "associations", "detection", "groups"
 ]
-_OfUses = Literal["predictions", "analyses", "copies", "attacks", "unknown"]
+_OfUses = Literal["predictions", "analyses", "interactions", "copies", "attacks", "unknown"]
 Family = _OfTables | _OfUses
 Disclosure = Literal[
     "synthetic rows",  # a figure of the synthetic rows, beside shares of real rows in whole steps

@@ -1,8 +1,9 @@
 """Regressions as an analyst would run them, on any table: linear, logistic and Cox models."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations, product
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from synthvae.schema import Schema
 DEPENDENT = 1e-7  # a term that differs from the earlier ones by less is no term of its own
 TOO_LARGE = 20.0  # a log odds per standard deviation that nothing but separation gives
 LEAST_SPREAD = 1e-3  # of a feature that counts as varied
+TIMES = " × "  # between the terms of a product
 
 Model = Literal["linear", "logistic", "cox"]
 Estimates = tuple[Floats, Floats, Floats]  # estimates, their covariance, half-widths of intervals
@@ -50,30 +52,62 @@ class Fit:
 
 
 class Terms:
-    """The terms of a regression: numbers in their units, categories against the first one.
+    """The terms of a regression: numbers in their units, categories against the first one, products.
 
     They are scaled by train's spread while a model is fitted, so that it converges; what is reported
-    is in the columns' own units.
+    is in the columns' own units. `interactions` are sets of predictors whose terms are multiplied, the
+    sets within them, too: a product of three without those of two would mean nothing (Nelder 1977,
+    Journal of the Royal Statistical Society A 140). A number enters a product in standard deviations
+    of train from its mean, so that the other terms are effects at that mean, not at 0.
     """
 
-    def __init__(self, schema: Schema, predictors: Sequence[str], train: Table) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        predictors: Sequence[str],
+        train: Table,
+        interactions: Sequence[Sequence[str]] = (),
+    ) -> None:
         names = [field.name for field in schema.modelled]
         places = [names.index(name) for name in predictors]
         self._columns = [(place, schema.modelled[place]) for place in places]
         self.names: list[str] = []
+        term_places: dict[str, list[int]] = {}
         for _, field in self._columns:
             labels = [f"{field.name} = {category}" for category in field.categories[1:]]
-            self.names += [field.name] if field.is_lattice else labels
-        values = self._values(train)
-        known = values[np.isfinite(values).all(axis=1)]
-        empty = np.zeros(len(self.names))
-        self._centre = known.mean(axis=0) if len(known) else empty
-        spread = known.std(axis=0) if len(known) else empty
-        self.spread = np.where(spread > 0, spread, 1.0)
+            labels = [field.name] if field.is_lattice else labels
+            term_places[field.name] = [len(self.names) + j for j in range(len(labels))]
+            self.names += labels
+        self._singles = len(self.names)
+        numbers = {term_places[field.name][0] for _, field in self._columns if field.is_lattice}
+        self._products = list(_products(interactions, term_places))
+        self.names += [
+            TIMES.join(self.names[j] + (" (standardised)" if j in numbers else "") for j in each)
+            for each in self._products
+        ]
+        self._shift, self._scale = np.zeros(self._singles), np.ones(self._singles)
+        centre, spread = self._moments(train)
+        for j in numbers:
+            self._shift[j], self._scale[j] = centre[j], spread[j]
+        self._centre, self.spread = self._moments(train)
+
+    @property
+    def products(self) -> tuple[str, ...]:
+        """The names of the products."""
+        return tuple(self.names[self._singles :])
 
     def __call__(self, table: Table) -> Floats:
         """Return each row's scaled terms, NaN where a predictor is missing."""
         return (self._values(table) - self._centre) / self.spread
+
+    def _moments(self, train: Table) -> tuple[Floats, Floats]:
+        """Return each term's mean and standard deviation over complete rows; 1 for a constant."""
+        values = self._values(train)
+        known = values[np.isfinite(values).all(axis=1)]
+        if not len(known):
+            return np.zeros(len(self.names)), np.ones(len(self.names))
+        spread = known.std(axis=0)
+        return known.mean(axis=0), np.where(spread > 0, spread, 1.0)
 
     def _values(self, table: Table) -> Floats:
         columns = []
@@ -82,7 +116,20 @@ class Terms:
             values = (codes == np.arange(1, len(field.categories))).astype(float)
             values[codes[:, 0] < 0] = np.nan
             columns.append(in_units(field, codes) if field.is_lattice else values)
-        return np.concatenate(columns, axis=1)
+        singles = np.concatenate(columns, axis=1)
+        factors = (singles - self._shift) / self._scale
+        products = [factors[:, list(each)].prod(axis=1) for each in self._products]
+        return np.column_stack([singles, *products])
+
+
+def _products(
+    interactions: Sequence[Sequence[str]], term_places: dict[str, list[int]]
+) -> Iterator[tuple[int, ...]]:
+    """Yield the terms of each product once, those of two before those of three."""
+    for size in (2, 3):
+        sets = (part for each in interactions for part in combinations(each, size))
+        for part in {frozenset(part): part for part in sets}.values():
+            yield from product(*(term_places[name] for name in part))
 
 
 def in_units(field: Field, codes: Ints) -> Floats:

@@ -90,7 +90,7 @@ class Coefficient(Frozen):
     """One term of a declared analysis, estimated on real and on synthetic rows.
 
     `overlap` is the mean share of each confidence interval that the other one covers (Karr et al.
-    2006), negative where they are apart.
+    2006), negative where they are apart. `interaction` marks a product of terms.
     """
 
     term: str
@@ -100,6 +100,34 @@ class Coefficient(Frozen):
     synthetic_interval: Interval
     overlap: float
     same_sign: bool
+    interaction: bool = False
+
+
+class SubgroupEffect(Frozen):
+    """The effect of one term within one subgroup, on real and on synthetic rows.
+
+    `synthetic` is None where those rows allow no estimate; `not_run` says so.
+    """
+
+    term: str
+    subgroup: str
+    real_rows: int
+    synthetic_rows: int
+    real: float
+    real_interval: Interval
+    synthetic: float | None = None
+    synthetic_interval: Interval | None = None
+    not_run: str | None = None
+
+
+class SubgroupEffects(Frozen):
+    """The effects of one predictor within the subgroups of others: a declared interaction."""
+
+    predictor: str
+    within: tuple[str, ...]
+    measure: str
+    effects: tuple[SubgroupEffect, ...]
+    detail: str = ""
 
 
 class Curve(Frozen):
@@ -121,6 +149,7 @@ class Analysis(Frozen):
     synthetic_rows: int
     coefficients: tuple[Coefficient, ...] = ()
     curves: tuple[Curve, ...] = ()
+    subgroups: tuple[SubgroupEffects, ...] = ()
     detail: str = ""
     not_run: str | None = None
 
@@ -169,6 +198,43 @@ class PairDistance(Frozen):
     columns: tuple[str, str]
     distance: float
     holdout_distance: float
+
+
+class LevelAssociation(Frozen):
+    """How two columns go together within one level of a third, −1 to 1, real and synthetic."""
+
+    level: str
+    real: float
+    real_interval: Interval
+    synthetic: float | None = None
+    synthetic_interval: Interval | None = None
+
+
+class TripleDependence(Frozen):
+    """How three columns depend on each other beyond their pairs.
+
+    `strength` is that of train, 0 to 1 and more: the root of the mean squared contingency beyond the
+    pairs, less what noise adds. `share` of it is found in the synthetic rows, `holdout_share` in the
+    holdout. `levels` are those of the last column, within which the first two go together as they
+    do.
+    """
+
+    columns: tuple[str, str, str]
+    strength: float
+    p_value: float
+    share: float
+    holdout_share: float
+    levels: tuple[LevelAssociation, ...] = ()
+
+
+class ThreeWay(Frozen):
+    """What was looked at beyond pairs: triples compared of all, how many stand out, the worst."""
+
+    compared: int
+    possible: int
+    standing_out: int
+    worst: tuple[TripleDependence, ...] = ()
+    detail: str = ""
 
 
 class PairTable(Frozen):
@@ -313,6 +379,7 @@ class Evaluation(Frozen):
     pair_tables: tuple[PairTable, ...] = ()
     associations: Associations
     components: Components | None = None
+    three_way: ThreeWay | None = None
     attacks: tuple[Attack, ...]
     risks: tuple[Risk, ...] = ()
     groups: tuple[GroupFigure, ...] = ()

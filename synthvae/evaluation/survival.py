@@ -145,7 +145,8 @@ def described(
     left = request.outcome or "survival"
     if request.outcome is None and schema.survival is not None:
         left = f"Surv({schema.survival.duration}, {schema.survival.event})"
-    formula = f"{left} ~ {' + '.join(request.predictors) or request.group or '1'}"
+    right = [*request.predictors, *(":".join(each) for each in request.interactions)]
+    formula = f"{left} ~ {' + '.join(right) or request.group or '1'}"
     facts = {"name": request.name, "kind": request.kind, "formula": formula}
     return Analysis(**facts, real_rows=rows[0], synthetic_rows=rows[1], **found)
 

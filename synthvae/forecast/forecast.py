@@ -14,6 +14,7 @@ from synthvae.forecast.prospect import (
 )
 from synthvae.forecast.remedies import Remedy, find_remedies
 from synthvae.plan import Plan, make_plan, stages_before_fit
+from synthvae.precedence import favoured
 from synthvae.schema import Schema
 from synthvae.settings import Settings
 from synthvae.table.arguments import check_schema
@@ -43,6 +44,7 @@ class Forecast(Frozen):
     rows_per_patient: float
     rows_assumed: bool
     to_review: tuple[str, ...]
+    favoured: tuple[str, ...]
     releases: tuple[ReleaseForecast, ...]
     columns: tuple[ColumnForecast, ...]
     pairs: PairForecast | None
@@ -88,6 +90,7 @@ def make_forecast(
         rows_per_patient=prospect.rows_per_patient,
         rows_assumed=rows_per_patient is None and schema.rows_per_patient > 1,
         to_review=schema.to_review,
+        favoured=favoured(schema),
         releases=tuple(_releases(whole)),
         columns=prospect.columns,
         pairs=prospect.pairs,

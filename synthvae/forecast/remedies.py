@@ -129,7 +129,8 @@ def _fewer_columns(prospect: Prospect, planned: Planner) -> Iterator[_Change]:
     schema = prospect.plan.schema
     targets = {name for target in schema.target for name in (target.column, *target.without)}
     pair = () if schema.survival is None else (schema.survival.duration, schema.survival.event)
-    named = {*schema.primaryKey, *schema.key_columns, *targets, *pair}
+    purposes = {name for purpose in schema.purposes for name in purpose.columns}
+    named = {*schema.primaryKey, *schema.key_columns, *targets, *pair, *purposes}
     free = [field.name for field in schema.drawn if field.name not in named]
     dropped = len(schema.drawn) // 3
     if len(schema.drawn) < FEW_COLUMNS or len(free) < dropped:
@@ -186,7 +187,7 @@ def _with(schema: Schema, new: Field) -> Schema:
 
 
 def _changed(schema: Schema, fields: tuple[Field, ...]) -> Schema:
-    """Return a schema with other fields, for its plan alone, on which neither rules nor targets bear.
+    """Return a schema with other fields, for its counts alone, on which neither rules nor uses bear.
 
     They might name what is no longer there. What is derived is left out: it costs nothing either way.
     """
@@ -196,5 +197,5 @@ def _changed(schema: Schema, fields: tuple[Field, ...]) -> Schema:
         field.model_dump() | (omitted if field.name in derived - {*schema.key_columns} else {})
         for field in fields
     ]
-    unnamed = {"rules": (), "target": (), "survival": None}
+    unnamed = {"rules": (), "target": (), "survival": None, "purposes": ()}
     return Schema.model_validate(schema.model_dump() | unnamed | {"fields": plain})

@@ -16,6 +16,9 @@ from synthvae.rules.values import FIRST_SPECIAL, MISSING
 
 TRACE = 1e-12  # mass that any range of points has, in proportion to its length
 FLOOR = 0.002  # of a token's mass, when functions are made orthonormal
+import os
+
+LINEAR = int(os.environ.get("LINEAR", "0"))
 LIMIT = 4.0  # of a feature's size
 
 
@@ -68,6 +71,16 @@ class ColumnMarginal:
         inside = np.maximum(last - first, 0) / self.cell_sizes
         mass: Floats = inside * np.maximum(self.cell_mass, TRACE * self.cell_sizes / self.size)
         return mass
+
+    def bin_means(self) -> Floats:
+        """Return the mean of each bin's values, standardised over the bins, shape (bins,)."""
+        middle = self.starts + (self.cell_sizes - 1) / 2
+        mass = np.bincount(self.cell_bin, self.cell_mass)
+        means = np.bincount(self.cell_bin, self.cell_mass * middle) / mass
+        mean = mass @ means / mass.sum()
+        deviation = np.sqrt(mass @ (means - mean) ** 2 / mass.sum())
+        standardised: Floats = (means - mean) / max(deviation, 1e-12)
+        return standardised
 
     @cached_property
     def _edges(self) -> tuple[Floats, Floats]:
@@ -161,6 +174,8 @@ def basis(marginal: ColumnMarginal, ordered: bool, rank: int) -> Floats:
     if ordered:
         inside = mass[: marginal.bins] / mass[: marginal.bins].sum()
         middle = np.cumsum(inside) - inside / 2
+        if LINEAR:
+            functions.append(np.pad(marginal.bin_means(), (0, marginal.tokens - marginal.bins)))
         functions += [
             np.pad(np.cos(np.pi * k * middle), (0, marginal.tokens - marginal.bins))
             for k in range(1, min(rank, marginal.bins - 1) + 1)

@@ -110,23 +110,18 @@ class PairQuery:
         noise[upper] = noise_multiplier * self.sensitivity / scale
         return PairMoments(values + values.T, noise + noise.T)
 
-    def taken_by_bound(self, features: Floats, rows: Ints) -> Floats:
-        """Return what bounding takes from the moments of a table, in the arguments of `release`.
+    def shares(self, features: Floats, rows: Ints) -> Floats:
+        """Return the share that the bound leaves of each patient, in the arguments of `release`.
 
         Of records drawn from a model it costs nothing, and tells what to give back to the moments
         of the real ones: unusual patients are shortened most, and what is particular to them with it.
         """
-        size = len(self.owner)
-        bounded, whole, weight = np.zeros((size, size)), np.zeros((size, size)), 0.0
-        for values, present in self._chunks(features, rows):
-            part = values * present[:, :, None]
-            share = self._shares(part * self.weights, self.bound)
-            flat = part.reshape(-1, size)
-            bounded += (flat * np.repeat(share, rows.shape[1])[:, None]).T @ flat
-            whole += flat.T @ flat
-            weight += float(share @ present.sum(axis=1))
-        taken = whole / max(1, (rows >= 0).sum()) - bounded / max(weight, 1e-300)
-        return np.where(self.owner[:, None] == self.owner[None, :], 0.0, taken)
+        return np.concatenate(
+            [
+                self._shares(values * present[:, :, None] * self.weights, self.bound)
+                for values, present in self._chunks(features, rows)
+            ]
+        )
 
     def _chunks(self, features: Floats, rows: Ints) -> Iterator[tuple[Floats, Bools]]:
         """Yield some patients' features, shape (patients, rows, features), and which rows exist."""

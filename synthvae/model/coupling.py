@@ -12,31 +12,49 @@ Bayes; Efron and Morris 1973, "Stein's Estimation Rule and Its Competitors"). Wh
 is left, the pair stays uncoupled.
 """
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from synthvae._types import Floats
 from synthvae.marginals.moments import PairMoments, PairQuery
+from synthvae.model.interactions import Aims, without_products
 from synthvae.model.layout import Layout
-from synthvae.model.records import draw_patients
-from synthvae.model.sampling import ROUGH_STEPS, Draft, Sampler, block_generator
+from synthvae.model.sampling import ROUGH_STEPS, Draft, block_generator
+from synthvae.model.unbounding import Cohort, Unbounded, unbounded_moments
 
 COUPLING_SEED = 20_240_301
 POPULATION = 8192
 FEWEST_RECORDS = 2048  # of the population, where the moments' noise drowns what more would show
 NARROW = 40  # columns up to which the population is whole, since time does not matter there
-ITERATIONS = 60
+ITERATIONS = 200
+MEMORY = 40  # of the optimiser: near separation makes the likelihood flat in many directions
 SMALLEST_RIDGE, LARGEST_RIDGE = 1e-4, 1e9
+SAMPLING_PART = 0.5  # of the standard error of exact moments that counts as noise
 LARGEST_PRIOR = 1.0  # whitened features cannot have larger moments: under heavy noise it matters
+MOST_DETERMINED = 0.98
 MARGIN_RIDGE = 1e-4
 # What a rule determines, a coupling cannot move: without a ridge it would grow at the moments' noise.
 RULED_RIDGE = 0.01
-BOUND_BLOCKS = 4  # of patients that show what bounding takes
-BOUND_ROUNDS = 3  # a model has what bounding took from its moments only as far as it has them
+BOUND_ROUNDS = 8  # at most, to find the moments before the bound
+SETTLED = 1.0  # mean square of what is lacking, in units of noise, that noise explains
+NEARLY = 0.02  # of what is lacking beyond that, on average over pairs, at which the search ends
+LEAST_GAIN, PATIENCE = 0.1, 2  # of a round, and rounds without it
 SMALLEST_VARIANCE = 1e-8
+
+
+def with_sampling_error(moments: PairMoments, rows: int) -> PairMoments:
+    """Return exact moments with what a table of so many rows leaves uncertain of them as noise.
+
+    The product of two whitened features varies by about 1. Half of the error counts: all of it would
+    leave the records further from the table than noise at a large epsilon does.
+    """
+    return replace(moments, noise=np.hypot(moments.noise, SAMPLING_PART / np.sqrt(rows)))
 
 
 def estimate_ridge(layout: Layout, moments: PairMoments) -> Floats:
@@ -56,6 +74,7 @@ def estimate_ridge(layout: Layout, moments: PairMoments) -> Floats:
             pair = _pair_factor(excess[block], variance[block], by_order[block])
             if pair > 0:
                 prior = np.minimum(pair * by_order[block], LARGEST_PRIOR)
+                prior = prior / (1 - _determined(excess[block])) ** 2
                 ridge[block] = np.clip(variance[block] / prior, SMALLEST_RIDGE, LARGEST_RIDGE)
                 energy[i] = (prior / (1 + ridge[block])).sum()
         for i in np.argsort(-energy, kind="stable")[layout.settings.parents :]:
@@ -90,6 +109,16 @@ def _pair_factor(excess: Floats, variance: Floats, by_order: Floats) -> float:
     return max(0.0, float(factor))
 
 
+def _determined(excess: Floats) -> float:
+    """Return how far one of two columns determines a function of the other, from 0 to nearly 1.
+
+    A coupling is the moment where dependence is weak, and grows beyond all bounds where it is whole: of
+    two normal columns it is r / (1 - r^2).
+    """
+    along = (np.maximum(excess.sum(axis=axis), 0.0).max() for axis in (0, 1))
+    return float(min(max(along), MOST_DETERMINED))
+
+
 def untrained(layout: Layout) -> dict[str, Floats]:
     """Return weights of a model whose columns are independent: its marginals."""
     size, settings = layout.features, layout.settings
@@ -99,6 +128,7 @@ def untrained(layout: Layout) -> dict[str, Floats]:
         "loadings.weight": np.zeros((size, settings.hidden)),
         "earlier.weight": np.zeros((size, size)),
         "earlier.bias": np.zeros(size),
+        "products.weight": np.zeros((size, len(layout.products))),
     }
     if settings.mixture:
         weights["mixture_in.weight"] = np.zeros((settings.mixture, size))
@@ -125,14 +155,21 @@ def couple(
     ridge: Floats,
     weights: Mapping[str, Floats],
     progress: Callable[[float], None] = lambda _: None,
+    aims: Aims | None = None,
 ) -> dict[str, Floats]:
     """Return the weights with couplings under which the model has the measured moments.
 
-    Its latent and its masked network stay as they are; the fit begins at the given couplings.
+    Its latent and its masked network stay as they are; the fit begins at the given couplings. `aims`
+    are moments of columns with products of earlier ones, if there are any.
     """
     fitted = dict(weights)
-    fitted["earlier.weight"] = weights["earlier.weight"].copy()
-    fitted["earlier.bias"] = weights["earlier.bias"].copy()
+    for name in ("earlier.weight", "earlier.bias"):
+        fitted[name] = weights[name].copy()
+    aims = without_products(layout) if aims is None else aims
+    multiplied = weights["products.weight"]
+    fitted["products.weight"] = np.zeros(aims.values.shape)
+    if multiplied.shape == aims.values.shape:
+        fitted["products.weight"][:] = multiplied
     generator = block_generator(COUPLING_SEED, 0)
     rows = population(layout, moments)
     draft = Draft(layout, fitted, rows, generator, None, ROUGH_STEPS)
@@ -145,18 +182,28 @@ def couple(
         shares = draft.shares(j, layout.masks)
         if shares is not None:  # what a rule forbids is known, and not for couplings to learn
             base += layout.class_log_shares(j, shares)
+        followed = np.flatnonzero(np.isfinite(aims.ridge[own]).any(axis=0))
+        products = layout.record_products(draft.features, followed)
+        given = np.column_stack((draft.features[:, :before], products))
+        goal = (moments.values[own, :before], aims.values[np.ix_(own, followed)])
+        strength = (ridge[own, :before], aims.ridge[np.ix_(own, followed)])
+        start = [
+            fitted["earlier.weight"][own, :before],
+            fitted["products.weight"][own][:, followed],
+        ]
         couplings = fit_column(
             spread,
             base,
-            draft.features[:, :before],
-            moments.values[own, :before],
-            np.maximum(ridge[own, :before], least),
-            np.column_stack((fitted["earlier.weight"][own, :before], fitted["earlier.bias"][own])),
+            given,
+            np.column_stack(goal),
+            np.maximum(np.column_stack(strength), least),
+            np.column_stack((*start, fitted["earlier.bias"][own])),
             max(MARGIN_RIDGE, least),
         )
-        fitted["earlier.weight"][own, :before] = couplings[:, :-1]
+        fitted["earlier.weight"][own, :before] = couplings[:, :before]
+        fitted["products.weight"][np.ix_(own, followed)] = couplings[:, before:-1]
         fitted["earlier.bias"][own] = couplings[:, -1]
-        c = nonlinear + draft.features[:, :before] @ couplings[:, :-1].T + couplings[:, -1]
+        c = nonlinear + given @ couplings[:, :-1].T + couplings[:, -1]
         logits = c @ layout.bases[j].T + np.log(layout.marginals[j].mass)
         logits = logits if shares is None else shares.balanced(logits)
         draft.draw(j, draft.masses(logits, shares)[0], shares=shares)
@@ -164,70 +211,80 @@ def couple(
     return fitted
 
 
-@dataclass(frozen=True)
-class Bounding:
-    """The bound on patients' moments and the shape of patients, from public numbers and releases."""
-
-    query: PairQuery
-    row_shares: Floats | None = None  # of patients with 1, 2, ...; None where a row is a patient
-    shared: int = 0  # first columns that are the same in all rows of a patient
-
-
 def couple_untrained(
     layout: Layout,
     measured: PairMoments,
-    bounding: Bounding | None = None,
+    query: PairQuery | None = None,
+    cohort: Cohort | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> tuple[dict[str, Floats], PairMoments, Floats]:
     """Return a model without latent that has the measured moments, those moments, and their ridges.
 
-    With a `bounding`, the model's *bounded* moments are the measured ones. Each round fits a model,
-    sees what the bound takes from its moments, and adds that much to the measured ones for the next;
-    what is returned includes what the last round added.
+    With the `query` that bounded them, the model's *bounded* moments are the measured ones
+    (`unbounding`); patients have rows as those of the `cohort`. Each round fits a model and moves the
+    moments of each pair of columns on by what the model lacks. Where that made it worse, the pair goes
+    back, and half as far the next time. What comes out is the best round's.
     """
-    weights, moments, ridge = untrained(layout), measured, estimate_ridge(layout, measured)
-    rounds = 1 if bounding is None else BOUND_ROUNDS
-    for number in range(rounds):
-
-        def show(done: float, number: int = number) -> None:
-            progress((number + done) / rounds)
-
-        weights = couple(layout, moments, ridge, weights, show)
-        if bounding is not None:
-            moments = undo_bound(layout, bounding, measured, weights)
-            ridge = estimate_ridge(layout, moments)
-    return weights, moments, ridge
-
-
-def undo_bound(
-    layout: Layout, bounding: Bounding, measured: PairMoments, weights: Mapping[str, Floats]
-) -> PairMoments:
-    """Return the measured moments with what bounding takes from those of a model added.
-
-    Patients drawn from the model show it; it looks at the model alone. What their number leaves
-    uncertain counts as noise.
-    """
-    sampler = Sampler(layout, weights, [np.zeros(marginal.tokens) for marginal in layout.marginals])
-    blocks = range(1, BOUND_BLOCKS + 1)
-    records = population(layout, measured)
-    taken = np.stack([_taken(layout, sampler, bounding, block, records) for block in blocks])
-    error = taken.std(axis=0, ddof=1) / BOUND_BLOCKS**0.5
-    return PairMoments(measured.values + taken.mean(axis=0), np.hypot(measured.noise, error))
+    if query is None:
+        ridge = estimate_ridge(layout, measured)
+        return couple(layout, measured, ridge, untrained(layout), progress), measured, ridge
+    weights, records = untrained(layout), population(layout, measured)
+    cohort = Cohort() if cohort is None else cohort
+    seen = unbounded_moments(layout, query, measured, cohort.draw(layout, weights, records))
+    search = _Search.begin(layout, seen)
+    best: tuple[float, dict[str, Floats], PairMoments] = (math.inf, weights, seen.moments)
+    idle = 0
+    for number in range(BOUND_ROUNDS):
+        moments = search.next_moments()
+        weights = couple(layout, moments, estimate_ridge(layout, moments), weights)
+        seen = unbounded_moments(layout, query, measured, cohort.draw(layout, weights, records))
+        search.learn(moments, seen)
+        excess = float(np.maximum(seen.misfit - SETTLED, 0.0).mean())
+        idle = 0 if excess < (1 - LEAST_GAIN) * best[0] else idle + 1
+        best = min(best, (excess, weights, moments), key=lambda one: one[0])
+        progress((number + 1) / BOUND_ROUNDS)
+        if excess < NEARLY or idle == PATIENCE:
+            break
+    _, weights, moments = best
+    return weights, moments, estimate_ridge(layout, moments)
 
 
-def _taken(
-    layout: Layout, sampler: Sampler, bounding: Bounding, block: int, records: int
-) -> Floats:
-    """Return what bounding takes from the moments of one block of the model's patients."""
-    generator = block_generator(COUPLING_SEED, block)
-    shares = bounding.row_shares
-    whose = draw_patients(shares, records if shares is None else 2 * records, generator)
-    firsts, places = np.searchsorted(whose, whose), np.arange(len(whose))
-    patients = (firsts, bounding.shared)
-    tokens = sampler.draw(len(whose), generator, None, patients, ROUGH_STEPS).tokens
-    rows = np.full((int(whose[-1]) + 1, 1 if shares is None else len(shares)), -1)
-    rows[whose, places - firsts] = places
-    return bounding.query.taken_by_bound(layout.record_features(tokens), rows)
+@dataclass
+class _Search:
+    """Newton's method on the moments of each pair of columns, with a step of its own."""
+
+    layout: Layout
+    base: Floats  # the moments from which the next step is taken
+    goal: Floats  # where a whole step leads
+    noise: Floats
+    step: Floats  # shape (columns, columns), as misfit
+    misfit: Floats  # at the base
+
+    @classmethod
+    def begin(cls, layout: Layout, seen: Unbounded) -> "_Search":
+        """Return the search that first tries what a model of independent columns tells."""
+        moments, size = seen.moments, (layout.columns, layout.columns)
+        start = np.full(size, np.inf)
+        return cls(layout, moments.values, moments.values, moments.noise, np.ones(size), start)
+
+    def next_moments(self) -> PairMoments:
+        """Return the moments to try next."""
+        values = self.base + self._by_feature(self.step) * (self.goal - self.base)
+        return PairMoments(values, self.noise)
+
+    def learn(self, tried: PairMoments, seen: Unbounded) -> None:
+        """Take in what a model fitted to some moments tells: a worse pair goes back, half as far."""
+        worse = seen.misfit > np.maximum(self.misfit, SETTLED)
+        stays = self._by_feature(worse)
+        self.step = np.where(worse, self.step / 2, self.step)
+        self.misfit = np.where(worse, self.misfit, seen.misfit)
+        self.base = np.where(stays, self.base, tried.values)
+        self.goal = np.where(stays, self.goal, seen.moments.values)
+        self.noise = np.where(stays, self.noise, seen.moments.noise)
+
+    def _by_feature(self, of_columns: NDArray[Any]) -> NDArray[Any]:
+        owner = self.layout.owner
+        return of_columns[np.ix_(owner, owner)]
 
 
 def fit_column(
@@ -261,11 +318,14 @@ def fit_column(
     given = np.vstack((features[:, used].T, np.ones(rows)))  # records last: see LogNormaliser
     goal = np.column_stack((moments[:, used], np.zeros(functions)))
     weight = np.column_stack((ridge[:, used], np.full(functions, margin_ridge)))
+    free = np.isfinite(weight)
+    weight = np.where(free, weight, 0.0)
     columns = np.append(used, features.shape[1])
     start_logits = np.ascontiguousarray(base.T)
 
     def objective(flat: Floats) -> tuple[float, Floats]:
-        couplings = flat.reshape(functions, -1)
+        couplings = np.zeros(weight.shape)
+        couplings[free] = flat
         logits = spread @ (couplings @ given)
         logits += start_logits
         top = logits.max(axis=0)
@@ -275,11 +335,13 @@ def fit_column(
         slope = (spread.T @ (mass / norm)) @ given.T / rows - goal
         penalty = weight * couplings
         value = (np.log(norm) + top).mean() - (goal * couplings).sum()
-        return value + 0.5 * (penalty * couplings).sum(), (slope + penalty).ravel()
+        return value + 0.5 * (penalty * couplings).sum(), (slope + penalty)[free]
 
-    first = start[:, columns].ravel()
-    options = {"maxiter": ITERATIONS}
+    first = start[:, columns][free]
+    options = {"maxiter": ITERATIONS, "maxcor": MEMORY}
     result = minimize(objective, first, jac=True, method="L-BFGS-B", options=options)
     couplings = np.zeros((functions, features.shape[1] + 1))
-    couplings[:, columns] = result.x.reshape(functions, -1)
+    found = np.zeros(weight.shape)
+    found[free] = result.x
+    couplings[:, columns] = found
     return couplings

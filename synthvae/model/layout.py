@@ -1,7 +1,7 @@
 """The shape of the model: how columns, tokens and features are laid out in its arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 
@@ -12,6 +12,7 @@ from scipy.linalg import block_diag
 from synthvae._types import Floats, Ints
 from synthvae.field import Field
 from synthvae.marginals.column import ColumnMarginal, basis
+from synthvae.marginals.interactions import LARGEST, multiplied
 from synthvae.model.masks import RuleMasks, TokenShares, with_look_ahead
 from synthvae.rules.compiled import CompiledRule, RuleSet
 from synthvae.rules.domains import Domain, known_of, tightened
@@ -31,6 +32,9 @@ class Layout:
     bases: tuple[Floats, ...]  # of each column, shape (tokens, functions)
     settings: Settings
     masks: RuleMasks | None = None  # of the rules that records keep, if there are any
+    # Features that are multiplied, ascending and padded with NONE, shape (products, LARGEST - 1): what
+    # a column may follow besides the features of earlier ones.
+    products: Ints = field(default_factory=lambda: np.zeros((0, LARGEST - 1), np.int64))
 
     @classmethod
     def build(
@@ -42,8 +46,8 @@ class Layout:
     ) -> "Layout":
         """Return the layout for a table's marginals, with a basis for each."""
         bases = tuple(
-            basis(marginal, field.is_lattice, settings.rank)
-            for marginal, field in zip(marginals, fields, strict=True)
+            basis(marginal, one.is_lattice, settings.rank)
+            for marginal, one in zip(marginals, fields, strict=True)
         )
         masks = None if rules is None or rules.is_empty else rule_masks(marginals, rules)
         return cls(tuple(marginals), bases, settings, masks)
@@ -87,6 +91,27 @@ class Layout:
         degrees = np.arange(width) * max(self.columns - 1, 1) // max(width, 1)
         later = self.owner[:, None] > degrees[None, :]
         return (~later.T).astype(float), later.astype(float)
+
+    @cached_property
+    def smooth_first(self) -> tuple[Ints, ...]:
+        """The features of each column, those that tell special values or missing apart last."""
+        rolled = []
+        for j, marginal in enumerate(self.marginals):
+            span, apart = self.span(j), marginal.tokens - marginal.bins
+            rolled.append(np.roll(span, -apart) if apart < len(span) else span)
+        return tuple(rolled)
+
+    def record_products(self, features: Floats, which: Ints | None = None) -> Floats:
+        """Return some of the products, or all, shape (rows, products), of records' features."""
+        products = self.products if which is None else self.products[which]
+        return multiplied(features, products)
+
+    @cached_property
+    def product_ends(self) -> Ints:
+        """The first column that may follow each product, shape (products,)."""
+        if not len(self.products):
+            return np.zeros(0, np.int64)
+        return np.asarray(self.owner[self.products.max(axis=1)] + 1)
 
     def tokens(self, codes: Ints) -> Ints:
         """Return tokens, shape (rows, columns), of codes of the same shape."""

@@ -2,7 +2,8 @@
 
 Columns are drawn one by one, so a rule forbids tokens of its last column, given the other values.
 Earlier columns look ahead: what no value of the later ones can mend is forbidden at once. Of a bin of
-which the rules allow a part, that part's mass counts, and a point is drawn from it. The same shares
+which the rules allow a part, that part's mass counts, and a point is drawn from it: rules are solved for
+the column where they can be, and the solution is judged; other bins are halved. The same shares
 stand in the likelihood of a record: what a rule forbids costs no budget and takes no noise.
 
 Shares are a function of the record's own values, of the rules, which are public, and of the marginals.
@@ -16,7 +17,7 @@ import numpy as np
 
 from synthvae._types import Bools, Floats, Ints
 from synthvae.marginals.column import ColumnMarginal, draw_within
-from synthvae.model.look_ahead import Reach, narrowed, taken
+from synthvae.model.look_ahead import Reach, View, narrowed, taken
 from synthvae.rules.compiled import CompiledRule
 from synthvae.rules.domains import Domain, known_of
 from synthvae.rules.ranges import Range
@@ -40,6 +41,17 @@ class Pieces:
     low: Ints  # first and last lattice point of the part
     high: Ints
     mass: Floats
+
+    def merged(self, other: "Pieces") -> "Pieces":
+        """Return the parts of both."""
+        parts = zip(self._arrays, other._arrays, strict=True)
+        key, low, high, mass = (np.concatenate(part) for part in parts)
+        order = np.lexsort((low, key))
+        return Pieces(key[order], low[order], high[order], mass[order])
+
+    @property
+    def _arrays(self) -> tuple[Ints, Ints, Ints, Floats]:
+        return self.key, self.low, self.high, self.mass
 
 
 @dataclass(frozen=True)
@@ -100,16 +112,19 @@ class TokenShares:
         codes = marginal.decode(tokens, places)
         if not len(self.pieces.key):
             return codes
-        keys, group = np.unique(self.pieces.key, return_inverse=True)
+        new = np.append(True, self.pieces.key[1:] != self.pieces.key[:-1])
+        keys, group = self.pieces.key[new], np.cumsum(new) - 1
         wanted = self.combination * marginal.tokens + tokens
         found = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         rows = np.flatnonzero(keys[found] == wanted)
-        ends = np.cumsum(self.pieces.mass)
+        # In parts of the whole of one token: beside others', a trace of mass would be lost.
+        total = np.bincount(group, self.pieces.mass)[group]
+        part = self.pieces.mass / np.maximum(total, 1e-300)
+        ends = np.cumsum(part)
         piece, aim = draw_within(found[rows], ends, group, places[rows])
         low, high = self.pieces.low[piece], self.pieces.high[piece]
-        start = marginal.mass_before(low)
-        inside = np.clip(aim - (ends[piece] - self.pieces.mass[piece]), 0, self.pieces.mass[piece])
-        codes[rows] = np.clip(marginal.point_at(start + inside), low, high)
+        inside = np.clip(aim - (ends[piece] - part[piece]), 0, part[piece]) * total[piece]
+        codes[rows] = np.clip(marginal.point_at(marginal.mass_before(low) + inside), low, high)
         return codes
 
 
@@ -255,23 +270,93 @@ class _Judgement:
         exact = {place: values[place].exact(codes) for place, codes in self.given.items()}
         return exact | self.left
 
+    @cached_property
+    def view(self) -> View:
+        """What the rules say of the column, given what is known."""
+        domains, columns = self.masks.domains, self.masks.columns
+        named = {p for rule in self.rules for p in rule.places} - self.beside.keys()
+        hulls = {place: domains[place].hull(columns.meanings[place]) for place in named}
+        return View(columns, self.column, self.rules, hulls, self.beside, self.count)
+
     def shares(self) -> tuple[Floats, Pieces]:
         """Return shares, shape (combinations, tokens), and the allowed parts of divided bins."""
         marginal = self.masks.marginals[self.column]
-        low, high = marginal.token_codes()
-        everyone = np.arange(self.count)[:, None]
-        may, sure = self._judged(everyone, low[None, :], high[None, :])
-        shares = np.broadcast_to(may, (self.count, marginal.tokens)).astype(float)
-        divide = np.broadcast_to(may & ~sure & (low < high), shares.shape)
-        whose, token = np.nonzero(divide)
-        key = whose * marginal.tokens + token
-        pieces = self._divided(key, low[token], high[token])
-        whole = marginal.mass_before(np.maximum(high, -1) + 1) - marginal.mass_before(
-            np.maximum(low, 0)
-        )
-        part = np.bincount(pieces.key, pieces.mass, minlength=shares.size).reshape(shares.shape)
-        shares = np.where(divide, np.minimum(part / np.maximum(whole, 1e-300), 1.0), shares)
+        shares = np.empty((self.count, marginal.tokens))
+        first, last, solved = self._solved()
+        shares[:, : marginal.bins], pieces = self._cut(first, last, solved)
+        bins, rest = np.arange(marginal.bins), np.arange(marginal.bins, marginal.tokens)
+        shares[:, rest], _ = self._shares(np.arange(self.count), rest)
+        others = np.flatnonzero(~solved)
+        if len(others):
+            shares[others[:, None], bins], divided = self._shares(others, bins)
+            pieces = pieces.merged(divided)
         return shares, pieces
+
+    def _solved(self) -> tuple[Ints, Ints, Bools]:
+        """Return the points between which the rules leave all, and where that is surely so.
+
+        Each of shape (combinations,). The last point comes before the first where nothing is left.
+        """
+        values = self.masks.columns.meanings[self.column]
+        nowhere = np.zeros(self.count, np.int64)
+        estimate = None if values.points is not None else self.view.estimate(0, values.size - 1)
+        if estimate is None:
+            return nowhere, nowhere - 1, np.zeros(self.count, bool)
+        first, last = estimate
+        some = first <= last
+        inside = np.minimum(first, values.size - 1), np.maximum(last, 0)
+        may, sure = self._judged(np.arange(self.count), *inside)
+        right = self.view.excludes(0, values.size - 1, first, last) & (~some | (may & sure))
+        return first, last, right
+
+    def _cut(self, first: Ints, last: Ints, solved: Bools) -> tuple[Floats, Pieces]:
+        """Return the shares of bins, shape (combinations, bins), of which all between two is left.
+
+        Only at the first and at the last point may a bin be left in part.
+        """
+        marginal = self.masks.marginals[self.column]
+        low, high = (codes[: marginal.bins] for codes in marginal.token_codes())
+        whose = np.flatnonzero(solved & (first <= last))
+        ends = first[whose], last[whose]
+        left, right = (np.searchsorted(low, end, "right") - 1 for end in ends)
+        tokens, shares = np.arange(marginal.bins), np.zeros((self.count, marginal.bins))
+        shares[whose] = (tokens >= left[:, None]) & (tokens <= right[:, None])
+        token = np.stack((left, right), axis=1)
+        start, stop = (
+            np.maximum(low[token], ends[0][:, None]),
+            np.minimum(high[token], ends[1][:, None]),
+        )
+        part = (start > low[token]) | (stop < high[token])
+        part[:, 1] &= left != right
+        row, _ = np.nonzero(part)
+        token, start, stop = token[part], start[part], stop[part]
+        pieces = self._pieces(whose[row] * marginal.tokens + token, start, stop)
+        whole = marginal.mass_before(high + 1) - marginal.mass_before(low)
+        shares[whose[row], token] = np.minimum(pieces.mass / np.maximum(whole[token], 1e-300), 1.0)
+        return shares, pieces
+
+    def _shares(self, whose: Ints, tokens: Ints) -> tuple[Floats, Pieces]:
+        """Return shares of some tokens, for some combinations, and parts of bins that were divided."""
+        marginal = self.masks.marginals[self.column]
+        low, high = (codes[tokens] for codes in marginal.token_codes())
+        may, sure = self._judged(whose[:, None], low[None, :], high[None, :])
+        shape = len(whose), len(tokens)
+        shares = np.broadcast_to(may, shape).astype(float)
+        divide = np.broadcast_to(may & ~sure & (low < high), shape)
+        if not divide.any():
+            return shares, self._pieces(tokens[:0], low[:0], high[:0])
+        row, place = np.nonzero(divide)
+        key = whose[row] * marginal.tokens + tokens[place]
+        pieces = self._divided(key, low[place], high[place])
+        whole = marginal.mass_before(high + 1) - marginal.mass_before(low)
+        size = self.count * marginal.tokens
+        part = np.bincount(pieces.key, pieces.mass, minlength=size)[key]
+        shares[divide] = np.minimum(part / np.maximum(whole[place], 1e-300), 1.0)
+        return shares, pieces
+
+    def _pieces(self, key: Ints, low: Ints, high: Ints) -> Pieces:
+        marginal = self.masks.marginals[self.column]
+        return Pieces(key, low, high, marginal.mass_before(high + 1) - marginal.mass_before(low))
 
     def _divided(self, key: Ints, low: Ints, high: Ints) -> Pieces:
         """Return the allowed parts of bins, ordered by their keys."""
@@ -281,9 +366,7 @@ class _Judgement:
             parts += self._halved(key[some], low[some], high[some])
         key, low, high = (np.concatenate(part) for part in zip(*parts, strict=True))
         order = np.lexsort((low, key))
-        key, low, high = key[order], low[order], high[order]
-        marginal = self.masks.marginals[self.column]
-        return Pieces(key, low, high, marginal.mass_before(high + 1) - marginal.mass_before(low))
+        return self._pieces(key[order], low[order], high[order])
 
     def _halved(self, key: Ints, low: Ints, high: Ints) -> list[tuple[Ints, Ints, Ints]]:
         """Return the allowed parts of bins: halves of halves, until rules tell nothing apart."""

@@ -148,6 +148,10 @@ class Sampler:
         self.coupled = [
             np.flatnonzero(couplings[layout.span(j)].any(axis=0)) for j in range(layout.columns)
         ]
+        products = weights["products.weight"]
+        self.multiplied = [
+            np.flatnonzero(products[layout.span(j)].any(axis=0)) for j in range(layout.columns)
+        ]
 
     def draw(
         self,
@@ -185,7 +189,7 @@ class Sampler:
         draft = Draft(self.layout, self._weights, rows, generator, firsts, steps)
         log_weights = np.zeros(rows)
         for j in range(self.layout.columns):
-            logits = draft.logits(j, self.coupled[j]) + self.logits[j]
+            logits = draft.logits(j, self.coupled[j], self.multiplied[j]) + self.logits[j]
             shares = draft.shares(j, self.layout.masks)
             logits = logits if shares is None else shares.balanced(logits)
             mass, left = draft.masses(logits, shares)
@@ -259,13 +263,19 @@ class Draft:
         added: Floats = self._start[:, self._layout.span(j)]
         return added if self._mixture is None else added + self._mixture.add(j, self.features)
 
-    def logits(self, j: int, coupled: Ints) -> Floats:
-        """Return a column's logits relative to its marginal, shape (rows, tokens)."""
+    def logits(self, j: int, coupled: Ints, multiplied: Ints) -> Floats:
+        """Return a column's logits relative to its marginal, shape (rows, tokens).
+
+        `coupled` and `multiplied` are the features and the products that it follows.
+        """
         own = self._layout.span(j)
         c = self.nonlinear(j) + self._weights["earlier.bias"][own]
         if len(coupled):
             couplings = self._weights["earlier.weight"][np.ix_(own, coupled)]
             c = c + self.features[:, coupled] @ couplings.T
+        if len(multiplied):
+            couplings = self._weights["products.weight"][np.ix_(own, multiplied)]
+            c = c + self._layout.record_products(self.features, multiplied) @ couplings.T
         logits: Floats = c @ self._layout.bases[j].T
         return logits
 

@@ -5,14 +5,15 @@ and sampling can trust it; `KeyError` and `ValueError` name the array that is mi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from synthvae._types import Floats
+from synthvae._types import Floats, Ints
 from synthvae.marginals.column import ColumnMarginal
+from synthvae.marginals.interactions import LARGEST, NONE
 from synthvae.model.layout import Layout
 from synthvae.schema import Schema
 from synthvae.settings import Settings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 LARGEST_NUMBER = 1e6  # of any array; fitted ones are hundreds at most
 ROUNDING = 1e-6
+PRODUCTS = "products"
 MARGINAL_ARRAYS = ("starts", "cell_mass", "cell_bin", "mass")
 Arrays = dict[str, NDArray[Any]]
 
@@ -50,6 +52,7 @@ class FittedState:
         """Return the arrays of the state, by name."""
         return {
             **{f"weights/{name}": weight for name, weight in self.weights.items()},
+            PRODUCTS: self.layout.products,
             **count_arrays(self.layout.marginals, self.row_shares),
             **{f"columns/{j}/offset": offset for j, offset in enumerate(self.offsets)},
         }
@@ -68,6 +71,7 @@ class FittedState:
             if offset.shape != marginal.mass.shape:
                 raise ValueError(f"the anchor of column '{field.name}' does not fit the schema")
         layout = Layout.build(marginals, schema.drawn, settings, schema.rule_set)
+        layout = replace(layout, products=_read_products(arrays[PRODUCTS], layout))
         weights = {
             name.removeprefix("weights/"): array
             for name, array in arrays.items()
@@ -78,6 +82,20 @@ class FittedState:
         if wrong:
             raise ValueError(f"its weights do not fit its settings: {min(wrong)[0]}")
         return cls(layout, weights, offsets, read_row_shares(arrays, schema), patients)
+
+
+def _read_products(products: NDArray[Any], layout: Layout) -> Ints:
+    """Return the products of features, each of different columns, in order."""
+    shape = (len(products), LARGEST - 1)
+    if products.dtype != np.int64 or products.shape != shape:
+        raise ValueError("its products do not fit the schema")
+    if len(products) and not (products.min() >= NONE and products.max() < layout.features):
+        raise ValueError("its products name features that are not there")
+    owners = np.where(products == NONE, NONE, layout.owner[products])
+    falls = np.diff(owners, axis=1) < 0
+    if not (falls | ((owners[:, 1:] == NONE) & (np.arange(1, LARGEST - 1) > 1))).all():
+        raise ValueError("its products are not of different columns")
+    return products
 
 
 def count_arrays(marginals: Sequence[ColumnMarginal], row_shares: Floats | None) -> Arrays:
@@ -151,6 +169,7 @@ def weight_shapes(layout: Layout) -> dict[str, tuple[int, ...]]:
         "loadings.weight": (size, hidden),
         "earlier.weight": (size, size),
         "earlier.bias": (size,),
+        "products.weight": (size, len(layout.products)),
     }
     if mixture:
         shapes |= {"mixture_in.weight": (mixture, size), "mixture_out.weight": (size, mixture)}

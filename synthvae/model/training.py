@@ -258,6 +258,7 @@ def start_model(layout: Layout, normal: Normal, couplings: Weights) -> AnchoredV
     with torch.no_grad():
         model.earlier.weight.copy_(torch.from_numpy(couplings["earlier.weight"]))
         model.earlier.bias.copy_(torch.from_numpy(couplings["earlier.bias"]))
+        model.products.weight.copy_(torch.from_numpy(couplings["products.weight"]))
     return model
 
 

@@ -55,6 +55,25 @@ class Couplings(nn.Module):
         return F.linear(inputs, self.weight, self.bias)
 
 
+class Products(nn.Module):
+    """The linear map from products of earlier columns' features to coefficients, not trained either.
+
+    `factors`, shape (products, factors), are the features of each product; below 0 is none.
+    """
+
+    def __init__(self, factors: NDArray[np.int64], weight: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.factors = torch.from_numpy(factors)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        whole = F.pad(inputs, (0, 1), value=1.0)
+        product = whole[..., self.factors[:, 0]]
+        for place in range(1, self.factors.shape[1]):
+            product = product * whole[..., self.factors[:, place]]
+        return F.linear(product, self.weight)
+
+
 class Affine(nn.Linear):
     """A linear map with bias: a class of its own has its own norm sampler."""
 
@@ -112,6 +131,7 @@ class AnchoredVAE(nn.Module):
         self.decoder = Affine(settings.latent, settings.hidden)
         self.loadings = MaskedLinear(torch.ones(size, settings.hidden))
         self.earlier = Couplings(torch.zeros(size, size), torch.zeros(size))
+        self.products = Products(layout.products, torch.zeros(size, len(layout.products)))
         self.mixture_in: MaskedLinear | None = None
         self.mixture_out: MaskedLinear | None = None
         if settings.mixture:
@@ -159,6 +179,8 @@ class AnchoredVAE(nn.Module):
         if features.dim() > start.dim():  # the rows of a patient share the latent
             start = start.unsqueeze(-2)
         c: Tensor = start + self.earlier(features)
+        if len(self.products.factors):
+            c = c + self.products(features)
         if self.mixture_in is not None and self.mixture_out is not None:
             c = c + self.mixture_out(torch.tanh(self.mixture_in(features)))
         return c

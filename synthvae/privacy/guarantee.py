@@ -39,7 +39,7 @@ class GaussianStage(Frozen, allow_inf_nan=False):
     released before the fit, to choose the schema's `maxRows`.
     """
 
-    stage: Literal["max-rows", "anchors", "pairs"] = "anchors"
+    stage: Literal["max-rows", "anchors", "pairs", "interactions"] = "anchors"
     mechanism: str = "discrete Gaussian"
     queries: int
     noise_multipliers: tuple[float, ...]

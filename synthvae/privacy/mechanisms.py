@@ -25,12 +25,15 @@ from synthvae.privacy.budget import LARGEST_SELECTION, BudgetFilter
 from synthvae.privacy.guarantee import GaussianStage, SelectionStage, Stage, TrainingStage
 from synthvae.privacy.stream import RandomStream
 
-StageName = Literal["max-rows", "columns", "patients", "pairs", "selection", "training"]
+StageName = Literal[
+    "max-rows", "columns", "patients", "pairs", "interactions", "selection", "training"
+]
 # Stages of an account, and the releases that each takes in.
 _STAGES = {
     "max-rows": ("max-rows",),
     "anchors": ("columns", "patients"),
     "pairs": ("pairs",),
+    "interactions": ("interactions",),
     "selection": ("selection",),
 }
 # Of a release: within them no cost, noise or weight of a choice overflows or loses its digits.

@@ -16,6 +16,7 @@ from synthvae.report import phrases
 WEAK_EPSILON = 10.0
 WEAK_SOURCE = "Ponomareva et al. 2023, How to DP-fy ML, section 5.2"
 BLIND = 0.25  # half the way from chance to certainty: who sees no less has seen nothing
+_OWN_CLAIM = ("groups", "interactions")  # families of scores
 _NOT_GOOD: dict[levels.Level, str] = {"red": "Poor", "amber": "Not clearly good"}
 
 
@@ -31,7 +32,7 @@ class Finding:
 def judge_claims(
     evaluation: results.Evaluation, guarantee: Guarantee | None
 ) -> dict[phrases.ClaimKey, Finding]:
-    """Judge every claim of the decision page."""
+    """Judge every claim of the decision page but that about effects within subgroups."""
     return {
         "guarantee": _judge_guarantee(guarantee),
         "attacks": _judge_attacks(evaluation, guarantee),
@@ -238,8 +239,13 @@ def _judge_alarms(alarms: Sequence[results.Score], *, bounded: bool) -> Finding 
 
 
 def _judge_topic(evaluation: results.Evaluation, topic: results.Topic) -> Finding:
-    """Judge a topic by its worst score; what did not run keeps it from green."""
-    scores = [s for s in evaluation.scores if s.topic == topic and not phrases.is_of_groups(s)]
+    """Judge a topic by its worst score, those aside that have a claim of their own."""
+    scores = [score for score in evaluation.scores if score.topic == topic]
+    return judge_scores([s for s in scores if levels.metric_of(s.key).family not in _OWN_CLAIM])
+
+
+def judge_scores(scores: Sequence[results.Score]) -> Finding:
+    """Judge scores by the worst of them; what did not run keeps them from green."""
     judged = [score for score in scores if score.threshold is not None and phrases.has_run(score)]
     missing = [score for score in scores if not phrases.has_run(score)]
     if not judged:
@@ -308,9 +314,11 @@ def _judge_utility(evaluation: results.Evaluation) -> Finding:
     return Finding(level, reason, evidence)
 
 
-def is_reversed(term: results.Coefficient) -> bool:
+def is_reversed(term: results.Coefficient | results.SubgroupEffect) -> bool:
     """Tell whether real and synthetic intervals both leave out 0, on different sides of it."""
     real, synthetic = term.real_interval, term.synthetic_interval
+    if synthetic is None:
+        return False
     return (real.low > 0 and synthetic.high < 0) or (real.high < 0 and synthetic.low > 0)
 
 

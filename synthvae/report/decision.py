@@ -14,6 +14,7 @@ from synthvae.privacy.guarantee import Guarantee
 from synthvae.privacy.tradeoff import budget_of
 from synthvae.report import phrases
 from synthvae.report.claims import attack_title, judge_claims
+from synthvae.report.effect_claim import has_declared_effects, judge_effects
 from synthvae.report.run_facts import RunContext
 
 # A column is too far off to be used above both, by its total variation distance: project defaults.
@@ -25,8 +26,12 @@ CLAIMS: dict[phrases.ClaimKey, str] = {
     "validity": "Records obey the schema and the clinical rules",
     "fidelity": "The table resembles the population",
     "utility": "Declared analyses and predictions survive",
+    "subgroups": "Effects within subgroups survive",
     "groups": "It works for protected groups, too",
 }
+
+
+_SECTIONS: dict[phrases.ClaimKey, str] = {"validity": "fidelity", "subgroups": "utility-subgroups"}
 
 
 class Claim(Frozen):
@@ -84,7 +89,7 @@ def decide(
         One claim for each key of `CLAIMS`, in that order.
     """
     context = context or RunContext()
-    findings = judge_claims(evaluation, guarantee)
+    findings = {**judge_claims(evaluation, guarantee), "subgroups": judge_effects(evaluation)}
     levels = {key: finding.level for key, finding in findings.items()}
     return Decision(
         asked=_request(evaluation, guarantee, context),
@@ -93,7 +98,7 @@ def decide(
                 key=key,
                 title=title,
                 **vars(findings[key]),
-                section="fidelity" if key == "validity" else key,
+                section=_SECTIONS.get(key, key),
             )
             for key, title in CLAIMS.items()
         ),
@@ -155,6 +160,11 @@ def _conditions(
         conditions.append(
             f"Not to be used for conclusions, as too far from the real rows: {columns}."
         )
+    if levels["subgroups"] != "green":
+        conditions.append(
+            "Not for statements about whom an effect concerns: effects within subgroups need the real "
+            "records."
+        )
     if levels["groups"] != "green":
         conditions.append("Not for statements about small or protected groups.")
     conditions.append(
@@ -181,6 +191,9 @@ def _questions(
         "Which clinical rules must every record keep? None was declared.": not rules,
         "Which analyses is the table for? None was declared, so none was tried.": (
             not evaluation.analyses
+        ),
+        "Does an effect depend on who the patient is? No interaction was declared.": (
+            not has_declared_effects(evaluation)
         ),
         "Which groups need protection? No group was looked at.": not _has_groups(evaluation),
     }

@@ -108,8 +108,9 @@ def public_analyses(
     """Return the declared analyses: coefficients with two digits, and one number of rows for all.
 
     That number is the smallest, rounded down, so that no two analyses differ by a few rows. Terms of
-    categories are left out where a cell of their column has less than one step of rows, and curves
-    always, since nobody says how few patients are left at their ends.
+    categories are left out where a cell of their column has less than one step of rows. Curves,
+    products of terms and effects within subgroups are left out always, since nobody says how few
+    patients are left at the ends, in a cell of two columns or in a subgroup.
 
     Parameters
     ----------
@@ -125,7 +126,7 @@ def public_analyses(
         terms = [
             _public_term(term)
             for term in analysis.coefficients
-            if not _is_term_of(term.term, small_celled)
+            if not term.interaction and not _is_term_of(term.term, small_celled)
         ]
         if (
             scale is not None

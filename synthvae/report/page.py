@@ -13,6 +13,12 @@ from synthvae.privacy.tradeoff import budget_of
 from synthvae.report import phrases
 from synthvae.report.document import Report
 from synthvae.report.drawing import Drawing
+from synthvae.report.effect_section import (
+    subgroup_drawings,
+    triple_drawings,
+    triple_text,
+    unestimated,
+)
 from synthvae.report.heatmaps import association_maps, component_maps, pair_maps
 from synthvae.report.plots import attack_roc, score_plot, training_curve
 from synthvae.report.privacy_section import ceiling_text, privacy_values, risk_drawing
@@ -41,6 +47,8 @@ def compose(report: Report) -> str:
         void_title="NOT PRIVATE" if guarantee else "NO GUARANTEE GIVEN",
         **privacy_values(evaluation, guarantee),
         **score_values(evaluation),
+        without_effects=unestimated(evaluation),
+        beyond_pairs=triple_text(evaluation.three_way),
         script=Markup(script),
         script_policy=f"script-src '{fingerprint(script)}'; ",
     )
@@ -70,6 +78,8 @@ def _drawings(report: Report) -> dict[str, Drawing | list[Drawing] | None]:
         "margins": margins[:_SHOWN_MARGINS],
         "more_margins": margins[_SHOWN_MARGINS:],
         "pairs": pair_maps(evaluation.pair_tables),
+        "subgroups": subgroup_drawings(evaluation),
+        "triples": triple_drawings(evaluation.three_way),
         "associations": association_maps(evaluation.associations),
         "components": component_maps(evaluation.components),
         "training": training_curve(report.training),

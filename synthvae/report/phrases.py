@@ -12,7 +12,7 @@ from synthvae._text import STEERING, counted, delta_text, epsilon_text, power_te
 from synthvae.evaluation.results import Coefficient, Interval, Score, Topic
 from synthvae.levels import Level, judge, metric_of
 
-ClaimKey = Literal["guarantee", "attacks", "validity", "fidelity", "utility", "groups"]
+ClaimKey = Literal["guarantee", "attacks", "validity", "fidelity", "utility", "subgroups", "groups"]
 TOPICS: dict[Topic, str] = {topic: topic.capitalize() for topic in get_args(Topic)}
 LEVEL_NAMES: dict[Level, str] = {"green": "Green", "amber": "Amber", "red": "Red", "open": "Open"}
 LEVEL_SIGNS: dict[Level, str] = {"green": "●", "amber": "▲", "red": "■", "open": "○"}
@@ -107,7 +107,8 @@ def share(value: float | None, decimals: int = 1) -> str:
     """Return a share as percent."""
     if value is None or not math.isfinite(value):
         return NONE
-    return f"{100 * value:.{decimals}f} %"
+    percent = round(100 * value, decimals) + 0.0  # no -0
+    return f"{percent:.{decimals}f} %".replace("-", "−")
 
 
 def range_text(interval: Interval | None) -> str:

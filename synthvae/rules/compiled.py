@@ -1,22 +1,25 @@
 """What the rules of a schema mean: for every form, whether what is known of a record may keep it."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property, reduce
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from dataclasses import field as data_field
+from functools import cached_property, partial, reduce
 
 import numpy as np
 
 from synthvae._text import brief, nearest
-from synthvae._types import Bools, Floats, Ints
+from synthvae._types import Bools, Ints
 from synthvae.errors import ConfigError
 from synthvae.field import Field
-from synthvae.rules import ranges
 from synthvae.rules.combinations import Combinations
+from synthvae.rules.derivation import Derivation, rounded_to_step
+from synthvae.rules.inverse import Span, solved
 from synthvae.rules.language import Statement, read_statement, read_value
 from synthvae.rules.ranges import Range, Truth
 from synthvae.rules.setting import Rule
-from synthvae.rules.values import FIRST_SPECIAL, MISSING, Columns, Known, nearest_of
+from synthvae.rules.terms import Term, applied, column_of, is_missing
+from synthvae.rules.values import MISSING, Columns, Known
 
 _DIFFERENCE = re.compile(
     r"\s*(?P<open>\()?\s*(?P<later>`[^`]+`|\w+)\s*-\s*(?P<earlier>`[^`]+`|\w+)\s*"
@@ -28,7 +31,9 @@ _DIFFERENCE = re.compile(
 class CompiledRule:
     """One rule: what it says, the places of the columns that it looks at, and how it is judged.
 
-    `condition` is where it concerns a record, if not everywhere.
+    `condition` is where it concerns a record, if not everywhere; `statement` what it says, where that is
+    one statement. In it, columns are `computed` from others, by place, which `resolve` adds to what is
+    known.
     """
 
     title: str
@@ -36,94 +41,15 @@ class CompiledRule:
     judge: Callable[[Known], Truth]
     condition: Statement | None = None
     setting: Rule | None = None
+    statement: Term | None = data_field(default=None, compare=False)
+    computed: Mapping[int, Term] = data_field(default_factory=dict, compare=False)
+    resolve: Callable[[Known], Known] = data_field(default=lambda known: known, compare=False)
 
-
-@dataclass(frozen=True)
-class Derivation:
-    """A column that is computed from others."""
-
-    place: int
-    field: Field
-    value: Statement
-
-    def codes(self, columns: Columns, codes: Ints) -> Ints:
-        """Return the column's codes for records, shape (rows,): the nearest to what is computed."""
-        value = self.value.term.range(columns.known(codes))
-        shape = len(codes)
-        return self._nearest(
-            columns, np.broadcast_to(value.low, shape), np.broadcast_to(value.some, shape)
-        )
-
-    def _nearest(self, columns: Columns, values: Floats, some: Bools) -> Ints:
-        field, meanings = self.field, columns.meanings[self.place]
-        if meanings.points is not None:
-            order = np.argsort(meanings.points, kind="stable")
-            return np.where(some, order[nearest_of(meanings.points[order], values)], MISSING)
-        codes = np.clip(_units(field, values) - field.first_unit, 0, field.lattice_size - 1)
-        codes = codes.astype(np.int64)
-        for i, special in enumerate(field.specials):
-            near = np.abs(values - special) <= ranges.tolerance(values, np.asarray(special))
-            codes = np.where(near, FIRST_SPECIAL - i, codes)
-        return np.where(some, codes, MISSING)
-
-    def fits(self, known: Known) -> Truth:
-        """Return whether what is computed lies within the column's bounds or categories."""
-        value = self.value.term.range(known)
-        field = self.field
-        missing = Truth(value.none & field.nullable, value.none & (not field.nullable), ~value.some)
-        inside = Truth.constant(True) if self._names_categories else self._inside(value)
-        never = np.zeros_like(value.none)
-        return Truth(
-            (value.some & inside.yes) | (value.none & missing.yes),
-            (value.some & inside.no) | (value.none & missing.no),
-            never,
-        )
-
-    def _inside(self, value: Range) -> Truth:
-        field = self.field
-        if not field.is_lattice:
-            return reduce(
-                Truth.__or__, (ranges.equal(value, Range.constant(p)) for p in self._points)
-            )
-        ends = np.array([0, field.lattice_size - 1]) + field.first_unit
-        low, high = (field.seconds_at if field.is_moment else field.numbers_at)(ends)
-        slack, rounded = ranges.MOMENT if field.is_moment else None, _rounded(self, value)
-        within = ranges.at_most(Range.constant(low), rounded, slack)
-        within &= ranges.at_most(rounded, Range.constant(high), slack)
-        specials = (ranges.equal(value, Range.constant(s)) for s in field.specials)
-        return reduce(Truth.__or__, specials, within)
-
-    @cached_property
-    def _names_categories(self) -> bool:
-        """Whether what is computed is a truth, or a choice of categories, and so never another value."""
-        choices = self.value.term.choices
-        named = bool(choices) and all(choice.constant is not None for choice in choices)
-        return self.field.type == "boolean" or (self.field.type == "string" and named)
-
-    @cached_property
-    def _points(self) -> Floats:
-        points = self.value.columns.meanings[self.place].points
-        assert points is not None
-        return points
-
-    def agrees(self, known: Known) -> Truth:
-        """Return whether the column holds what is computed, but for its rounding by up to one step."""
-        value, held = self.value.term.range(known), known(self.place)
-        if not self.field.is_lattice:
-            return ranges.equal(held, value)
-        first = np.array([0, 1]) + self.field.first_unit
-        ends = (self.field.seconds_at if self.field.is_moment else self.field.numbers_at)(first)
-        step = float(ends[1] - ends[0])
-        apart = ranges.absolute(ranges.subtract(held, value))
-        slack = ranges.MOMENT if self.field.is_moment else step * 1e-6
-        return ranges.at_most(apart, Range.constant(step), slack)
-
-
-def _units(field: Field, values: Floats) -> Floats:
-    """Return the nearest points of a lattice, in steps; of moments, what is finer is cut off."""
-    if field.is_moment:
-        return ranges.half_up(np.asarray(field.seconds_to_units(np.floor(values + ranges.MOMENT))))
-    return ranges.half_up(np.asarray(field.numbers_to_units(values)))
+    def solve(self, place: int, known: Known) -> Span | None:
+        """Return what the rule leaves of a column of numbers or dates that has a value (`solved`)."""
+        if self.statement is None:
+            return None
+        return solved(self.statement, place, self.resolve(known), self.computed)
 
 
 @dataclass(frozen=True)
@@ -155,7 +81,9 @@ class RuleSet:
     def sampled(self) -> tuple[CompiledRule, ...]:
         """The rules as modelled columns must keep them: derived ones replaced by what they are."""
         fitting = [
-            CompiledRule(f"{d.field.name} is within its bounds", d.value.places, d.fits)
+            CompiledRule(
+                f"{d.field.name} is within its bounds", d.value.places, d.fits, statement=d.bounds
+            )
             for d in self.derivations
         ]
         stated = [rule for rule in self.declared if not (rule.setting and rule.setting.derive)]
@@ -171,16 +99,22 @@ class RuleSet:
         if places == rule.places:
             return rule
 
-        def judge(known: Known) -> Truth:
+        def resolve(known: Known) -> Known:
             def column(place: int) -> Range:
                 if place not in derived:
                     return known(place)
                 # To the nearest step, so that what is computed may lie half of one aside.
-                return _rounded(derived[place], derived[place].value.term.range(column))
+                return rounded_to_step(derived[place], derived[place].value.term.range(column))
 
-            return rule.judge(column)
+            return column
 
-        return CompiledRule(rule.title, frozenset(places), judge, rule.condition, rule.setting)
+        def judge(known: Known) -> Truth:
+            return rule.judge(resolve(known))
+
+        computed = {place: derivation.value.term for place, derivation in derived.items()}
+        return replace(
+            rule, places=frozenset(places), judge=judge, computed=computed, resolve=resolve
+        )
 
     def titles(self, rules: Sequence[CompiledRule]) -> list[str]:
         """Return the titles of rules, and of those that derive the columns that they name."""
@@ -216,14 +150,6 @@ class RuleSet:
         for rule in self.declared if rules is None else rules:
             broken |= rule.judge(known).no
         return broken
-
-
-def _rounded(derivation: Derivation, value: Range) -> Range:
-    field = derivation.field
-    if not field.is_lattice:
-        return value
-    at = field.seconds_at if field.is_moment else field.numbers_at
-    return value.mapped(lambda v: at(_units(field, v)))
 
 
 def compile_rules(
@@ -368,30 +294,29 @@ def compiled_rule(rule: Rule, columns: Columns, where: str) -> CompiledRule:
         condition = read_statement(rule.condition or "", columns, f"`if` of {where}")
         then = read_statement(rule.then, columns, f"`then` of {where}")
 
-        def judge(known: Known) -> Truth:
-            return ~condition.judge(known) | then.judge(known)
-
+        otherwise = applied("truth", Truth.__invert__, condition.term)
+        term = applied("truth", Truth.__or__, otherwise, then.term)
         places = condition.places | then.places
-        return CompiledRule(rule.title, places, judge, condition, rule)
+        return CompiledRule(rule.title, places, term.of, condition, rule, term)
     if rule.derive:
         derivation = _derivation(rule, columns, where)
         places = derivation.value.places | {derivation.place}
         return CompiledRule(rule.title, places, derivation.agrees, None, rule)
     if rule.together:
         named = tuple(_place(name, columns, where) for name in rule.together)
-
-        def together(known: Known) -> Truth:
-            gone = [ranges.is_missing(known(place)) for place in named]
-            all_gone, none_gone = reduce(Truth.__and__, gone), ~reduce(Truth.__or__, gone)
-            return all_gone | none_gone
-
-        return CompiledRule(rule.title, frozenset(named), together, None, rule)
+        gone = [is_missing(column_of(columns.fields[place], place)) for place in named]
+        either, both = (
+            reduce(partial(applied, "truth", join), gone) for join in (Truth.__or__, Truth.__and__)
+        )
+        none = applied("truth", Truth.__invert__, either)
+        term = applied("truth", Truth.__or__, both, none)
+        return CompiledRule(rule.title, frozenset(named), term.of, None, rule, term)
     if rule.allowed:
         named = tuple(_place(name, columns, where) for name in rule.allowed)
         combinations = Combinations.build(rule, columns, named, where)
         return CompiledRule(rule.title, frozenset(named), combinations.judge, None, rule)
     statement = read_statement(rule.rule or "", columns, where)
-    return CompiledRule(rule.title, statement.places, statement.judge, None, rule)
+    return CompiledRule(rule.title, statement.places, statement.judge, None, rule, statement.term)
 
 
 def _derivation(rule: Rule, columns: Columns, where: str) -> Derivation:

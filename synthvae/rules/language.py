@@ -38,6 +38,7 @@ from synthvae.rules.terms import (
     column_of,
     compared,
     fixed,
+    is_missing,
     labelled,
     numbered,
 )
@@ -57,8 +58,8 @@ _SUMS: dict[type[ast.operator], Callable[[Range, Range], Range]] = {
 }
 _FUNCTIONS: dict[str, Callable[[Range], Range]] = {
     "abs": ranges.absolute,
-    "floor": lambda value: value.mapped(np.floor),
-    "round": lambda value: value.mapped(np.round),
+    "floor": ranges.floor,
+    "round": ranges.rounded,
 }
 _EXTREMES = {
     "min": partial(ranges.extreme, np.minimum),
@@ -144,7 +145,7 @@ def read_value(text: str, columns: Columns, target: Field, where: str) -> Statem
         term = reader.counted(term)
     if term.kind == "number" and numbers is not None:
         labels = np.array([columns.labels[label] for label in target.categories])
-        term = Term("text", partial(labelled, term.of, labels, numbers))
+        term = Term("text", partial(labelled, term.of, labels, numbers), parts=(term,))
     if term.kind != kind:
         reader.refuse(f"it is {KINDS[term.kind]}, but '{target.name}' is {KINDS[kind]}")
     if not reader.named:
@@ -273,7 +274,7 @@ class _Reader:
         if numbers is None or term.field is None:
             return term
         labels = [self.columns.labels[label] for label in term.field.categories]
-        return Term("number", partial(numbered, term.of, np.array(labels), numbers))
+        return Term("number", partial(numbered, term.of, np.array(labels), numbers), parts=(term,))
 
     def _signed(self, node: ast.UnaryOp) -> Term:
         term, negative = self._number(node.operand), isinstance(node.op, ast.USub)
@@ -294,12 +295,12 @@ class _Reader:
     def _sum(self, node: ast.BinOp) -> Term:
         left, right = self.term(node.left), self.term(node.right)
         function = _SUMS[type(node.op)]
-        day = Range.constant(DAY)
+        day = fixed("number", DAY, DAY)
         if left.kind == "date" and isinstance(node.op, ast.Sub) and right.kind == "date":
-            return applied("number", lambda a, b: ranges.divide(function(a, b), day), left, right)
+            return applied("number", ranges.divide, applied("number", function, left, right), day)
         if left.kind == "date" and isinstance(node.op, ast.Add | ast.Sub):
-            days = self._number(node.right)
-            return applied("date", lambda a, b: function(a, ranges.multiply(b, day)), left, days)
+            days = applied("number", ranges.multiply, self._number(node.right), day)
+            return applied("date", function, left, days)
         return applied("number", function, self._number(node.left), self._number(node.right))
 
     def _call(self, name: str, node: ast.Call) -> Term:
@@ -330,16 +331,16 @@ class _Reader:
         if left.kind != right.kind:
             self.refuse(f"it is {KINDS[left.kind]} or else {KINDS[right.kind]}", node)
         kind: Kind = "number" if left.kind == "truth" else left.kind
-        parts = (part.choices or (part,) for part in (left, right))
+        choices = (part.choices or (part,) for part in (left, right))
         return Term(
             kind,
             lambda known: ranges.either(condition.of(known), left.range(known), right.range(known)),
-            choices=tuple(chain.from_iterable(parts)),
+            choices=tuple(chain.from_iterable(choices)),
+            parts=(condition, left, right),
         )
 
     def _is_missing(self, node: ast.expr) -> Term:
-        term = self.term(node)
-        return Term("truth", lambda known: ranges.is_missing(term.range(known)))
+        return is_missing(self.term(node))
 
     def _link(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Term:
         if isinstance(op, ast.Is | ast.IsNot):

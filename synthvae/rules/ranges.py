@@ -205,6 +205,16 @@ def absolute(value: Range) -> Range:
     return Range(low, np.maximum(*ends), value.some, value.none)
 
 
+def floor(value: Range) -> Range:
+    """Return the largest whole number that is at most the value."""
+    return value.mapped(np.floor)
+
+
+def rounded(value: Range) -> Range:
+    """Return the nearest whole number, of two the even one."""
+    return value.mapped(np.round)
+
+
 def extreme(choose: Callable[..., Floats], left: Range, right: Range) -> Range:
     """Return the smaller or the larger of two values, for `choose` np.minimum or np.maximum."""
     low = choose(left.low, right.low)

@@ -20,11 +20,35 @@ ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 
 
 @dataclass(frozen=True)
+class Order:
+    """How two values of one kind compare: `<` where `strict`, else `<=`; or `==`, or `!=` `negated`.
+
+    `slack` is the absolute tolerance, None for that of numbers.
+    """
+
+    slack: float | None
+    equal: bool = False
+    strict: bool = False
+    negated: bool = False
+
+    def __call__(self, first: Range, second: Range) -> Truth:
+        """Return whether the comparison holds."""
+        if self.equal:
+            same = ranges.equal(first, second, self.slack)
+            return ~same if self.negated else same
+        # What is not at most as large is strictly larger.
+        if self.strict:
+            return ~ranges.at_most(second, first, self.slack)
+        return ranges.at_most(first, second, self.slack)
+
+
+@dataclass(frozen=True)
 class Term:
     """A part of a statement: what kind of value it has, and how to find it for what is known.
 
-    `field` is the column that the term is, `constant` the value that it spells out; `choices` are the
-    constants that it is one of, where a condition chooses.
+    `field` is the column that the term is, at a `place`, `constant` the value that it spells out;
+    `choices` are the constants that it is one of, where a condition chooses. `parts` are the terms that
+    it is made of, by an `operation` on their values where that is all there is to it.
     """
 
     kind: Kind
@@ -32,6 +56,9 @@ class Term:
     field: Field | None = None
     constant: Any = None
     choices: tuple["Term", ...] = ()
+    place: int | None = None
+    operation: Callable[..., Value] | None = None
+    parts: tuple["Term", ...] = ()
 
     def range(self, known: Known) -> Range:
         """Return the value as a range; a truth counts as 1 or 0."""
@@ -53,18 +80,33 @@ def column_of(field: Field, place: int) -> Term:
             value = known(place)
             return Truth(value.some & (value.high > 0), value.some & (value.low < 1), value.none)
 
-        return Term("truth", holds, field)
+        return Term("truth", holds, field, place=place)
     kind: Kind = "date" if field.is_moment else "number" if field.is_number else "text"
-    return Term(kind, lambda known: known(place), field)
+    return Term(kind, lambda known: known(place), field, place=place)
 
 
 def as_number(term: Term) -> Term:
-    return Term("number", term.range)
+    return Term("number", term.range, parts=(term,))
 
 
 def applied(kind: Kind, function: Callable[..., Value], *terms: Term) -> Term:
     """Return a function of the values of other terms."""
-    return Term(kind, lambda known: function(*(term.of(known) for term in terms)))
+    return Term(
+        kind,
+        lambda known: function(*(term.of(known) for term in terms)),
+        operation=function,
+        parts=terms,
+    )
+
+
+def is_missing(term: Term) -> Term:
+    """Return whether a term has no value."""
+    return Term(
+        "truth",
+        lambda known: ranges.is_missing(term.range(known)),
+        operation=ranges.is_missing,
+        parts=(term,),
+    )
 
 
 def compared(op: ast.cmpop, left: Term, right: Term) -> Term:
@@ -72,21 +114,13 @@ def compared(op: ast.cmpop, left: Term, right: Term) -> Term:
     slack = ranges.MOMENT if left.kind == "date" else None
     if isinstance(op, ast.Gt | ast.GtE):
         left, right = right, left
-    strict = isinstance(op, ast.Lt | ast.Gt)
+    equal, strict = not isinstance(op, ORDERS), isinstance(op, ast.Lt | ast.Gt)
+    order = Order(slack, equal, strict, negated=isinstance(op, ast.NotEq))
 
     def judged(known: Known) -> Truth:
-        first, second = left.range(known), right.range(known)
-        if not isinstance(op, ORDERS):
-            same = ranges.equal(first, second, slack)
-            return same if isinstance(op, ast.Eq) else ~same
-        # What is not at most as large is strictly larger.
-        return (
-            ~ranges.at_most(second, first, slack)
-            if strict
-            else ranges.at_most(first, second, slack)
-        )
+        return order(left.range(known), right.range(known))
 
-    return Term("truth", judged)
+    return Term("truth", judged, operation=order, parts=(left, right))
 
 
 def numbered(of: Callable[[Known], Range], labels: Ints, numbers: Any, known: Known) -> Range:

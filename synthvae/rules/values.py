@@ -48,6 +48,20 @@ class ColumnValues:
         first, last = self.exact(low), self.exact(high)
         return Range(first.low, last.low, first.some, first.none)
 
+    def points_between(self, low: Floats, high: Floats) -> tuple[Ints, Ints]:
+        """Return the first and the last lattice point between two values, the last before the first if
+        there is none: at most one point outside the lattice."""
+        first, last = self._point_at_most(low), self._point_at_most(high)
+        return first + (self.at(first) < low), last
+
+    def _point_at_most(self, values: Floats) -> Ints:
+        field = self.field
+        ends = self.at(np.array([-1, self.size]))
+        inside = np.clip(values, ends[0], ends[1])
+        units = (field.seconds_to_units if field.is_moment else field.numbers_to_units)(inside)
+        points: Ints = np.floor(units).astype(np.int64) - field.first_unit
+        return points
+
     @property
     def size(self) -> int:
         """Number of categories or lattice points."""

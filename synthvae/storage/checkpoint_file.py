@@ -16,19 +16,22 @@ from synthvae._files import read_ordinary
 from synthvae._types import Floats
 from synthvae.errors import ArtefactError
 from synthvae.marginals.column import ColumnMarginal
+from synthvae.marginals.interactions import InteractionMoments, affordable_factors
 from synthvae.marginals.moments import PairMoments
 from synthvae.model.layout import Layout
 from synthvae.model.state import Arrays, FittedState, count_arrays, read_marginals, read_row_shares
 from synthvae.plan import Plan
+from synthvae.precedence import declared_uses
 from synthvae.storage.model_folder import INVALID, pack_arrays, reason_of, unpack_arrays
 
-FORMAT, VERSION = "synthvae checkpoint", 2
+FORMAT, VERSION = "synthvae checkpoint", 3
 LARGEST_BYTES = 2_000_000_000
 LARGEST_HEADER = 50_000_000
 # Moments of standardised features are about 1 and their noise, at the smallest epsilon and a table that
 # looks empty, about 1e4 times what a column adds: far below this, and far from an overflow.
 LARGEST_MOMENT = 1e9
 VALUES, NOISE = "pairs/values", "pairs/noise"
+INTERACTIONS = ("interactions/values", "interactions/noise")
 COUNTS, MOMENTS, MODEL = STAGES = ("counts", "moments", "model")
 OR_START_OVER = "or pass --start-over; what it has spent counts then too."
 
@@ -45,8 +48,9 @@ class Released:
         Share of patients with 1, 2, ... rows; None where each row is one patient.
     patients
         The declared or noisily counted number of patients.
-    moments
-        None until they are released, and again when the fit is finished.
+    moments, interactions
+        Of pairs, then of three and four columns: None until they are released, and again when the
+        fit is finished.
     model
         What the finished fit leaves behind; None until then.
     """
@@ -55,6 +59,7 @@ class Released:
     row_shares: Floats | None
     patients: int
     moments: PairMoments | None = None
+    interactions: InteractionMoments | None = None
     model: FittedState | None = None
 
     @property
@@ -67,7 +72,7 @@ class Released:
     @classmethod
     def finished(cls, model: FittedState) -> "Released":
         """Return what is left to keep when the fit is finished: its model alone."""
-        return cls(tuple(model.layout.marginals), model.row_shares, model.patients, None, model)
+        return cls(tuple(model.layout.marginals), model.row_shares, model.patients, model=model)
 
     def arrays(self) -> Arrays:
         """Return the arrays of what was released, by name."""
@@ -76,6 +81,9 @@ class Released:
         arrays = count_arrays(self.marginals, self.row_shares)
         if self.moments is not None:
             arrays |= {VALUES: self.moments.values, NOISE: self.moments.noise}
+        if self.interactions is not None:
+            both = (self.interactions.values, self.interactions.noise)
+            arrays |= dict(zip(INTERACTIONS, both, strict=True))
         return arrays
 
 
@@ -170,8 +178,10 @@ def _released(arrays: Arrays, about: dict[str, Any], plan: Plan) -> Released:
         schema = plan.schema
         layout = Layout.build(marginals, schema.drawn, plan.settings, schema.rule_set)
         moments = _moments(arrays, layout) if stage == MOMENTS else None
+        has_more = moments is not None and INTERACTIONS[0] in arrays
+        more = _interactions(arrays, layout, plan) if has_more else None
         shares = read_row_shares(arrays, plan.schema)
-        released = Released(marginals, shares, patients, moments)
+        released = Released(marginals, shares, patients, moments, more)
     unknown = arrays.keys() - released.arrays().keys()
     if unknown:
         raise ValueError(f"it holds {min(unknown)!r}, which no checkpoint does")
@@ -195,6 +205,22 @@ def _moments(arrays: Arrays, layout: Layout) -> PairMoments:
     if (moments.noise[~same] <= 0).any():
         raise ValueError("the moments of pairs have no noise")
     return moments
+
+
+def _interactions(arrays: Arrays, layout: Layout, plan: Plan) -> InteractionMoments:
+    rank, most = plan.settings.interaction_rank, plan.settings.interactions
+    factors = affordable_factors(layout.smooth_first, rank, most, declared_uses(plan.schema))
+    values, noise = (arrays[name] for name in INTERACTIONS)
+    if plan.interaction_noise is None or not values.shape == noise.shape == (len(factors),):
+        raise ValueError("the moments of three and four columns do not fit the schema")
+    if max(np.abs(values).max(initial=0), noise.max(initial=0)) > LARGEST_MOMENT:
+        raise ValueError(
+            f"a moment of three or four columns, or its noise, is above {LARGEST_MOMENT:g}, which no fit "
+            "releases"
+        )
+    if (noise <= 0).any():
+        raise ValueError("the moments of three and four columns have no noise")
+    return InteractionMoments(values, noise)
 
 
 def _digest(arrays: Arrays) -> str:

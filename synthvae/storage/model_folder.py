@@ -140,7 +140,11 @@ def unpack_arrays(content: bytes) -> Arrays:
     except (SafetensorError, KeyError) as cause:
         raise ValueError(f"its arrays are cut short or were altered ({cause})") from cause
     for name, array in arrays.items():
-        kind = np.int64 if name.endswith(("/starts", "/cell_bin")) else np.float64
+        kind = (
+            np.int64
+            if name.endswith(("/starts", "/cell_bin")) or name == "products"
+            else np.float64
+        )
         if array.dtype != kind or not np.isfinite(array).all():
             raise ValueError(f"{name} does not hold finite {np.dtype(kind)}")
     return arrays

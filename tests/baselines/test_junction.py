@@ -1,7 +1,10 @@
+from importlib.util import find_spec
+from itertools import combinations
+
 import numpy as np
 import pytest
 
-from synthvae.baselines.junction import JunctionTree, calibrated, stratified
+from synthvae.baselines.junction import JunctionTree, calibrated, stratified, tree_cells
 
 SIZES = (2, 3, 2, 4, 2)
 
@@ -20,25 +23,31 @@ def model() -> tuple[JunctionTree, np.ndarray]:
     return tree, joint
 
 
-def test_pairs_are_those_of_the_whole_joint(model: tuple[JunctionTree, np.ndarray]) -> None:
+def sets_of(columns: int) -> list[tuple[int, ...]]:
+    return [c for size in (1, 2, 3) for c in combinations(range(columns), size)]
+
+
+def test_margins_are_those_of_the_whole_joint(model: tuple[JunctionTree, np.ndarray]) -> None:
     tree, joint = model
     assert joint.sum() == pytest.approx(1)
-    pairs = tree.pairs()
-    assert len(pairs) == 10
-    for (a, b), found in pairs.items():
-        gone = tuple(c for c in range(5) if c not in (a, b))
+    margins = tree.margins(sets_of(5))
+    assert len(margins) == 5 + 10 + 10
+    for columns, found in margins.items():
+        gone = tuple(c for c in range(5) if c not in columns)
         np.testing.assert_allclose(found, joint.sum(axis=gone), atol=1e-12)
 
 
-def test_longer_chains_carry_a_column_through() -> None:
+def test_longer_chains_carry_columns_through() -> None:
     drawn = np.random.default_rng(1)
     start, steps = np.array([0.2, 0.8]), drawn.dirichlet([1, 1], (3, 2))
     chain = [start[:, None] * steps[0]]
     for step in steps[1:]:
         chain.append(chain[-1].sum(axis=0)[:, None] * step)
     tree = JunctionTree(((0, 1), (1, 2), (2, 3)), tuple(chain), ((0, 1), (1, 2)), 4)
-    expected = start[:, None] * (steps[0] @ steps[1] @ steps[2])
-    np.testing.assert_allclose(tree.pairs()[0, 3], expected)
+    margins = tree.margins([(0, 3), (0, 1, 3)])
+    np.testing.assert_allclose(margins[0, 3], start[:, None] * (steps[0] @ steps[1] @ steps[2]))
+    beyond = np.einsum("a,ab,bd->abd", start, steps[0], steps[1] @ steps[2])
+    np.testing.assert_allclose(margins[0, 1, 3], beyond)
 
 
 def test_records_have_the_margins_of_the_model(model: tuple[JunctionTree, np.ndarray]) -> None:
@@ -82,6 +91,24 @@ def test_calibration_gives_the_margins_of_the_product() -> None:
     joint = np.exp(logs - logs.max())
     joint /= joint.sum()
     tree = calibrated(cliques, edges, tables, SIZES)
-    for clique, found in zip(tree.cliques, tree.marginals, strict=True):
-        gone = tuple(c for c in range(5) if c not in clique)
-        np.testing.assert_allclose(found, joint.sum(axis=gone), atol=1e-12)
+    found = dict(zip(tree.cliques, tree.marginals, strict=True)) | tree.margins(sets_of(5))
+    for columns, margin in found.items():
+        gone = tuple(c for c in range(5) if c not in columns)
+        np.testing.assert_allclose(margin, joint.sum(axis=gone), atol=1e-12)
+
+
+@pytest.mark.skipif(find_spec("mbi") is None, reason="the extra pgm (mbi) is not installed")
+def test_a_trees_size_is_that_of_mbis_own_tree() -> None:
+    from synthvae.baselines.pgm import load_mbi
+
+    mbi, drawn = load_mbi(), np.random.default_rng(3)
+    for _ in range(50):
+        levels = tuple(map(int, drawn.integers(2, 9, size=7)))
+        cliques = [
+            tuple(map(int, np.sort(drawn.permutation(7)[: drawn.integers(1, 4)])))
+            for _ in range(drawn.integers(1, 8))
+        ]
+        cliques.append((0, 1, 2))  # a triangle: no tree of pairs
+        domain = mbi.Domain(range(7), levels)
+        megabytes = mbi.junction_tree.hypothetical_model_size(domain, cliques)
+        assert tree_cells(levels, cliques) * 8 / 2**20 == pytest.approx(megabytes)

@@ -91,12 +91,12 @@ def test_no_record_breaks_a_rule(name: str) -> None:
     assert made["births"].notna().any()
 
 
-def test_records_are_drawn_again_where_that_helps_and_else_mended() -> None:
+def test_records_are_drawn_again_where_that_helps_and_else_repaired() -> None:
     drawn = fitted("independent", schema_of(ORDER)).draw_records(2000, seed=0)
-    assert drawn.mended == 0
+    assert drawn.repaired == 0
     assert 300 < drawn.refused < 4000
     drawn = fitted("independent", schema_of(SUM)).draw_records(2000, seed=0)
-    assert drawn.mended > 1900
+    assert drawn.repaired > 1900
 
 
 def test_what_is_kept_is_the_method_given_the_rules() -> None:
@@ -127,7 +127,7 @@ def test_without_rules_codes_are_the_methods_own() -> None:
     ]
     records = model.draw_records(500, seed=7)
     assert (records.codes == np.stack(columns, axis=1)).all()
-    assert (records.refused, records.mended) == (0, 0)
+    assert (records.refused, records.repaired) == (0, 0)
 
 
 def test_a_comparison_is_told_how_many_records_broke_a_rule(tmp_path: Path) -> None:
@@ -150,14 +150,14 @@ def test_a_comparison_is_told_how_many_records_broke_a_rule(tmp_path: Path) -> N
         done = read_value(job.done, Done)
         if schema.rules:
             assert (done.refused or 0) >= 1.0
-            assert 0.9 < (done.mended or 0) <= 1.0
+            assert 0.9 < (done.repaired or 0) <= 1.0
         else:
-            assert (done.refused, done.mended) == (None, None)
+            assert (done.refused, done.repaired) == (None, None)
         assert find_problems(read_table(job.records), schema) == []
 
 
 def test_what_cannot_be_drawn_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("synthvae.baselines.ruled.MOST_MENDINGS", 0)
+    monkeypatch.setattr("synthvae.baselines.ruled.MOST_REPAIRS", 0)
     with pytest.raises(
         ConfigError, match="records could not be drawn in 0 trials: the rules leave"
     ):

@@ -37,6 +37,15 @@ def test_a_plan_says_releases_errors_cost_and_remedies(run: Run, work: Path) -> 
         assert part in words, part
 
 
+def test_a_plan_names_what_comes_first(run: Run, work: Path) -> None:
+    purpose = {"name": "stay", "kind": "linear", "outcome": "cost", "predictors": ["sex"]}
+    write_schema(work, SCHEMA.replace(purposes=[purpose]))
+    ended = run("plan", "schema.yaml", "--epsilon", "1")
+    assert (ended.code, ended.err) == (0, "")
+    words = " ".join(ended.out.split())
+    assert "Favoured, where not all sets of columns can be afforded: purpose 'stay'" in words
+
+
 def test_a_plan_without_patients_says_what_is_assumed(run: Run, work: Path) -> None:
     write_schema(work, SCHEMA.replace(patients=None))
     ended = run("plan", "schema.yaml", "--epsilon", "1")

@@ -50,6 +50,7 @@ def test_nothing_is_loaded_and_names_are_escaped(page: str) -> None:
             assert (attributes.get(name) or "#").startswith("#")
     assert "<i>small</i>" not in page
     assert "<b>calibration</b>" not in page
+    assert "<u>left out</u>" not in page
 
 
 def test_it_is_marked_and_warns_against_choosing_by_it(page: str) -> None:
@@ -78,7 +79,7 @@ def test_every_figure_has_a_direction_a_meaning_and_a_picture_with_words(page: s
         ET.fromstring(svg)
 
 
-def test_means_intervals_costs_and_failures_are_there(page: str) -> None:
+def test_means_intervals_costs_failures_and_notes_are_there(page: str) -> None:
     cells = re.findall(r"<tr><th scope=\"row\">synthvae</th><td>1</td><td>2</td>(.*?)</tr>", page)
     # The mean of 0.45 and 0.452, and Student's interval of two runs.
     assert cells[0].startswith('<td>0.451<span class="interval">0.438 to 0.464</span></td>')
@@ -87,6 +88,10 @@ def test_means_intervals_costs_and_failures_are_there(page: str) -> None:
     assert "0, 2 failed" in page
     assert "took longer than the timeout of 60 seconds" in page
     assert "calibration_rounds 0" in page
+    text = re.sub(r"\s+", " ", "".join(read(page).words))
+    assert (
+        text.count("2 runs: some triples were <u>left out</u>") == 2
+    )  # of budgets that did not fail
 
 
 def test_ids_are_unique_and_links_lead_somewhere() -> None:
@@ -108,6 +113,6 @@ def test_how_many_records_of_baselines_broke_a_rule_stands_where_there_are_rules
     )
     ruled = render(result.model_copy(update={"summaries": summaries}))
     assert "Refused" not in page
-    assert '<th scope="col">Refused</th><th scope="col">Mended</th>' in ruled
+    assert '<th scope="col">Refused</th><th scope="col">Repaired</th>' in ruled
     assert "<td>3.50</td><td>–</td></tr>" in ruled
     assert "broke a rule of the schema, for each that keeps all of them" in ruled

@@ -97,6 +97,7 @@ def test_advice_hangs_on_public_facts_alone() -> None:
     assert said[1].startswith("At epsilon 10, synthvae")
     wide = CLINIC.to_dict()
     wide["fields"] += [{"name": f"b{i}", "type": "boolean"} for i in range(40)]
-    assert "1,035 pairs" in advise(type(CLINIC).from_dict(wide), 5000, [1.0])[1]
+    slow = advise(type(CLINIC).from_dict(wide), 5000, [1.0])[1]
+    assert "aim looks at 1,035 pairs in each round, and aim-3way at up to 15,180 triples" in slow
     few = CLINIC.replace(fields=[f for f in wide["fields"] if f["name"][0] == "b"][:5], target=None)
-    assert advise(few, None, [1.0])[0].startswith("At epsilon 1, aim")
+    assert advise(few, None, [1.0])[0].startswith("At epsilon 1, aim-3way")

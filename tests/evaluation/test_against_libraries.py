@@ -12,7 +12,8 @@ from sklearn.metrics import average_precision_score, brier_score_loss, root_mean
 from statsmodels.duration.hazard_regression import PHReg
 
 from synthvae.evaluation import prediction_metrics
-from synthvae.evaluation.analyses import _draws, compare_analyses, mean_overlap, same_signs
+from synthvae.evaluation.agreement import draws, mean_overlap, same_signs
+from synthvae.evaluation.analyses import compare_analyses
 from synthvae.evaluation.joint import compare_propensity, fit_logistic, propensity_ratio
 from synthvae.evaluation.marginals import variation
 from synthvae.evaluation.regression import (
@@ -299,7 +300,7 @@ def fit(*pairs: tuple[float, float]) -> Fit:
 def test_draws_of_coefficients_have_their_covariance_even_where_it_is_indefinite() -> None:
     covariance = np.array([[4.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, -1e-9]])
     fit = Fit(("a", "b", "c"), np.array([1.0, 2.0, 3.0]), covariance, np.ones(3), 100)
-    drawn = np.concatenate([_draws(fit, np.random.default_rng(seed)) for seed in range(40)])
+    drawn = np.concatenate([draws(fit, np.random.default_rng(seed)) for seed in range(40)])
     assert drawn.mean(axis=0) == pytest.approx(fit.estimates, abs=0.1)
     assert np.cov(drawn.T) == pytest.approx(np.maximum(covariance, 0), abs=0.25)
 
@@ -376,7 +377,7 @@ def test_analyses_say_why_they_did_not_run() -> None:
     given = tables()
     died = [field.name for field in PATIENTS.modelled].index("died")
     given.synthetic.codes[:, died] = 0
-    analyses, scores = compare_analyses(given, wanted, True, np.random.default_rng(0))
+    analyses, scores = compare_analyses(given, wanted, ("", ""), np.random.default_rng(0))
     assert analyses[0].not_run == ("cannot be fitted to the synthetic rows: no event happened")
     assert {score.not_run for score in scores[:3]} == {analyses[0].not_run}
     assert analyses[0].formula == "Surv(days, died) ~ age + sex + crea"
@@ -402,7 +403,8 @@ def test_analyses_of_fresh_rows_agree_and_defaults_are_marked() -> None:
         AnalysisRequest(name="treated", kind="logistic", outcome="treated", predictors=FORMULA),
         AnalysisRequest(name="cox", kind="cox", predictors=FORMULA),
     ]
-    analyses, found = compare_analyses(tables(), wanted, False, np.random.default_rng(0))
+    notes = ("A default. ",) * 2
+    analyses, found = compare_analyses(tables(), wanted, notes, np.random.default_rng(0))
     scores = {score.key: score for score in found}
     assert set(scores) == {
         "overlap.treated",
@@ -412,7 +414,7 @@ def test_analyses_of_fresh_rows_agree_and_defaults_are_marked() -> None:
         "c_index.cox",
     }
     for analysis in analyses:
-        assert analysis.detail.startswith("A default: no analysis was declared")
+        assert analysis.detail.startswith("A default. 3 coefficients")
         assert "clustered by patient" in analysis.detail
         assert len(analysis.coefficients) == 3
     assert scores["overlap.cox"].value > 0.3

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from synthvae.evaluation.analyses import _around, mean_overlap
+from synthvae.evaluation.agreement import around, mean_overlap
 from synthvae.evaluation.intervals import jackknife, jackknife_groups
 from synthvae.evaluation.joint import fit_logistic, propensity_ratio
 from synthvae.evaluation.prediction_metrics import (
@@ -87,7 +87,7 @@ def test_overlaps_over_synthetic_tables() -> None:
         at_once = mean_overlap(real, one)
         assert at_once is not None
         assert simulated is not None
-        found = _around(float(at_once), simulated)
+        found = around(float(at_once), simulated)
         covered += found.low <= true <= found.high
     assert covered / 1000 >= LEAST
 

@@ -206,6 +206,24 @@ def test_points_of_wrong_pieces_would_be_found(planted: Callable[[Pieces], Piece
     assert misfit(masks, wrong, codes, column) < FAIR**2
 
 
+def test_a_trace_of_mass_is_drawn_from_evenly_beside_large_masses() -> None:
+    # Where the noise left cells empty, a rule may leave nothing else of a record's column.
+    mass = np.array([1 - 1e-12, 1e-12])
+    cells = ColumnMarginal(
+        np.array([0, 50]), mass, np.zeros(2, np.int64), np.ones(1), 100, 0, False
+    )
+    low = np.tile([0, 60], 5_000)
+    high = np.tile([49, 99], 5_000)
+    part = cells.mass_before(high + 1) - cells.mass_before(low)
+    pieces = Pieces(np.arange(10_000), low, high, part)
+    shares = TokenShares(np.ones((10_000, 1)), np.arange(10_000), pieces, np.ones(10_000))
+    places = np.repeat((np.arange(5_000) + 0.5) / 5_000, 2)
+    codes = shares.points(cells, np.zeros(10_000, np.int64), places)
+    for first, last, own in ((0, 49, codes[::2]), (60, 99, codes[1::2])):
+        counts = np.bincount(own - first, minlength=last - first + 1)
+        assert np.abs(counts / counts.mean() - 1).max() < 0.05
+
+
 WIDE = Schema.from_dict(
     {"name": "wide", "fields": [integer("m", 0, 99_999), number("n", 0, 9_999.9, special=[-1])]}
 )
@@ -269,6 +287,7 @@ LOCAL = [
     ["floor((x + y) / 2) * 2 == x + y"],  # many parts of every bin
     ["x <= y", {"if": "x > 300", "then": "y is missing"}],
     ["x + y <= 900", "abs(x - y) != 7"],
+    ["abs(y - 500) == x"],  # one part where x is 0, else two
 ]
 
 

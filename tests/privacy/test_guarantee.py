@@ -46,6 +46,17 @@ def test_columns_declared_because_the_records_show_them_are_named() -> None:
     assert "'age', 'creatinine' were declared because the records show them" in text
 
 
+def test_what_comes_first_is_a_public_input() -> None:
+    fields = [{"name": name, "type": "boolean"} for name in ("arm", "died")]
+    purpose = {"name": "risk", "kind": "logistic", "outcome": "died", "predictors": ["arm"]}
+    plain = Schema.from_dict({"patients": 400, "fields": fields})
+    before, after = (
+        promised(schema).public_inputs for schema in (plain, plain.replace(purposes=[purpose]))
+    )
+    (text,) = set(after) - set(before)
+    assert text.endswith("as declared: purpose 'risk'")
+
+
 @pytest.mark.parametrize("with_columns", [True, False])
 def test_rules_declared_because_the_records_show_them_are_named(with_columns: bool) -> None:
     value = CLINIC.to_dict()

@@ -15,14 +15,19 @@ from synthvae.evaluation.results import (
     Evaluation,
     GroupFigure,
     Interval,
+    LevelAssociation,
     Margin,
     PairDistance,
     PairTable,
     Risk,
     Score,
+    SubgroupEffect,
+    SubgroupEffects,
     TableFacts,
+    ThreeWay,
     Threshold,
     Topic,
+    TripleDependence,
 )
 from synthvae.privacy.guarantee import (
     Assumption,
@@ -86,6 +91,10 @@ LIMITS = {
         good=0.65, poor=0.6, basis="steward-set", source="what the course needs"
     ),
     "tstr_gradient": Threshold(good=0.66, poor=0.6, basis="project default", source="a reason"),
+    "subgroup_conclusions.death": Threshold(
+        good=0.85, poor=0.65, basis="project default", source="a reason"
+    ),
+    "three_way": Threshold(good=0.75, poor=0.4, basis="project default", source="a reason"),
     "attack.domias.auc": Threshold(good=0.05, poor=0.1, basis="project default", source="a reason"),
     "attribute": Threshold(good=0.02, poor=0.05, basis="project default", source="a reason"),
 }
@@ -140,6 +149,12 @@ def scores() -> tuple[Score, ...]:
         score("overlap.death", "utility", "Overlap of intervals: death in hospital", 0.61, 0.05,
               direction="higher", meaning="Share of two intervals that lies in both.",
               references={"holdout": 0.72, "ideal": 1.0}),
+        score("subgroup_conclusions.death", "utility", "Conclusions within subgroups: death", 0.7,
+              0.1, direction="higher", meaning="Share of conclusions that are kept.",
+              references={"holdout": 1.0, "expected": 0.9, "ideal": 1.0}),
+        score("three_way", "fidelity", "Three-way dependence that survives", 0.6, 0.05,
+              direction="higher", goal=1.0, meaning="Share of train's three-way dependence.",
+              references={"holdout": 0.97, "independent": 0.01, "ideal": 1.0}),
         score("attack.domias.auc", "privacy", "Membership attack by density ratio (AUC)", 0.512,
               0.02, direction="towards", goal=0.5, meaning="Told from 0.5 or not.",
               references={"chance": 0.5}),
@@ -193,6 +208,60 @@ def coefficient(term: str, real: float, synthetic: float, spread: float = 0.1) -
     )  # fmt: skip
 
 
+def subgroup(
+    name: str, real: float, synthetic: float | None, spread: float = 0.2
+) -> SubgroupEffect:
+    found = {} if synthetic is None else {
+        "synthetic": synthetic,
+        "synthetic_interval": interval(synthetic - spread, synthetic + spread, "Wald"),
+    }  # fmt: skip
+    return SubgroupEffect(
+        term="dnr = yes", subgroup=name, real_rows=900, synthetic_rows=0 if synthetic is None else 1100,
+        real=real, real_interval=interval(real - spread, real + spread, "Wald"), **found,
+        not_run="0 synthetic rows that allow no estimate" if synthetic is None else None,
+    )  # fmt: skip
+
+
+def subgroups() -> SubgroupEffects:
+    """Return effects of which two are kept, one lost, one invented, one not estimated."""
+    effects = (
+        subgroup("age = up to 52", 0.9, 0.7), subgroup("age = 53 to 70", 0.5, 0.1),
+        subgroup("age = above 70", -0.4, -0.3), subgroup("age = 0 (special)", 0.1, 0.4),
+        subgroup("all others", 0.6, None),
+    )  # fmt: skip
+    return SubgroupEffects(
+        predictor="dnr", within=("age",), measure="log odds ratio", effects=effects,
+        detail="'age' cut at train's thirds.",
+    )  # fmt: skip
+
+
+def three_way() -> ThreeWay:
+    def triple(names: tuple[str, str, str], share: float) -> TripleDependence:
+        levels = tuple(
+            LevelAssociation(
+                level=f"{names[2]} = {level}", real=real,
+                real_interval=interval(real - 0.05, real + 0.05, "Fisher's z"),
+                synthetic=real * share,
+                synthetic_interval=interval(real * share - 0.05, real * share + 0.05, "Fisher's z"),
+            )
+            for level, real in (("female", -0.3), ("male", 0.25))
+        )  # fmt: skip
+        return TripleDependence(
+            columns=names,
+            strength=0.3,
+            p_value=1e-9,
+            share=share,
+            holdout_share=0.97,
+            levels=levels,
+        )
+
+    worst = (triple(("age", "event", "sex"), 0.1), triple(("cost", "event", "sex"), -0.2))
+    return ThreeWay(
+        compared=560, possible=560, standing_out=7, worst=worst,
+        detail="From 5,652 rows of train, a row a patient.",
+    )  # fmt: skip
+
+
 def analyses() -> tuple[Analysis, ...]:
     times = tuple(float(day) for day in range(0, 361, 20))
     real = np.exp(-np.arange(len(times)) / 14)
@@ -214,6 +283,7 @@ def analyses() -> tuple[Analysis, ...]:
                 coefficient("creatinine, per mg/dL", 0.22, 0.18),
                 coefficient("num_comorbidities", -0.04, 0.03),
             ),
+            subgroups=(subgroups(),),
         ),
         Analysis(
             name="Survival by sex", kind="kaplan-meier", formula="", real_rows=5652,
@@ -375,12 +445,16 @@ def evaluation(columns: int = 16, power: float = 0.06, seed: int = 7, **changes:
     own = np.random.default_rng(seed + 1)
     values["pair_tables"] = tuple(pair_table(pair, own) for pair in pairs[:6])
     values["components"] = components(own)
+    values["three_way"] = three_way()
     return Evaluation(**(values | changes))
 
 
 def few_figures(columns: int = 3, **changes: Any) -> Evaluation:
     """Return an evaluation of which little is drawn, for what a page says beside its figures."""
-    nothing: dict[str, Any] = {"pair_tables": (), "components": None, "groups": (), "analyses": ()}
+    nothing: dict[str, Any] = {
+        **{"pair_tables": (), "groups": (), "analyses": ()},
+        **{"components": None, "three_way": None},
+    }
     return evaluation(columns, **(nothing | changes))
 
 

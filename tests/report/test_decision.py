@@ -176,6 +176,61 @@ def test_a_conclusion_turned_round_is_red_whatever_the_scores_say() -> None:
     assert level("utility", quiet(scores=(fine,), analyses=example.analyses())) == "amber"
 
 
+KEPT = scored("utility", 1.0, "higher", "subgroup_conclusions.x", limits=(0.9, 0.7))
+DEPENDENCE = scored("fidelity", 0.9, "higher", "three_way", limits=(0.75, 0.4))
+
+
+def with_effects(*effects: tuple[str, float, float | None]) -> Any:
+    found = tuple(example.subgroup(*effect) for effect in effects)
+    inside = example.subgroups().model_copy(update={"effects": found})
+    return (example.analyses()[0].model_copy(update={"subgroups": (inside,)}),)
+
+
+@pytest.mark.parametrize(
+    ("synthetic", "score", "expected", "words"),
+    [
+        (0.8, KEPT, "green", "Of 2 effects within subgroups that the real rows tell from 0, the "
+         "synthetic ones show 2. "),
+        (0.0, scored("utility", 0.5, "higher", KEPT.key, limits=(0.9, 0.7)), "red",
+         "synthetic ones show 1; lost: dnr = yes within sex = male. "),
+        (None, KEPT, "green", "synthetic ones show 1; lost: dnr = yes within sex = male. "),
+        (-0.8, KEPT, "red", "turn effects round: dnr = yes within sex = male. Of 2 effects"),
+    ],
+)  # fmt: skip
+def test_conclusions_within_subgroups_are_said_in_words(
+    synthetic: float | None, score: Score, expected: str, words: str
+) -> None:
+    analyses = with_effects(("sex = female", -0.9, -0.9), ("sex = male", 0.9, synthetic))
+    found = decide(quiet(scores=(score,), analyses=analyses, three_way=None))
+    assert found.claim("subgroups").level == expected
+    assert words in found.claim("subgroups").reason
+    assert any("effects within subgroups need the real" in c for c in found.conditions) == (
+        expected != "green"
+    )
+    assert not any("No interaction was declared" in text for text in found.questions)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(0.9, "green"), (0.6, "amber"), (-0.2, "red"), (None, "open")]
+)
+def test_what_nobody_declared_is_judged_by_the_dependence_that_survives(
+    value: float | None, expected: str
+) -> None:
+    score = DEPENDENCE.model_copy(update={"value": value, "interval": None})
+    looked, scores = example.three_way(), [score]
+    if value is None:
+        looked, scores = looked.model_copy(update={"standing_out": 0, "worst": ()}), []
+    found = decide(quiet(scores=tuple(scores), analyses=(), three_way=looked))
+    claim = found.claim("subgroups")
+    assert claim.level == expected
+    words = "No interaction of three columns stands out in the real rows, of 560 triples looked at."
+    if value is not None:
+        words = f"in the real rows, {100 * value:.0f} % is in the synthetic".replace("-", "−")
+    assert words in claim.reason
+    assert any("No interaction was declared" in text for text in found.questions)
+    assert found.claim("fidelity").level == "open"  # that figure is this claim's alone
+
+
 def test_the_worst_group_decides() -> None:
     scores = (scored("utility", 0.7, "higher", "auc", limits=(0.65, 0.6)),)
 

@@ -26,7 +26,7 @@ FIELDS = {
     results.Evaluation: {
         "free": "version name schema_digest seed depth",
         "coded": "tables scores margins worst_pairs associations attacks risks analyses notes",
-        "left out": "groups pair_tables components",
+        "left out": "groups pair_tables components three_way",
     },
     results.TableFacts: {
         "free": "synthetic_rows columns",
@@ -69,12 +69,38 @@ FIELDS = {
     results.Analysis: {
         "free": "name kind formula synthetic_rows",
         "coded": "real_rows coefficients not_run",
-        "left out": "curves detail",
+        "left out": "curves subgroups detail",
     },
     results.Coefficient: {
         "free": "term synthetic synthetic_interval",
         "coded": "real real_interval overlap same_sign",
-        "left out": "",
+        "left out": "interaction",
+    },
+    results.SubgroupEffect: {
+        "free": "",
+        "coded": "",
+        "left out": "term subgroup real_rows synthetic_rows real real_interval synthetic "
+        "synthetic_interval not_run",
+    },
+    results.SubgroupEffects: {
+        "free": "",
+        "coded": "",
+        "left out": "predictor within measure effects detail",
+    },
+    results.LevelAssociation: {
+        "free": "",
+        "coded": "",
+        "left out": "level real real_interval synthetic synthetic_interval",
+    },
+    results.TripleDependence: {
+        "free": "",
+        "coded": "",
+        "left out": "columns strength p_value share holdout_share levels",
+    },
+    results.ThreeWay: {
+        "free": "",
+        "coded": "",
+        "left out": "compared possible standing_out worst detail",
     },
     results.Interval: {"free": "level", "coded": "low high method", "left out": ""},
     results.Threshold: {"free": "basis source", "coded": "good poor", "left out": ""},

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from synthvae.evaluation.results import Associations, Evaluation, NumberSummary, PairTable
+from synthvae.evaluation.results import (
+    Associations,
+    Evaluation,
+    NumberSummary,
+    PairTable,
+    SubgroupEffects,
+    ThreeWay,
+)
 from synthvae.report import RunContext, TrainingCurve, render
 from synthvae.report.heatmaps import pair_maps
 from synthvae.report.page import fingerprint
@@ -165,6 +172,35 @@ def test_three_hundred_columns_stay_small() -> None:
     assert len(page_with(300)[0].encode()) < 2_000_000
 
 
+def hostile_effects(name: str) -> SubgroupEffects:
+    """Return effects within subgroups of which every text is a hostile one."""
+    found = example.subgroups()
+    effects = tuple(
+        effect.model_copy(
+            update={"term": name, "subgroup": text, "not_run": effect.not_run and text}
+        )
+        for effect, text in zip(found.effects, HOSTILE, strict=False)
+    )
+    texts = {"predictor": name, "within": HOSTILE[:2], "measure": name, "detail": name}
+    return found.model_copy(update={"effects": effects, **texts})
+
+
+def hostile_triples() -> ThreeWay:
+    found = example.three_way()
+    worst = tuple(
+        triple.model_copy(
+            update={
+                "columns": HOSTILE[:3],
+                "levels": tuple(
+                    level.model_copy(update={"level": name}) for level in triple.levels
+                ),
+            }
+        )
+        for triple, name in zip(found.worst, HOSTILE, strict=False)
+    )
+    return found.model_copy(update={"worst": worst, "detail": HOSTILE[0]})
+
+
 def hostile_page() -> str:
     columns = len(HOSTILE)
     base = example.evaluation(columns)
@@ -205,10 +241,12 @@ def hostile_page() -> str:
                     "curves": tuple(
                         curve.model_copy(update={"group": name}) for curve in analysis.curves
                     ),
+                    "subgroups": tuple(hostile_effects(name) for _ in analysis.subgroups),
                 }
             )
             for analysis, name in zip(base.analyses, HOSTILE, strict=False)
         ),
+        "three_way": hostile_triples(),
         "notes": HOSTILE,
     }
     context = example.context(columns)
@@ -245,6 +283,31 @@ def test_text_from_data_is_text_everywhere() -> None:
     assert text.encode("utf-8")
     names = [label for label in page.attributes("aria-label") if "Distribution of" in label]
     assert any("\"quoted\" & 'single'" in name for name in names)
+
+
+def test_effects_within_subgroups_and_triples_are_drawn_and_said_in_words(full: str) -> None:
+    page = Page(full)
+    said = " ".join(page.text.split())
+    assert "Lost: age = 53 to 70; all others. Found in synthetic rows alone: age = 0" in said
+    assert "-20" not in said
+    assert "−20 % survives (holdout 97 %)" in said
+    assert "7 triples of columns stand out from what their pairs imply, of all 560" in said
+    labels = page.attributes("aria-label")
+    assert any("age = up to 52: real 0.9, synthetic 0.7" in label for label in labels)
+    assert any(label.startswith("Association of age with event, within sex.") for label in labels)
+    assert "no effect within subgroups is here" not in said
+    turned = example.subgroups().model_copy(
+        update={"effects": (example.subgroup("age = above 70", -0.4, 0.3),)}
+    )
+    analysis = example.analyses()[0].model_copy(update={"subgroups": (turned,)})
+    round_page = " ".join(Page(render(example.few_figures(analyses=(analysis,)))).text.split())
+    assert "Turned round: age = above 70." in round_page
+    bare = " ".join(Page(render(example.few_figures())).text.split())
+    assert "no effect within subgroups is here: no interaction was declared" in bare
+    assert "No triples were compared." in bare
+    nothing = example.three_way().model_copy(update={"standing_out": 0, "worst": ()})
+    quiet = " ".join(Page(render(example.few_figures(three_way=nothing))).text.split())
+    assert "No interaction of three columns stands out in the real rows: all 560 triples" in quiet
 
 
 def test_the_custodian_is_warned_always_and_of_no_privacy_loudly(full: str) -> None:

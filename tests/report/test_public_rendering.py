@@ -195,6 +195,32 @@ CASES = {
         decides=True,
     ),
     "rows of an analysis": Case(change_first("analyses", 0, real_rows=5651)),
+    "effects within subgroups": Case(
+        change_first("analyses", 0, subgroups=()), decides=True
+    ),
+    "a score of effects within subgroups": Case(
+        change_score("subgroup_conclusions.death", value=None, not_run="nobody"), decides=True
+    ),
+    "a product of terms": Case(
+        change_first(
+            "analyses", 0,
+            coefficients=(
+                *base().analyses[0].coefficients,
+                example.coefficient("a × b", 0.4, 0.3).model_copy(update={"interaction": True}),
+            ),
+        ),
+        decides=True,
+    ),
+    "whether a triple stands out": Case(
+        lambda one: without_score("three_way")(
+            one.model_copy(
+                update={"three_way": one.three_way and one.three_way.model_copy(
+                    update={"standing_out": 0, "worst": ()}
+                )}
+            )
+        ),
+        decides=True,
+    ),
     "which of two equal pairs is listed": Case(
         change_first("worst_pairs", -1, columns=("sex", "cost"), distance=0.0399)
     ),
@@ -249,6 +275,7 @@ def test_no_claim_is_green_where_a_figure_is_withheld() -> None:
         assert claim.level in ("amber", "red")
     assert "withheld" in public.decision.claim("attacks").reason
     assert public.decision.claim("groups").level == "open"
+    assert public.decision.claim("subgroups").level == "open"
     assert "groups of real patients are withheld" in public.decision.claim("groups").reason
     assert any("the custodian’s copy may judge otherwise" in n for n in public.evaluation.notes)
 
