@@ -11,7 +11,7 @@ from synthvae._types import Floats, Ints
 from synthvae.marginals.interactions import InteractionQuery, affordable_factors
 from synthvae.marginals.measure import measure_marginals
 from synthvae.marginals.moments import PairMoments, PairQuery
-from synthvae.model.coupling import POPULATION, couple, couple_untrained, with_sampling_error
+from synthvae.model.coupling import couple, couple_untrained, population, with_sampling_error
 from synthvae.model.interactions import Aims, find_interactions, without_products
 from synthvae.model.layout import Layout
 from synthvae.model.records import calibrate_margins
@@ -105,7 +105,7 @@ class Fit:
         )
         aims = without_products(layout)
         if sets is not None and released.interactions is not None:
-            blocks = cohort.draw(layout, weights, POPULATION)
+            blocks = cohort.draw(layout, weights, population(layout, measured))
             layout, aims = find_interactions(
                 layout, sets, released.interactions, blocks, counts.patients, uses
             )

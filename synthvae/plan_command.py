@@ -129,6 +129,14 @@ def _head(forecast: "Forecast") -> list[str]:
         mean = f"{forecast.rows_per_patient:.3g} rows of each patient are "
         mean += "assumed (--rows-per-patient says otherwise)" if forecast.rows_assumed else "given"
         lines.append(f"maxRows is {forecast.max_rows}, to which all noise is scaled; {mean}.")
+    if forecast.interactions is not None:
+        measured = forecast.interactions
+        lines.append(
+            f"{100 * measured.share:.3g} % of the budget goes to moments of three and four columns: "
+            f"{counted(measured.products, 'product')} of their features, each mean with noise of about "
+            f"{measured.noise:.2g} (a mean of 0, and a row's product varies by 1, where columns do not "
+            "depend on each other)."
+        )
     if forecast.favoured:
         first = "; ".join(forecast.favoured)
         lines.append(f"Favoured, where not all sets of columns can be afforded: {first}.")

@@ -12,10 +12,13 @@ from synthvae._frozen import FrozenSettings
 from synthvae.schema import Schema
 
 LEAST_SIGNAL = 1000  # patients times epsilon, below which hardly more than margins can be learned
-PRODUCTS_OF_SIGNAL = 0.0067
+TRAINING_SHARE = 0.03  # of the budget, where nothing is known for training to learn
+INTERACTION_SHARE = 0.1  # of the budget, for moments of three and four columns
+PRODUCTS_OF_SIGNAL = (
+    0.0067  # square root of the products that are affordable, per patient and epsilon
+)
 MOST_PRODUCTS = 6000
-TRAINING_SHARE = 0.03
-INTERACTION_SHARE = float(__import__("os").environ.get("ISHARE", "0.15"))
+FEW_COLUMNS = 6  # up to which records are balanced more finely, since that is quick
 ASSUMED_PATIENTS = 5000  # sizes the model where no number of patients is declared
 
 
@@ -57,8 +60,8 @@ class Settings(FrozenSettings):
         if self.anchor_share + self.pair_share + self.interaction_share >= 1:
             raise ValueError(
                 f"anchor_share {self.anchor_share:g}, pair_share {self.pair_share:g} and "
-                f"interaction_share {self.interaction_share:g} leave nothing of the budget for training: "
-                "together they must be below 1"
+                f"interaction_share {self.interaction_share:g} leave nothing of the budget for "
+                "training: together they must be below 1"
             )
         return self
 
@@ -84,11 +87,12 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
     anchor_share, pair_share = min(0.55, max(0.35, 0.5 - 0.1 * signal)), 0.4
     if patients * epsilon < LEAST_SIGNAL:
         anchor_share, pair_share = 0.8, 0.15
+    # What patients of several rows keep to themselves is left to the latent; else moments tell it.
+    training_share = TRAINING_SHARE if rows == 1 else 1 - anchor_share - pair_share
     products = affordable_products(patients, epsilon)
     interaction_rank = rank_of_interactions(schema, rank, products)
     interaction_share = INTERACTION_SHARE if interaction_rank else 0.0
-    interaction_rank = max(interaction_rank, 1)
-    scale = (1 - TRAINING_SHARE - interaction_share) / (anchor_share + pair_share)
+    scale = (1 - training_share - interaction_share) / (anchor_share + pair_share)
     anchor_share, pair_share = scale * anchor_share, scale * pair_share
     return Settings(
         bins=round(min(32, max(8, 20 + 8 * signal))),
@@ -102,9 +106,9 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
         anchor_share=anchor_share,
         pair_share=pair_share,
         interaction_share=interaction_share,
-        interaction_rank=interaction_rank,
+        interaction_rank=max(interaction_rank, 1),
         interactions=products,
-        steps=200,
+        steps=100 if rows == 1 else 200,
         sampling_rate=min(1.0, min(patients / 3, 4096) / patients),
         clip_norm=3.0 * math.sqrt(rows),
         learning_rate=0.02,
@@ -112,7 +116,7 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
         kl_weight=1.0,
         kl_warmup=0.25,
         calibration_rounds=4,
-        balance_steps=400,
+        balance_steps=1600 if columns <= FEW_COLUMNS else 400,
     )
 
 
@@ -130,16 +134,10 @@ def rank_of_interactions(schema: Schema, rank: int, products: int) -> int:
     from synthvae.marginals.interactions import affordable_rank
     from synthvae.precedence import declared_uses
 
-    functions = [
-        min(
-            rank,
-            (field.lattice_size if field.is_lattice else len(field.categories))
-            - 1
-            + field.nullable
-            + len(field.specials),
-        )
-        for field in schema.drawn
-    ]
+    functions = []
+    for field in schema.drawn:
+        values = field.lattice_size if field.is_lattice else len(field.categories)
+        functions.append(min(rank, values - 1 + field.nullable + len(field.specials)))
     return affordable_rank(functions, products, declared_uses(schema))
 
 

@@ -107,6 +107,7 @@ def quick(schema: Schema, epsilon: float | None, **changes: float) -> Settings:
 def simulate_fewer(patch: pytest.MonkeyPatch, records: int = 256) -> None:
     """Let fits simulate fewer records of the model's own: post-processing, and half of a short fit."""
     patch.setattr("synthvae.model.coupling.POPULATION", records)
+    patch.setattr("synthvae.model.coupling.LARGE_POPULATION", records)
     patch.setattr("synthvae.model.records.POPULATION", records)
 
 

@@ -8,6 +8,7 @@ most and the least likely, and abstains on the rest.
 
 import time
 from collections.abc import Iterator
+from math import comb
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from synthvae._runtime import Progress, silent
 from synthvae._types import Bools, Floats, Ints
 from synthvae.audit.bounds import Claim, one_run_epsilon
 from synthvae.audit.case import Case, even_marginals, features_of, frame_of, simulated_case
-from synthvae.audit.releases import Batch, FitReleases, Replay, moment_effect
+from synthvae.audit.releases import Batch, FitReleases, Replay, moment_releases
 from synthvae.audit.results import AuditResult, Check, Component
 from synthvae.audit.worlds import check_size
 from synthvae.baselines.ruled import sample_under_rules
@@ -37,7 +38,7 @@ MODEL = (
 
 def canary_case(epsilon: float, *, columns: int = 16, **changes: float) -> Case:
     """Return a case with room for canaries: columns enough that records differ, a wide model."""
-    sizes = {"rank": 3, "latent": 8, "hidden": 16, "steps": 4}
+    sizes = {"rank": 3, "latent": 8, "hidden": 16, "steps": 4, "interactions": comb(columns, 3)}
     return simulated_case("canaries", epsilon, list("abcd"), columns, sizes | changes)
 
 
@@ -180,11 +181,9 @@ def _effects(
             yield _one_hot(field, codes[:, j]) / sigma, seen.columns[number].released / sigma
         number += len(noises)
     features, left = features_of(codes, layout), layout.log_shares(codes)
-    moments, bounds = zip(
-        *(moment_effect(layout, case.settings.taper, one[None], 1) for one in features), strict=True
-    )
-    sigma = plan.pair_noise * bounds[0]
-    yield np.array(moments) / sigma, seen.pairs[0].released / sigma
+    for moments in moment_releases(plan, layout):
+        effects = np.array([moments.effect(one[None]) for one in features])
+        yield effects / moments.sigma, seen.of(moments.stage)[0].released / moments.sigma
     stage = case.training
     scale, rate = stage.noise_multiplier * stage.clip_norm, stage.sampling_rate
     for training in seen.trainings:

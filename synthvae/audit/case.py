@@ -7,6 +7,7 @@ rules: a value that they forbid gives way to one that they allow.
 import copy
 from dataclasses import dataclass
 from functools import cached_property
+from math import comb
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,8 @@ DECLARED = 10  # patients of a simulated table's schema: the fewest that a fit t
 MOST = 100_000
 EVEN_CELLS = 64  # of a column that is drawn from evenly
 CLIP = 0.01  # below every gradient's norm, so that a record always counts in full
+# Of the budget, for every kind of release about alike; the rest is for training.
+SHARES = {"anchor_share": 0.3, "pair_share": 0.2, "interaction_share": 0.2}
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,7 @@ def features_of(codes: Ints, layout: Layout) -> Floats:
     return layout.record_features(layout.tokens(codes))
 
 
-def tiny_case(epsilon: float, patients: int = 2, *, columns: int = 2, **changes: float) -> Case:
+def tiny_case(epsilon: float, patients: int = 2, *, columns: int = 3, **changes: float) -> Case:
     """Return a case that takes hundredths of a second to fit, and hides nothing.
 
     Two categories a column, everybody in every step, and a clip norm below every gradient: so the
@@ -162,7 +165,7 @@ def tiny_case(epsilon: float, patients: int = 2, *, columns: int = 2, **changes:
     changes
         Settings by name.
     """
-    sizes = {"rank": 1, "latent": 2, "hidden": 1, "steps": 2}
+    sizes = {"rank": 1, "latent": 2, "hidden": 1, "steps": 2, "interactions": comb(columns, 3)}
     return simulated_case("tiny", epsilon, ["usual", "odd"], columns, sizes | changes, patients)
 
 
@@ -174,12 +177,15 @@ def simulated_case(
     changes: dict[str, float],
     patients: int = 2,
 ) -> Case:
-    """Return a case whose columns have the same categories, and which clips every gradient."""
+    """Return a case whose columns have the same categories, and which clips every gradient.
+
+    There are three columns or more, of which products are measured.
+    """
     fields = [
         {"name": f"column{j + 1}", "constraints": {"enum": categories}} for j in range(columns)
     ]
     schema = Schema.from_dict({"name": name, "patients": DECLARED, "fields": fields})
     fixed = {"bins": 2, "sampling_rate": 1.0, "clip_norm": CLIP}
-    fixed |= {"calibration_rounds": 0, "balance_steps": 0}
+    fixed |= {"calibration_rounds": 0, "balance_steps": 0, "interaction_rank": 1, **SHARES}
     settings = settings_for(schema, epsilon).model_copy(update=fixed | changes)
     return Case(schema, settings, epsilon, patients=patients)

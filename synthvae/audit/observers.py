@@ -20,12 +20,20 @@ from numpy.typing import NDArray
 from synthvae._runtime import silent
 from synthvae._types import Bools, Floats
 from synthvae.audit.case import Case, features_of, last_code
-from synthvae.audit.releases import Batch, FitReleases, Replay, Training, moment_effect
+from synthvae.audit.releases import (
+    Batch,
+    FitReleases,
+    MomentRelease,
+    Replay,
+    Training,
+    moment_releases,
+)
 from synthvae.errors import RedrawnWarning
 from synthvae.model.layout import Layout
 from synthvae.synthesizer import Synthesizer
 
-EVERYTHING, COUNTS, PAIRS, TRAINING = "everything", "counts", "pairs", "training"
+EVERYTHING, COUNTS, TRAINING = "everything", "counts", "training"
+PAIRS, INTERACTIONS = "pairs", "interactions"
 RECORDS = "records"
 UPDATES = "training: size of the updates"
 SAMPLED = 500  # synthetic rows that the black-box observer looks at
@@ -70,12 +78,14 @@ def look_inside(
     layout = fitted.state().layout
     kept = Observation(shape=_public_shape(case, fitted), log=_log(seen))
     kept.ratios[COUNTS] = _score_counts(case, seen, kept)
-    kept.ratios[PAIRS] = _score_pairs(case, layout, seen, with_record, kept)
+    for release in moment_releases(case.plan, layout):
+        kept.ratios[release.stage] = _score_moments(case, layout, release, seen, with_record, kept)
+    measured = sum(kept.ratios.values())
     training = 0.0
     for one in seen.trainings:
         training += _score_training(case, layout, one, with_record, generator, kept)
     kept.ratios[TRAINING] = training
-    kept.ratios[EVERYTHING] = kept.ratios[COUNTS] + kept.ratios[PAIRS] + training
+    kept.ratios[EVERYTHING] = measured + training
     return kept
 
 
@@ -125,7 +135,8 @@ def _log(seen: FitReleases) -> dict[str, int]:
     return {
         "counts of columns": len(seen.columns),
         "counts of patients": len(seen.patients),
-        "moments": len(seen.pairs),
+        "moments of pairs": len(seen.pairs),
+        "moments of three and four columns": len(seen.interactions),
         "trainings": len(seen.trainings),
         "steps": sum(len(training.steps) for training in seen.trainings),
     }
@@ -137,7 +148,8 @@ def expected_log(case: Case) -> dict[str, int]:
     return {
         "counts of columns": sum(len(column) for column in plan.column_noise),
         "counts of patients": (plan.count_noise is not None) + (plan.rows_noise is not None),
-        "moments": 1,
+        "moments of pairs": 1,
+        "moments of three and four columns": len(plan.interactions),
         "trainings": 1,
         "steps": case.training.steps,
     }
@@ -177,21 +189,24 @@ def _score_counts(case: Case, seen: FitReleases, kept: Observation) -> float:
     return total
 
 
-def _score_pairs(
-    case: Case, layout: Layout, seen: FitReleases, with_record: bool, kept: Observation
+def _score_moments(
+    case: Case,
+    layout: Layout,
+    release: MomentRelease,
+    seen: FitReleases,
+    with_record: bool,
+    kept: Observation,
 ) -> float:
-    """Return the ratio of the moments, and keep their noise; all patients but the record are alike."""
-    taper, rows = case.settings.taper, case.schema.rows_per_patient
+    """Return the ratio of some moments, and keep their noise; all patients but the record are alike."""
     usual, record = (features_of(codes[None], layout) for codes in (case.usual, case.record))
-    one, bound = moment_effect(layout, taper, usual, rows)
-    effect, _ = moment_effect(layout, taper, np.repeat(record, rows, axis=0), rows)
-    sigma = case.plan.pair_noise * bound
+    one = release.effect(usual)
+    effect = release.effect(np.repeat(record, release.rows_per_patient, axis=0))
     total, noise = 0.0, []
-    for release in seen.pairs:
-        rest = release.released - case.patients * one
-        total += _ratio(rest, effect, sigma)
+    for moments in seen.of(release.stage):
+        rest = moments.released - case.patients * one
+        total += _ratio(rest, effect, release.sigma)
         noise += (rest - with_record * effect).astype(np.int64).tolist()
-    kept.noise[PAIRS] = (tuple(noise), sigma)
+    kept.noise[release.stage] = (tuple(noise), release.sigma)
     return total
 
 

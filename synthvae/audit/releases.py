@@ -10,7 +10,7 @@ code a table of the one record alone.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,12 +19,14 @@ from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer
 
 from synthvae._types import Floats, Ints
+from synthvae.marginals.interactions import InteractionQuery, affordable_factors
 from synthvae.marginals.moments import PairQuery
 from synthvae.model.clipping import GhostClippedModule
 from synthvae.model.layout import Layout
 from synthvae.model.training import kl_weight
 from synthvae.model.vae import AnchoredVAE
 from synthvae.plan import Plan
+from synthvae.precedence import declared_uses
 from synthvae.privacy.guarantee import TrainingStage
 from synthvae.privacy.mechanisms import Mechanisms, Observer, Release
 from synthvae.privacy.stream import RandomStream
@@ -126,12 +128,18 @@ class FitReleases:
     columns: list[NoisyCounts] = field(default_factory=list)
     patients: list[NoisyCounts] = field(default_factory=list)
     pairs: list[NoisyCounts] = field(default_factory=list)
+    interactions: list[NoisyCounts] = field(default_factory=list)
     trainings: list[Training] = field(default_factory=list)
 
     def observe_counts(self, release: Release, exact: Ints, released: Ints) -> None:
         """Keep the numbers of one release."""
-        kept: list[NoisyCounts] = getattr(self, release.stage)
-        kept.append(NoisyCounts(np.array(exact).ravel(), np.array(released).ravel()))
+        numbers = NoisyCounts(np.array(exact).ravel(), np.array(released).ravel())
+        self.of(release.stage).append(numbers)
+
+    def of(self, stage: str) -> list[NoisyCounts]:
+        """Return the releases of whole numbers of a stage, by its name at the door."""
+        kept: list[NoisyCounts] = getattr(self, stage)
+        return kept
 
     def observe_training(
         self, stage: TrainingStage, model: nn.Module, optimizer: Optimizer
@@ -173,24 +181,51 @@ class AuditedSynthesizer(Synthesizer):
         )
 
 
-def moment_effect(
-    layout: Layout, taper: float, features: Floats, rows_per_patient: int
-) -> tuple[Floats, float]:
-    """Return what a patient adds to the released moments, and the claimed bound on its norm.
+@dataclass(frozen=True)
+class MomentRelease:
+    """One release of moments, as the plan has it: the query, and its noise by the claimed bound."""
 
-    Parameters
-    ----------
-    features
-        Of the patient's rows, shape (rows, features).
-    """
-    query = PairQuery.build(
-        layout.owner, layout.order, taper, rows_per_patient, layout.settings.pair_bound
-    )
-    rows = np.full((1, rows_per_patient), -1, np.int64)
-    rows[0, : len(features)] = np.arange(len(features))
-    seen = FitReleases()
-    query.release(features, rows, 1.0, Mechanisms(RandomStream(), observer=seen))
-    return seen.pairs[0].exact.astype(float), float(query.sensitivity)
+    stage: Literal["pairs", "interactions"]
+    query: PairQuery | InteractionQuery
+    noise_multiplier: float
+    rows_per_patient: int
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of the noise that is claimed, in the released whole numbers."""
+        return self.noise_multiplier * self.query.sensitivity
+
+    def effect(self, features: Floats) -> Floats:
+        """Return what a patient adds to the released numbers, by the code that is audited.
+
+        Parameters
+        ----------
+        features
+            Of the patient's rows, shape (rows, features).
+        """
+        rows = np.full((1, self.rows_per_patient), -1, np.int64)
+        rows[0, : len(features)] = np.arange(len(features))
+        seen = FitReleases()
+        self.query.release(features, rows, 1.0, Mechanisms(RandomStream(), observer=seen))
+        return seen.of(self.stage)[0].exact.astype(float)
+
+
+def moment_releases(plan: Plan, layout: Layout) -> tuple[MomentRelease, ...]:
+    """Return the releases of moments that a plan has, in order, for a fit's layout."""
+    settings, rows = plan.settings, plan.schema.rows_per_patient
+    scaling = (layout.order, settings.taper, rows, settings.pair_bound)
+    pairs = PairQuery.build(layout.owner, *scaling)
+    releases = [MomentRelease("pairs", pairs, plan.pair_noise, rows)]
+    if plan.interaction_noise is not None:
+        rank, most, uses = (
+            settings.interaction_rank,
+            settings.interactions,
+            declared_uses(plan.schema),
+        )
+        factors = affordable_factors(layout.smooth_first, rank, most, uses)
+        sets = InteractionQuery.build(factors, *scaling)
+        releases.append(MomentRelease("interactions", sets, plan.interaction_noise, rows))
+    return tuple(releases)
 
 
 class Replay:

@@ -274,6 +274,9 @@ def _white_scores(case: Case, fits: Trials) -> list[Scores]:
         observers.PAIRS: (case.claim(plan.pairs), "noisy moments of pairs of columns"),
         observers.TRAINING: (training, "noisy gradients of all layers"),
     }
+    if plan.interactions:
+        claim, sees = case.claim(*plan.interactions), "noisy moments of three and four columns"
+        stages[observers.INTERACTIONS] = (claim, sees)
     scores = []
     for name, worlds in fits.scores("ratios").items():
         claim, sees = stages.get(name, (training, "noisy gradients of one layer"))

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from synthvae._types import Floats, Ints
 from synthvae.baselines.base import Baseline, TokenTable
-from synthvae.model.sampling import inverse_cdf
+from synthvae.model.balance import inverse_cdf
 from synthvae.model.training import Normal, PrivateTraining, one_torch_thread
 from synthvae.model.vae import Affine
 from synthvae.privacy.accounting import calibrate_training

@@ -14,9 +14,9 @@ from synthvae._text import counted
 from synthvae._types import Bools, Floats, Ints
 from synthvae.errors import ConfigError
 from synthvae.marginals.column import TRACE, ColumnMarginal
+from synthvae.model.balance import inverse_cdf
 from synthvae.model.layout import rule_masks
 from synthvae.model.masks import RuleMasks
-from synthvae.model.sampling import inverse_cdf
 from synthvae.rules.compiled import RuleSet
 from synthvae.rules.domains import known_of
 

@@ -7,6 +7,7 @@ from synthvae._text import brief, counted
 from synthvae.forecast.fit_cost import FitCost, fit_cost
 from synthvae.forecast.prospect import (
     ColumnForecast,
+    InteractionForecast,
     PairForecast,
     Prospect,
     make_prospect,
@@ -48,6 +49,7 @@ class Forecast(Frozen):
     releases: tuple[ReleaseForecast, ...]
     columns: tuple[ColumnForecast, ...]
     pairs: PairForecast | None
+    interactions: InteractionForecast | None
     cost: FitCost
     remedies: tuple[Remedy, ...]
     warnings: tuple[str, ...]
@@ -79,7 +81,8 @@ def make_forecast(
     prospect = make_prospect(schema, epsilon, delta, rows_per_patient, settings)
     whole = make_plan(prospect.plan.schema, epsilon, delta, settings)
     assert whole.delta is not None
-    remedies = find_remedies(prospect)
+    remedies, interactions = find_remedies(prospect), prospect.interactions
+    ranks = [rank_of(field, whole.settings) for field in whole.schema.drawn]
     return Forecast(
         name=schema.name,
         epsilon=epsilon,
@@ -94,7 +97,8 @@ def make_forecast(
         releases=tuple(_releases(whole)),
         columns=prospect.columns,
         pairs=prospect.pairs,
-        cost=fit_cost(whole, [rank_of(f, whole.settings) for f in whole.schema.drawn]),
+        interactions=interactions,
+        cost=fit_cost(whole, ranks, 0 if interactions is None else interactions.products),
         remedies=remedies,
         warnings=_warnings(prospect, remedies),
     )
@@ -125,10 +129,12 @@ def _releases(plan: Plan) -> Iterator[ReleaseForecast]:
         if noise is not None:
             yield ReleaseForecast(what=what, times=1, noise=(noise, noise), unit="patients")
     unit = "times the largest part of one patient"
-    noise = plan.pair_noise
-    yield ReleaseForecast(
-        what="moments of pairs of columns", times=1, noise=(noise, noise), unit=unit
-    )
+    for what, noise in (
+        ("moments of pairs of columns", plan.pair_noise),
+        ("moments of three and four columns", plan.interaction_noise),
+    ):
+        if noise is not None:
+            yield ReleaseForecast(what=what, times=1, noise=(noise, noise), unit=unit)
     if plan.training is not None:
         noise, steps = plan.training.noise_multiplier, plan.training.steps
         yield ReleaseForecast(

@@ -8,18 +8,20 @@ from typing import Literal
 import numpy as np
 
 from synthvae._frozen import Frozen
-from synthvae._types import Floats
+from synthvae._types import Floats, Ints
 from synthvae.errors import ConfigError
 from synthvae.field import Field
 from synthvae.forecast import expected_error as error
 from synthvae.forecast.expected_error import ExpectedError
 from synthvae.marginals.column import ColumnMarginal
+from synthvae.marginals.interactions import InteractionQuery, affordable_factors, multiplied
 from synthvae.plan import Plan, plan_counts
+from synthvae.precedence import declared_uses
 from synthvae.privacy.budget import check_budget
 from synthvae.schema import Schema
 from synthvae.settings import ASSUMED_PATIENTS, Settings
 
-COUNT_NORM = 1.005  # of the pair moments' bound, with the count that they are divided by
+COUNT_NORM = 1.005  # of the moments' bound, with the count that they are divided by
 WHOLE_SHARE = 0.93  # mean that the bound leaves of patients' moments, where it is wide
 DAY = 86_400
 
@@ -64,6 +66,21 @@ class PairForecast(Frozen):
     correlation: ExpectedError
     largest_correlation: ExpectedError
     cell: ExpectedError | None
+
+
+class InteractionForecast(Frozen):
+    """What is measured of three and four columns together.
+
+    `share` is the part of the budget (in squared mu, without what was spent before the fit) that pays
+    for it; `products` how many products of features are measured, about; `noise` the standard deviation
+    of a typical one's mean as it is released, and `largest_noise` that of the noisiest. In rows of
+    columns that do not depend on each other, a product has the mean 0 and the standard deviation 1.
+    """
+
+    share: float
+    products: int
+    noise: float
+    largest_noise: float
 
 
 @dataclass(frozen=True)
@@ -147,10 +164,48 @@ class Prospect:
         firsts = [1 + field.nullable + len(field.specials) for field in fields]
         weights = np.minimum(firsts, ranks) ** -settings.taper
         bound = settings.pair_bound * rows
-        kept = WHOLE_SHARE * min(1.0, bound / math.sqrt(self.rows_per_patient))
-        unit = plan.pair_noise * COUNT_NORM * bound * typical / (self.rows * kept)
-        noise: Floats = unit / np.outer(weights, weights)
+        noise: Floats = self._noise(plan.pair_noise, bound * typical) / np.outer(weights, weights)
         return noise
+
+    @cached_property
+    def interactions(self) -> InteractionForecast | None:
+        """The forecast of moments of three and four columns; None where none are measured."""
+        plan, settings = self.plan, self.plan.settings
+        if plan.interaction_noise is None:
+            return None
+        spans, order = self._features()
+        uses = declared_uses(plan.schema)
+        factors = affordable_factors(spans, settings.interaction_rank, settings.interactions, uses)
+        if not len(factors):
+            return None
+        rows = plan.schema.rows_per_patient
+        query = InteractionQuery.build(factors, order, settings.taper, rows, settings.pair_bound)
+        scale = multiplied(query.weights[None], factors)[0]
+        noise = self._noise(plan.interaction_noise, query.bound) / scale
+        return InteractionForecast(
+            share=settings.interaction_share,
+            products=len(factors),
+            noise=float(np.median(noise)),
+            largest_noise=float(noise.max()),
+        )
+
+    def _noise(self, multiplier: float, bound: float) -> float:
+        """Return the deviation of a moment's noise whose scale in the sum is 1, for a norm's bound."""
+        settings, rows = self.plan.settings, self.plan.schema.rows_per_patient
+        alike = settings.pair_bound * rows / math.sqrt(self.rows_per_patient)
+        kept = WHOLE_SHARE * min(1.0, alike)  # of patients' moments under the bound
+        return multiplier * COUNT_NORM * bound / (self.rows * kept)
+
+    def _features(self) -> tuple[list[Ints], Ints]:
+        """Return each column's features, smooth and common ones first, and all features' orders."""
+        spans, orders, end = [], [], 0
+        for field in self.plan.schema.drawn:
+            rank, apart = rank_of(field, self.plan.settings), field.nullable + len(field.specials)
+            places = np.arange(rank)
+            spans.append(end + (np.roll(places, -apart) if apart < rank else places))
+            orders.append(places + 1)
+            end += rank
+        return spans, np.concatenate(orders)
 
     def _cell(self, noise: Floats) -> ExpectedError | None:
         """Return the error of the share of rows in the largest cell of two columns of categories."""

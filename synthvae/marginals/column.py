@@ -16,9 +16,7 @@ from synthvae.rules.values import FIRST_SPECIAL, MISSING
 
 TRACE = 1e-12  # mass that any range of points has, in proportion to its length
 FLOOR = 0.002  # of a token's mass, when functions are made orthonormal
-import os
-
-LINEAR = int(os.environ.get("LINEAR", "0"))
+LEAST_HILL = 0.02  # of a column's mass, that makes what lies beyond a gap a hill
 LIMIT = 4.0  # of a feature's size
 
 
@@ -72,15 +70,30 @@ class ColumnMarginal:
         mass: Floats = inside * np.maximum(self.cell_mass, TRACE * self.cell_sizes / self.size)
         return mass
 
-    def bin_means(self) -> Floats:
-        """Return the mean of each bin's values, standardised over the bins, shape (bins,)."""
-        middle = self.starts + (self.cell_sizes - 1) / 2
-        mass = np.bincount(self.cell_bin, self.cell_mass)
-        means = np.bincount(self.cell_bin, self.cell_mass * middle) / mass
-        mean = mass @ means / mass.sum()
-        deviation = np.sqrt(mass @ (means - mean) ** 2 / mass.sum())
-        standardised: Floats = (means - mean) / max(deviation, 1e-12)
-        return standardised
+    @cached_property
+    def second_hill(self) -> int | None:
+        """The first bin beyond a gap that parts the column in two hills; None where there is none.
+
+        A gap is at least half as wide as what holds nine tenths of the wider hill, and far less dense
+        than either; each hill holds 2 % of the mass or more.
+        """
+        edges, before = self._edges
+        places = np.flatnonzero(np.diff(self.cell_bin)) + 1  # of cells that begin a bin
+        found, widest = None, 0.0
+        for place in places:
+            left, right = before[place], before[-1] - before[place]
+            if min(left, right) < LEAST_HILL * before[-1]:
+                continue
+            ends = (
+                np.array([0.05, 0.95, 0.99]) * left,
+                before[-1] - np.array([0.05, 0.95, 0.99]) * right,
+            )
+            low, high, last = np.interp(ends[0], before, edges)
+            top, bottom, first = np.interp(ends[1], before, edges)
+            gap, wider = first - last, max(high - low, top - bottom)
+            if gap > widest and 2 * gap >= wider:
+                found, widest = int(self.cell_bin[place]), float(gap)
+        return found
 
     @cached_property
     def _edges(self) -> tuple[Floats, Floats]:
@@ -163,7 +176,8 @@ def basis(marginal: ColumnMarginal, ordered: bool, rank: int) -> Floats:
     """Return the basis of one column, shape (tokens, functions), at most `rank` functions.
 
     It begins with indicators of missing and of special values. Where the bins are `ordered` (numbers and
-    dates), cosines of their mid-ranks follow; otherwise indicators of the most frequent tokens.
+    dates), an indicator of a second hill follows, if there is one, and cosines of their mid-ranks;
+    otherwise indicators of the most frequent tokens.
     """
     mass = np.maximum(marginal.mass, FLOOR)
     mass = mass / mass.sum()
@@ -174,8 +188,10 @@ def basis(marginal: ColumnMarginal, ordered: bool, rank: int) -> Floats:
     if ordered:
         inside = mass[: marginal.bins] / mass[: marginal.bins].sum()
         middle = np.cumsum(inside) - inside / 2
-        if LINEAR:
-            functions.append(np.pad(marginal.bin_means(), (0, marginal.tokens - marginal.bins)))
+        hill = marginal.second_hill
+        if hill is not None:
+            beyond = (np.arange(len(mass)) >= hill) & (np.arange(len(mass)) < marginal.bins)
+            functions.append(beyond.astype(float))
         functions += [
             np.pad(np.cos(np.pi * k * middle), (0, marginal.tokens - marginal.bins))
             for k in range(1, min(rank, marginal.bins - 1) + 1)

@@ -1,8 +1,9 @@
 """Measure what no pair of columns shows: moments of three and of four columns, in one noisy release.
 
-A drug that helps those with a marker and harms the others has no effect on the whole; only the product of
-three columns' features has a mean that tells. These products are summed for sets of columns that
-public knowledge chooses, each patient's part bounded in L2 norm, and released with discrete Gaussian noise.
+A drug that helps those with a marker and harms the others has no effect on the whole; only the product
+of three columns' features has a mean that tells. These products are summed for sets of columns that
+public knowledge chooses, each patient's part bounded in L2 norm, and released with discrete Gaussian
+noise.
 """
 
 import math
@@ -110,7 +111,9 @@ class InteractionQuery:
             weight += float(share @ present)
         scale = multiplied(self.weights[None], self.factors)[0]
         counts = np.array([max(1, int((rows >= 0).sum())), weight])
-        return sums / np.stack((scale, scale, scale**2, scale**2)) / np.tile(counts, 2)[:, None]
+        scales = np.stack((scale, scale, scale**2, scale**2))
+        means: Floats = sums / scales / np.tile(counts, 2)[:, None]
+        return means
 
     def _parts(self, features: Floats, rows: Ints) -> Iterator[tuple[Floats, Ints]]:
         """Yield some patients' sums of products, shape (patients, sets), and their numbers of rows."""

@@ -53,7 +53,7 @@ class PairQuery:
         share
             The bound, relative to a patient of most rows that are all typical and alike. Less of it
             means less noise. What is shortened alike in everybody is not lost, since the moments are
-            divided by the weights that are left; `taken_by_bound` finds the rest.
+            divided by the weights that are left; `unbounded_moments` finds the rest.
         """
         weights = order.astype(float) ** -taper
         # Features have mean square 1 under their marginals, rare tokens' less.

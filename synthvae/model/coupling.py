@@ -21,15 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from synthvae._types import Floats
+from synthvae._types import Floats, Ints
 from synthvae.marginals.moments import PairMoments, PairQuery
 from synthvae.model.interactions import Aims, without_products
 from synthvae.model.layout import Layout
-from synthvae.model.sampling import ROUGH_STEPS, Draft, block_generator
+from synthvae.model.sampling import Draft, block_generator, rough_steps
 from synthvae.model.unbounding import Cohort, Unbounded, unbounded_moments
 
 COUPLING_SEED = 20_240_301
-POPULATION = 8192
+POPULATION, LARGE_POPULATION = 8192, 65_536
+FEW_COMBINATIONS = 16_384  # of tokens of all columns, for the large one
 FEWEST_RECORDS = 2048  # of the population, where the moments' noise drowns what more would show
 NARROW = 40  # columns up to which the population is whole, since time does not matter there
 ITERATIONS = 200
@@ -38,6 +39,7 @@ SMALLEST_RIDGE, LARGEST_RIDGE = 1e-4, 1e9
 SAMPLING_PART = 0.5  # of the standard error of exact moments that counts as noise
 LARGEST_PRIOR = 1.0  # whitened features cannot have larger moments: under heavy noise it matters
 MOST_DETERMINED = 0.98
+CLEARLY = 3.0  # standard errors above what noise alone shows of it
 MARGIN_RIDGE = 1e-4
 # What a rule determines, a coupling cannot move: without a ridge it would grow at the moments' noise.
 RULED_RIDGE = 0.01
@@ -74,7 +76,7 @@ def estimate_ridge(layout: Layout, moments: PairMoments) -> Floats:
             pair = _pair_factor(excess[block], variance[block], by_order[block])
             if pair > 0:
                 prior = np.minimum(pair * by_order[block], LARGEST_PRIOR)
-                prior = prior / (1 - _determined(excess[block])) ** 2
+                prior = prior / (1 - _determined(excess[block], variance[block])) ** 2
                 ridge[block] = np.clip(variance[block] / prior, SMALLEST_RIDGE, LARGEST_RIDGE)
                 energy[i] = (prior / (1 + ridge[block])).sum()
         for i in np.argsort(-energy, kind="stable")[layout.settings.parents :]:
@@ -109,14 +111,18 @@ def _pair_factor(excess: Floats, variance: Floats, by_order: Floats) -> float:
     return max(0.0, float(factor))
 
 
-def _determined(excess: Floats) -> float:
+def _determined(excess: Floats, variance: Floats) -> float:
     """Return how far one of two columns determines a function of the other, from 0 to nearly 1.
 
     A coupling is the moment where dependence is weak, and grows beyond all bounds where it is whole: of
-    two normal columns it is r / (1 - r^2).
+    two normal columns it is r / (1 - r^2). What noise alone may show does not count.
     """
-    along = (np.maximum(excess.sum(axis=axis), 0.0).max() for axis in (0, 1))
-    return float(min(max(along), MOST_DETERMINED))
+    shown = 0.0
+    for axis in (0, 1):
+        chance = CLEARLY * np.sqrt(2 * np.square(variance).sum(axis=axis))
+        shares = np.minimum(excess.sum(axis=axis), MOST_DETERMINED) - chance
+        shown = max(shown, float(shares.max()))
+    return shown
 
 
 def untrained(layout: Layout) -> dict[str, Floats]:
@@ -140,10 +146,11 @@ def population(layout: Layout, moments: PairMoments) -> int:
     """Return how many records of the model's own a fit looks at.
 
     The error that they leave in a moment is at most a quarter of the moments' noise, or that of the
-    largest population.
+    largest population. Where columns have few combinations of tokens, many records cost little.
     """
     if layout.columns <= NARROW:
-        return POPULATION
+        few = math.prod(marginal.tokens for marginal in layout.marginals) <= FEW_COMBINATIONS
+        return LARGE_POPULATION if few else POPULATION
     apart = layout.owner[:, None] != layout.owner[None, :]
     noise = max(float(np.median(moments.noise[apart])), 1e-6)
     return int(np.clip((4 / noise) ** 2, min(FEWEST_RECORDS, POPULATION), POPULATION))
@@ -172,12 +179,13 @@ def couple(
         fitted["products.weight"][:] = multiplied
     generator = block_generator(COUPLING_SEED, 0)
     rows = population(layout, moments)
-    draft = Draft(layout, fitted, rows, generator, None, ROUGH_STEPS)
+    draft = Draft(layout, fitted, rows, generator, None, rough_steps(layout))
     for j in range(layout.columns):
         own, before = layout.span(j), int(layout.ends[j])
         spread, log_mass = layout.classes[j]
         least = 0.0 if layout.masks is None or j not in layout.masks.ruled else RULED_RIDGE
         nonlinear = draft.nonlinear(j)
+        alike, share = _alike(draft.tokens[:, :j], layout, nonlinear)
         base = nonlinear @ spread.T + log_mass
         shares = draft.shares(j, layout.masks)
         if shares is not None:  # what a rule forbids is known, and not for couplings to learn
@@ -193,12 +201,13 @@ def couple(
         ]
         couplings = fit_column(
             spread,
-            base,
-            given,
+            base[alike],
+            given[alike],
             np.column_stack(goal),
             np.maximum(np.column_stack(strength), least),
             np.column_stack((*start, fitted["earlier.bias"][own])),
             max(MARGIN_RIDGE, least),
+            share,
         )
         fitted["earlier.weight"][own, :before] = couplings[:, :before]
         fitted["products.weight"][np.ix_(own, followed)] = couplings[:, before:-1]
@@ -287,6 +296,16 @@ class _Search:
         return of_columns[np.ix_(owner, owner)]
 
 
+def _alike(tokens: Ints, layout: Layout, nonlinear: Floats) -> tuple[Ints, Floats | None]:
+    """Return records that stand for all that are alike in some first columns, and their shares."""
+    sizes = [marginal.tokens for marginal in layout.marginals[: tokens.shape[1]]]
+    if math.prod(sizes) > len(tokens) // 4 or np.ptp(nonlinear, axis=0).any():
+        return np.arange(len(tokens)), None
+    places = np.ravel_multi_index(tuple(tokens.T), tuple(sizes)) if sizes else np.zeros(len(tokens))
+    _, first, counts = np.unique(places, return_index=True, return_counts=True)
+    return first, counts / len(tokens)
+
+
 def fit_column(
     spread: Floats,
     base: Floats,
@@ -295,6 +314,7 @@ def fit_column(
     ridge: Floats,
     start: Floats,
     margin_ridge: float = MARGIN_RIDGE,
+    share: Floats | None = None,
 ) -> Floats:
     """Return the couplings of one column, shape (functions, features + 1), intercepts last.
 
@@ -312,9 +332,12 @@ def fit_column(
         First couplings, of the shape of the result.
     margin_ridge
         Of the intercepts.
+    share
+        Of the population that each row stands for, shape (rows,); None for all alike.
     """
     rows, functions = len(features), spread.shape[1]
     used = np.flatnonzero(np.isfinite(ridge).any(axis=0))
+    weights = np.full(rows, 1 / rows) if share is None else share
     given = np.vstack((features[:, used].T, np.ones(rows)))  # records last: see LogNormaliser
     goal = np.column_stack((moments[:, used], np.zeros(functions)))
     weight = np.column_stack((ridge[:, used], np.full(functions, margin_ridge)))
@@ -332,9 +355,9 @@ def fit_column(
         logits -= top
         mass = np.exp(logits, out=logits)
         norm = mass.sum(axis=0)
-        slope = (spread.T @ (mass / norm)) @ given.T / rows - goal
+        slope = (spread.T @ (mass * (weights / norm))) @ given.T - goal
         penalty = weight * couplings
-        value = (np.log(norm) + top).mean() - (goal * couplings).sum()
+        value = (np.log(norm) + top) @ weights - (goal * couplings).sum()
         return value + 0.5 * (penalty * couplings).sum(), (slope + penalty)[free]
 
     first = start[:, columns][free]

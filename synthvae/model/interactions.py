@@ -1,8 +1,8 @@
 """Find what no pair of columns shows in noisy moments of three and four columns, and aim for it.
 
-What the model of pairs already has of these moments is seen in records that it draws, and taken off. What
-is left is compared with its noise, set of columns by set; sets that stand out from chance enter the couplings
-as products of earlier features.
+What the model of pairs already has of these moments is seen in records that it draws, and taken off.
+What is left is compared with its noise, set of columns by set; sets that stand out from chance enter the
+couplings as products of earlier features.
 """
 
 from collections.abc import Iterable
@@ -93,13 +93,13 @@ def find_interactions(
 
 
 def stands_out(sets: Ints, chance: Floats, uses: DeclaredUses) -> Bools:
-    """Return which sets of columns, shape (sets, LARGEST), have less than their chance."""
+    """Return which sets of columns, shape (sets, LARGEST), NONE last, have less than their chance."""
     sizes = (sets != NONE).sum(axis=1)
     found = np.zeros(len(sets), bool)
     for size in np.unique(sizes):
         alike = sizes == size
         found[alike] = chance[alike] < FALSE_ALARMS / alike.sum()
-        declared = precedence(sets[alike][:, -size:], uses) == 0
+        declared = precedence(sets[alike][:, :size], uses) == 0
         found[alike] |= declared & (chance[alike] < DECLARED_ALARMS)
     return found
 

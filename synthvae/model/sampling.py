@@ -2,11 +2,7 @@
 
 `Sampler` draws a block of rows as a `Draft`; without conditions a `Balance` picks the tokens, so that a
 column's table with every earlier column comes out as the model has it, with less noise than
-independent draws leave. Rows are drawn a few at a time. What the rows so far have too few of, in each
-cell of a table of two columns, tilts the next draws towards it: a self-balancing walk in the spirit of
-Alweiss, Liu and Sawhney (2021, "Discrepancy Minimization via a Self-Balancing Walk"). Each record still
-comes from the model's own conditional probabilities, slightly tilted; it is the counts over a whole
-table that vary less.
+independent draws leave.
 """
 
 from collections.abc import Mapping
@@ -17,17 +13,14 @@ import pandas as pd
 from scipy.special import logsumexp, ndtri
 
 from synthvae._types import Bools, Floats, Ints
+from synthvae.model.balance import BALANCED_COLUMNS, Balance, bounded_weights, inverse_cdf
 from synthvae.model.layout import Layout
 from synthvae.model.masks import RuleMasks, TokenShares
 
-SMALLEST_STEP = 16  # rows drawn at a time, at least
-ROUGH_STEPS = 100  # for populations that only serve a fit
-GAIN = 3.2  # tilt a missing row brings, times the rows that a step is worth
-LARGEST_WEIGHT = 2.0  # rows that a patient counts for at most, relative to the mean
-LARGEST_TILT = 3.0
-BALANCED_COLUMNS = 30  # earlier columns, the latest, that a column is balanced against
+ROUGH_STEPS, FINE_STEPS = 100, 800  # for populations that only serve a fit; of few columns
 ROUGH_PAIRS = 1200  # of columns that are balanced in populations for a fit, about
 FEWEST_BALANCED = 4
+BALANCED_IN_PAIRS = 6  # columns up to which triples are balanced, too
 SMALLEST_SHARE = 1e-12  # of a stratum's place, so that its normal quantile is finite
 RAKING_ROUNDS = 2
 RAKING_ROWS = 8  # that keep a few rows, or a rare token, from being forced to a margin
@@ -36,76 +29,9 @@ LARGEST_PLACE = 1 - 1e-12
 TRIES = 100  # at a value that comes once within a patient, the latter half at any that may come
 
 
-def _bounded_weights(followers: Ints) -> Floats:
-    """Return the rows that each first row of a patient counts for, 0 for the others.
-
-    The bound keeps all others from making up for one patient of many rows.
-    """
-    weights: Floats = np.minimum(followers, LARGEST_WEIGHT * followers[followers > 0].mean())
-    return weights
-
-
-class Balance:
-    """Draws the columns of one block of rows, in order, each in about `steps` steps.
-
-    More steps balance better and take longer, and so do more earlier `columns` to balance against.
-    """
-
-    def __init__(self, rows: int, steps: int, columns: int = BALANCED_COLUMNS) -> None:
-        self._rows, self._steps, self._columns = rows, steps, columns
-        self._tokens: list[Ints] = [np.zeros(rows, np.int64)]
-        self._sizes = [1]
-
-    def add(self, tokens: Ints, size: int) -> None:
-        """Take in a finished column, of `size` different tokens."""
-        self._tokens.append(tokens)
-        self._sizes.append(size)
-
-    def draw(self, mass: Floats, uniforms: Floats, followers: Ints | None = None) -> Ints:
-        """Return a token for each row.
-
-        Parameters
-        ----------
-        mass
-            Probability of each token, shape (rows, tokens), each row summing to 1.
-        uniforms
-            One draw from [0, 1) per row.
-        followers
-            Number of rows that get a row's token, shape (rows,): where a column is the same in all rows
-            of a patient, all of them for the first and 0 for the others, for which nothing is drawn.
-        """
-        if followers is None:
-            return self._walk(mass, uniforms, np.arange(self._rows), np.ones(self._rows))
-        tokens = np.zeros(self._rows, np.int64)
-        first = np.flatnonzero(followers)
-        weights = _bounded_weights(followers)[first]
-        tokens[first] = self._walk(mass[first], uniforms[first], first, weights)
-        return tokens
-
-    def _walk(self, mass: Floats, uniforms: Floats, drawn: Ints, weights: Floats) -> Ints:
-        """Draw a token for some of the rows, each of which counts for `weights` rows."""
-        columns = [0, *range(max(1, len(self._tokens) - self._columns), len(self._tokens))]
-        ends = np.cumsum([0, *(self._sizes[i] for i in columns)])
-        cells = np.stack([self._tokens[i][drawn] for i in columns], axis=1) + ends[:-1]
-        missing = np.zeros((ends[-1], mass.shape[1]))
-        step = max(SMALLEST_STEP, len(drawn) // self._steps)
-        gain = GAIN / step / len(columns) ** 0.5 / weights.mean()
-        # Which cells a row of the step is in, as a 0/1 matrix that is filled and cleared in place.
-        place = cells + (np.arange(len(drawn)) % step)[:, None] * ends[-1]
-        member = np.zeros((step, ends[-1]))
-        flat = member.reshape(-1)
-        tokens = np.empty(len(drawn), np.int64)
-        for first in range(0, len(drawn), step):
-            part = slice(first, first + step)
-            flat[place[part]] = 1.0
-            rest = mass[part].copy()
-            rows = member[: len(rest)]
-            tilt = np.clip(gain * (rows @ missing), -LARGEST_TILT, LARGEST_TILT)
-            tokens[part] = inverse_cdf(rest * np.exp(tilt), uniforms[part])
-            rest[np.arange(len(rest)), tokens[part]] -= 1.0
-            missing += rows.T @ (rest * weights[part, None])
-            flat[place[part]] = 0.0
-        return tokens
+def rough_steps(layout: Layout) -> int:
+    """Return the steps in which populations that only serve a fit are drawn."""
+    return FINE_STEPS if layout.columns <= BALANCED_IN_PAIRS else ROUGH_STEPS
 
 
 @dataclass(frozen=True)
@@ -240,7 +166,8 @@ class Draft:
         # Balancing is most of the time of a fit of a wide table, and there reaches few pairs anyway.
         few = max(FEWEST_BALANCED, ROUGH_PAIRS // layout.columns)
         columns = min(BALANCED_COLUMNS, few) if steps <= ROUGH_STEPS else BALANCED_COLUMNS
-        self._balance = Balance(rows, steps, columns) if steps else None
+        few = layout.columns <= BALANCED_IN_PAIRS
+        self._balance = Balance(rows, steps, columns, in_pairs=few) if steps else None
         self.features = np.zeros((rows, layout.features))  # zero in columns not drawn yet
         self.tokens = np.empty((rows, layout.columns), np.int64)
         self.codes = np.zeros_like(self.tokens)  # of the columns that rules name
@@ -428,7 +355,7 @@ def _raked(mass: Floats, goal: Floats, followers: Ints | None) -> Floats:
 
     `followers` are the rows that get a row's token; None for one each.
     """
-    shares = np.ones(len(mass)) if followers is None else _bounded_weights(followers)
+    shares = np.ones(len(mass)) if followers is None else bounded_weights(followers)
     shares /= shares.sum()
     few = RAKING_ROWS / np.count_nonzero(shares)
     for _ in range(RAKING_ROUNDS):
@@ -436,13 +363,6 @@ def _raked(mass: Floats, goal: Floats, followers: Ints | None) -> Floats:
         mass = mass * np.clip(factor, 1 / LARGEST_RAKE, LARGEST_RAKE)
         mass /= mass.sum(axis=1, keepdims=True)
     return mass
-
-
-def inverse_cdf(mass: Floats, uniforms: Floats) -> Ints:
-    """Return a token per row, drawn in proportion to masses of shape (rows, tokens)."""
-    ladder = np.cumsum(mass, axis=1)
-    below = ladder <= (uniforms * ladder[:, -1])[:, None]
-    return np.asarray(np.minimum(below.sum(axis=1), mass.shape[1] - 1))
 
 
 def block_generator(seed: int, block: int) -> np.random.Generator:

@@ -2,10 +2,10 @@
 
 A bound on a patient's part shortens unusual patients most, and what is particular to them with it. How
 much is left of each, only the records tell; a model's own stand in for them, and cost nothing. For two
-columns, let m be the products of their features, s the share that the bound leaves of a record, and p the
-model's distribution. Moving p along exp(theta m) moves the moments E[m] by E[m m'] theta and the bounded
-ones, E[s m] / E[s], by E[s m m'] theta / E[s]. So what the model lacks of the measured moments tells what
-it lacks of those before the bound (Newton's method on each pair of columns).
+columns, let m be the products of their features, s the share that the bound leaves of a record, and p
+the model's distribution. Moving p along exp(theta m) moves the moments E[m] by E[m m'] theta and the
+bounded ones, E[s m] / E[s], by E[s m m'] theta / E[s]. So what the model lacks of the measured moments
+tells what it lacks of those before the bound (Newton's method on each pair of columns).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ from synthvae._types import Floats, Ints
 from synthvae.marginals.moments import PairMoments, PairQuery
 from synthvae.model.layout import Layout
 from synthvae.model.records import draw_patients
-from synthvae.model.sampling import ROUGH_STEPS, Sampler, block_generator
+from synthvae.model.sampling import Sampler, block_generator, rough_steps
 
 BLOCKS = 4  # of patients that show what the bound takes
 SEED = 20_240_301
@@ -34,7 +34,7 @@ class Cohort:
     def draw(
         self, layout: Layout, weights: Mapping[str, Floats], records: int
     ) -> Iterator[tuple[Ints, Ints]]:
-        """Yield blocks of a model's patients: tokens of their rows, and each one's rows, padded with -1."""
+        """Yield blocks of a model's patients: tokens of rows, and each one's rows, padded with -1."""
         offsets = [np.zeros(marginal.tokens) for marginal in layout.marginals]
         sampler, shares = Sampler(layout, weights, offsets), self.row_shares
         for block in range(1, BLOCKS + 1):
@@ -44,7 +44,7 @@ class Cohort:
             rows = np.full((int(whose[-1]) + 1, 1 if shares is None else len(shares)), -1)
             rows[whose, places - firsts] = places
             patients = (firsts, self.shared)
-            drawn = sampler.draw(len(whose), generator, None, patients, ROUGH_STEPS)
+            drawn = sampler.draw(len(whose), generator, None, patients, rough_steps(layout))
             yield drawn.tokens, rows
 
 

@@ -36,7 +36,8 @@ class GaussianStage(Frozen, allow_inf_nan=False):
     columns in rows, to counts of patients in patients, to moments in units of the norm that they are
     scaled to, which follows from noisy anchors. `noise_multipliers` holds its noise in units of that;
     `clipping` is how the norm is enforced, None where a log does not state it. The stage `max-rows` was
-    released before the fit, to choose the schema's `maxRows`.
+    released before the fit, to choose the schema's `maxRows`; `pairs` are moments of two columns,
+    `interactions` of three and four.
     """
 
     stage: Literal["max-rows", "anchors", "pairs", "interactions"] = "anchors"

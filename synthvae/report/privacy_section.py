@@ -90,8 +90,9 @@ def _stage_table(guarantee: Guarantee) -> drawing.Table:
     return drawing.Table(
         ("Stage", "Mechanism", "Noise (σ)", "Releases", "Who takes part"),
         rows,
-        "σ is in units of the most that one patient can change. All stages are composed together; "
-        "anybody can recompute ε from the guarantee's file.",
+        "σ is in units of the most that one patient can change. Anchors are counts; pairs are moments "
+        "of two columns, interactions of three and four. All stages are composed together; anybody can "
+        "recompute ε from the guarantee's file.",
         text_columns=5,
     )
 

@@ -215,8 +215,8 @@ def _interactions(arrays: Arrays, layout: Layout, plan: Plan) -> InteractionMome
         raise ValueError("the moments of three and four columns do not fit the schema")
     if max(np.abs(values).max(initial=0), noise.max(initial=0)) > LARGEST_MOMENT:
         raise ValueError(
-            f"a moment of three or four columns, or its noise, is above {LARGEST_MOMENT:g}, which no fit "
-            "releases"
+            f"a moment of three or four columns, or its noise, is above {LARGEST_MOMENT:g}, which no "
+            "fit releases"
         )
     if (noise <= 0).any():
         raise ValueError("the moments of three and four columns have no noise")

@@ -8,7 +8,8 @@ import pandas as pd
 
 from synthvae._text import brief
 from synthvae._types import Bools, Ints
-from synthvae.rules.compiled import CompiledRule, Derivation, RuleSet
+from synthvae.rules.compiled import CompiledRule, RuleSet
+from synthvae.rules.derivation import Derivation
 from synthvae.rules.values import MISSING
 from synthvae.schema import Schema
 from synthvae.table.problems import Inspection, Problem

@@ -65,7 +65,7 @@ def epsilon_shown(place: str, monkeypatch: pytest.MonkeyPatch) -> float:
     """Return the epsilon that the observer refutes at 95 %, from fits of both worlds."""
     schema: Schema = CLINIC.replace(patients=PATIENTS)
     # Nearly all of the budget goes to training, which is what is looked at.
-    shares = {"anchor_share": 0.02, "pair_share": 0.02}
+    shares = {"anchor_share": 0.02, "pair_share": 0.02, "interaction_share": 0.02}
     settings = quick(schema, 1.0, steps=2, sampling_rate=1.0, clip_norm=0.1, **shares)
     simulate_fewer(monkeypatch, 64)  # what follows training is not seen
     made = AuditedSynthesizer(schema, 1.0, settings=settings)

@@ -9,9 +9,12 @@ from synthvae.audit import audit as running_module
 from synthvae.audit import worlds as trials_module
 from synthvae.audit.audit import KINDS, run_audits
 from synthvae.audit.bounds import choose_threshold
-from synthvae.audit.releases import AuditedSynthesizer, FitReleases
+from synthvae.audit.case import features_of
+from synthvae.audit.observers import INTERACTIONS, PAIRS, expected_log
+from synthvae.audit.releases import AuditedSynthesizer, FitReleases, moment_releases
 from synthvae.errors import ConfigError
 from synthvae.model import training as training_module
+from synthvae.schema import Schema
 from synthvae.table import encode
 from tests.mutations.planted import planted
 from tests.seeding import fixed_noise
@@ -42,9 +45,46 @@ def test_an_observer_changes_nothing_and_sees_every_release() -> None:
     made.observer = seen = FitReleases()
     observed = made.fit(table).state().weights
     assert all((plain[name] == observed[name]).all() for name in plain)
-    assert (len(seen.columns), len(seen.pairs), len(seen.trainings)) == (2, 1, 1)
-    assert len(seen.trainings[0].steps) == 3
+    assert (len(seen.columns), len(seen.pairs), len(seen.interactions)) == (3, 1, 1)
+    assert [len(training.steps) for training in seen.trainings] == [3]
     assert [len(step.batches[0].features) for step in seen.trainings[0].steps] == [13, 13, 13]
+
+
+FIELDS = [{"name": name, "constraints": {"enum": ["usual", "odd"]}} for name in "abcd"]
+STAYS = {"patients": 4000, "patientKey": "id", "maxRows": 3, "fields": [{"name": "id"}, *FIELDS]}
+
+
+def moment_noise(bug: str | None) -> dict[str, float]:
+    """Return the deviation of what the observer takes for noise, relative to the claim, by stage."""
+    schema = Schema.from_dict(STAYS)
+    case, found = Case(schema, quick(schema, 1.0, steps=1), 1.0, patients=20), {}
+    with fixed_noise(), planted(bug):
+        fits = [trials_module.observe_fit(case, True, (True, seed)) for seed in range(8)]
+    assert all(fit.log == expected_log(case) for fit in fits)
+    for stage in (PAIRS, INTERACTIONS):
+        noise, sigma = zip(*(fit.noise[stage] for fit in fits), strict=True)
+        found[stage] = float(np.concatenate(noise).std() / sigma[0])
+    return found
+
+
+def test_what_the_observer_takes_off_moments_leaves_their_noise() -> None:
+    assert moment_noise(None) == pytest.approx({PAIRS: 1.0, INTERACTIONS: 1.0}, abs=0.25)
+
+
+def test_missing_noise_of_interactions_is_seen_there_alone() -> None:
+    found = moment_noise("interactions without noise")
+    assert found[PAIRS] == pytest.approx(1.0, abs=0.25)
+    assert found[INTERACTIONS] < 0.1
+
+
+def test_the_record_adds_to_moments_what_is_claimed_and_no_more() -> None:
+    case = tiny_case(4.0, 50)
+    layout = case.fit(case.table(False)).state().layout
+    releases = moment_releases(case.plan, layout)
+    assert [release.stage for release in releases] == [PAIRS, INTERACTIONS]
+    for release in releases:
+        moved = np.linalg.norm(release.effect(features_of(case.record[None], layout)))
+        assert 0.9 < moved / release.query.sensitivity <= 1
 
 
 @pytest.mark.slow

@@ -4,12 +4,15 @@ Broken where noise is added to some weights only, where a release is repeated, a
 goes on after the last step that was paid for.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import chi2, norm
 
-from synthvae.marginals.moments import PairMoments, PairQuery
+from synthvae.marginals.interactions import InteractionQuery
+from synthvae.marginals.moments import PairQuery
 from synthvae.plan import make_plan
 from synthvae.privacy.accounting import compose, gaussian_mu
 from synthvae.schema import Schema
@@ -28,10 +31,10 @@ def test_line_4_an_independent_accountant_agrees_with_the_log() -> None:
     assert guarantee.delta is not None
     assert guarantee.epsilon <= 1.0
     assert guarantee.epsilon == pytest.approx(compose(guarantee.stages, guarantee.delta), abs=5e-3)
-    counts, pairs, stage = guarantee.stages
-    assert [part.stage for part in guarantee.stages] == ["anchors", "pairs", "training"]
-    assert pairs.queries == 1
-    gaussian = (*counts.noise_multipliers, *pairs.noise_multipliers)
+    *measured, stage = guarantee.stages
+    assert [part.stage for part in measured] == ["anchors", "pairs", "interactions"]
+    assert [part.queries for part in measured[1:]] == [1, 1]
+    gaussian = [noise for part in measured for noise in part.noise_multipliers]
     joint = sum(noise**-2 for noise in gaussian) ** -0.5
     other = PRVAccountant()
     other.history = [
@@ -44,10 +47,15 @@ def test_line_4_an_independent_accountant_agrees_with_the_log() -> None:
     assert stated is not None
     assert stated.epsilon == pytest.approx(guarantee.epsilon, abs=stated.error)
     assert stated.epsilon == pytest.approx(other.get_epsilon(guarantee.delta), abs=0.02)
-    # What is left out must be missed: the pair release is a large part of the budget.
-    without = PRVAccountant()
-    without.history = other.history[1:]
-    assert without.get_epsilon(guarantee.delta) < 0.9 * guarantee.epsilon
+    # What is left out must be missed, be it the smallest of the measured stages.
+    for left_out in measured:
+        kept = [
+            noise for part in measured if part is not left_out for noise in part.noise_multipliers
+        ]
+        without = PRVAccountant()
+        joint = sum(noise**-2 for noise in kept) ** -0.5
+        without.history = [(joint, 1 - 1e-9, 1), *other.history[1:]]
+        assert without.get_epsilon(guarantee.delta) < 0.97 * guarantee.epsilon
 
 
 @pytest.mark.parametrize("epsilon", [0.3, 1.0, 8.0])
@@ -57,10 +65,12 @@ def test_line_4_the_measured_stages_cost_their_shares_by_a_closed_form(epsilon: 
     pairs = sum(noise**-2 for noise in plan.pairs.noise_multipliers)
     counts = sum(noise**-2 for noise in plan.marginals.noise_multipliers)
     assert pairs == pytest.approx(plan.settings.pair_share * budget, rel=1e-9)
+    more = sum(noise**-2 for part in plan.interactions for noise in part.noise_multipliers)
+    assert more == pytest.approx(plan.settings.interaction_share * budget, rel=1e-9)
     # Counts never have less than a least noise, so they may cost less than their share.
     assert counts <= plan.settings.anchor_share * budget * (1 + 1e-9)
-    mu = (pairs + counts) ** 0.5
-    exact = compose((plan.marginals, plan.pairs), plan.delta or 0.0)
+    mu = (pairs + more + counts) ** 0.5
+    exact = compose((plan.marginals, plan.pairs, *plan.interactions), plan.delta or 0.0)
     # Balle and Wang 2018, Theorem 8, at the epsilon that was found.
     delta = norm.cdf(mu / 2 - exact / mu) - np.exp(exact) * norm.cdf(-mu / 2 - exact / mu)
     assert delta == pytest.approx(plan.delta, rel=0.02)
@@ -71,17 +81,23 @@ def test_line_4_the_measured_stages_cost_their_shares_by_a_closed_form(epsilon: 
 def test_line_4_data_are_released_as_often_and_with_the_noise_that_the_log_says(
     schema: Schema, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sensitivities: list[int] = []
-    release = PairQuery.release
+    sensitivities: dict[str, int] = {}
 
-    def watch_pairs(query: PairQuery, *arguments: object) -> PairMoments:
-        sensitivities.append(query.sensitivity)
-        return release(query, *arguments)  # type: ignore[arg-type]
+    def watch(kind: type[PairQuery] | type[InteractionQuery], stage: str) -> None:
+        release = kind.release
 
-    monkeypatch.setattr(PairQuery, "release", watch_pairs)
+        def watched(query: Any, *arguments: Any) -> Any:
+            assert stage not in sensitivities  # once
+            sensitivities[stage] = query.sensitivity
+            return release(query, *arguments)
+
+        monkeypatch.setattr(kind, "release", watched)
+
+    watch(PairQuery, "pairs")
+    watch(InteractionQuery, "interactions")
     seen = watch_releases(monkeypatch)
     made = fitted(frame, schema)
-    counts, pairs, _ = made.guarantee.stages
+    counts, *moments, _ = made.guarantee.stages
     # One patient adds up to all their rows to a column's counts, and 1 to a count of patients.
     most = schema.rows_per_patient
     multipliers = [part.sigma / most for part in seen if part.stage == "columns"]
@@ -90,9 +106,13 @@ def test_line_4_data_are_released_as_often_and_with_the_noise_that_the_log_says(
     columns = sum(part.stage == "columns" for part in seen)
     assert multipliers == pytest.approx([*logged[:columns], *sorted(logged[columns:])])
     assert counts.queries == len(multipliers)
-    moments = [part.sigma for part in seen if part.stage == "pairs"]
-    assert moments == [pairs.noise_multipliers[0] * sensitivities[0]]
-    assert len(sensitivities) == len(pairs.noise_multipliers) == pairs.queries == 1
+    assert list(sensitivities) == [stage.stage for stage in moments]
+    assert (schema is CLINIC) == ("interactions" in sensitivities)  # three columns or more
+    for stage in moments:
+        (multiplier,) = stage.noise_multipliers
+        scales = [part.sigma for part in seen if part.stage == stage.stage]
+        assert scales == [multiplier * sensitivities[stage.stage]]
+        assert stage.queries == 1
 
 
 def test_line_4_training_takes_the_steps_of_the_log_and_no_more(

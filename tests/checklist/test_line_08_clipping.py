@@ -30,7 +30,7 @@ from tests.model.random_models import random_model, weights_of
 from tests.simulated import CLINIC, PLACES, VISITS, clinic, inserted, visits
 
 pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook is firing")
-COUPLINGS = {"earlier.weight", "earlier.bias"}
+COUPLINGS = {"earlier.weight", "earlier.bias", "products.weight"}
 TABLES = [
     (CLINIC, pd.concat([clinic(40), *[ODD] * 10], ignore_index=True)),
     (VISITS, visits(40)),

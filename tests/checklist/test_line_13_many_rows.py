@@ -8,13 +8,15 @@ import pandas as pd
 import pytest
 
 from synthvae.marginals.column import LIMIT
+from synthvae.marginals.interactions import InteractionQuery, affordable_factors
 from synthvae.marginals.moments import PairQuery
+from synthvae.precedence import DeclaredUses
 from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
 from synthvae.table import encode
 from synthvae.table import patients as patients_module
 from tests.checklist.fitted import fitted, seed, watch_releases, watch_training
-from tests.simulated import PLACES, VISITS, visits, with_rows
+from tests.simulated import PLACES, VISITS, clinic, visits, with_rows
 
 KEY = bytes(32)
 
@@ -110,5 +112,24 @@ def test_line_13_an_unusual_patient_moves_the_pair_sums_no_more_either(
             features = np.full((3, layout.features), size)
             mechanisms = Mechanisms(RandomStream(test_seed=0))
             query.release(features, np.array([[0, 1, 2]]), 2.0, mechanisms)
+        moved = seen[0].exact.astype(float)
+        assert 0.9 * query.sensitivity < np.linalg.norm(moved) <= query.sensitivity
+
+
+@pytest.mark.parametrize("size", [LIMIT, 1e3])
+def test_line_13_an_unusual_patient_moves_no_sum_of_products_further(
+    size: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Rows that agree, rows of which two cancel, and a single row.
+    layout = fitted(clinic(50)).state().layout
+    factors = affordable_factors(layout.smooth_first, 2, 1000, DeclaredUses())
+    query = InteractionQuery.build(factors, layout.order, 0.5, 3, 0.7)
+    features = np.full((3, layout.features), size)
+    features[1] *= -1
+    for rows in ([0, 0, 0], [0, 1, 2], [2, -1, -1]):
+        with monkeypatch.context() as patch:
+            seen = watch_releases(patch, noise=False)
+            mechanisms = Mechanisms(RandomStream(test_seed=0))
+            query.release(features, np.array([rows]), 2.0, mechanisms)
         moved = seen[0].exact.astype(float)
         assert 0.9 * query.sensitivity < np.linalg.norm(moved) <= query.sensitivity

@@ -88,5 +88,6 @@ def test_line_15_what_a_killed_fit_leaves_holds_no_row(tmp_path: Path) -> None:
     with safe_open(tmp_path / "fit" / FILE, "np") as file:
         kinds = {re.sub(r"^columns/\d+/", "", name) for name in file.keys()}  # noqa: SIM118
     assert kinds == {
-        *("starts", "cell_mass", "cell_bin", "mass", "row_shares", "pairs/values", "pairs/noise")
+        *("starts", "cell_mass", "cell_bin", "mass", "row_shares", "pairs/values", "pairs/noise"),
+        *("interactions/values", "interactions/noise"),
     }

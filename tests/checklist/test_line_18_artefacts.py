@@ -53,8 +53,8 @@ SOFTWARE = {"synthvae", "torch", "opacus", "dp-accounting", "opendp", "numpy", "
 TENSORS = re.compile(
     r"columns/\d+/(starts|cell_mass|cell_bin|mass|offset)"
     r"|weights/(encoder|posterior|decoder|earlier)\.(weight|bias)"
-    r"|weights/(loadings|mixture_in|mixture_out)\.weight"
-    r"|row_shares"
+    r"|weights/(loadings|mixture_in|mixture_out|products)\.weight"
+    r"|products|row_shares"
 )
 # Each with a word that digests, in hexadecimal, and the bytes of weights do not spell by chance.
 CANARIES = ["Xanthippe-Quimby", "ward of the drowned", "MRN-Nausicaa-2219"]

@@ -37,6 +37,19 @@ def test_a_plan_says_releases_errors_cost_and_remedies(run: Run, work: Path) -> 
         assert part in words, part
 
 
+def test_a_plan_says_what_goes_to_interactions(run: Run, work: Path) -> None:
+    ended = run("plan", "schema.yaml", "--epsilon", "1")
+    assert "three and four columns" not in ended.out  # 400 patients afford none
+    ended = run("plan", "schema.yaml", "--epsilon", "1", "--patients", "20000")
+    assert (ended.code, ended.err) == (0, "")
+    forecast = make_forecast(SCHEMA.replace(patients=20_000), 1.0)
+    assert forecast.interactions is not None
+    words, found = " ".join(ended.out.split()), forecast.interactions
+    share = f"{100 * found.share:.3g} % of the budget goes to moments of three and four columns: "
+    assert f"{share}{found.products:,} products of their features, each mean with noise" in words
+    assert "moments of three and four columns" in words.partition(share)[2]  # as a release
+
+
 def test_a_plan_names_what_comes_first(run: Run, work: Path) -> None:
     purpose = {"name": "stay", "kind": "linear", "outcome": "cost", "predictors": ["sex"]}
     write_schema(work, SCHEMA.replace(purposes=[purpose]))

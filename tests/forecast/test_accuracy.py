@@ -6,16 +6,19 @@ import numpy as np
 import pytest
 
 from synthvae._types import Floats, Ints
+from synthvae.audit.releases import moment_releases
 from synthvae.field import Field
 from synthvae.forecast.expected_error import NORMAL_MEAN, correlation_deviation
 from synthvae.forecast.prospect import Prospect, make_prospect
 from synthvae.marginals.column import ColumnMarginal
 from synthvae.marginals.measure import measure_marginals
+from synthvae.model.layout import Layout
 from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
 from synthvae.schema import Schema
 from synthvae.synthesizer import Synthesizer
 from synthvae.table import encode
+from synthvae.table.patients import group_by_patient
 from tests.forecast.tables import NAMES, ROWS_PER_PATIENT, simulate
 
 CLOSE = 1.5
@@ -84,6 +87,28 @@ def test_errors_of_marginals_are_as_forecast(name: str, epsilon: float) -> None:
     errors = measured_errors(name, epsilon)
     assert 1 / CLOSE < median_ratio(prospect_of(name, epsilon), errors) < CLOSE
     assert median_ratio(prospect_of(name, epsilon / 2), errors) > CLOSE
+
+
+@pytest.mark.parametrize("epsilon", [1.0, 10.0])
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_the_noise_of_interactions_is_as_forecast(name: str, epsilon: float) -> None:
+    (frame, schema), codes = simulate(name), real_codes(name)[0]
+    prospect = prospect_of(name, epsilon)
+    plan, settings, rows = prospect.plan, prospect.plan.settings, np.arange(len(frame))[:, None]
+    if schema.patientKey is not None:
+        rows = group_by_patient(frame, schema, bytes(32)).rows
+    mechanisms = Mechanisms(RandomStream(0))
+    noises, most = plan.column_noise, schema.rows_per_patient
+    marginals = measure_marginals(codes, schema.drawn, noises, settings.bins, most, mechanisms)
+    layout = Layout.build(marginals, schema.drawn, settings)
+    query = next(one.query for one in moment_releases(plan, layout) if one.stage == "interactions")
+    features = layout.record_features(layout.tokens(codes))
+    noise = query.release(features, rows, plan.interaction_noise or 0.0, mechanisms).noise
+    forecast = prospect.interactions
+    assert forecast is not None
+    assert 0.9 < forecast.products / len(noise) < 1.1
+    assert 1 / CLOSE < forecast.noise / np.median(noise) < CLOSE
+    assert 1 / CLOSE < forecast.largest_noise / noise.max() < CLOSE
 
 
 def correlations(schema: Schema, codes: Ints, halves: Ints) -> Floats:

@@ -11,6 +11,7 @@ from synthvae.forecast import make_forecast, warnings_of
 from synthvae.forecast.prospect import make_prospect, width_of
 from synthvae.plan import make_plan
 from synthvae.schema import Schema
+from synthvae.settings import settings_for
 from tests.forecast.tables import NAMES, simulate
 from tests.hospital import SCHEMA
 from tests.random_schemas import schemas
@@ -63,8 +64,30 @@ def test_what_is_released_is_that_of_the_plan() -> None:
     by_what = {release.what.partition(",")[0]: release for release in forecast.releases}
     assert by_what["counts of columns"].noise == (min(counts), max(counts))
     assert by_what["counts of columns"].times == len(counts)
+    assert by_what["moments of pairs of columns"].noise == 2 * plan.pairs.noise_multipliers
+    assert "moments of three and four columns" not in by_what  # 600 patients afford none
     assert by_what["steps of training"].noise[0] == plan.training.noise_multiplier
     assert forecast.cost.seconds[0] < forecast.cost.seconds[1]
+
+
+def test_two_columns_have_no_interactions_and_a_plan_with_them_says_what_they_cost() -> None:
+    assert make_forecast(simulate("two columns")[1], 1.0).interactions is None
+    # Five columns of one feature each: ten products of three, five of four.
+    fields = [{"name": name, "type": "boolean"} for name in "abcde"]
+    schema = Schema.from_dict({"patients": 5000, "fields": fields})
+    forecast = make_forecast(schema, 1.0)
+    found = forecast.interactions
+    assert found is not None
+    assert found.products == 15
+    assert found.share == settings_for(schema, 1.0).interaction_share > 0
+    (stage,) = make_plan(schema, 1.0).interactions
+    released = [release.noise for release in forecast.releases if "three and four" in release.what]
+    assert released == [2 * stage.noise_multipliers]
+    # All weights are 1, so that all products have the same noise.
+    assert found.noise == pytest.approx(found.largest_noise)
+    twice = make_forecast(schema.replace(patients=10_000), 1.0).interactions
+    assert twice is not None
+    assert twice.noise < 0.6 * found.noise
 
 
 def test_each_remedy_says_what_the_plan_under_it_brings() -> None:

@@ -16,9 +16,11 @@ from synthvae.comparison.results import Log
 from synthvae.config import RunConfig
 from synthvae.drafting import draft_yaml
 from synthvae.errors import ConfigError
+from synthvae.marginals.interactions import InteractionMoments, affordable_factors
 from synthvae.marginals.moments import PairMoments
 from synthvae.pipeline import read_report
 from synthvae.plan import Plan, make_plan
+from synthvae.precedence import declared_uses
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.report import RunContext, TrainingCurve, data_dictionary, page_of
 from synthvae.report.disclosure_rules import HES, find_profile
@@ -201,7 +203,12 @@ def _checkpoint_inputs() -> list[bytes]:
     size = layout.features
     noise = (layout.owner[:, None] != layout.owner[None, :]).astype(float)
     moments = PairMoments(np.zeros((size, size)), noise)
-    stages = (released, replace(released, moments=moments), Released.finished(model))
+    settings, uses = layout.settings, declared_uses(SCHEMA)
+    rank, most = settings.interaction_rank, settings.interactions
+    products = len(affordable_factors(layout.smooth_first, rank, most, uses))
+    more = InteractionMoments(np.zeros(products), np.ones(products))
+    paired = replace(released, moments=moments)
+    stages = (released, paired, replace(paired, interactions=more), Released.finished(model))
     return [pack(each, {"a": 1}) for each in stages]
 
 

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from synthvae.evaluation.results import (
     Score,
     TableFacts,
 )
+from synthvae.marginals.interactions import NONE
 from synthvae.marginals.measure import measure_marginals
 from synthvae.model.layout import Layout
 from synthvae.model.state import weight_shapes
@@ -52,11 +54,15 @@ def model_state() -> FittedState:
         Mechanisms(RandomStream(1), exact=True),
     )
     layout = Layout.build(marginals, SCHEMA.modelled, settings)
+    first = layout.ends
+    products = [(first[2], first[1], NONE), (first[4], first[2], first[0])]
+    layout = replace(layout, products=np.array(products))
     draws = np.random.default_rng(0)
     weights = {
         name: 0.1 * draws.normal(size=shape) for name, shape in weight_shapes(layout).items()
     }
     weights["earlier.weight"] *= layout.owner[:, None] > layout.owner[None, :]
+    weights["products.weight"] *= layout.owner[:, None] >= layout.product_ends[None, :]
     offsets = [np.zeros(marginal.tokens) for marginal in marginals]
     return FittedState(layout, weights, offsets, np.array([0.6, 0.3, 0.1]), 60)
 

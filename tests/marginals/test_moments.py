@@ -48,7 +48,7 @@ def whole_sums(query: PairQuery, features: np.ndarray, rows: np.ndarray) -> list
     return [int(value) for value in seen[0]]
 
 
-def norm_of(moved: list[int]) -> float:
+def norm_of(moved: list[int] | list[float]) -> float:
     return math.sqrt(sum(value * value for value in moved))
 
 
@@ -308,9 +308,8 @@ def test_a_typical_patient_is_hardly_shrunk() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 4])
-@pytest.mark.parametrize("share", [0.3, 1.0])
-def test_what_the_bound_takes_is_known_exactly_for_the_table_itself(
-    most: int, share: float, monkeypatch: pytest.MonkeyPatch
+def test_the_share_that_the_bound_leaves_explains_the_bounded_moments(
+    most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A few unusual records, in both columns at once: bounding shortens them, and their moment.
     generator = np.random.default_rng(0)
@@ -318,15 +317,20 @@ def test_what_the_bound_takes_is_known_exactly_for_the_table_itself(
     features[:20] = LIMIT
     rows = np.arange(400).reshape(-1, most)
     rows[rows % 7 == 3] = -1
-    query = query_of([2, 2], rows=most, share=share)
-    free = released(query, features, rows).values
+    query = query_of([2, 2], taper=0.5, rows=most, share=0.3)
+    shares = query.shares(features, rows)
+    for patient, share in zip(rows[::7], shares[::7], strict=True):
+        norm = norm_of(naive_part(query, features[patient[patient >= 0]]))
+        assert share == pytest.approx(min(1.0, 0.999 * query.bound / max(norm, 1e-9)))
+    assert shares.min() < 0.1
+    assert shares.max() == 1.0
+    # Moments are means over rows, each with its patient's share for a weight.
+    weight = np.where(rows >= 0, shares[:, None], 0.0)
+    means = np.einsum("pr,pra,prb->ab", weight, features[rows], features[rows]) / weight.sum()
     bounded = released(query, features, rows, NEXT_TO_NOTHING).values
-    assert bounded[0, 2] < 0.7 * free[0, 2] or (most, share) == (4, 1.0)
-    assert bounded[0, 2] < 0.95 * free[0, 2]
-    taken = query.taken_by_bound(features, rows)
-    assert bounded + taken == pytest.approx(free, abs=5e-3)
+    assert bounded[:2, 2:] == pytest.approx(means[:2, 2:], abs=5e-3)
     monkeypatch.setattr(module, "CELLS_PER_CHUNK", 7 * most * 4)
-    assert query.taken_by_bound(features, rows) == pytest.approx(taken)
+    assert query.shares(features, rows) == pytest.approx(shares)
 
 
 def test_a_smaller_bound_means_less_noise_but_never_none() -> None:

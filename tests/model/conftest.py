@@ -1,8 +1,11 @@
 """A small layout and data for the model's tests."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from synthvae.marginals.interactions import NONE
 from synthvae.marginals.measure import measure_marginals, query_weights
 from synthvae.model.layout import Layout
 from synthvae.privacy.mechanisms import Mechanisms
@@ -18,7 +21,11 @@ def layout(request: pytest.FixtureRequest) -> Layout:
     noise = tuple(tuple(0.0 for _ in query_weights(f, settings.bins)) for f in CLINIC.modelled)
     mechanisms = Mechanisms(RandomStream(test_seed=0), exact=True)
     marginals = measure_marginals(codes, CLINIC.modelled, noise, settings.bins, 1, mechanisms)
-    return Layout.build(marginals, CLINIC.modelled, settings)
+    layout = Layout.build(marginals, CLINIC.modelled, settings)
+    first = layout.ends[:-1]  # of each column's functions
+    products = [(first[1], first[0], NONE), (first[2] + 1, first[1], NONE)]
+    products += [(first[4], first[2], first[0] + 1)]
+    return replace(layout, products=np.array(products))
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ def random_model(layout: Layout, scale: float = 0.1, seed: int = 0) -> AnchoredV
             weight.add_(scale * torch.randn(weight.shape, generator=generator))
         # Couplings are fitted to earlier columns only; the mask is no part of the model.
         model.earlier.weight.mul_(torch.tensor(earlier_only(layout), dtype=torch.float32))
+        follows = layout.owner[:, None] >= layout.product_ends[None, :]
+        model.products.weight.mul_(torch.tensor(follows, dtype=torch.float32))
     return model
 
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from synthvae.model.balance import Balance
 from synthvae.model.layout import Layout
-from synthvae.model.sampling import Balance, Sampler, block_generator
+from synthvae.model.sampling import Sampler, block_generator
 from tests.model.tiny_layout import joint_of, pair_tables, shares_of, tiny_layout, tiny_weights
 
 STEPS, SEEDS = 400, 400

@@ -14,7 +14,7 @@ from tests.seeding import fixed_noise
 
 EPSILON = 4.0
 # Nearly all of the budget goes to training, which most of these bugs break: what is shown is about that.
-SHARES: dict[str, Any] = {"anchor_share": 0.02, "pair_share": 0.02}
+SHARES: dict[str, Any] = {"anchor_share": 0.02, "pair_share": 0.02, "interaction_share": 0.02}
 AUDITED = {  # and how many fits of each world it takes
     "no noise on one layer": 40,
     "half the noise": 80,
@@ -23,6 +23,7 @@ AUDITED = {  # and how many fits of each world it takes
     "fixed noise seed": 10,
     "an anchor released twice": 10,
     "a norm left out": 80,
+    "interactions without noise": 20,
 }
 
 

@@ -21,7 +21,9 @@ import synthvae.pipeline as pipeline_module
 import synthvae.privacy.mechanisms as mechanisms_module
 import synthvae.synthesizer as synthesizer_module
 from synthvae.errors import StorageError
+from synthvae.marginals import interactions as interactions_module
 from synthvae.marginals import measure as measure_module
+from synthvae.marginals.interactions import InteractionQuery
 from synthvae.marginals.moments import PairQuery
 from synthvae.model import training as training_module
 from synthvae.model.clipping import ACTIVATION_STEP, GhostClippedModule
@@ -282,6 +284,27 @@ def moments_without_a_bound(patch: Patch) -> None:
         return sums(self, features, rows, np.inf)
 
     patch.setattr(PairQuery, "_sums", unbounded)
+
+
+@bug("an unusual patient moves the moments of three and four columns without limit")
+def interactions_without_a_bound(patch: Patch) -> None:
+    patch.setattr(interactions_module, "_shares", lambda part, _bound: np.ones(len(part)))
+
+
+@bug("moments of three and four columns get noise for half of what a patient may add")
+def half_the_sensitivity_of_interactions(patch: Patch) -> None:
+    whole = vars(InteractionQuery)["sensitivity"].fget
+    patch.setattr(InteractionQuery, "sensitivity", property(lambda self: whole(self) // 2))
+
+
+@bug("moments of three and four columns are released with hardly any noise")
+def interactions_without_noise(patch: Patch) -> None:
+    release = InteractionQuery.release
+
+    def nearly(self: InteractionQuery, features: Any, rows: Any, noise: float, *more: Any) -> Any:
+        return release(self, features, rows, noise / 1000, *more)
+
+    patch.setattr(InteractionQuery, "release", nearly)
 
 
 @bug("a count gets a rounded float for noise, with a floating-point side channel")

@@ -22,6 +22,7 @@ import synthvae.model.training
 import synthvae.storage.checkpoint_file
 from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.schema import Schema
+from synthvae.settings import Settings
 from synthvae.storage.checkpoint import FILE
 from synthvae.synthesizer import Synthesizer
 from tests.simulated import quick, simulate_fewer
@@ -37,9 +38,17 @@ WARD = Schema.from_dict(
             {"name": "id"},
             {"name": "sex", "constraints": {"enum": ["female", "male"]}, "perPatient": True},
             {"name": "age", "type": "integer", "constraints": {"minimum": 0, "maximum": 99}},
+            {"name": "smoker", "type": "boolean"},
         ],
     }
 )
+
+
+def ward_settings(epsilon: float | None = 2.0, **changes: float) -> Settings:
+    """Return settings of a short fit for `WARD`, with moments of all three columns together."""
+    shares = {"anchor_share": 0.5, "pair_share": 0.2, "interaction_share": 0.2}
+    measured = {"interaction_rank": 1, "interactions": 10}
+    return quick(WARD, epsilon, **({"steps": STEPS} | shares | measured | changes))
 
 
 def ward(seed: int = 0) -> pd.DataFrame:
@@ -51,6 +60,7 @@ def ward(seed: int = 0) -> pd.DataFrame:
             "id": [f"secret-patient-{i}" for i in whose],
             "sex": draws.choice(["female", "male"], 40)[whose],
             "age": draws.integers(0, 100, len(whose)),
+            "smoker": draws.random(len(whose)) < 0.3,
         }
     )
 
@@ -109,7 +119,7 @@ class Moments:
 @functools.cache
 def planned() -> Synthesizer:
     """Return an unfitted synthesizer, to copy: its plan takes a second."""
-    return Synthesizer(WARD, 2.0, settings=quick(WARD, 2.0, steps=STEPS))
+    return Synthesizer(WARD, 2.0, settings=ward_settings())
 
 
 @contextmanager
@@ -151,7 +161,7 @@ def go_on(folder: Path, frame: pd.DataFrame | None = None, **changes: Any) -> Sy
         given: dict[str, Any] = {
             "schema": WARD,
             "epsilon": 2.0,
-            "settings": quick(WARD, 2.0, steps=STEPS),
+            "settings": ward_settings(),
         }
         made = Synthesizer(**(given | changes))
     with watched(Moments()):

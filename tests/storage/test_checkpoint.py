@@ -149,12 +149,12 @@ def scaled(name: str, factor: float) -> Change:
     return change
 
 
-def largest(name: str, size: float) -> Change:
+def largest(name: str, size: float, of: str = "pairs") -> Change:
     """Scale all moments, or all their noise, so that the largest has a size."""
 
     def change(_: dict[str, Any], arrays: dict[str, Any]) -> None:
-        found = arrays[f"pairs/{name}"]
-        arrays[f"pairs/{name}"] = found / np.abs(found).max() * size
+        found = arrays[f"{of}/{name}"]
+        arrays[f"{of}/{name}"] = found / np.abs(found).max() * size
 
     return change
 
@@ -163,16 +163,17 @@ def without(name: str) -> Change:
     return lambda _, arrays: arrays.pop(name)
 
 
+WIDER, MORE = "interactions", "the moments of three and four columns"
 CHANGES: list[tuple[str, Change]] = [
     ("it is no synthvae checkpoint", about("format", "synthvae model")),
-    ("has version 1, this synthvae reads 2: go on with the synthvae", about("version", 1)),
+    ("has version 1, this synthvae reads 3: go on with the synthvae", about("version", 1)),
     ("has version True", about("version", True)),
     ("its header does not say what it is of", about("identity", [])),
     ("its header is cut short", lambda found, _: found.pop("identity")),
     ("'stage' is not in it", lambda found, _: found.pop("stage")),
     ("stage is 'steps', not one of counts, moments, model", about("stage", "steps")),
     (r"stage is \[\], not one of", about("stage", [])),
-    ("it holds 'pairs/noise', which no checkpoint does", about("stage", "counts")),
+    ("it holds 'interactions/noise', which no checkpoint does", about("stage", "counts")),
     ("is not in it", about("stage", "model")),
     ("patients is 41, which is not the fit's number", about("patients", 41)),
     ("patients is '40'", about("patients", "40")),
@@ -181,7 +182,7 @@ CHANGES: list[tuple[str, Change]] = [
     ("'columns/1/mass' is not in it", without("columns/1/mass")),
     ("anchor of column 'sex' does not fit", scaled("columns/0/mass", -1.0)),
     ("'pairs/values' is not in it", without("pairs/values")),
-    # Margins of much noise leave the two columns no more than one function each: 2 by 2 may fit.
+    # Margins of much noise leave the columns no more than one function each: 3 by 3 may fit.
     ("the moments of pairs do not fit the schema", array("pairs/noise", np.zeros((9, 9)))),
     ("the moments of pairs have no noise", scaled("pairs/noise", 0.0)),
     (
@@ -190,6 +191,13 @@ CHANGES: list[tuple[str, Change]] = [
     ),
     ("a moment of pairs, or its noise, is above 1e.09", largest("values", -1e300)),
     ("a moment of pairs, or its noise, is above 1e.09", largest("noise", 1e300)),
+    ("'interactions/noise' is not in it", without("interactions/noise")),
+    ("'interactions/noise', which no checkpoint does", without("interactions/values")),
+    (MORE + " do not fit the schema", array("interactions/values", np.zeros(2))),
+    (MORE + " do not fit the schema", array("interactions/noise", np.zeros((1, 1)))),
+    (MORE + " have no noise", scaled("interactions/noise", 0.0)),
+    ("three or four columns, or its noise, is above 1e.09", largest("noise", 1e300, WIDER)),
+    ("three or four columns, or its noise, is above 1e.09", largest("values", -1e10, WIDER)),
     ("row_shares goes with patientKey", without("row_shares")),
     ("row_shares are no shares", array("row_shares", np.array([2.0, -1.0]))),
 ]
@@ -207,6 +215,8 @@ MODELS: list[tuple[str, Change]] = [
     ("it holds '../../evil', which no checkpoint does", array("../../evil", np.zeros(3))),
     ("it holds 'pairs/values', which no checkpoint", array("pairs/values", np.zeros((2, 2)))),
     ("weights do not fit its settings: evil", array("weights/evil", np.zeros(3))),
+    ("'products' is not in it", without("products")),
+    ("its products do not fit the schema", array("products", np.zeros((1, 2), np.int64))),
     ("do not fit its settings: encoder.bias", array("weights/encoder.bias", np.zeros(10**6))),
     ("encoder.bias does not hold finite", scaled("weights/encoder.bias", float("nan"))),
     ("decoder.weight holds a number beyond", scaled("weights/decoder.weight", 1e12)),
@@ -235,9 +245,12 @@ def test_moments_that_are_not_of_pairs_are_refused(folder: Path) -> None:
     refuse(folder, "the moments of pairs are not symmetric")
 
 
+@pytest.mark.parametrize("of", ["pairs", WIDER])
 @pytest.mark.parametrize("name", ["values", "noise"])
-def test_the_largest_moments_that_are_taken_can_be_gone_on_from(folder: Path, name: str) -> None:
-    reseal(folder / FILE, largest(name, 9.9e8))
+def test_the_largest_moments_that_are_taken_can_be_gone_on_from(
+    folder: Path, name: str, of: str
+) -> None:
+    reseal(folder / FILE, largest(name, 9.9e8, of))
     go_on(folder)
     assert stage_in(folder) == "model"
 

@@ -13,6 +13,7 @@ from synthvae.schema import Schema
 from synthvae.storage.model_folder import FILES
 from synthvae.synthesizer import Synthesizer
 from tests.hospital import SCHEMA, fitted, make_table
+from tests.hostile.examples import model_files, model_state, write_model
 
 
 @pytest.fixture
@@ -123,6 +124,17 @@ ARRAY_CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "'sex' does": put("columns/0/cell_bin", np.array([0, 10**12], np.int64)),
     "of column 'âge' does not fit": put("columns/1/starts", np.zeros((2, 2), np.int64)),
     "'âge' does not": put("columns/1/offset", np.zeros(1)),
+    "'products' is not in it": lambda arrays: arrays.pop("products"),
+    "products does not hold finite int64": put("products", np.zeros((1, 3))),
+    "products do not fit the schema": put("products", np.zeros((1, 4), np.int64)),
+    "products name features that are not there": put("products", np.array([[10**6, 0, -1]])),
+    "products name features that are": put("products", np.array([[-2, 0, -1]])),
+    "products are not of different columns": put("products", np.array([[0, 0, -1]])),
+    "products are not of different": put("products", np.array([[-1, -1, -1]])),
+    "products are not of": put("products", np.array([[3, -1, 0]])),
+    "weights do not fit its settings: products.weight": put(
+        "weights/products.weight", np.zeros((3, 10**5))
+    ),
     "row_shares are no shares": put("row_shares", np.array([0.5, 0.5, 0.5])),
     "row_shares are": put("row_shares", np.array([1.0])),
     "row_shares goes with patientKey": lambda arrays: arrays.pop("row_shares"),
@@ -134,6 +146,22 @@ def test_arrays_that_were_changed_together_with_their_checksum(model: Path, mess
     change_arrays(model, ARRAY_CHANGES[message])
     with pytest.raises(ArtefactError, match=message):
         Synthesizer.load(model)
+
+
+def test_products_of_features_are_kept_and_matter(tmp_path: Path) -> None:
+    made, silent = model_state(), load(model_files()["model.safetensors"])
+    loaded = Synthesizer.load(write_model(tmp_path / "model"))
+    state = loaded.state()
+    assert (state.layout.products == made.layout.products).all()
+    assert len(state.layout.products) == 2
+    weight = state.weights["products.weight"]
+    assert (weight == made.weights["products.weight"]).all()
+    silent["weights/products.weight"] = np.zeros_like(weight)
+    without = Synthesizer.load(write_model(tmp_path / "silent", arrays=save(silent)))
+    assert loaded.sample(50, seed=1).equals(
+        Synthesizer.from_state(SCHEMA, made, loaded.guarantee).sample(50, seed=1)
+    )
+    assert not loaded.sample(50, seed=1).equals(without.sample(50, seed=1))
 
 
 def test_not_safetensors_but_the_right_checksum(model: Path) -> None:

@@ -20,7 +20,6 @@ from synthvae.errors import ArtefactError, ConfigError, DataError, OutputExistsE
 from synthvae.settings import Settings
 from synthvae.storage.checkpoint import FILE, Checkpoint, UnfinishedWork, spent_at_most, stage_in
 from synthvae.synthesizer import Synthesizer
-from tests.simulated import quick
 from tests.storage.killed_fits import (
     STEPS,
     WARD,
@@ -33,6 +32,7 @@ from tests.storage.killed_fits import (
     planned,
     through,
     ward,
+    ward_settings,
     watched,
 )
 from tests.storage.killed_fits import whole as uninterrupted
@@ -72,12 +72,13 @@ def test_killed_again_and_again_it_goes_on_with_the_same_account(
 def test_the_moments_cover_every_release_and_every_part_of_writing() -> None:
     names = all_moments()
     whole, moments = uninterrupted()
-    counts, pairs, training = whole.guarantee.stages
-    assert names.count("after discrete_gaussian") == counts.queries + pairs.queries
+    counts, pairs, more, training = whole.guarantee.stages
+    measured = counts.queries + pairs.queries + more.queries
+    assert names.count("after discrete_gaussian") == measured
     assert names.count("after _take_step") == training.steps == STEPS
-    assert names.count("before pack") == 3  # counts, moments, model
-    assert names.count("after replace") == 2 + 3  # and what recognises the table
-    assert len(moments.released) == counts.queries + pairs.queries + training.steps
+    assert names.count("before pack") == 4  # counts, moments, moments of more columns, model
+    assert names.count("after replace") == 2 + 4  # and what recognises the table
+    assert len(moments.released) == measured + training.steps
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ def test_noise_after_a_stop_is_fresh_and_no_key_is_kept(
 
 
 def test_a_test_mode_that_goes_on_gives_what_it_would_have_given(tmp_path: Path) -> None:
-    made = Synthesizer(WARD, 2.0, settings=quick(WARD, 2.0, steps=STEPS), test_seed=3)
+    made = Synthesizer(WARD, 2.0, settings=ward_settings(), test_seed=3)
     found = []
     for folder, kill_at in ((tmp_path / "one", moment("before _take_step", 2)), (None, None)):
         if kill_at is not None:
@@ -165,10 +166,12 @@ def out_of_room(monkeypatch: pytest.MonkeyPatch, name: str, which: int) -> None:
         ("_sync", 1, None),
         ("_sync", 3, None),
         ("_sync", 4, "counts"),
-        ("_sync", 5, "moments"),
+        ("_sync", 5, "pairs alone"),
+        ("_sync", 6, "moments"),
         ("sync_folder", 1, "counts"),
-        ("sync_folder", 3, "moments"),
-        ("sync_folder", 5, "model"),
+        ("sync_folder", 3, "pairs alone"),
+        ("sync_folder", 5, "moments"),
+        ("sync_folder", 7, "model"),
     ],
 )
 def test_what_cannot_be_kept_is_not_handed_out(
@@ -182,22 +185,22 @@ def test_what_cannot_be_kept_is_not_handed_out(
     with pytest.raises(ConfigError, match="has not been fitted"):
         made.state()
     assert made.training_curve is None
-    assert stage_in(folder) == stage
+    assert stage_in(folder) == ("moments" if stage == "pairs alone" else stage)
     assert moments.released or which == 1
     again = Moments()
     with watched(again):
         made.fit(ward(), lambda *_: None, folder)
     # What was kept is not released again, and what was not, was seen by nobody.
     released = uninterrupted()[1].released
-    counts = len(released) - STEPS - 1
-    begun = {None: 0, "counts": counts, "moments": counts + 1, "model": len(released)}[stage]
+    left = {"counts": STEPS + 2, "pairs alone": STEPS + 1, "moments": STEPS, "model": 0}
+    begun = 0 if stage is None else len(released) - left[stage]
     assert again.released == released[begun:]
     assert made.guarantee == uninterrupted()[0].guarantee
 
 
 @pytest.mark.parametrize(
     ("write", "stage"),
-    [(2, "counts"), (3, "moments"), (4, "model")],  # after two other files
+    [(2, "counts"), (3, "moments"), (4, "moments"), (5, "model")],  # after two other files
 )
 def test_one_file_is_kept_and_each_takes_the_place_of_the_one_before(
     tmp_path: Path, write: int, stage: str
@@ -244,13 +247,13 @@ def test_a_checkpoint_holds_an_allow_list_of_things_and_nothing_of_the_rows(
     }
     assert set(about["identity"]) == public | settings
     marginals = ("starts", "cell_mass", "cell_bin", "mass")
-    expected = {*(f"columns/{j}/{part}" for j in range(2) for part in marginals), "row_shares"}
+    expected = {*(f"columns/{j}/{part}" for j in range(3) for part in marginals), "row_shares"}
     if stage == "moments":
-        expected |= {"pairs/values", "pairs/noise"}
+        expected |= {"pairs/values", "pairs/noise", "interactions/values", "interactions/noise"}
     else:
         weights = uninterrupted()[0].state().weights
-        expected |= {f"weights/{name}" for name in weights}
-        expected |= {f"columns/{j}/offset" for j in range(2)}
+        expected |= {f"weights/{name}" for name in weights} | {"products"}
+        expected |= {f"columns/{j}/offset" for j in range(3)}
     assert names == expected
     assert set(json.loads(files["table.json"])) == {"key", "digest"}
     assert folder.stat().st_mode & 0o077 == 0
@@ -263,11 +266,11 @@ def test_a_checkpoint_holds_an_allow_list_of_things_and_nothing_of_the_rows(
         ({"delta": 1e-6}, "begun with delta 1e-05, not 1e-06"),
         ({"schema": WARD.replace(patients=41)}, "begun with patients 40, not 41"),
         ({"schema": WARD.replace(title="x", maxRows=3)}, "begun with another schema"),
-        ({"settings": quick(WARD, 2.0, steps=5)}, "begun with setting steps 4, not 5"),
-        ({"settings": quick(WARD, 2.0, steps=4, hidden=7)}, "begun with setting hidden 4, not 7"),
+        ({"settings": ward_settings(steps=5)}, "begun with setting steps 4, not 5"),
+        ({"settings": ward_settings(hidden=7)}, "begun with setting hidden 4, not 7"),
         ({"test_seed": 1}, "begun with test mode False, not True"),
         (
-            {"epsilon": None, "settings": quick(WARD, None, steps=3)},
+            {"epsilon": None, "settings": ward_settings(None, steps=3)},
             "begun with a budget, and this one has none",
         ),
     ],
@@ -288,7 +291,7 @@ def test_another_table_is_refused(stopped: Path) -> None:
         with pytest.raises(DataError, match="is not the one that the unfinished fit in"):
             go_on(stopped, frame)
     assert everything_in(stopped) == before
-    unused = ward().assign(note="not in the schema")[["note", "id", "sex", "age"]]
+    unused = ward().assign(note="not in the schema")[["note", *ward().columns]]
     with pytest.raises(DataError, match="note"):
         go_on(stopped, unused)
 
@@ -314,7 +317,7 @@ def test_without_what_recognises_the_table_nothing_goes_on(stopped: Path, text: 
 
 
 def test_without_privacy_nothing_is_kept(tmp_path: Path) -> None:
-    open_settings = quick(WARD, None, steps=3)
+    open_settings = ward_settings(None, steps=3)
     made = Synthesizer(WARD, None, settings=open_settings)
     with watched(Moments()):
         made.fit(ward(), lambda *_: None, tmp_path / "fit")
@@ -352,6 +355,6 @@ def test_the_unfinished_fit_of_an_earlier_version_is_refused_and_kept(tmp_path: 
     assert older.exists()
     assert "only synthvae 0.1.0" in str(spent_at_most(tmp_path / "fit"))
     with pytest.raises(OutputExistsError, match=r"begun by synthvae 0\.1\.0"):
-        go_on(tmp_path / "fit", epsilon=None, settings=quick(WARD, None, steps=3))
+        go_on(tmp_path / "fit", epsilon=None, settings=ward_settings(None, steps=3))
     UnfinishedWork(tmp_path / "fit").forget()
     assert not older.exists()
