@@ -12,8 +12,8 @@ from synthvae.marginals.interactions import InteractionQuery, affordable_factors
 from synthvae.marginals.measure import measure_marginals
 from synthvae.marginals.moments import PairMoments, PairQuery
 from synthvae.model.coupling import couple, couple_untrained, population, with_sampling_error
-from synthvae.model.interactions import Aims, find_interactions, without_products
 from synthvae.model.layout import Layout
+from synthvae.model.products import Aims, find_interactions, without_products
 from synthvae.model.records import calibrate_margins
 from synthvae.model.state import FittedState
 from synthvae.model.unbounding import Cohort
@@ -86,9 +86,9 @@ class Fit:
         pairs = PairQuery.build(layout.owner, order, taper, rows, share)
         released = self.moments(counts, pairs, features)
         uses, sets = declared_uses(schema), None
-        if self.plan.interaction_noise is not None:
-            rank, most = settings.interaction_rank, settings.interactions
-            factors = affordable_factors(layout.smooth_first, rank, most, uses)
+        rank, most = settings.interaction_rank, settings.interactions
+        factors = affordable_factors(layout.smooth_first, rank, most, uses)
+        if self.plan.interaction_noise is not None and len(factors):
             sets = InteractionQuery.build(factors, order, taper, rows, share)
             released = self.interactions(released, sets, features)
         measured = released.moments

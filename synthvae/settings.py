@@ -14,9 +14,7 @@ from synthvae.schema import Schema
 LEAST_SIGNAL = 1000  # patients times epsilon, below which hardly more than margins can be learned
 TRAINING_SHARE = 0.03  # of the budget, where nothing is known for training to learn
 INTERACTION_SHARE = 0.1  # of the budget, for moments of three and four columns
-PRODUCTS_OF_SIGNAL = (
-    0.0067  # square root of the products that are affordable, per patient and epsilon
-)
+PRODUCTS_OF_SIGNAL = 0.0067  # their square root, that can be afforded per patient and epsilon
 MOST_PRODUCTS = 6000
 FEW_COLUMNS = 6  # up to which records are balanced more finely, since that is quick
 ASSUMED_PATIENTS = 5000  # sizes the model where no number of patients is declared
@@ -63,6 +61,11 @@ class Settings(FrozenSettings):
                 f"interaction_share {self.interaction_share:g} leave nothing of the budget for "
                 "training: together they must be below 1"
             )
+        if self.interaction_share and not self.interactions:
+            raise ValueError(
+                f"interaction_share is {self.interaction_share:g}, and interactions is 0: nothing would "
+                "be bought; set both to 0, or neither"
+            )
         return self
 
 
@@ -108,7 +111,7 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
         interaction_share=interaction_share,
         interaction_rank=max(interaction_rank, 1),
         interactions=products,
-        steps=100 if rows == 1 else 200,
+        steps=200,
         sampling_rate=min(1.0, min(patients / 3, 4096) / patients),
         clip_norm=3.0 * math.sqrt(rows),
         learning_rate=0.02,
@@ -137,7 +140,7 @@ def rank_of_interactions(schema: Schema, rank: int, products: int) -> int:
     functions = []
     for field in schema.drawn:
         values = field.lattice_size if field.is_lattice else len(field.categories)
-        functions.append(min(rank, values - 1 + field.nullable + len(field.specials)))
+        functions.append(max(1, min(rank, values - 1 + field.nullable + len(field.specials))))
     return affordable_rank(functions, products, declared_uses(schema))
 
 

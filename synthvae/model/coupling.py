@@ -23,8 +23,8 @@ from scipy.optimize import minimize
 
 from synthvae._types import Floats, Ints
 from synthvae.marginals.moments import PairMoments, PairQuery
-from synthvae.model.interactions import Aims, without_products
 from synthvae.model.layout import Layout
+from synthvae.model.products import Aims, without_products
 from synthvae.model.sampling import Draft, block_generator, rough_steps
 from synthvae.model.unbounding import Cohort, Unbounded, unbounded_moments
 
@@ -150,10 +150,14 @@ def population(layout: Layout, moments: PairMoments) -> int:
     """
     if layout.columns <= NARROW:
         few = math.prod(marginal.tokens for marginal in layout.marginals) <= FEW_COMBINATIONS
-        return LARGE_POPULATION if few else POPULATION
+        least, most = POPULATION, LARGE_POPULATION if few else POPULATION
+    else:
+        least, most = min(FEWEST_RECORDS, POPULATION), POPULATION
     apart = layout.owner[:, None] != layout.owner[None, :]
+    if not apart.any():
+        return least
     noise = max(float(np.median(moments.noise[apart])), 1e-6)
-    return int(np.clip((4 / noise) ** 2, min(FEWEST_RECORDS, POPULATION), POPULATION))
+    return int(np.clip((4 / noise) ** 2, least, max(least, most)))
 
 
 def couple(

@@ -106,13 +106,6 @@ class Layout:
         products = self.products if which is None else self.products[which]
         return multiplied(features, products)
 
-    @cached_property
-    def product_ends(self) -> Ints:
-        """The first column that may follow each product, shape (products,)."""
-        if not len(self.products):
-            return np.zeros(0, np.int64)
-        return np.asarray(self.owner[self.products.max(axis=1)] + 1)
-
     def tokens(self, codes: Ints) -> Ints:
         """Return tokens, shape (rows, columns), of codes of the same shape."""
         return np.stack([m.encode(codes[:, j]) for j, m in enumerate(self.marginals)], axis=1)

@@ -25,7 +25,7 @@ from synthvae.privacy.guarantee import Guarantee
 from synthvae.schema import MOST_PATIENTS, Schema
 from synthvae.settings import Settings
 
-VERSION = 5
+VERSION = 6
 FILES = ("model.json", "model.safetensors", "guarantee.json", "schema.yaml")
 LARGEST_BYTES = 2_000_000_000
 LARGEST_TEXT = 50_000_000

@@ -32,6 +32,7 @@ from synthvae.settings import settings_for
 from synthvae.synthesizer import FittedState, Synthesizer
 from synthvae.table import encode
 from tests.hospital import SCHEMA, make_table
+from tests.model.random_models import product_ends
 
 ROWS = 30
 
@@ -62,7 +63,7 @@ def model_state() -> FittedState:
         name: 0.1 * draws.normal(size=shape) for name, shape in weight_shapes(layout).items()
     }
     weights["earlier.weight"] *= layout.owner[:, None] > layout.owner[None, :]
-    weights["products.weight"] *= layout.owner[:, None] >= layout.product_ends[None, :]
+    weights["products.weight"] *= layout.owner[:, None] >= product_ends(layout)[None, :]
     offsets = [np.zeros(marginal.tokens) for marginal in marginals]
     return FittedState(layout, weights, offsets, np.array([0.6, 0.3, 0.1]), 60)
 

@@ -17,7 +17,7 @@ def random_model(layout: Layout, scale: float = 0.1, seed: int = 0) -> AnchoredV
             weight.add_(scale * torch.randn(weight.shape, generator=generator))
         # Couplings are fitted to earlier columns only; the mask is no part of the model.
         model.earlier.weight.mul_(torch.tensor(earlier_only(layout), dtype=torch.float32))
-        follows = layout.owner[:, None] >= layout.product_ends[None, :]
+        follows = layout.owner[:, None] >= product_ends(layout)[None, :]
         model.products.weight.mul_(torch.tensor(follows, dtype=torch.float32))
     return model
 
@@ -35,3 +35,8 @@ def weights_of(model: AnchoredVAE) -> dict[str, np.ndarray]:
 def earlier_only(layout: Layout) -> np.ndarray:
     """Return where feature i of an earlier column may explain coefficient o: (features, features)."""
     return layout.owner[:, None] > layout.owner[None, :]
+
+
+def product_ends(layout: Layout) -> np.ndarray:
+    """Return the first column that may follow each product, shape (products,)."""
+    return layout.owner[layout.products.max(axis=1, initial=0)] + 1

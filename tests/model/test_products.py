@@ -16,8 +16,8 @@ from synthvae.marginals.interactions import (
 )
 from synthvae.marginals.moments import PairMoments
 from synthvae.model.coupling import couple, estimate_ridge, untrained
-from synthvae.model.interactions import Aims, find_interactions, stands_out
 from synthvae.model.layout import Layout
+from synthvae.model.products import Aims, find_interactions, stands_out
 from synthvae.model.sampling import Draft, Sampler, block_generator
 from synthvae.model.unbounding import Cohort
 from synthvae.model.vae import AnchoredVAE
@@ -144,14 +144,14 @@ def test_what_noise_drowns_is_not_invented_and_what_it_cannot_is_found(
 
 
 def test_a_set_stands_out_below_its_share_of_the_false_alarms() -> None:
-    # Ten triples and two sets of four: chances of 0.05 and 0.25, and of 0.05 where declared.
-    triples = [(*one, NONE) for one in combinations(range(5), 3)]
+    # Twenty triples and two sets of four: chances of 0.025, and of 0.05 at most, as where declared.
+    triples = [(*one, NONE) for one in combinations(range(6), 3)]
     sets = np.array([*triples, (0, 1, 2, 3), (0, 1, 2, 4)])
-    chance = np.array([0.0499, *[0.0501] * 9, 0.2499, 0.2501])
-    assert np.flatnonzero(stands_out(sets, chance, NOTHING_DECLARED)).tolist() == [0, 10]
+    chance = np.array([0.0249, *[0.0251] * 19, 0.0499, 0.0501])
+    assert np.flatnonzero(stands_out(sets, chance, NOTHING_DECLARED)).tolist() == [0, 20]
     uses = DeclaredUses((frozenset({0, 1, 3}),))
-    chance = np.array([*[0.0499] * 2, *[0.06] * 8, 0.9, 0.9])
-    assert np.flatnonzero(stands_out(sets, chance, uses)).tolist() == [0, 1]
+    chance = np.array([0.06, 0.0499, *[0.06] * 18, 0.9, 0.9])
+    assert np.flatnonzero(stands_out(sets, chance, uses)).tolist() == [1]
 
 
 def test_what_pairs_explain_is_taken_off() -> None:

@@ -14,7 +14,7 @@ from scipy.stats import chi2
 from synthvae._types import Bools, Floats, Ints
 from synthvae.marginals.interactions import NONE, InteractionMoments, InteractionQuery
 from synthvae.model.layout import Layout
-from synthvae.precedence import DeclaredUses, precedence
+from synthvae.precedence import DeclaredUses
 
 FALSE_ALARMS = (
     0.5  # sets of columns, on average, that are taken for dependent by chance, of each size
@@ -98,9 +98,9 @@ def stands_out(sets: Ints, chance: Floats, uses: DeclaredUses) -> Bools:
     found = np.zeros(len(sets), bool)
     for size in np.unique(sizes):
         alike = sizes == size
-        found[alike] = chance[alike] < FALSE_ALARMS / alike.sum()
-        declared = precedence(sets[alike][:, :size], uses) == 0
-        found[alike] |= declared & (chance[alike] < DECLARED_ALARMS)
+        found[alike] = chance[alike] < min(FALSE_ALARMS / alike.sum(), DECLARED_ALARMS)
+        declared = [frozenset(one.tolist()) in uses.interactions for one in sets[alike][:, :size]]
+        found[alike] |= np.array(declared) & (chance[alike] < DECLARED_ALARMS)
     return found
 
 
