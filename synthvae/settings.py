@@ -12,6 +12,7 @@ from synthvae._frozen import FrozenSettings
 from synthvae.schema import Schema
 
 LEAST_SIGNAL = 1000  # patients times epsilon, below which hardly more than margins can be learned
+LEAST_TRAINING = 1e-3  # of the budget, for noise that can be accounted for
 TRAINING_SHARE = 0.03  # of the budget, where nothing is known for training to learn
 INTERACTION_SHARE = 0.1  # of the budget, for moments of three and four columns
 PRODUCTS_OF_SIGNAL = 0.0067  # their square root, that can be afforded per patient and epsilon
@@ -40,7 +41,7 @@ class Settings(FrozenSettings):
     pair_share: Annotated[float, Field(gt=0, lt=1)]
     interaction_share: Annotated[float, Field(ge=0, lt=1)]  # and of three and four columns
     interaction_rank: Annotated[int, Field(ge=1, le=50)]  # functions of a column in their products
-    interactions: Annotated[int, Field(ge=0, le=100_000)]  # most products that are measured
+    interactions: Annotated[int, Field(ge=0, le=20_000)]  # most products that are measured
     steps: Annotated[int, Field(ge=1, le=100_000)]
     sampling_rate: Annotated[float, Field(gt=0, le=1)]  # of patients in a step
     clip_norm: Annotated[float, Field(ge=1e-6, le=1e6)]  # largest L2 norm of a patient's gradient
@@ -55,7 +56,7 @@ class Settings(FrozenSettings):
 
     @model_validator(mode="after")
     def _leaves_something_for_training(self) -> Self:
-        if self.anchor_share + self.pair_share + self.interaction_share >= 1:
+        if self.anchor_share + self.pair_share + self.interaction_share > 1 - LEAST_TRAINING:
             raise ValueError(
                 f"anchor_share {self.anchor_share:g}, pair_share {self.pair_share:g} and "
                 f"interaction_share {self.interaction_share:g} leave nothing of the budget for "
@@ -87,6 +88,7 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
     # Functions beyond eight pay where few columns share much signal; among more, they bring noise.
     finer = max(0.0, signal - 5 * max(0.0, math.log10(columns / 11)))
     rank = min(round(min(8.0, 6 + 2 * signal - 4 * wide) + 14 * finer), 240 // columns)
+    rank = min(24, max(1, rank))
     anchor_share, pair_share = min(0.55, max(0.35, 0.5 - 0.1 * signal)), 0.4
     if patients * epsilon < LEAST_SIGNAL:
         anchor_share, pair_share = 0.8, 0.15
@@ -99,7 +101,7 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
     anchor_share, pair_share = scale * anchor_share, scale * pair_share
     return Settings(
         bins=round(min(32, max(8, 20 + 8 * signal))),
-        rank=min(24, max(1, rank)),
+        rank=rank,
         taper=0.5,
         pair_bound=max(0.05, min(2.0, max(0.7, 0.7 + 0.4 * signal)) / math.sqrt(rows)),
         parents=max(columns - 1, 1) if columns <= 40 else 24,

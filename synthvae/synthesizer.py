@@ -87,6 +87,8 @@ class Synthesizer:
                 f"settings is {brief(settings)}, not Settings; take settings_for(schema, epsilon) of "
                 "synthvae.settings and change it with model_copy(update={...})."
             )
+        if settings is not None:  # a copy may have been changed to anything
+            settings = Settings.from_dict(settings.model_dump(), "settings")
         if schema.patients is not None and schema.patients < FEWEST_PATIENTS:
             raise ConfigError(
                 f"patients is {schema.patients}; a model needs at least {FEWEST_PATIENTS}."

@@ -135,11 +135,13 @@ def _shares(part: Floats, bound: float) -> Floats:
 
 def multiplied(features: Floats, factors: Ints) -> Floats:
     """Return products of features, shape (rows, products), of features of shape (rows, features)."""
-    whole = np.column_stack((features, np.ones(len(features))))  # NONE is the last: one
-    product = whole[:, factors[:, 0]]
+    # Records last, so that each product is made along whole cache lines; NONE is the last: one.
+    whole = np.vstack((features.T, np.ones(len(features))))
+    product = whole[factors[:, 0]]
     for place in range(1, factors.shape[1]):
-        product = product * whole[:, factors[:, place]]
-    return np.asarray(product)
+        if (factors[:, place] != NONE).any():
+            product *= whole[factors[:, place]]
+    return np.asarray(product.T)
 
 
 def affordable_factors(functions: Sequence[Ints], rank: int, most: int, uses: DeclaredUses) -> Ints:

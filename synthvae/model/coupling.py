@@ -41,6 +41,8 @@ LARGEST_PRIOR = 1.0  # whitened features cannot have larger moments: under heavy
 MOST_DETERMINED = 0.98
 CLEARLY = 3.0  # standard errors above what noise alone shows of it
 MARGIN_RIDGE = 1e-4
+TOLERANCE = 0.005  # of the moments' noise, at which a fit ends
+SMALLEST_TOLERANCE = 1e-6
 # What a rule determines, a coupling cannot move: without a ridge it would grow at the moments' noise.
 RULED_RIDGE = 0.01
 BOUND_ROUNDS = 8  # at most, to find the moments before the bound
@@ -212,6 +214,7 @@ def couple(
             np.column_stack((*start, fitted["earlier.bias"][own])),
             max(MARGIN_RIDGE, least),
             share,
+            TOLERANCE * float(np.min(moments.noise[own, :before], initial=1.0)),
         )
         fitted["earlier.weight"][own, :before] = couplings[:, :before]
         fitted["products.weight"][np.ix_(own, followed)] = couplings[:, before:-1]
@@ -319,6 +322,7 @@ def fit_column(
     start: Floats,
     margin_ridge: float = MARGIN_RIDGE,
     share: Floats | None = None,
+    tolerance: float = 0.0,
 ) -> Floats:
     """Return the couplings of one column, shape (functions, features + 1), intercepts last.
 
@@ -338,6 +342,8 @@ def fit_column(
         Of the intercepts.
     share
         Of the population that each row stands for, shape (rows,); None for all alike.
+    tolerance
+        How far the moments may stay from the goal, where `ridge` leaves them there.
     """
     rows, functions = len(features), spread.shape[1]
     used = np.flatnonzero(np.isfinite(ridge).any(axis=0))
@@ -365,7 +371,7 @@ def fit_column(
         return value + 0.5 * (penalty * couplings).sum(), (slope + penalty)[free]
 
     first = start[:, columns][free]
-    options = {"maxiter": ITERATIONS, "maxcor": MEMORY}
+    options = {"maxiter": ITERATIONS, "maxcor": MEMORY, "gtol": max(tolerance, SMALLEST_TOLERANCE)}
     result = minimize(objective, first, jac=True, method="L-BFGS-B", options=options)
     couplings = np.zeros((functions, features.shape[1] + 1))
     found = np.zeros(weight.shape)

@@ -32,8 +32,8 @@ class Layout:
     bases: tuple[Floats, ...]  # of each column, shape (tokens, functions)
     settings: Settings
     masks: RuleMasks | None = None  # of the rules that records keep, if there are any
-    # Features that are multiplied, ascending and padded with NONE, shape (products, LARGEST - 1): what
-    # a column may follow besides the features of earlier ones.
+    # What a column may follow besides the features of earlier ones: features that are multiplied, the
+    # latest first and padded with NONE, shape (products, LARGEST - 1).
     products: Ints = field(default_factory=lambda: np.zeros((0, LARGEST - 1), np.int64))
 
     @classmethod

@@ -112,11 +112,13 @@ def _rest(
     patients: int,
 ) -> _Rest:
     """Return what a model lacks of the measured moments, as records drawn from it show."""
-    seen = [query.through_bound(layout.record_features(tokens), rows) for tokens, rows in blocks]
+    drawn = [*blocks]
+    seen = [query.through_bound(layout.record_features(tokens), rows) for tokens, rows in drawn]
+    rows_per_patient = np.mean([(rows >= 0).sum() / len(rows) for _, rows in drawn])
     whole, bounded, squares, bounded_squares = np.mean(seen, axis=0)
     slope = np.maximum(bounded_squares / np.maximum(squares, 1e-12), LEAST_SLOPE)
     guesses = [one[0] + (measured.values - one[1]) / slope for one in seen]
     error = np.std(guesses, axis=0, ddof=1) / len(seen) ** 0.5
-    chance = np.sqrt(squares / patients)
+    chance = np.sqrt(squares / (patients * rows_per_patient))
     noise = np.sqrt((measured.noise / slope) ** 2 + error**2 + chance**2)
     return _Rest(whole, (measured.values - bounded) / slope, np.maximum(noise, 1e-9))

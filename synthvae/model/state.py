@@ -85,14 +85,20 @@ class FittedState:
 
 
 def _read_products(products: NDArray[Any], layout: Layout) -> Ints:
-    """Return the products of features, each of different columns, in order."""
+    """Return the products of two or three features, each of different columns, the latest first."""
     shape = (len(products), LARGEST - 1)
     if products.dtype != np.int64 or products.shape != shape:
         raise ValueError("its products do not fit the schema")
+    if len(products) > layout.settings.interactions:
+        raise ValueError("it has more products than its settings allow")
+    if len(products) != len(np.unique(products, axis=0)):
+        raise ValueError("it has a product twice")
     if len(products) and not (products.min() >= NONE and products.max() < layout.features):
         raise ValueError("its products name features that are not there")
     owners = np.where(products == NONE, NONE, layout.owner[products])
     falls = np.diff(owners, axis=1) < 0
+    if (owners[:, 1] == NONE).any():
+        raise ValueError("it has a product of one feature")
     if not (falls | ((owners[:, 1:] == NONE) & (np.arange(1, LARGEST - 1) > 1))).all():
         raise ValueError("its products are not of different columns")
     return products

@@ -242,7 +242,9 @@ def test_wrong_requests_are_refused_before_anything_is_run(
     with pytest.raises(ConfigError, match=r"unknown key 'stepz' \(did you mean 'steps'\?\)"):
         compare(configured(work, methods=["synthvae"], variants=[wrong]))
     greedy = {"name": "greedy", "settings": {"anchor_share": 0.6, "pair_share": 0.4}}
-    with pytest.raises(ConfigError, match=r"anchor_share 0\.6, pair_share 0\.4 and .* leave nothing"):
+    with pytest.raises(
+        ConfigError, match=r"anchor_share 0\.6, pair_share 0\.4 and .* leave nothing"
+    ):
         compare(configured(work, methods=["synthvae"], variants=[greedy]))
     first, *others = SMALL.to_dict()["fields"]
     drafted = SMALL.to_dict() | {"fields": [first | {"review": True}, *others]}

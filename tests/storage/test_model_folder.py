@@ -130,8 +130,9 @@ ARRAY_CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "products name features that are not there": put("products", np.array([[10**6, 0, -1]])),
     "products name features that are": put("products", np.array([[-2, 0, -1]])),
     "products are not of different columns": put("products", np.array([[0, 0, -1]])),
-    "products are not of different": put("products", np.array([[-1, -1, -1]])),
-    "products are not of": put("products", np.array([[3, -1, 0]])),
+    "a product of one feature": put("products", np.array([[-1, -1, -1]])),
+    "a product of one": put("products", np.array([[3, -1, 0]])),
+    "a product twice": put("products", np.array([[3, 0, -1], [3, 0, -1]])),
     "weights do not fit its settings: products.weight": put(
         "weights/products.weight", np.zeros((3, 10**5))
     ),
