@@ -8,7 +8,7 @@ import numpy as np
 
 from synthvae._runtime import Progress, one_blas_thread
 from synthvae._types import Floats, Ints
-from synthvae.marginals.interactions import InteractionQuery, affordable_factors
+from synthvae.marginals.interactions import InteractionQuery
 from synthvae.marginals.measure import measure_marginals
 from synthvae.marginals.moments import PairMoments, PairQuery
 from synthvae.model.coupling import couple, couple_untrained, population, with_sampling_error
@@ -85,12 +85,9 @@ class Fit:
         order, taper = layout.order, settings.taper
         pairs = PairQuery.build(layout.owner, order, taper, rows, share)
         released = self.moments(counts, pairs, features)
-        uses, sets = declared_uses(schema), None
-        rank, most = settings.interaction_rank, settings.interactions
-        factors = affordable_factors(layout.smooth_first, rank, most, uses)
-        if self.plan.interaction_noise is not None and len(factors):
-            sets = InteractionQuery.build(factors, order, taper, rows, share)
-            released = self.interactions(released, sets, features)
+        products = self.plan.interaction_query(layout.smooth_first, order)
+        if products is not None:
+            released = self.interactions(released, products, features)
         measured = released.moments
         assert measured is not None
         if not self.plan.is_private:
@@ -104,10 +101,15 @@ class Fit:
             self._shown("coupling columns", 0, PAIRS_DONE),
         )
         aims = without_products(layout)
-        if sets is not None and released.interactions is not None:
+        if products is not None and released.interactions is not None:
             blocks = cohort.draw(layout, weights, population(layout, measured))
             layout, aims = find_interactions(
-                layout, sets, released.interactions, blocks, counts.patients, uses
+                layout,
+                products,
+                released.interactions,
+                blocks,
+                counts.patients,
+                declared_uses(schema),
             )
         if len(layout.products):
             shown = self._shown("coupling columns", PAIRS_DONE, BEFORE_TRAINING)

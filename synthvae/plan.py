@@ -5,14 +5,24 @@
 
 import math
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
+import numpy as np
+
 from synthvae._runtime import code_digest
 from synthvae._text import brief, delta_text, epsilon_text
+from synthvae._types import Ints
 from synthvae.errors import BudgetError, SchemaError
+from synthvae.marginals.interactions import (
+    InteractionQuery,
+    affordable_factors,
+    columns_of,
+    is_declared,
+)
 from synthvae.marginals.measure import query_weights
-from synthvae.precedence import favoured
+from synthvae.precedence import declared_uses, favoured
 from synthvae.privacy import accounting, guarantee
 from synthvae.privacy.budget import COUNT_SHARE, check_budget, default_delta, noise_for, noises_for
 from synthvae.schema import Schema
@@ -131,6 +141,26 @@ class Plan:
             return ()
         stage = {"stage": "interactions", "noise_multipliers": (self.interaction_noise,)}
         return (self.pairs.model_copy(update=stage),)
+
+    def interaction_query(self, functions: Sequence[Ints], order: Ints) -> InteractionQuery | None:
+        """Return what the public rule measures of three and four columns; None where it is nothing.
+
+        `functions` are those of `affordable_factors`; `order` is the place of each feature in its
+        column's basis, from 1, shape (features,).
+        """
+        if self.interaction_noise is None:
+            return None
+        settings, uses = self.settings, declared_uses(self.schema)
+        rank, most = settings.interaction_rank, settings.interactions
+        factors = affordable_factors(functions, rank, most, uses)
+        if not len(factors):
+            return None
+        owner = np.zeros(len(order), np.int64)
+        for column, features in enumerate(functions):
+            owner[features] = column
+        declared = is_declared(columns_of(factors, owner), uses)
+        rows, bound = self.schema.rows_per_patient, settings.pair_bound
+        return InteractionQuery.build(factors, order, settings.taper, rows, bound, declared)
 
     @property
     def stages(self) -> tuple[guarantee.GaussianStage | guarantee.TrainingStage, ...]:

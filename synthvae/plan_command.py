@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from synthvae.forecast import ColumnForecast, Forecast
+    from synthvae.forecast.prospect import InteractionForecast
     from synthvae.settings import Settings
 
 SHOWN = 3  # columns, the worst
@@ -129,17 +130,7 @@ def _head(forecast: "Forecast") -> list[str]:
         mean = f"{forecast.rows_per_patient:.3g} rows of each patient are "
         mean += "assumed (--rows-per-patient says otherwise)" if forecast.rows_assumed else "given"
         lines.append(f"maxRows is {forecast.max_rows}, to which all noise is scaled; {mean}.")
-    if forecast.interactions is not None:
-        measured = forecast.interactions
-        lines.append(
-            f"{100 * measured.share:.3g} % of the budget goes to moments of three and four columns: "
-            f"{counted(measured.products, 'product')} of their features, each mean with noise of about "
-            f"{measured.noise:.2g} (a mean of 0, and a row's product varies by 1, where columns do not "
-            "depend on each other)."
-        )
-    if forecast.favoured:
-        first = "; ".join(forecast.favoured)
-        lines.append(f"Favoured, where not all sets of columns can be afforded: {first}.")
+    lines += _interactions(forecast)
     if forecast.to_review:
         names = ", ".join(shortened(name, NAME) for name in forecast.to_review[:6])
         more = ", ..." if len(forecast.to_review) > 6 else ""
@@ -149,6 +140,36 @@ def _head(forecast: "Forecast") -> list[str]:
             "What follows takes them as they stand; a fit does not begin before they are confirmed."
         )
     return lines
+
+
+def _interactions(forecast: "Forecast") -> list[str]:
+    """Return what is measured of three and four columns, and what is favoured."""
+    lines, measured = [], forecast.interactions
+    if measured is not None:
+        lines.append(
+            f"{100 * measured.share:.3g} % of the budget goes to moments of three and four columns: "
+            f"{counted(measured.products, 'product')} of their features, each mean with noise of about "
+            f"{measured.noise:.2g}; between independent columns the mean is 0, and an interaction "
+            "several times the noise is found."
+        )
+        lines.append(_triples(measured))
+    if forecast.favoured:
+        first = "; ".join(forecast.favoured)
+        none = " Here, no set of three columns is measured."
+        lines.append(
+            f"Favoured, where not all sets of columns can be afforded: {first}."
+            + (none if measured is None and len(forecast.columns) > 2 else "")
+        )
+    return lines
+
+
+def _triples(measured: "InteractionForecast") -> str:
+    """Return which sets of three columns are measured, as a sentence."""
+    every = counted(measured.all_triples, "set") + " of three columns"
+    if measured.triples == measured.all_triples:
+        return f"All {every} are measured." if measured.triples > 1 else f"The {every} is measured."
+    which = f": those that {measured.which_triples}" if measured.which_triples else ""
+    return f"{measured.triples:,} of {every} are measured{which}."
 
 
 def _releases(forecast: "Forecast") -> list[tuple[str, str, str]]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthvae._text import brief, shortened
+from synthvae._text import brief
 from synthvae._types import Ints
-from synthvae.purposes import AnalysisRequest
+from synthvae.purposes import AnalysisRequest, interaction_text
 from synthvae.schema import Schema
 
 RANKS = 6  # of `precedence`
@@ -61,9 +61,7 @@ def declared_uses(schema: Schema) -> DeclaredUses:
         for interaction in purpose.interactions
         for outcome in outcomes_of(purpose, schema)
     )
-    pair = schema.survival
-    outcomes = {target.column for target in schema.target}
-    outcomes |= set() if pair is None else {pair.duration, pair.event}
+    outcomes = {target.column for target in schema.target} | {*schema.survival_columns}
     outcomes |= {name for purpose in schema.purposes for name in outcomes_of(purpose, schema)}
     return DeclaredUses(
         tuple(dict.fromkeys(columns for columns in interactions if len(columns) >= FEWEST)),
@@ -77,8 +75,7 @@ def outcomes_of(purpose: AnalysisRequest, schema: Schema) -> tuple[str, ...]:
     """Return the columns that an analysis explains: its outcome, or the schema's survival pair."""
     if purpose.outcome is not None:
         return (purpose.outcome,)
-    pair = schema.survival
-    return () if pair is None else (pair.duration, pair.event)
+    return schema.survival_columns
 
 
 def _sources(schema: Schema) -> dict[str, frozenset[int]]:
@@ -122,6 +119,26 @@ def precedence(sets: Ints, uses: DeclaredUses) -> Ints:
     return ranks.astype(np.int64)
 
 
+def up_to_rank(rank: int, uses: DeclaredUses) -> str:
+    """Return which sets have a rank of `precedence` or a lower one, but the last, after "those that".
+
+    Examples
+    --------
+    >>> up_to_rank(3, DeclaredUses())
+    'have an outcome'
+    """
+    parts = (
+        "have an outcome and two predictors or protected columns",
+        "have an outcome and a predictor or protected column",
+        "have an outcome",
+        "have an outcome, or predictors and protected columns alone",
+    )
+    interaction = "are part of a declared interaction with its outcome"
+    if rank == 0:
+        return interaction
+    return f"{interaction}, or {parts[rank - 1]}" if uses.interactions else parts[rank - 1]
+
+
 def _count(sets: Ints, columns: frozenset[int]) -> Ints:
     """Return how many of some columns each set has, shape (sets,)."""
     member = np.zeros(max([sets.max(initial=0), *columns]) + 1, np.int64)
@@ -153,7 +170,7 @@ def favoured(schema: Schema) -> tuple[str, ...]:
 
 
 def _interactions(purpose: AnalysisRequest) -> str:
-    sets = [" x ".join(shortened(name, 30) for name in each) for each in purpose.interactions]
+    sets = [interaction_text(each) for each in purpose.interactions]
     return f" ({_listed(sets)})" if sets else ""
 
 

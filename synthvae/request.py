@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 
-from synthvae._text import nearest
+from synthvae._text import brief, nearest
 from synthvae.config import EvaluationRequest
 from synthvae.errors import ConfigError
 from synthvae.evaluation.survival import why_no_survival
 from synthvae.evaluation.validity import CheckedRule, distinct_slugs, read_rules
-from synthvae.field import Field
 from synthvae.levels import check_limits, metric_of
-from synthvae.purposes import AnalysisRequest
+from synthvae.purposes import AnalysisRequest, is_binary, why_unfit
 from synthvae.schema import Schema
 
 MOST_PREDICTORS = 12  # of an analysis that nobody declared
@@ -55,7 +54,7 @@ def check_request(request: EvaluationRequest, schema: Schema) -> CheckedRequest:
     undeclared = tuple(each for each in request.analyses if each not in schema.purposes)
     declared = (*schema.purposes, *undeclared)
     distinct_slugs([analysis.name for analysis in declared], "analyses")
-    for analysis in declared:
+    for analysis in undeclared:  # the schema has checked its purposes
         _check_analysis(analysis, schema)
     check_limits(request.limits)
     known = [rule.metric.key for rule in rules]
@@ -67,59 +66,20 @@ def check_request(request: EvaluationRequest, schema: Schema) -> CheckedRequest:
 
 
 def _check_analysis(analysis: AnalysisRequest, schema: Schema) -> None:
-    where = f"evaluation: the analysis '{analysis.name}'"
-    if analysis in schema.purposes:
-        where = f"schema: the purpose '{analysis.name}'"
-    outcome, group, predictors = analysis.outcome, analysis.group, analysis.predictors
-    modelled = [field.name for field in schema.modelled]
-    for name in (outcome, group, *predictors):
-        if name is None or name in modelled:
+    where = f"evaluation: the analysis {brief(analysis.name)}"
+    modelled = {field.name: field for field in schema.modelled}
+    for name in analysis.columns:
+        if name in modelled:
             continue
         if name in schema.names:
             raise ConfigError(
-                f"{where} names '{name}', which is never modelled: an identifier, or left out."
+                f"{where} names {brief(name)}, which is never modelled (an identifier, or left out): "
+                "take it out."
             )
-        raise ConfigError(f"{where} names '{name}', which is no column{nearest(name, modelled)}.")
-    hidden = {outcome}
-    if analysis.kind in ("cox", "kaplan-meier"):
-        if reason := why_no_survival(schema):
-            raise ConfigError(f"{where} cannot be done: {reason}.")
-        assert schema.survival is not None
-        hidden = {schema.survival.duration, schema.survival.event}
-    for name in predictors:
-        if name in hidden:
-            raise ConfigError(
-                f"{where} has its outcome '{name}' among its predictors; take it out."
-            )
-        if predictors.count(name) > 1:
-            raise ConfigError(f"{where} names the predictor '{name}' twice; keep one.")
-    _check_kind(where, analysis, schema)
-
-
-def _check_kind(where: str, analysis: AnalysisRequest, schema: Schema) -> None:
-    """Raise `ConfigError` where a kind does not go with the outcome, group or interactions."""
-    outcome, group = analysis.outcome, analysis.group
-    if analysis.kind == "kaplan-meier" and analysis.interactions:
-        raise ConfigError(
-            f"{where} has interactions, but curves have no effects that could depend on each other; use "
-            "`kind: cox`, or take them out."
-        )
-    if analysis.kind == "linear" and outcome and not schema[outcome].is_lattice:
-        raise ConfigError(
-            f"{where} is linear, but its outcome '{outcome}' is no number with bounds; use "
-            "`kind: logistic` for an outcome of two categories."
-        )
-    if analysis.kind == "logistic" and outcome and not _is_binary(schema[outcome]):
-        raise ConfigError(
-            f"{where} is logistic, but its outcome '{outcome}' has not two values; use "
-            "`kind: linear` for a number."
-        )
-    if group is not None and schema[group].is_lattice:
-        raise ConfigError(f"{where} has the group '{group}', which has no categories.")
-
-
-def _is_binary(field: Field) -> bool:
-    return (field.lattice_size if field.is_lattice else len(field.categories)) == 2
+        close = nearest(name[:100], modelled)
+        raise ConfigError(f"{where} names {brief(name)}, which is no column{close}.")
+    if misfit := why_unfit(analysis, modelled, schema.survival_columns):
+        raise ConfigError(f"{where} {misfit}.")
 
 
 def default_analyses(schema: Schema) -> tuple[AnalysisRequest, ...]:
@@ -134,7 +94,7 @@ def default_analyses(schema: Schema) -> tuple[AnalysisRequest, ...]:
         if field.name in schema.identifiers:
             continue
         predictors = _predictors(schema, {target.column, *target.without})
-        kind = "logistic" if _is_binary(field) else "linear" if field.is_lattice else None
+        kind = "logistic" if is_binary(field) else "linear" if field.is_lattice else None
         if kind and predictors:
             name = f"{kind} regression of {field.name}"
             likely.append(

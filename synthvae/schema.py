@@ -125,7 +125,6 @@ class Schema(FrozenSettings):
             if name in left_out:
                 raise ValueError(f"{where} names {brief(name)}, which is left out by its `role`")
         check_key(self.releases, self.patientKey)
-        check_purposes(self.purposes, self.identifiers, has_survival=self.survival is not None)
         if self.patientKey is not None and self.maxRows is None:
             raise ValueError(
                 "patientKey needs maxRows, the declared largest number of rows kept per patient"
@@ -151,6 +150,8 @@ class Schema(FrozenSettings):
             )
         if not self.modelled:
             raise ValueError("every field is an identifier or left out; there is nothing to model")
+        modelled = {field.name: field for field in self.modelled}
+        check_purposes(self.purposes, modelled, self.survival_columns)
         self._check_rules()
         return self
 
@@ -239,12 +240,11 @@ class Schema(FrozenSettings):
 
     def _mentions(self) -> list[tuple[str, str]]:
         """Return which setting names which field, for all that do."""
-        pair = self.survival
         named = {
             "primaryKey": self.primaryKey,
             "patientKey": self.key_columns,
             "target": [n for target in self.target for n in (target.column, *target.without)],
-            "survival": () if pair is None else (pair.duration, pair.event),
+            "survival": self.survival_columns,
         }
         uses = [(f"the purpose {brief(use.name)}", use.columns) for use in self.purposes]
         return [(where, name) for where, names in (*named.items(), *uses) for name in names]
@@ -263,6 +263,12 @@ class Schema(FrozenSettings):
                 if field.name in self.patientKey and field.has_domain and field.role != "identifier"
             }
         return frozenset(keys | {f.name for f in self.fields if f.role == "identifier"})
+
+    @property
+    def survival_columns(self) -> tuple[str, ...]:
+        """The columns of the follow-up time and of the event; empty where none are declared."""
+        pair = self.survival
+        return () if pair is None else (pair.duration, pair.event)
 
     @property
     def key_columns(self) -> tuple[str, ...]:

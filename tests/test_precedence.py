@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from synthvae.precedence import RANKS, DeclaredUses, declared_uses, favoured, precedence
+from synthvae.precedence import (
+    RANKS,
+    DeclaredUses,
+    declared_uses,
+    favoured,
+    precedence,
+    up_to_rank,
+)
 from synthvae.schema import Schema
 
 NUMBER = {"type": "integer", "constraints": {"minimum": 0, "maximum": 9}}
@@ -86,6 +93,17 @@ def test_ranks_agree_with_one_set_at_a_time(size: int) -> None:
 def test_without_uses_all_sets_are_alike() -> None:
     assert precedence(np.array([[0, 1, 2], [2, 3, 4]]), DeclaredUses()).tolist() == [5, 5]
     assert precedence(np.zeros((0, 3), np.int64), DeclaredUses()).shape == (0,)
+
+
+def test_ranks_have_words() -> None:
+    declared = DeclaredUses((frozenset({0, 1, 2}),))
+    for uses, first in ((declared, 0), (DeclaredUses(), 1)):
+        words = [up_to_rank(rank, uses) for rank in range(first, RANKS - 1)]
+        assert len(set(words)) == len(words)
+    assert up_to_rank(2, declared) == (
+        "are part of a declared interaction with its outcome, or have an outcome and a predictor or "
+        "protected column"
+    )
 
 
 def test_what_comes_first_is_named() -> None:

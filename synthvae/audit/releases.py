@@ -19,14 +19,13 @@ from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer
 
 from synthvae._types import Floats, Ints
-from synthvae.marginals.interactions import InteractionQuery, affordable_factors
+from synthvae.marginals.interactions import InteractionQuery
 from synthvae.marginals.moments import PairQuery
 from synthvae.model.clipping import GhostClippedModule
 from synthvae.model.layout import Layout
 from synthvae.model.training import kl_weight
 from synthvae.model.vae import AnchoredVAE
 from synthvae.plan import Plan
-from synthvae.precedence import declared_uses
 from synthvae.privacy.guarantee import TrainingStage
 from synthvae.privacy.mechanisms import Mechanisms, Observer, Release
 from synthvae.privacy.stream import RandomStream
@@ -216,15 +215,9 @@ def moment_releases(plan: Plan, layout: Layout) -> tuple[MomentRelease, ...]:
     scaling = (layout.order, settings.taper, rows, settings.pair_bound)
     pairs = PairQuery.build(layout.owner, *scaling)
     releases = [MomentRelease("pairs", pairs, plan.pair_noise, rows)]
-    if plan.interaction_noise is not None:
-        rank, most, uses = (
-            settings.interaction_rank,
-            settings.interactions,
-            declared_uses(plan.schema),
-        )
-        factors = affordable_factors(layout.smooth_first, rank, most, uses)
-        sets = InteractionQuery.build(factors, *scaling)
-        releases.append(MomentRelease("interactions", sets, plan.interaction_noise, rows))
+    products = plan.interaction_query(layout.smooth_first, layout.order)
+    if products is not None and plan.interaction_noise is not None:
+        releases.append(MomentRelease("interactions", products, plan.interaction_noise, rows))
     return tuple(releases)
 
 

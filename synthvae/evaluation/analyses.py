@@ -87,8 +87,8 @@ def compare_analyses(
 ) -> tuple[tuple[Analysis, ...], list[Score]]:
     """Do each analysis on train, on the synthetic rows and on the tables to compare with.
 
-    Returns the analyses, and the scores that sum them up. Each has a note that its details begin with:
-    whether it was declared.
+    Returns the analyses, and the scores that sum them up. Each has a note that its detail begins
+    with, and that its scores do not repeat: whether it was declared.
 
     References
     ----------
@@ -134,7 +134,7 @@ def _compare_models(
     real, synthetic = pairs["synthetic"]
     if not real.terms:
         return survival.not_run(request, schema, metrics, note, "no term varies in both tables")
-    detail = note + _detail(terms, real, synthetic, tables)
+    detail = _detail(terms, real, synthetic, tables)
     scores = [
         score_of(metric, measure, pairs, detail, generator)
         for metric, measure in zip(of_terms[:2], (mean_overlap, same_signs), strict=True)
@@ -143,14 +143,14 @@ def _compare_models(
         scores.append(_rank(of_terms[2], fits, terms, tables, generator))
     subgroups: tuple[SubgroupEffects, ...] = ()
     if request.interactions:
-        scores += _of_products_alone(of_products, pairs, terms.products, note, generator)
-        subgroups, more = compare_subgroups(sampled, request, schema, note, generator)
+        scores += _of_products_alone(of_products, pairs, terms.products, generator)
+        subgroups, more = compare_subgroups(sampled, request, schema, generator)
         scores += more
     analysis = survival.described(
         *(request, schema, (real.rows, synthetic.rows)),
         coefficients=_coefficients(real, synthetic, terms.products),
         subgroups=subgroups,
-        detail=detail,
+        detail=note + detail,
     )
     return analysis, scores
 
@@ -167,7 +167,6 @@ def _of_products_alone(
     metrics: Sequence[Metric],
     pairs: dict[str, tuple[Fit, Fit]],
     products: Sequence[str],
-    note: str,
     generator: np.random.Generator,
 ) -> list[Score]:
     """Return overlap and signs of the products of terms alone."""
@@ -180,7 +179,7 @@ def _of_products_alone(
         return [
             metric.unanswered("no product of terms varies in both tables") for metric in metrics
         ]
-    detail = f"{note}{counted(count, 'product')} of terms."
+    detail = f"{counted(count, 'product')} of terms."
     return [
         score_of(metric, measure, alone, detail, generator)
         for metric, measure in zip(metrics, (mean_overlap, same_signs), strict=True)

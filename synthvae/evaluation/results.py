@@ -233,6 +233,7 @@ class ThreeWay(Frozen):
     compared: int
     possible: int
     standing_out: int
+    declared_share: float | None = None  # that survives in triples of declared interactions
     worst: tuple[TripleDependence, ...] = ()
     detail: str = ""
 

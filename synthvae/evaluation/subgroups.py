@@ -77,7 +77,6 @@ def compare_subgroups(
     tables: Mapping[str, Table],
     request: AnalysisRequest,
     schema: Schema,
-    note: str,
     generator: np.random.Generator,
 ) -> tuple[tuple[SubgroupEffects, ...], list[Score]]:
     """Return the effect of each interaction's first predictor within the subgroups of the others.
@@ -115,7 +114,7 @@ def compare_subgroups(
                 detail=detail,
             )
         )
-    return tuple(found), _scores(metrics, fits, note, generator)
+    return tuple(found), _scores(metrics, fits, generator)
 
 
 _NOTHING = "No subgroup of train's rows allows an estimate. "
@@ -207,7 +206,6 @@ def wald(fit: Fit, j: int) -> Interval:
 def _scores(
     metrics: Sequence[Metric],
     fits: Mapping[str, Sequence[Fit | None]],
-    note: str,
     generator: np.random.Generator,
 ) -> list[Score]:
     """Return the scores of all effects together; NaN stands for one that a table does not allow."""
@@ -220,7 +218,7 @@ def _scores(
         for name, each in fits.items()
         if name != "train"
     }
-    detail = f"{note}{counted(len(real.terms), 'effect')} within {counted(len(known), 'subgroup')}."
+    detail = f"{counted(len(real.terms), 'effect')} within {counted(len(known), 'subgroup')}."
     expected = _expected(real, pairs["synthetic"][1], generator)
     return [
         agreement.score_of(metrics[0], mean_overlap, pairs, detail, generator),

@@ -12,7 +12,7 @@ from synthvae.evaluation.metric import NOISE, Limits, Metric
 from synthvae.evaluation.results import Analysis, Curve, Score
 from synthvae.evaluation.tables import REFERENCES, Table, Tables, number_of
 from synthvae.evaluation.validity import slug
-from synthvae.purposes import AnalysisRequest
+from synthvae.purposes import AnalysisRequest, survival_misfit
 from synthvae.schema import Schema
 
 MOMENTS = 400  # into which a curve is cut to measure its area
@@ -69,17 +69,8 @@ def follow_up(table: Table, schema: Schema) -> FollowUp:
 
 def why_no_survival(schema: Schema) -> str | None:
     """Return why there can be no survival analysis, None where there can."""
-    if schema.survival is None:
-        return "the schema declares no survival columns; name them under `survival`"
-    time, event = (schema[n] for n in (schema.survival.duration, schema.survival.event))
-    for field in (time, event):
-        if field.name in schema.identifiers:
-            return f"the survival column '{field.name}' is an identifier, never modelled"
-    if not time.is_lattice or not time.is_number:
-        return f"the survival column '{time.name}' is no number with bounds"
-    if (event.lattice_size if event.is_lattice else len(event.categories)) != 2:
-        return f"the survival column '{event.name}' has not two values"
-    return None
+    modelled = {field.name: field for field in schema.modelled}
+    return survival_misfit(modelled, schema.survival_columns)
 
 
 def kaplan_meier(durations: Floats, happened: Bools, times: Floats) -> Floats:

@@ -138,11 +138,37 @@ def compare_three_way(
         compared=compared,
         possible=possible,
         standing_out=len(chosen),
+        declared_share=_share_of(
+            _of_interactions(triples, requests, tables.schema), shared["synthetic"], real
+        ),
         worst=_worst(real, shared, triples, levels, coarse, requests),
         detail=_described(rows),
     )
     kept = {name: each.sum(axis=0) / real.strength.sum() for name, each in shared.items()}
     return found, [_score(found, kept)]
+
+
+def _of_interactions(triples: Ints, requests: Sequence[AnalysisRequest], schema: Schema) -> Bools:
+    """Tell of each triple whether a declared interaction is in it, shape (triples,).
+
+    It has two of its predictors or more, and nothing else than them and what they explain.
+    """
+    names = [field.name for field in schema.modelled]
+    found = np.zeros(len(triples), bool)
+    for request in requests:
+        outcomes = [names.index(name) for name in outcomes_of(request, schema)]
+        for interaction in request.interactions:
+            predictors = [names.index(name) for name in interaction]
+            inside = np.isin(triples, [*predictors, *outcomes]).all(axis=1)
+            found |= inside & (np.isin(triples, predictors).sum(axis=1) > 1)
+    return found
+
+
+def _share_of(chosen: Bools, shared: Floats, real: _Dependence) -> float | None:
+    """Return the share of the dependence of some triples that is shared, None without any."""
+    if not chosen.any():
+        return None
+    return intervals.rounded(shared[chosen, 0].sum() / real.strength[chosen].sum())
 
 
 def _worst(

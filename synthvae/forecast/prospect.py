@@ -14,9 +14,9 @@ from synthvae.field import Field
 from synthvae.forecast import expected_error as error
 from synthvae.forecast.expected_error import ExpectedError
 from synthvae.marginals.column import ColumnMarginal
-from synthvae.marginals.interactions import InteractionQuery, affordable_factors, multiplied
+from synthvae.marginals.interactions import NONE, columns_of
 from synthvae.plan import Plan, plan_counts
-from synthvae.precedence import declared_uses
+from synthvae.precedence import declared_uses, precedence, up_to_rank
 from synthvae.privacy.budget import check_budget
 from synthvae.schema import Schema
 from synthvae.settings import ASSUMED_PATIENTS, Settings
@@ -75,12 +75,17 @@ class InteractionForecast(Frozen):
     for it; `products` how many products of features are measured, about; `noise` the standard deviation
     of a typical one's mean as it is released, and `largest_noise` that of the noisiest. In rows of
     columns that do not depend on each other, a product has the mean 0 and the standard deviation 1.
+    `triples` is how many sets of three columns are measured, of `all_triples`; `which_triples` tells
+    these from the others and goes on after "those that": empty where none or all are measured.
     """
 
     share: float
     products: int
     noise: float
     largest_noise: float
+    triples: int
+    all_triples: int
+    which_triples: str
 
 
 @dataclass(frozen=True)
@@ -171,22 +176,25 @@ class Prospect:
     def interactions(self) -> InteractionForecast | None:
         """The forecast of moments of three and four columns; None where none are measured."""
         plan, settings = self.plan, self.plan.settings
-        if plan.interaction_noise is None:
+        functions, order = self._features()
+        query = plan.interaction_query(functions, order)
+        if query is None or plan.interaction_noise is None:
             return None
-        spans, order = self._features()
-        uses = declared_uses(plan.schema)
-        factors = affordable_factors(spans, settings.interaction_rank, settings.interactions, uses)
-        if not len(factors):
-            return None
-        rows = plan.schema.rows_per_patient
-        query = InteractionQuery.build(factors, order, settings.taper, rows, settings.pair_bound)
-        scale = multiplied(query.weights[None], factors)[0]
-        noise = self._noise(plan.interaction_noise, query.bound) / scale
+        noise = self._noise(plan.interaction_noise, query.bound) / query.scales
+        columns = columns_of(query.factors, np.cumsum(order == 1) - 1)
+        triples = np.unique(columns[columns[:, -1] == NONE, :-1], axis=0)
+        every, which = math.comb(len(functions), 3), ""
+        if 0 < len(triples) < every:  # whole ranks are left out, from the last
+            uses = declared_uses(plan.schema)
+            which = up_to_rank(int(precedence(triples, uses).max()), uses)
         return InteractionForecast(
             share=settings.interaction_share,
-            products=len(factors),
+            products=len(query.factors),
             noise=float(np.median(noise)),
             largest_noise=float(noise.max()),
+            triples=len(triples),
+            all_triples=every,
+            which_triples=which,
         )
 
     def _noise(self, multiplier: float, bound: float) -> float:

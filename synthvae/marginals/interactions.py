@@ -13,7 +13,7 @@ from itertools import combinations
 
 import numpy as np
 
-from synthvae._types import Floats, Ints
+from synthvae._types import Bools, Floats, Ints
 from synthvae.marginals.column import LIMIT
 from synthvae.precedence import RANKS, DeclaredUses, precedence
 from synthvae.privacy.mechanisms import Mechanisms
@@ -24,6 +24,7 @@ MARGIN = 0.999  # keeps what rounding adds inside the bound
 CELLS_PER_CHUNK = 4_000_000
 LARGEST = 4  # columns of a set
 FEW_COLUMNS, MANY_COLUMNS = 16, 120  # of which all sets of four, and of three, are looked at
+LARGEST_EMPHASIS = 5.0  # of a declared interaction
 NONE = -1  # in place of a fourth feature
 
 
@@ -39,23 +40,34 @@ class InteractionMoments:
 class InteractionQuery:
     """The weighted and bounded sum to release, from public numbers and paid-for marginals alone."""
 
-    factors: (
-        Ints  # features of each product, ascending, the last may be NONE; shape (sets, LARGEST)
-    )
-    weights: Floats  # scale of each feature in the sum, shape (features,)
+    # Features of each product, ascending, the last may be NONE; shape (products, LARGEST).
+    factors: Ints
+    scales: Floats  # of each product in the sum: more of it, less noise, shape (products,)
     bound: float  # largest L2 norm of one patient's part
 
     @classmethod
     def build(
-        cls, factors: Ints, order: Ints, taper: float, rows: int, share: float
+        cls,
+        factors: Ints,
+        order: Ints,
+        taper: float,
+        rows: int,
+        share: float,
+        declared: Bools | None = None,
     ) -> "InteractionQuery":
         """Return the query whose bound is a share of the norm of a typical patient's part.
 
-        Parameters are those of `PairQuery.build`.
+        Products that are `declared`, shape (products,), weigh up to five times as much as others, and
+        up to a fifth of all together. Other parameters are those of `PairQuery.build`.
         """
         weights = order.astype(float) ** -taper
-        typical = math.sqrt(max(float((multiplied(weights[None], factors) ** 2).sum()), 1.0))
-        return cls(factors, weights, share * typical * rows)
+        scales = multiplied(weights[None], factors)[0]
+        if declared is not None and declared.any():
+            squares = scales**2
+            even = math.sqrt(squares.sum() / (4 * squares[declared].sum()))
+            scales = np.where(declared, scales * min(max(1.0, even), LARGEST_EMPHASIS), scales)
+        typical = math.sqrt(max(float((scales**2).sum()), 1.0))
+        return cls(factors, scales, share * typical * rows)
 
     @property
     def sensitivity(self) -> int:
@@ -92,7 +104,7 @@ class InteractionQuery:
             noise_multiplier=noise_multiplier,
         )
         total = max(float(noisy[-1]) / unit, 1.0)  # of the rows' weights
-        scale = UNIT * total * multiplied(self.weights[None], self.factors)[0]
+        scale = UNIT * total * self.scales
         noise = noise_multiplier * self.sensitivity / scale
         return InteractionMoments(noisy[:-1] / scale, noise)
 
@@ -109,9 +121,8 @@ class InteractionQuery:
             sums[:2] += both @ part
             sums[2:] += both @ part**2
             weight += float(share @ present)
-        scale = multiplied(self.weights[None], self.factors)[0]
         counts = np.array([max(1, int((rows >= 0).sum())), weight])
-        scales = np.stack((scale, scale, scale**2, scale**2))
+        scales = np.stack((self.scales, self.scales, self.scales**2, self.scales**2))
         means: Floats = sums / scales / np.tile(counts, 2)[:, None]
         return means
 
@@ -120,10 +131,11 @@ class InteractionQuery:
         step = max(1, CELLS_PER_CHUNK // (rows.shape[1] * len(self.factors)))
         for first in range(0, len(rows), step):
             chunk = rows[first : first + step]
-            values = np.clip(features[np.maximum(chunk, 0)], -LIMIT, LIMIT) * self.weights
+            values = np.clip(features[np.maximum(chunk, 0)], -LIMIT, LIMIT)
             part = np.zeros((len(chunk), len(self.factors)))
             for place in range(rows.shape[1]):
                 part += multiplied(values[:, place], self.factors) * (chunk[:, [place]] >= 0)
+            part *= self.scales
             yield part, (chunk >= 0).sum(axis=1)
 
 
@@ -142,6 +154,19 @@ def multiplied(features: Floats, factors: Ints) -> Floats:
         if (factors[:, place] != NONE).any():
             product *= whole[factors[:, place]]
     return np.asarray(product.T)
+
+
+def columns_of(factors: Ints, owner: Ints) -> Ints:
+    """Return the columns of products' features, padded with NONE, of the same shape."""
+    return np.where(factors == NONE, NONE, owner[factors])
+
+
+def is_declared(columns: Ints, uses: DeclaredUses) -> Bools:
+    """Return which sets of columns, shape (sets, size), padded with NONE, declared interactions hold."""
+    found = np.zeros(len(columns), bool)
+    for declared in uses.interactions:
+        found |= np.isin(columns, [*declared, NONE]).all(axis=1)
+    return found
 
 
 def affordable_factors(functions: Sequence[Ints], rank: int, most: int, uses: DeclaredUses) -> Ints:

@@ -12,7 +12,13 @@ import numpy as np
 from scipy.stats import chi2
 
 from synthvae._types import Bools, Floats, Ints
-from synthvae.marginals.interactions import NONE, InteractionMoments, InteractionQuery
+from synthvae.marginals.interactions import (
+    NONE,
+    InteractionMoments,
+    InteractionQuery,
+    columns_of,
+    is_declared,
+)
 from synthvae.model.layout import Layout
 from synthvae.precedence import DeclaredUses
 
@@ -71,7 +77,7 @@ def find_interactions(
         What the schema declares the records to be for.
     """
     rest = _rest(layout, query, measured, blocks, patients)
-    owners = np.where(query.factors == NONE, NONE, layout.owner[query.factors])
+    owners = columns_of(query.factors, layout.owner)
     sets, which = np.unique(owners, axis=0, return_inverse=True)
     which = which.reshape(-1)
     score = np.bincount(which, (rest.lacking / rest.noise) ** 2)
@@ -99,9 +105,7 @@ def stands_out(sets: Ints, chance: Floats, uses: DeclaredUses) -> Bools:
     for size in np.unique(sizes):
         alike = sizes == size
         found[alike] = chance[alike] < min(FALSE_ALARMS / alike.sum(), DECLARED_ALARMS)
-        declared = [frozenset(one.tolist()) in uses.interactions for one in sets[alike][:, :size]]
-        found[alike] |= np.array(declared) & (chance[alike] < DECLARED_ALARMS)
-    return found
+    return found | (is_declared(sets, uses) & (chance < DECLARED_ALARMS))
 
 
 def _rest(

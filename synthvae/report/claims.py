@@ -263,7 +263,7 @@ def judge_scores(scores: Sequence[results.Score]) -> Finding:
         return Finding("green", reason, evidence)
     bad = [score for score in judged if levels.judge(score) == level]
     bad.sort(key=lambda score: -_furthest(score))
-    more = f"; and {counted(len(bad) - 1, 'further figure')}" if len(bad) > 1 else ""
+    more = f"; also {_list(_names(bad[1:]))}" if len(bad) > 1 else ""
     name = _NOT_GOOD.get(level, "Not clearly good")
     return Finding(level, f"{name}: {_score_text(bad[0])}{more}.", evidence)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from synthvae import levels
 from synthvae._text import counted
 from synthvae.evaluation import results
+from synthvae.evaluation.subgroups import OVERLAP
 from synthvae.evaluation.three_way import THREE_WAY
 from synthvae.report import phrases
 from synthvae.report.claims import Finding, is_reversed, judge_scores
@@ -51,6 +52,27 @@ def is_invented(effect: results.SubgroupEffect) -> bool:
     return synthetic is not None and _is_clear(synthetic) and not _is_clear(effect.real_interval)
 
 
+def has_other_size(effect: results.SubgroupEffect) -> bool:
+    """Tell whether both rows tell an effect from 0 alike, but their intervals overlap poorly.
+
+    Of two samples of one population, about 5 % of effects do, whatever the sizes of the samples.
+    """
+    if is_lost(effect) or is_reversed(effect) or not _is_clear(effect.real_interval):
+        return False
+    assert OVERLAP.threshold is not None
+    return _overlap(effect) < OVERLAP.threshold.poor
+
+
+def _overlap(effect: results.SubgroupEffect) -> float:
+    """Return how far the intervals of an effect cover each other: 1 all, 0 or less nothing."""
+    real, synthetic = effect.real_interval, effect.synthetic_interval
+    if synthetic is None:
+        return 0.0
+    shared = min(real.high, synthetic.high) - max(real.low, synthetic.low)
+    widths = (real.high - real.low, synthetic.high - synthetic.low)
+    return sum(shared / width if width > 0 else float(shared >= 0) for width in widths) / 2
+
+
 def _is_clear(interval: results.Interval) -> bool:
     return not interval.low <= 0 <= interval.high
 
@@ -80,7 +102,20 @@ def _conclusions(effects: Sequence[tuple[str, results.SubgroupEffect]]) -> str:
         f"Of {counted(len(clear), 'effect')} within subgroups that the real rows tell from 0, the "
         f"synthetic ones show {kept or 'none'}"
     )
+    if others := _other_sizes(clear):
+        of = "another size" if len(others) == 1 else "other sizes"
+        text += f", though {len(others)} of {of}: {phrases.listed(others, _NAMED)}"
     return f"{text}; lost: {phrases.listed(lost, _NAMED)}." if lost else f"{text}."
+
+
+def _other_sizes(effects: Sequence[tuple[str, results.SubgroupEffect]]) -> list[str]:
+    """Return the effects that are kept with another size, the furthest off first."""
+    others = [(text, effect) for text, effect in effects if has_other_size(effect)]
+    others.sort(key=lambda other: _overlap(other[1]))
+    return [
+        f"{text} is {phrases.exact(effect.synthetic)} instead of {phrases.exact(effect.real)}"
+        for text, effect in others
+    ]
 
 
 def _beyond_pairs(evaluation: results.Evaluation) -> str:
@@ -96,7 +131,10 @@ def _beyond_pairs(evaluation: results.Evaluation) -> str:
     score = next((score for score in evaluation.scores if score.key == THREE_WAY.key), None)
     if score is None or score.value is None:
         return ""
-    return (
+    text = (
         f"Of what {counted(found.standing_out, 'triple')} of columns show beyond their pairs in the "
-        f"real rows, {phrases.share(score.value, 0)} is in the synthetic ones."
+        f"real rows, {phrases.share(score.value, 0)} is in the synthetic ones"
     )
+    if found.declared_share is None:
+        return f"{text}."
+    return f"{text}; of what declared interactions show, {phrases.share(found.declared_share, 0)}."

@@ -6,7 +6,7 @@ from synthvae._text import counted
 from synthvae.evaluation import results
 from synthvae.report import drawing, phrases
 from synthvae.report.claims import is_reversed
-from synthvae.report.effect_claim import is_invented, is_lost
+from synthvae.report.effect_claim import has_other_size, is_invented, is_lost
 from synthvae.report.svg import Estimate, forest_plot
 
 _DRAWN = 24
@@ -98,10 +98,11 @@ def _subgroup_drawing(
 def _verdicts(
     effects: Sequence[results.SubgroupEffect], name: Callable[[results.SubgroupEffect], str]
 ) -> list[str]:
-    """Return which conclusions turn round, are lost or are invented, as sentences."""
+    """Return which conclusions turn round, are lost, of another size or invented, as sentences."""
     kinds = {
         "Turned round": is_reversed,
         "Lost": is_lost,
+        "Of another size": has_other_size,
         "Found in synthetic rows alone": is_invented,
     }
     said = []
@@ -131,6 +132,8 @@ def _conclusion(effect: results.SubgroupEffect) -> str:
         return "turned round"
     if is_lost(effect):
         return "lost"
+    if has_other_size(effect):
+        return "same, of another size"
     return "found in synthetic rows alone" if is_invented(effect) else "same"
 
 

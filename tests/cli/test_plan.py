@@ -57,6 +57,22 @@ def test_a_plan_names_what_comes_first(run: Run, work: Path) -> None:
     assert (ended.code, ended.err) == (0, "")
     words = " ".join(ended.out.split())
     assert "Favoured, where not all sets of columns can be afforded: purpose 'stay'" in words
+    assert "Here, no set of three columns is measured." in words  # of 400 patients
+    ended = run("plan", "schema.yaml", "--epsilon", "1", "--patients", "20000")
+    assert " sets of three columns are measured." in " ".join(ended.out.split())
+    (work / "wide.yaml").write_text(
+        json.dumps(
+            {
+                "patients": 2500,
+                "fields": [{"name": f"x{i}", "type": "boolean"} for i in range(30)],
+                "purposes": [purpose | {"kind": "logistic", "outcome": "x0", "predictors": ["x1"]}],
+            }
+        )
+    )
+    words = " ".join(run("plan", "wide.yaml", "--epsilon", "1").out.split())
+    assert (
+        "28 of 4,060 sets of three columns are measured: those that have an outcome and a" in words
+    )
 
 
 def test_a_plan_without_patients_says_what_is_assumed(run: Run, work: Path) -> None:

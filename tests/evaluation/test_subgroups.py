@@ -28,6 +28,7 @@ SCHEMA = Schema.from_dict(
         ],
     }
 )
+NOTE = "A note. "
 LINEAR = {"name": "benefit", "kind": "linear", "outcome": "score"}
 
 
@@ -56,14 +57,16 @@ def compare(
     facts = LINEAR | {"predictors": ["arm", "marker", "age"], "interactions": interactions} | more
     tables = prepare(train, trial(700, 99), made, SCHEMA, np.random.default_rng(0))
     request = AnalysisRequest.model_validate(facts)
-    analyses, scores = compare_analyses(tables, [request], [""], np.random.default_rng(1))
+    analyses, scores = compare_analyses(tables, [request], [NOTE], np.random.default_rng(1))
     return analyses[0], {score.key.partition(".")[0]: score for score in scores}
 
 
 def test_a_difference_in_means_is_that_of_the_subgroup() -> None:
     train, made = trial(800, 1), trial(600, 2)
-    analysis, _ = compare(train, made, [["arm", "marker"]])
+    analysis, scores = compare(train, made, [["arm", "marker"]])
     (found,) = analysis.subgroups
+    assert analysis.detail.startswith(f"{NOTE}4 coefficients")
+    assert not any(NOTE in score.detail for score in scores.values())
     assert (found.predictor, found.within, found.measure) == (
         "arm", ("marker",), "difference in means",
     )  # fmt: skip

@@ -168,6 +168,29 @@ def test_declared_interactions_come_first_where_not_all_are_looked_at(
     found, _ = compare_three_way(tables, (request,), np.random.default_rng(0))
     assert (found.compared, found.possible, found.standing_out) == (1, 4, 1)
     assert found.worst[0].columns == ("marker", "better", "arm")
+    assert found.declared_share == found.worst[0].share
+
+
+def test_declared_interactions_have_a_share_of_their_own() -> None:
+    # Two interactions of the same strength, of which rows made without one keep the other.
+    g = np.random.default_rng(3)
+    frame = trial(6000, 1).assign(site=g.choice([*"AB"], 6000))
+    frame["other"] = np.where(frame.site == "A", frame.arm, ~frame.arm) ^ (g.random(6000) < 0.25)
+    fields = [*SCHEMA.to_dict()["fields"], {"name": "other", "type": "boolean"}]
+    schema = SCHEMA.replace(fields=fields)
+    made = without_interaction(frame, 4)
+    made["other"] = np.where(made.site == "A", made.arm, ~made.arm) ^ (g.random(6000) < 0.25)
+    tables = prepare(frame, frame[::-1], made, schema, np.random.default_rng(0))
+
+    def share(outcome: str, within: str) -> float | None:
+        facts = {"name": "x", "kind": "logistic", "outcome": outcome, "predictors": ["arm", within]}
+        request = AnalysisRequest.model_validate(facts | {"interactions": [["arm", within]]})
+        return compare_three_way(tables, (request,), np.random.default_rng(0))[0].declared_share
+
+    lost, kept = share("better", "marker"), share("other", "site")
+    assert lost == pytest.approx(0, abs=0.15)
+    assert kept == pytest.approx(1, abs=0.15)
+    assert share("other", "marker") is None  # it does not stand out
 
 
 def test_a_table_of_two_columns_has_no_triples() -> None:

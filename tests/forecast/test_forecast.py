@@ -79,6 +79,7 @@ def test_two_columns_have_no_interactions_and_a_plan_with_them_says_what_they_co
     found = forecast.interactions
     assert found is not None
     assert found.products == 15
+    assert (found.triples, found.all_triples, found.which_triples) == (10, 10, "")
     assert found.share == settings_for(schema, 1.0).interaction_share > 0
     (stage,) = make_plan(schema, 1.0).interactions
     released = [release.noise for release in forecast.releases if "three and four" in release.what]
@@ -88,6 +89,17 @@ def test_two_columns_have_no_interactions_and_a_plan_with_them_says_what_they_co
     twice = make_forecast(schema.replace(patients=10_000), 1.0).interactions
     assert twice is not None
     assert twice.noise < 0.6 * found.noise
+
+
+def test_a_forecast_says_which_sets_of_three_columns_are_measured() -> None:
+    fields = [{"name": f"x{i}", "type": "boolean"} for i in range(30)]
+    # x0 with one of two predictors and any other: 55 sets. All with x0 would be 406, too many.
+    purpose = {"name": "effect", "kind": "logistic", "outcome": "x0", "predictors": ["x1", "x2"]}
+    schema = Schema.from_dict({"patients": 2500, "fields": fields, "purposes": [purpose]})
+    found = make_forecast(schema, 1.0).interactions
+    assert found is not None
+    assert (found.triples, found.all_triples) == (2 * 28 - 1, 30 * 29 * 28 / 6)
+    assert found.which_triples == "have an outcome and a predictor or protected column"
 
 
 def test_each_remedy_says_what_the_plan_under_it_brings() -> None:

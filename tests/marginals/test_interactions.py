@@ -73,8 +73,20 @@ def norm_of(part: list[int] | list[float]) -> float:
 def naive_part(query: InteractionQuery, records: Floats) -> list[float]:
     """Return one patient's sums of products of weighted features, by the definition."""
     used = [[int(a) for a in factors if a != NONE] for factors in query.factors]
-    weighted = [[float(f * w) for f, w in zip(r, query.weights, strict=True)] for r in records]
-    return [math.fsum(math.prod(row[a] for a in one) for row in weighted) for one in used]
+    plain = [[float(f) for f in r] for r in records]
+    sums = [math.fsum(math.prod(row[a] for a in one) for row in plain) for one in used]
+    return [float(scale) * one for scale, one in zip(query.scales, sums, strict=True)]
+
+
+def test_declared_products_have_less_noise_and_others_hardly_more() -> None:
+    plain = query_of([2, 2, 2, 2, 2])
+    declared = np.zeros(len(plain.factors), bool)
+    declared[3] = True
+    order = np.tile([1, 2], 5)
+    query = InteractionQuery.build(plain.factors, order, 0.0, 1, 1.0, declared)
+    noise = query.bound / query.scales / (plain.bound / plain.scales)
+    assert noise[3] == pytest.approx(noise[0] / min(5, (len(noise) / 4) ** 0.5), rel=0.02)
+    assert (noise[~declared] < 1.13).all()
 
 
 def test_three_and_four_columns_by_hand() -> None:
@@ -94,8 +106,7 @@ def test_moments_within_the_bound_are_the_naive_means(most: int, taper: float) -
     rows[rows % 5 == 2] = -1
     query = query_of([2, 1, 3, 1], taper, most, 1e4)
     kept = features[rows[rows >= 0]]
-    weights = [math.prod(query.weights[a] for a in one if a != NONE) for one in query.factors]
-    expected = np.array(naive_part(query, kept)) / weights / len(kept)
+    expected = np.array(naive_part(query, kept)) / query.scales / len(kept)
     found = released(query, features, rows, NEXT_TO_NOTHING)
     assert found.values == pytest.approx(expected, abs=1e-5)
 
@@ -224,7 +235,7 @@ def test_what_the_bound_leaves_of_a_table_is_what_is_released_of_it() -> None:
     query = query_of([2, 1, 1, 1], 0.5, 3, 0.4)
     free, bounded, squares, bounded_squares = query.through_bound(features, rows)
     kept = features[rows[rows >= 0]]
-    scale = [math.prod(query.weights[a] for a in one if a != NONE) for one in query.factors]
+    scale = query.scales
     assert free == pytest.approx(np.array(naive_part(query, kept)) / scale / len(kept))
     found = released(query, features, rows, NEXT_TO_NOTHING).values
     assert bounded == pytest.approx(found, abs=1e-5)

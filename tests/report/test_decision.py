@@ -194,6 +194,10 @@ def with_effects(*effects: tuple[str, float, float | None]) -> Any:
         (0.0, scored("utility", 0.5, "higher", KEPT.key, limits=(0.9, 0.7)), "red",
          "synthetic ones show 1; lost: dnr = yes within sex = male. "),
         (None, KEPT, "green", "synthetic ones show 1; lost: dnr = yes within sex = male. "),
+        (0.45, scored("utility", 0.2, "higher", "subgroup_overlap.x", limits=(0.6, 0.3)), "red",
+         "synthetic ones show 2, though 1 of another size: dnr = yes within sex = male is 0.45 "
+         "instead of 0.9. Poor: "),
+        (0.7, KEPT, "green", "synthetic ones show 2. "),
         (-0.8, KEPT, "red", "turn effects round: dnr = yes within sex = male. Of 2 effects"),
     ],
 )  # fmt: skip
@@ -225,10 +229,26 @@ def test_what_nobody_declared_is_judged_by_the_dependence_that_survives(
     assert claim.level == expected
     words = "No interaction of three columns stands out in the real rows, of 560 triples looked at."
     if value is not None:
-        words = f"in the real rows, {100 * value:.0f} % is in the synthetic".replace("-", "−")
-    assert words in claim.reason
+        words = f"in the real rows, {100 * value:.0f} % is in the synthetic ones. ".replace(
+            "-", "−"
+        )
+    assert words in f"{claim.reason} "
     assert any("No interaction was declared" in text for text in found.questions)
     assert found.claim("fidelity").level == "open"  # that figure is this claim's alone
+
+
+def test_declared_interactions_and_each_poor_figure_are_named() -> None:
+    looked = example.three_way().model_copy(update={"declared_share": 0.75})
+    kept, covered = (
+        scored("utility", 0.1, "higher", f"subgroup_{key}.x", limits=(0.6, 0.3)).model_copy(
+            update={"title": title}
+        )
+        for key, title in (("conclusions", "Conclusions"), ("overlap", "Overlap"))
+    )
+    found = decide(quiet(scores=(DEPENDENCE, kept, covered), analyses=(), three_way=looked))
+    told = found.claim("subgroups").reason
+    assert "90 % is in the synthetic ones; of what declared interactions show, 75 %. Poor" in told
+    assert told.endswith("; also Overlap.")
 
 
 def test_the_worst_group_decides() -> None:
@@ -385,7 +405,7 @@ def test_the_worst_figure_of_a_claim_is_named_and_not_the_first() -> None:
     claim = decide(quiet(scores=(first, far)), example.guarantee()).claim("fidelity")
     assert claim.reason == (
         "Not clearly good: Nearly poor is 0.099 (good up to 0.050, poor above 0.100); "
-        "and 1 further figure."
+        "also Barely off."
     )
     poor = scored(value=0.2, key="poor")
     worse = scored("fidelity", 0.3, "higher", "worse", limits=(0.9, 0.8))

@@ -100,7 +100,7 @@ FIELDS = {
     results.ThreeWay: {
         "free": "",
         "coded": "",
-        "left out": "compared possible standing_out worst detail",
+        "left out": "compared possible standing_out declared_share worst detail",
     },
     results.Interval: {"free": "level", "coded": "low high method", "left out": ""},
     results.Threshold: {"free": "basis source", "coded": "good poor", "left out": ""},

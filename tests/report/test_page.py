@@ -296,12 +296,14 @@ def test_effects_within_subgroups_and_triples_are_drawn_and_said_in_words(full: 
     assert any("age = up to 52: real 0.9, synthetic 0.7" in label for label in labels)
     assert any(label.startswith("Association of age with event, within sex.") for label in labels)
     assert "no effect within subgroups is here" not in said
-    turned = example.subgroups().model_copy(
-        update={"effects": (example.subgroup("age = above 70", -0.4, 0.3),)}
-    )
+    effects = (
+        example.subgroup("age = above 70", -0.4, 0.3), example.subgroup("age = up to 52", 0.9, 0.4),
+    )  # fmt: skip
+    turned = example.subgroups().model_copy(update={"effects": effects})
     analysis = example.analyses()[0].model_copy(update={"subgroups": (turned,)})
     round_page = " ".join(Page(render(example.few_figures(analyses=(analysis,)))).text.split())
-    assert "Turned round: age = above 70." in round_page
+    assert "Turned round: age = above 70. Of another size: age = up to 52." in round_page
+    assert "same, of another size" in round_page
     bare = " ".join(Page(render(example.few_figures())).text.split())
     assert "no effect within subgroups is here: no interaction was declared" in bare
     assert "No triples were compared." in bare
