@@ -93,7 +93,9 @@ def test_refuses_a_purpose_that_does_not_fit_its_columns(
 ) -> None:
     pair = {"duration": "days", "event": "died"}
     with pytest.raises(SchemaError, match=f"the purpose '{purpose['name']}' .*{message}"):
-        Schema.from_dict({"survival": pair, "fields": FIELDS, "purposes": [purpose]})
+        Schema.from_dict(
+            {"primaryKey": "id", "survival": pair, "fields": FIELDS, "purposes": [purpose]}
+        )
 
 
 @pytest.mark.parametrize(

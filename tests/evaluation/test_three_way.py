@@ -172,7 +172,7 @@ def test_declared_interactions_come_first_where_not_all_are_looked_at(
 
 
 def test_declared_interactions_have_a_share_of_their_own() -> None:
-    # Two interactions of the same strength, of which rows made without one keep the other.
+    # Two interactions; the synthetic rows have no trace of one, and all of the other.
     g = np.random.default_rng(3)
     frame = trial(6000, 1).assign(site=g.choice([*"AB"], 6000))
     frame["other"] = np.where(frame.site == "A", frame.arm, ~frame.arm) ^ (g.random(6000) < 0.25)
