@@ -39,7 +39,7 @@ SMALLEST_RIDGE, LARGEST_RIDGE = 1e-4, 1e9
 SAMPLING_PART = 0.5  # of the standard error of exact moments that counts as noise
 LARGEST_PRIOR = 1.0  # whitened features cannot have larger moments: under heavy noise it matters
 MOST_DETERMINED = 0.98
-CLEARLY = 3.0  # standard errors above what noise alone shows of it
+CLEARLY = 5.0  # standard errors, from which on a share shows that a column determines another
 MARGIN_RIDGE = 1e-4
 TOLERANCE = 0.005  # of the moments' noise, at which a fit ends
 SMALLEST_TOLERANCE = 1e-6
@@ -121,9 +121,9 @@ def _determined(excess: Floats, variance: Floats) -> float:
     """
     shown = 0.0
     for axis in (0, 1):
-        chance = CLEARLY * np.sqrt(2 * np.square(variance).sum(axis=axis))
-        shares = np.minimum(excess.sum(axis=axis), MOST_DETERMINED) - chance
-        shown = max(shown, float(shares.max()))
+        error = np.sqrt(2 * np.square(variance).sum(axis=axis))  # of noise alone
+        shares = np.minimum(excess.sum(axis=axis), MOST_DETERMINED)
+        shown = max(shown, float(np.where(shares > CLEARLY * error, shares - error, 0.0).max()))
     return shown
 
 
