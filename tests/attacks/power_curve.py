@@ -44,7 +44,7 @@ def by_heart() -> Settings:
     return settings_for(SCHEMA, None).model_copy(
         update={
             "bins": 100,
-            "rank": 16,
+            "rank": 24,
             "mixture": 256,
             "hidden": 128,
             "latent": 16,
