@@ -15,6 +15,7 @@ is left, the pair stays uncoupled.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,8 @@ SMALLEST_TOLERANCE = 1e-6
 RULED_RIDGE = 0.01
 BOUND_ROUNDS = 8  # at most, to find the moments before the bound
 SETTLED = 1.0  # mean square of what is lacking, in units of noise, that noise explains
-NEARLY = 0.02  # of what is lacking beyond that, on average over pairs, at which the search ends
+# What is lacking beyond that, on average over pairs, and of the worst pair with it, when a search ends.
+NEARLY, NEARLY_ALL = 0.2, 3.0
 LEAST_GAIN, PATIENCE = 0.1, 2  # of a round, and rounds without it
 SMALLEST_VARIANCE = 1e-8
 
@@ -252,17 +254,24 @@ def couple_untrained(
     idle = 0
     for number in range(BOUND_ROUNDS):
         moments = search.next_moments()
-        weights = couple(layout, moments, estimate_ridge(layout, moments), weights)
+        show = partial(_show_round, progress, number)
+        weights = couple(layout, moments, estimate_ridge(layout, moments), weights, show)
         seen = unbounded_moments(layout, query, measured, cohort.draw(layout, weights, records))
         search.learn(moments, seen)
         excess = float(np.maximum(seen.misfit - SETTLED, 0.0).mean())
         idle = 0 if excess < (1 - LEAST_GAIN) * best[0] else idle + 1
         best = min(best, (excess, weights, moments), key=lambda one: one[0])
-        progress((number + 1) / BOUND_ROUNDS)
-        if excess < NEARLY or idle == PATIENCE:
+        nearly = excess < NEARLY and seen.misfit.max() < NEARLY_ALL
+        if nearly or idle == PATIENCE:
             break
+    progress(1.0)
     _, weights, moments = best
     return weights, moments, estimate_ridge(layout, moments)
+
+
+def _show_round(progress: Callable[[float], None], number: int, done: float) -> None:
+    """Show how far a round is: they are few, and each takes half of what is left."""
+    progress(1 - 0.5**number * (1 - 0.5 * done))
 
 
 @dataclass
