@@ -129,7 +129,10 @@ def _field(
 
 def dates(first: str, days: Any) -> "pd.Series[pd.Timestamp]":
     """Return the dates that lie so many days after the first; NaN gives none."""
-    return pd.Series(pd.Timestamp(first) + pd.to_timedelta(pd.Series(days, dtype=float), "D"))
+    days = np.asarray(days, float)
+    # pandas reads memory that it never wrote where a number of days is NaN.
+    after = pd.to_timedelta(np.nan_to_num(days), "D").to_series(index=range(len(days)))
+    return pd.Series(pd.Timestamp(first) + after).mask(np.isnan(days))
 
 
 def flags(values: Any, gaps: Any = False) -> "pd.Series[bool]":
