@@ -8,6 +8,7 @@ bounded ones, E[s m] / E[s], by E[s m m'] theta / E[s]. So what the model lacks 
 tells what it lacks of those before the bound (Newton's method on each pair of columns).
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from synthvae.model.sampling import Sampler, block_generator, rough_steps
 
 BLOCKS = 4  # of patients that show what the bound takes
 SEED = 20_240_301
+SMALLEST_NOISE = 1e-6
 LEAST_CURVATURE = 0.01  # of whitened products: what a model has none of cannot be told from it
 
 
@@ -53,7 +55,14 @@ class Unbounded:
     """The moments before the bound, as a model tells them, and what the model lacks of the measured."""
 
     moments: PairMoments
-    misfit: Floats  # mean square of what is lacking, in units of noise, shape (columns, columns)
+    # Mean square of what is lacking, in units of noise, shape (columns, columns); or, where it is more,
+    # the largest square, in units of the largest that noise alone leaves in all pairs.
+    misfit: Floats
+
+    def furthest(self, tried: PairMoments) -> float:
+        """Return how far a moment lies from that which the model was fitted to, in units of noise."""
+        away = np.abs(self.moments.values - tried.values)
+        return float((away / np.maximum(self.moments.noise, SMALLEST_NOISE)).max(initial=0.0))
 
 
 def unbounded_moments(
@@ -74,16 +83,21 @@ def unbounded_moments(
         seen.append((np.stack(classes, axis=1), left[whose]))
     values, noise = measured.values.copy(), measured.noise.copy()
     misfit = np.zeros((layout.columns, layout.columns))
+    apart = int(np.count_nonzero(layout.owner[:, None] > layout.owner[None, :]))
+    by_chance = 2 * math.log(2 * max(apart, 1))  # the largest of so many squares, about
     for j in range(layout.columns):
         for i in range(j):
             block = np.ix_(layout.span(j), layout.span(i))
-            guess, error, lacking = _pair(
+            guess, error, squares = _pair(
                 layout, (j, i), seen, measured.values[block], measured.noise[block]
             )
             values[block], noise[block] = guess, error
             other = np.ix_(layout.span(i), layout.span(j))
             values[other], noise[other] = guess.T, error.T
-            misfit[i, j] = misfit[j, i] = lacking
+            # Of many functions, one that is far off hides among those that noise explains: that two
+            # columns are missing together, say.
+            worst = float(squares.max(initial=0.0)) / by_chance
+            misfit[i, j] = misfit[j, i] = max(float(squares.mean()), worst)
     return Unbounded(PairMoments(values, noise), misfit)
 
 
@@ -93,8 +107,8 @@ def _pair(
     seen: list[tuple[Ints, Floats]],
     measured: Floats,
     noise: Floats,
-) -> tuple[Floats, Floats, float]:
-    """Return two columns' moments before the bound, their noise, and the misfit."""
+) -> tuple[Floats, Floats, Floats]:
+    """Return two columns' moments before the bound, their noise, and what is lacking, squared."""
     first, second = (layout.classes[j][0] for j in pair)
     shape = len(first) * len(second)
     products = np.einsum("ac,bd->abcd", first, second).reshape(shape, -1)
@@ -114,6 +128,7 @@ def _pair(
     error = guesses.std(axis=0, ddof=1) / len(seen) ** 0.5
     spread = np.sqrt((inverse**2) @ noise.ravel() ** 2)
     sampled = bounded.std(axis=0, ddof=1) / len(seen) ** 0.5
-    misfit = np.square(lacking.mean(axis=0)) / np.maximum(noise.ravel() ** 2 + sampled**2, 1e-12)
+    squares = np.square(lacking.mean(axis=0))
+    squares = squares / np.maximum(noise.ravel() ** 2 + sampled**2, SMALLEST_NOISE**2)
     guess = guesses.mean(axis=0).reshape(measured.shape)
-    return guess, np.hypot(spread, error).reshape(measured.shape), float(misfit.mean())
+    return guess, np.hypot(spread, error).reshape(measured.shape), squares

@@ -139,6 +139,27 @@ def test_rare_columns_that_are_equal_stay_equal_and_a_near_miss_stays_one(
     assert least <= (tokens[yes, 5] == 0).mean() < most
 
 
+@pytest.mark.parametrize(("agreement", "least", "most"), [(1.0, 0.0, 0.02), (0.93, 0.05, 0.1)])
+def test_one_function_of_many_that_follows_another_column_is_not_lost_among_them(
+    agreement: float, least: float, most: float
+) -> None:
+    # Missing together in 5 %, and else two numbers of 20 bins without dependence.
+    generator, records = np.random.default_rng(3), 6000
+    tokens = generator.integers(1, 21, (records, 3))
+    tokens[:, 2] -= 1
+    gaps = int(0.05 * records)
+    tokens[:gaps, 0] = 0
+    tokens[round((1 - agreement) * gaps) : round((2 - agreement) * gaps), 1] = 0
+    layout = tiny_layout([list(np.bincount(column) / records) for column in tokens.T])
+    rows, query = np.arange(records)[:, None], query_of(layout, 1)
+    bounded = released(query, layout.record_features(tokens), rows, 2.0)
+    weights, _, _ = couple_untrained(layout, bounded, query)
+    offsets = [np.zeros(marginal.tokens) for marginal in layout.marginals]
+    drawn = Sampler(layout, weights, offsets).draw(40_000, block_generator(5, 0)).tokens
+    first, second = (drawn[:, :2] == 0).T
+    assert least <= (~second[first]).mean() < most
+
+
 def test_the_best_round_is_kept_and_rounds_without_gain_end_the_search(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
