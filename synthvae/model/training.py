@@ -330,7 +330,8 @@ def train_openly(
 ) -> tuple[Weights, TrainingCurve]:
     """Train the VAE without privacy, which every artefact says, and stop early.
 
-    The weights are those with the best evidence bound on a tenth of the patients.
+    The weights are those with the best evidence bound on a tenth of the patients. Where the couplings
+    alone have it, nothing of training is kept: it is of no use to patients that it has not seen.
     """
     settings = layout.settings
     generator = torch.Generator().manual_seed(seed)
@@ -342,33 +343,58 @@ def train_openly(
     average = WeightAverage(model, settings.averaging)
     batch = max(1, min(round(settings.sampling_rate * len(data)), chunk_size(layout, data)))
     every = max(1, settings.steps // CHECKS)
-    best, best_weights, stale = np.inf, None, 0
+    alone = couplings_alone(model)
+    best, best_weights, stale = np.inf, alone, 0
     checks: list[tuple[int, float, float]] = []  # step, loss of its batch, validation loss
     for step in range(settings.steps):
         adam.param_groups[0]["lr"] = settings.learning_rate * (1 - step / settings.steps)
         drawn = training[torch.randint(len(training), (batch,), generator=generator)]
         beta = kl_weight(settings.kl_weight, settings.kl_warmup, step, settings.steps)
-        latents = torch.randn((batch, data.latent), generator=generator)
-        loss = patient_losses(model, data, drawn, beta, latents).mean()
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
+        loss = _open_step(model, adam, data, drawn, beta, generator)
         average.update()
         progress(step + 1, settings.steps)
         if (step + 1) % every and step + 1 < settings.steps:
             continue
         weights = average.weights()
         score = _validation_loss(layout, weights, data, validation, seed)
-        checks.append((step, float(loss.detach()), score))
+        checks.append((step, loss, score))
         if score < best:
             best, best_weights, stale = score, weights, 0
         elif step >= settings.kl_warmup * settings.steps:
             stale += 1
             if stale >= PATIENCE:
                 break
-    weights = average.weights() if best_weights is None else best_weights
+    if held and _validation_loss(layout, alone, data, validation, seed) <= best:
+        best_weights = alone
     steps, losses, scores = zip(*checks, strict=True)
-    return weights, TrainingCurve(steps, losses, scores, active_units(layout, weights, data))
+    curve = TrainingCurve(steps, losses, scores, active_units(layout, best_weights, data))
+    return best_weights, curve
+
+
+def _open_step(
+    model: nn.Module,
+    adam: torch.optim.Optimizer,
+    data: PatientTensor,
+    drawn: Tensor,
+    beta: float,
+    generator: torch.Generator,
+) -> float:
+    """Take one step without privacy and return the mean loss of the drawn patients before it."""
+    latents = torch.randn((len(drawn), data.latent), generator=generator)
+    loss = patient_losses(model, data, drawn, beta, latents).mean()
+    adam.zero_grad()
+    loss.backward()
+    adam.step()
+    return float(loss.detach())
+
+
+@torch.no_grad()
+def couplings_alone(model: nn.Module) -> Weights:
+    """Return a model's weights with nothing of what training changes."""
+    return {
+        name: np.zeros(weight.shape) if weight.requires_grad else weight.double().numpy().copy()
+        for name, weight in model.named_parameters()
+    }
 
 
 @torch.no_grad()

@@ -150,14 +150,18 @@ class AnchoredVAE(nn.Module):
 
     @torch.no_grad()
     def initialise(self, normal: Callable[[int], NDArray[np.float64]]) -> None:
-        """Draw first weights; the loadings are small, so the model starts at its couplings."""
+        """Draw first weights; the loadings are zero, so the model starts at its couplings.
+
+        Random ones, however small, would disturb what the couplings tell, and training would spend its
+        steps on undoing them.
+        """
         for name, weight in self.named_parameters():
             if not weight.requires_grad:
                 continue
-            if name.endswith("bias") or name == "mixture_out.weight":
+            if name.endswith("bias") or name in ("loadings.weight", "mixture_out.weight"):
                 nn.init.zeros_(weight)
             else:
-                scale = 0.1 if name.startswith("loadings") else 1.0
+                scale = 0.1 if name.startswith("posterior") else 1.0
                 drawn = torch.from_numpy(normal(weight.numel())).view_as(weight)
                 weight.copy_(drawn * (scale / weight.shape[1] ** 0.5))
 

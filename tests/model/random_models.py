@@ -13,6 +13,7 @@ def random_model(layout: Layout, scale: float = 0.1, seed: int = 0) -> AnchoredV
     model = AnchoredVAE(layout)
     model.initialise(lambda count: torch.randn(count, generator=generator).double().numpy())
     with torch.no_grad():
+        model.posterior.weight.mul_(10)  # training starts it small
         for weight in model.parameters():
             weight.add_(scale * torch.randn(weight.shape, generator=generator))
         # Couplings are fitted to earlier columns only; the mask is no part of the model.
