@@ -4,7 +4,8 @@ Rows are drawn a few at a time. What the rows so far have too few of, in each ce
 columns, tilts the next draws towards it: a self-balancing walk in the spirit of Alweiss, Liu and
 Sawhney (2021, "Discrepancy Minimization via a Self-Balancing Walk"). Each record still comes from the
 model's own conditional probabilities, slightly tilted; it is the counts over a whole table that vary
-less. Of few columns, tables of three are balanced, too.
+less. Of few columns, tables of three are balanced, too. Rows that agree in all columns so far share out
+one column's probabilities among them (systematic sampling), so that whole tables vary less as well.
 """
 
 import numpy as np
@@ -17,6 +18,7 @@ LARGEST_WEIGHT = 2.0  # rows that a patient counts for at most, relative to the 
 LARGEST_TILT = 3.0
 BALANCED_COLUMNS = 30  # earlier columns, the latest, that a column is balanced against
 BALANCED_CELLS = 400  # of two earlier columns together
+LOW_DIGITS = 2.0**20  # a draw times this has a fractional part that its rank tells nothing of
 
 
 def bounded_weights(followers: Ints) -> Floats:
@@ -40,6 +42,7 @@ class Balance:
         self._rows, self._steps, self._columns, self._in_pairs = rows, steps, columns, in_pairs
         self._tokens: list[Ints] = [np.zeros(rows, np.int64)]
         self._sizes = [1]
+        self._alike = np.zeros(rows, np.int64)  # which rows agree in all columns so far
 
     def add(self, tokens: Ints, size: int) -> None:
         """Take in a finished column, of `size` different tokens."""
@@ -50,6 +53,8 @@ class Balance:
                 self._sizes.append(count * size)
         self._tokens.append(tokens)
         self._sizes.append(size)
+        places = self._alike * size + tokens
+        self._alike = np.unique(places, return_inverse=True)[1].reshape(-1)
 
     def draw(self, mass: Floats, uniforms: Floats, followers: Ints | None = None) -> Ints:
         """Return a token for each row.
@@ -65,6 +70,7 @@ class Balance:
             of a patient, all of them for the first and 0 for the others, for which nothing is drawn.
         """
         if followers is None:
+            uniforms = stratified(uniforms, self._alike)
             return self._walk(mass, uniforms, np.arange(self._rows), np.ones(self._rows))
         tokens = np.zeros(self._rows, np.int64)
         first = np.flatnonzero(followers)
@@ -96,6 +102,19 @@ class Balance:
             missing += rows.T @ (rest * weights[part, None])
             flat[place[part]] = 0.0
         return tokens
+
+
+def stratified(uniforms: Floats, groups: Ints) -> Floats:
+    """Return draws from [0, 1) of which each group of rows has one in each of as many strata as rows.
+
+    Each row's draw is still uniform. `groups` are numbers from 0, all of which occur, shape (rows,).
+    """
+    order = np.lexsort((uniforms, groups))
+    counts = np.bincount(groups)
+    rank = np.arange(len(groups)) - np.repeat(np.cumsum(counts) - counts, counts)
+    draws = np.empty(len(groups))
+    draws[order] = (rank + (uniforms[order] * LOW_DIGITS) % 1.0) / np.repeat(counts, counts)
+    return np.minimum(draws, np.nextafter(1.0, 0.0))
 
 
 def inverse_cdf(mass: Floats, uniforms: Floats) -> Ints:

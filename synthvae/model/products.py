@@ -13,6 +13,7 @@ from scipy.stats import chi2
 
 from synthvae._types import Bools, Floats, Ints
 from synthvae.marginals.interactions import (
+    LARGEST,
     NONE,
     InteractionMoments,
     InteractionQuery,
@@ -66,6 +67,7 @@ def find_interactions(
 
     A set of columns stands out where its moments together are larger than noise and chance would make
     them in one of as many sets as there are (chi-squared; Bonferroni), declared interactions at 5 %.
+    Of up to four columns there are few sets: all are taken in, and ridges leave what noise explains.
 
     Parameters
     ----------
@@ -83,7 +85,8 @@ def find_interactions(
     score = np.bincount(which, (rest.lacking / rest.noise) ** 2)
     chance = chi2.sf(score, np.bincount(which))
     excess = np.bincount(which, rest.lacking**2 - rest.noise**2) / np.bincount(which)
-    prior = np.where(stands_out(sets, chance, uses), np.maximum(excess, LEAST_PRIOR), 0.0)[which]
+    taken = stands_out(sets, chance, uses) | (layout.columns <= LARGEST)
+    prior = np.where(taken, np.maximum(excess, LEAST_PRIOR), 0.0)[which]
     kept = np.flatnonzero(prior > 0)
     own = query.factors.max(axis=1)[kept]
     others = query.factors[kept].copy()

@@ -149,7 +149,7 @@ def test_a_comparison_is_told_how_many_records_broke_a_rule(tmp_path: Path) -> N
         do(job)
         done = read_value(job.done, Done)
         if schema.rules:
-            assert (done.refused or 0) >= 1.0
+            assert (done.refused or 0) >= 0.7  # about one for each that was kept
             assert 0.9 < (done.repaired or 0) <= 1.0
         else:
             assert (done.refused, done.repaired) == (None, None)

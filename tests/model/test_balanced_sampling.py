@@ -1,11 +1,15 @@
 """Balanced draws: each record from the model, whole tables closer to it than chance would leave."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 
-from synthvae.model.balance import Balance
+from synthvae.model import balance as walk
+from synthvae.model.balance import Balance, stratified
 from synthvae.model.layout import Layout
 from synthvae.model.sampling import Sampler, block_generator
 from tests.model.tiny_layout import joint_of, pair_tables, shares_of, tiny_layout, tiny_weights
@@ -77,7 +81,7 @@ def test_tables_vary_less_than_independent_draws(counts: np.ndarray) -> None:
 
 
 def test_the_first_rows_are_drawn_as_they_are() -> None:
-    # Nothing is missing yet when the first few rows are drawn: they are independent draws.
+    # Nothing is missing yet when the first few rows are drawn: each has the model's chances.
     earlier, mass = chances()
     first = np.array([drawn(mass[:16], earlier[:16], seed) for seed in range(2000)])
     for k in range(3):
@@ -85,7 +89,7 @@ def test_the_first_rows_are_drawn_as_they_are() -> None:
         error = np.sqrt(mass[:16, k] * (1 - mass[:16, k]) / 2000)
         assert np.abs(seen - mass[:16, k]).max() < 5 * error.max()
     # By the definition: the least token whose ladder passes the aim.
-    aims = np.random.default_rng(0).random(16)
+    aims = stratified(np.random.default_rng(0).random(16), earlier[:16])
     ladder = np.cumsum(mass[:16], axis=1)
     naive = [next(k for k in range(3) if ladder[i, k] > aims[i]) for i in range(16)]
     assert list(first[0]) == naive
@@ -205,6 +209,50 @@ def test_one_column_of_so_many_rows(rows: int) -> None:
     assert error.max() <= max(0.01 * rows, 14)  # by chance it would be 42 of 7,000
     again = Balance(rows, STEPS).draw(mass, np.random.default_rng(0).random(rows))
     assert (tokens == again).all()
+
+
+@given(groups=st.lists(st.integers(0, 3), min_size=1, max_size=40), seed=st.integers(0, 2**32 - 1))
+def test_each_row_of_a_group_has_a_stratum(groups: list[int], seed: int) -> None:
+    alike = np.unique(groups, return_inverse=True)[1]
+    draws = stratified(np.random.default_rng(seed).random(len(alike)), alike)
+    for group in range(alike.max() + 1):
+        own = np.sort(draws[alike == group])
+        assert (np.floor(own * len(own)) == np.arange(len(own))).all()
+
+
+def test_a_stratified_draw_is_uniform_in_its_stratum_and_among_strata() -> None:
+    draws = stratified(np.random.default_rng(0).random(40_000), np.repeat(np.arange(10_000), 4))
+    seen = np.bincount((draws.reshape(-1, 4)[:, 0] * 20).astype(int), minlength=20)
+    assert chisquare(seen).pvalue > 1e-3
+    # By the rank alone, only four places would occur.
+    rounded = np.bincount((np.floor(draws[::4] * 4) * 5).astype(int), minlength=20)
+    assert chisquare(rounded).pvalue < 1e-6
+
+
+def test_whole_tables_of_few_columns_vary_less_than_the_walk_leaves_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes, rows, generator = (3, 6, 8), 8000, np.random.default_rng(0)
+    tables = [
+        generator.dirichlet(np.ones(size), math.prod(sizes[:j])) for j, size in enumerate(sizes)
+    ]
+
+    def variance(seed: int) -> float:
+        """Return the variance of the cells of the whole table, given the columns before the last."""
+        balance, uniforms = Balance(rows, STEPS, in_pairs=True), np.random.default_rng(seed)
+        cell = np.zeros(rows, np.int64)
+        for size, table in zip(sizes, tables, strict=True):
+            mass, before = table[cell], cell
+            tokens = balance.draw(mass, uniforms.random(rows))
+            balance.add(tokens, size)
+            cell = cell * size + tokens
+        expected = np.bincount(before, minlength=len(table))[:, None] * table
+        return float(((np.bincount(cell, minlength=expected.size) - expected.ravel()) ** 2).mean())
+
+    strata = np.mean([variance(seed) for seed in range(5)])
+    monkeypatch.setattr(walk, "stratified", lambda uniforms, _: uniforms)
+    walked = np.mean([variance(seed) for seed in range(5)])
+    assert strata < 0.7 * walked
 
 
 def households(most: int = 5, patients: int = 400) -> tuple[np.ndarray, np.ndarray]:
