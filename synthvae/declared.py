@@ -8,12 +8,15 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import date, datetime, tzinfo
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
 
-from synthvae._text import brief
+from synthvae._files import read_ordinary
+from synthvae._text import brief, shortened
+from synthvae.errors import SchemaError
 
 SECONDS = {"s": 1, "sec": 1, "second": 1, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
 SECONDS |= {"d": 86_400, "day": 86_400, "week": 604_800}
@@ -27,6 +30,7 @@ DELIMITER_NAMES = {
     "pipe": "|",
     "space": " ",
 }
+LONGEST_LIST = 10_000_000  # bytes of a list of categories in a file of its own
 LARGEST = 1e15  # beyond, neighbouring whole numbers are no longer told apart
 Item = TypeVar("Item")
 
@@ -132,3 +136,21 @@ def moment_of(value: Any, pattern: str) -> datetime:
         with contextlib.suppress(ValueError):
             return read(str(value)).replace(tzinfo=None)
     raise ValueError(f"bound {brief(value)} is not a date; write it as 2000-12-31")
+
+
+def read_list(folder: Path, name: str, what: str = "categories") -> list[str]:
+    """Return the lines of a text file that lies in a schema's folder; else raise `SchemaError`."""
+    try:
+        path = (folder / name).resolve()
+        if not path.is_relative_to(folder.resolve()):
+            raise SchemaError(
+                f"The list of {what} {brief(name)} does not lie in the schema's folder; copy it "
+                "there."
+            )
+        lines = read_ordinary(path, LONGEST_LIST).decode("utf-8-sig").splitlines()
+    except (OSError, RuntimeError, ValueError) as cause:  # a circle of links is a RuntimeError
+        reason = getattr(cause, "strerror", None) or cause
+        raise SchemaError(
+            f"The list of {what} {shortened(str(folder / name), 200)} cannot be read: {reason}."
+        ) from cause
+    return [line.strip() for line in lines if line.strip()]

@@ -12,6 +12,7 @@ from synthvae.declared import first_repeated
 from synthvae.drafting import header, redcap_values
 from synthvae.drafting.columns import ColumnDraft, draft_column, draft_profile
 from synthvae.drafting.keys import Column, KeyDraft, propose_key
+from synthvae.drafting.order_proposal import propose_order
 from synthvae.drafting.profile import MISSING_SPELLINGS, Profile
 from synthvae.drafting.rule_proposals import propose_rules, rules_summary, rules_text
 from synthvae.errors import DataError
@@ -41,6 +42,7 @@ PATIENTS = """\
 MAX_ROWS_NOTE = (
     "Rows kept per patient; noise grows with it, so take a public number that few patients exceed."
 )
+ORDER_NOTE = "What puts a patient's rows in time; the field's own remarks say why it seems so"
 LEFT_OUT_SHOWN = 20
 MOST_MENDINGS = 3
 MOST_UNFIT = 0.05  # of the values may break what a data dictionary says, for it to be believed
@@ -176,6 +178,13 @@ def draft_table(
     ]
     drafts = _mend(frame, value, drafts)
     value["fields"] = [draft.field for draft in drafts]
+    order = propose_order(frame, Schema.from_dict(value, "the draft"))
+    if order is not None:
+        drafts = [
+            draft.for_review(order.reason) if draft.name == order.column else draft
+            for draft in drafts
+        ]
+        value |= {"orderBy": order.value, "fields": [draft.field for draft in drafts]}
     proposals = propose_rules(frame, Schema.from_dict(value, "the draft"))
     if proposals:
         value["rules"] = [proposal.rule for proposal in proposals]
@@ -359,6 +368,9 @@ def _render(
         parts += [*_remarks(key.key_remarks), write_yaml({"patientKey": value["patientKey"]})]
         parts += _remarks([MAX_ROWS_NOTE, *key.row_remarks])
         parts.append(write_yaml({"maxRows": value["maxRows"]}))
+        if "orderBy" in value:
+            parts += _remarks([ORDER_NOTE])
+            parts.append(write_yaml({"orderBy": value["orderBy"]}))
     else:
         parts += _remarks(key.row_remarks)
     parts += [PATIENTS, write_yaml({"missingValues": value["missingValues"]}), "fields:\n"]

@@ -131,6 +131,7 @@ def _fewer_columns(prospect: Prospect, planned: Planner) -> Iterator[_Change]:
     pair = () if schema.survival is None else (schema.survival.duration, schema.survival.event)
     purposes = {name for purpose in schema.purposes for name in purpose.columns}
     named = {*schema.primaryKey, *schema.key_columns, *targets, *pair, *purposes}
+    named |= set() if schema.orderBy is None else {schema.orderBy.column}
     free = [field.name for field in schema.drawn if field.name not in named]
     dropped = len(schema.drawn) // 3
     if len(schema.drawn) < FEW_COLUMNS or len(free) < dropped:
@@ -163,7 +164,11 @@ def _coarser_columns(prospect: Prospect, planned: Planner) -> Iterator[_Change]:
         words = f"{worst.categories} categories of {brief(worst.name)} -> {GROUPED}"
         yield _Change(words, planned(_with(schema, new)), worst.name)
     numbers = [
-        c for c in prospect.columns if c.kind == "number" and schema[c.name].lattice_size > 8
+        c
+        for c in prospect.columns
+        if c.kind == "number"
+        and schema[c.name].lattice_size > 8
+        and not (schema.orderBy and schema.orderBy.column == c.name)
     ]
     if numbers:
         worst = max(numbers, key=lambda column: column.relative)

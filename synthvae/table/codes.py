@@ -22,6 +22,7 @@ from synthvae.field import OTHER, Field
 from synthvae.rules.values import FIRST_SPECIAL, MISSING
 from synthvae.schema import Schema
 from synthvae.table import cells
+from synthvae.table.order_problems import with_order
 from synthvae.table.problems import Inspection, Problem
 from synthvae.table.rule_problems import with_rules
 from synthvae.table.spelling import spelling_hint
@@ -111,13 +112,20 @@ def find_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
 def inspect(frame: pd.DataFrame, schema: Schema) -> Inspection:
     """Encode a table without raising: its cells, and whether its rows keep the rules."""
     read = inspect_cells(frame, schema)
-    if not schema.rules:
+    if not schema.rules and schema.orderBy is None:
         return read
-    named = set(schema.key_columns)
+    times = Counter(map(str, frame.columns))
     whose = None
-    if named and named <= set(map(str, frame.columns)):
+    if schema.key_columns and all(times[name] == 1 for name in schema.key_columns):
         whose = identify_patients(frame.set_axis([*map(str, frame.columns)], axis=1), schema)
-    return with_rules(read, schema, whose)
+    if schema.orderBy is not None and whose is not None:
+        read = with_order(read, schema, schema.orderBy, whose)
+    return with_rules(read, schema, whose) if schema.rules else read
+
+
+def column_codes(frame: pd.DataFrame, schema: Schema, name: str) -> Ints:
+    """Return the codes of one column, shape (rows,): those that `encode` gives it."""
+    return _encode_column(schema[name], frame[name], schema.missingValues).codes
 
 
 def inspect_cells(frame: pd.DataFrame, schema: Schema) -> Inspection:

@@ -21,7 +21,15 @@ from synthvae.table.cells import identities
 from synthvae.table.codes import identify_patients
 
 Kind = Literal[
-    "empty rows", "dropped rows", "noise", "varying", "constant", "repeated", "order", "duplicates"
+    "empty rows",
+    "dropped rows",
+    "noise",
+    "varying",
+    "constant",
+    "repeated",
+    "order",
+    "unsorted",
+    "duplicates",
 ]
 FIXED = re.compile(  # names of what hardly changes in a patient
     r"(?i)(^|[^a-z])(sex|gender|birth|dob|yob|race|ethnic\w*|blood.?(group|type)|rhesus)([^a-z]|$)|birth"
@@ -113,9 +121,11 @@ def patient_notes(frame: pd.DataFrame, codes: Ints, schema: Schema) -> list[Pati
     equal = _repeats(_row_hashes(codes, whose))
     notes = [*_empty(codes), *_dropped(rows, schema)]
     notes += [*_noise(rows, schema, equal), *_duplicates(rows, equal)]
+    notes += _unsorted(rows, codes, schema)
     if rows.several >= FEWEST:
         columns = _columns(rows, codes, schema)
-        notes += [*_varying(rows, columns), *_constant(rows, columns), *_order(rows, columns)]
+        notes += [*_varying(rows, columns), *_constant(rows, columns)]
+        notes += _order(rows, columns, is_ordered=schema.orderBy is not None)
     return notes
 
 
@@ -140,8 +150,37 @@ def _dropped(rows: _Rows, schema: Schema) -> Iterator[PatientNote]:
             "dropped rows",
             f"maxRows is {most}, and {counted(many, 'patient')} of {len(rows.counts):,} "
             f"{'has' if many == 1 else 'have'} more rows (up to {int(rows.counts.max()):,}): "
-            f"{counted(lost, 'row')} of {len(rows.whose):,} will not be used. A larger maxRows uses "
-            "them, at the price of noise that grows with it",
+            f"{counted(lost, 'row')} of {len(rows.whose):,} will not be used. {_lost(schema)}A larger "
+            "maxRows uses them, at the price of noise that grows with it",
+        )
+
+
+def _lost(schema: Schema) -> str:
+    """Return what the rows that are kept leave out, where they are kept by their time."""
+    if schema.orderBy is None:
+        return ""
+    return {
+        "first": "The first of each patient are kept, so events that come late are lost. ",
+        "last": "The last of each patient are kept, so events that come early are lost. ",
+        "window": "Of each patient neighbours in time are kept, so some events before or after are "
+        "lost. ",
+    }[schema.keepRows]
+
+
+def _unsorted(rows: _Rows, codes: Ints, schema: Schema) -> Iterator[PatientNote]:
+    """Say where the file's order of a patient's rows is not their order in time."""
+    if schema.orderBy is None:
+        return
+    name = schema.orderBy.column
+    times = codes[:, [field.name for field in schema.modelled].index(name)]
+    order = np.argsort(rows.whose, kind="stable")
+    earlier = (np.diff(times[order]) < 0) & (np.diff(rows.whose[order]) == 0)
+    if earlier.any():
+        patients = rows.touched(order[1:][earlier])
+        yield PatientNote(
+            "unsorted",
+            f"the file does not list the rows of {counted(patients, 'patient')} in the order of "
+            f"{name!r}: they are put in that order, and those of one time stay as they are",
         )
 
 
@@ -192,7 +231,8 @@ def _duplicates_without_key(
 
 
 def _columns(rows: _Rows, codes: Ints, schema: Schema) -> list[_Column]:
-    unique = {name for rule in schema.rules for name in rule.unique}
+    settled = {name for rule in schema.rules for name in rule.unique}
+    settled |= set() if schema.orderBy is None else {schema.orderBy.column}
     return [
         _Column(
             field.name,
@@ -200,7 +240,7 @@ def _columns(rows: _Rows, codes: Ints, schema: Schema) -> list[_Column]:
             rows.varying(codes[:, j]),
             rows.expected(codes[:, j]),
             is_fixed=bool(FIXED.search(field.name)) or field.role == "protected",
-            is_order=field.name not in unique
+            is_order=field.name not in settled
             and (bool(ORDER.search(field.name)) or field.is_moment),
         )
         for j, field in enumerate(schema.modelled)
@@ -239,8 +279,9 @@ def _constant(rows: _Rows, columns: list[_Column]) -> Iterator[PatientNote]:
         )
 
 
-def _order(rows: _Rows, columns: list[_Column]) -> Iterator[PatientNote]:
+def _order(rows: _Rows, columns: list[_Column], *, is_ordered: bool) -> Iterator[PatientNote]:
     """Say of columns that tell visits apart where a value repeats, or that none does."""
+    no_order = "" if is_ordered else "; and their rows are in no order, unless `orderBy` names one"
     for column in columns:
         if not column.is_order or not column.varying:
             continue
@@ -251,7 +292,7 @@ def _order(rows: _Rows, columns: list[_Column]) -> Iterator[PatientNote]:
             yield PatientNote(
                 "order",
                 f"column {column.name!r} holds no value twice in any patient: synthetic patients may "
-                "have one twice, unless a rule says `unique`; and their rows are in no order",
+                f"have one twice, unless a rule says `unique`{no_order}",
             )
         elif 0 < patients <= FEW_VARY * rows.several:
             yield PatientNote(

@@ -23,7 +23,7 @@ from synthvae._types import Ints
 from synthvae.config import RunConfig
 from synthvae.errors import ArtefactError, ConfigError
 from synthvae.schema import Schema
-from synthvae.table.codes import encode, identify_patients
+from synthvae.table.codes import column_codes, encode, identify_patients
 
 SPLIT = "split.json"
 BYTES = 32
@@ -60,17 +60,25 @@ class PatientRows:
 
 
 def group_by_patient(frame: pd.DataFrame, schema: Schema, key: bytes | None = None) -> PatientRows:
-    """Group a table's rows by patient, keeping at most `schema.maxRows` of each, drawn at random.
+    """Group a table's rows by patient, keeping at most `schema.maxRows` of each.
 
-    Which rows of a patient are kept follows from the key (up to 64 secret bytes, by default new ones),
-    that patient's identifier and the places of the rows among that patient's own: one patient more or
-    less changes nobody else's.
+    With `orderBy`, a patient's rows come in that order, those of one time in the file's, and `keepRows`
+    says which are kept: the first, the last, or neighbours from a start drawn at random. Else they come
+    in the file's order, and those that are kept are drawn at random.
+
+    Guarantee
+    ---------
+    Which rows of a patient are kept, and their order, follow from the key (up to 64 secret bytes, by
+    default new ones), that patient's identifier, and the times and places of the rows among that
+    patient's own: one patient more or less changes nobody else's.
     """
     if schema.patientKey is None:
         return PatientRows(np.arange(len(frame), dtype=np.int64)[:, None])
     known = identify_patients(frame, schema).to_numpy()
     whose, names = pd.factorize(known)
     order = np.argsort(whose, kind="stable")
+    if schema.orderBy is not None:
+        order = np.lexsort((column_codes(frame, schema, schema.orderBy.column), whose))
     counts = np.bincount(whose)
     first = np.cumsum(counts) - counts
     limit = schema.rows_per_patient
@@ -80,15 +88,24 @@ def group_by_patient(frame: pd.DataFrame, schema: Schema, key: bytes | None = No
     rows[whose[order[few]], place[few]] = order[few]
     key = secrets.token_bytes(32) if key is None else key
     for patient in np.flatnonzero(counts > limit):
-        kept = _kept_places(key, names[patient], int(counts[patient]), limit)
+        kept = _kept_places(key, names[patient], int(counts[patient]), schema)
         rows[patient] = order[first[patient] + kept]
     return PatientRows(rows)
 
 
-def _kept_places(key: bytes, name: str, rows: int, limit: int) -> Ints:
-    """Return the places of a patient's kept rows among their own: those of the least keyed hashes."""
+def _kept_places(key: bytes, name: str, rows: int, schema: Schema) -> Ints:
+    """Return the places of a patient's kept rows among their own.
+
+    They are those of the least keyed hashes; in time, neighbours from a start that is a keyed hash.
+    """
+    limit = schema.rows_per_patient
     whose = name.encode("utf-8", "surrogatepass")
     mine = hashlib.blake2b(whose, digest_size=32, key=key, person=b"synthvae rows").digest()
+    if schema.orderBy is not None:
+        beyond = rows - limit
+        drawn = hashlib.blake2b(b"start", digest_size=8, key=mine).digest()
+        starts = {"first": 0, "last": beyond, "window": int.from_bytes(drawn) % (beyond + 1)}
+        return starts[schema.keepRows] + np.arange(limit, dtype=np.int64)
     draws = [
         hashlib.blake2b(place.to_bytes(8, "little"), digest_size=8, key=mine).digest()
         for place in range(rows)

@@ -1,7 +1,8 @@
 """Whether the rows of a table keep the rules of its schema, each row, or patient, on its own."""
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from synthvae._text import brief
 from synthvae._types import Bools, Ints
 from synthvae.rules.compiled import CompiledRule, RuleSet
 from synthvae.rules.derivation import Derivation
+from synthvae.rules.steps import broken_steps, own_places, rows_before
 from synthvae.rules.values import MISSING
 from synthvae.schema import Schema
 from synthvae.table.problems import Inspection, Problem
@@ -19,11 +21,73 @@ WAY_OUT = (
 )
 
 
+@dataclass(frozen=True)
+class _Judge:
+    """Says which rows break a rule, and which of their cells it is about.
+
+    `before` is the row before each one of the same patient in time, -1 where there is none; None where
+    it is not known whose row each one is, or in which order they come.
+    """
+
+    schema: Schema
+    whose: Ints | None
+    before: Ints | None
+
+    @cached_property
+    def rules(self) -> tuple[CompiledRule, ...]:
+        """The rules, those that look back where that can be judged, in the order of the schema."""
+        found = [*self.schema.rule_set.declared]
+        found += self.schema.step_rules if self.before is not None else ()
+        order = list(self.schema.rules)
+        return tuple(
+            sorted(found, key=lambda rule: order.index(rule.setting) if rule.setting else 0)
+        )
+
+    def broken(self, rule: CompiledRule, codes: Ints) -> Bools:
+        """Return the rows that break a rule, shape (rows,)."""
+        if self.before is None or not self._looks_back(rule):
+            return self.schema.rule_set.broken(codes, [rule])
+        return broken_steps(rule, self.schema.step_columns, codes, self.before)
+
+    def cells(self, rule: CompiledRule, rows: Bools) -> Iterator[tuple[int, Bools]]:
+        """Yield the columns that a rule names, with the rows in which it is about their cells.
+
+        Of the visit before, that is so of columns that the rule names there alone.
+        """
+        for place, back in self.named(rule):
+            about = rows
+            if back and self.before is not None:
+                about = np.zeros_like(rows)
+                about[self.before[rows]] = True
+            yield place, about
+
+    def named(self, rule: CompiledRule) -> list[tuple[int, bool]]:
+        """Return the columns that a rule is about, and whether at the visit before."""
+        if not self._looks_back(rule):
+            return [(place, False) for place in sorted(rule.places)]
+        own = own_places(self.schema.step_columns)
+        mine = {place for place in rule.places if place not in own}
+        theirs = {own[place] for place in rule.places & own.keys()} - mine
+        return [*((place, False) for place in sorted(mine)), *((p, True) for p in sorted(theirs))]
+
+    def _looks_back(self, rule: CompiledRule) -> bool:
+        return max(rule.places) >= len(self.schema.modelled)
+
+    def found(self, rule: CompiledRule, rows: Bools, what: str, way_out: str) -> Problem:
+        """Return the problem, or note, that some rows break a rule."""
+        problem = replace(Problem.where(rows, rule.title, what, way_out), what="rule")
+        if self.before is None or not self._looks_back(rule):
+            return problem
+        first = int(rows.argmax())
+        return replace(problem, example=f"row {first + 1} after row {self.before[first] + 1}")
+
+
 def with_rules(read: Inspection, schema: Schema, patients: pd.Series | None) -> Inspection:
     """Return what was read, with the rows that break a rule; some of their cells may be emptied.
 
     Where a rule is broken, the cells of its fields of `invalid: missing` are; what is broken still is
-    a problem.
+    a problem. Rules that look back judge all rows of a patient in time; they are left out where the key
+    or a time has a problem.
 
     Parameters
     ----------
@@ -32,15 +96,16 @@ def with_rules(read: Inspection, schema: Schema, patients: pd.Series | None) -> 
     """
     rules = schema.rule_set
     whose = None if patients is None else pd.factorize(patients)[0]
-    codes, invalid, emptied = _emptied(read.codes, rules, whose)
+    judge = _Judge(schema, whose, _rows_before(read, schema, whose))
+    codes, invalid, emptied = _emptied(read.codes, judge)
     invalid |= read.invalid
     problems, notes = list(read.problems), [*read.notes, *emptied]
-    for rule in rules.declared:
-        broken = rules.broken(codes, [rule])
+    for rule in judge.rules:
+        broken = judge.broken(rule, codes)
         if broken.any():
-            for place in rule.places:
-                invalid[broken, place] = True
-            problems.append(_found(rule, broken, "broken", WAY_OUT))
+            for place, rows in judge.cells(rule, broken):
+                invalid[rows, place] = True
+            problems.append(judge.found(rule, broken, "broken", WAY_OUT))
     for derivation in rules.derivations:
         notes += _underivable(derivation, codes, rules)
     if whose is not None:
@@ -48,27 +113,35 @@ def with_rules(read: Inspection, schema: Schema, patients: pd.Series | None) -> 
     return replace(read, codes=codes, invalid=invalid, problems=problems, notes=notes)
 
 
-def _found(rule: CompiledRule, rows: Bools, what: str, way_out: str) -> Problem:
-    return replace(Problem.where(rows, rule.title, what, way_out), what="rule")
+def _rows_before(read: Inspection, schema: Schema, whose: Ints | None) -> Ints | None:
+    """Return the row before each row of its patient, None where nothing puts rows in order."""
+    keys = set(schema.key_columns)
+    if schema.orderBy is None or whose is None or any(p.column in keys for p in read.problems):
+        return None
+    return rows_before(read.codes[:, schema.columns.places[schema.orderBy.column]], whose)
 
 
-def _emptied(
-    codes: Ints, rules: RuleSet, whose: Ints | None
-) -> tuple[Ints, Bools, Iterable[Problem]]:
+def _emptied(codes: Ints, judge: _Judge) -> tuple[Ints, Bools, Iterable[Problem]]:
     """Return codes without those that break a rule and may be emptied, where, and notes of it.
 
     What is emptied for one rule may break another: it ends when a round empties nothing more.
     """
     left = codes.copy()
     notes: dict[int, tuple[Bools, list[str]]] = {}
-    todo = [i for i, rule in enumerate(rules.declared) if _may_be_emptied(rule, rules)]
+    fields = judge.schema.modelled
+    emptiable = [j for j, f in enumerate(fields) if f.invalid == "missing" and f.nullable]
+    todo = [
+        i
+        for i, rule in enumerate(judge.rules)
+        if any(place in emptiable for place, _ in judge.named(rule))
+    ]
     changed = bool(todo)
     while changed:
         changed = False
         for i in todo:
-            rule = rules.declared[i]
-            broken = rules.broken(left, [rule])
-            names = _empty(rule, broken, left, rules, whose) if broken.any() else []
+            rule = judge.rules[i]
+            broken = judge.broken(rule, left)
+            names = _empty(rule, broken, left, judge, emptiable) if broken.any() else []
             if names:
                 changed = True
                 rows, known = notes.get(i, (np.zeros_like(broken), []))
@@ -77,24 +150,21 @@ def _emptied(
     listed = []
     for i, (rows, names) in sorted(notes.items()):
         what = f"broken, so that {', '.join(map(brief, names))} counts as missing"
-        listed.append(_found(rules.declared[i], rows, what, why))
+        listed.append(judge.found(judge.rules[i], rows, what, why))
     return left, left != codes, listed
 
 
-def _may_be_emptied(rule: CompiledRule, rules: RuleSet) -> list[int]:
-    fields = rules.columns.fields
-    return [p for p in sorted(rule.places) if fields[p].invalid == "missing" and fields[p].nullable]
-
-
 def _empty(
-    rule: CompiledRule, broken: Bools, codes: Ints, rules: RuleSet, whose: Ints | None
+    rule: CompiledRule, broken: Bools, codes: Ints, judge: _Judge, emptiable: Sequence[int]
 ) -> list[str]:
     """Empty what may be emptied of the cells of a rule, and return the names of these columns."""
     names = []
-    for place in _may_be_emptied(rule, rules):
-        field, rows = rules.columns.fields[place], broken
+    for place, about in judge.cells(rule, broken):
+        field, whose, rows = judge.schema.modelled[place], judge.whose, about
+        if place not in emptiable:
+            continue
         if field.perPatient and whose is not None:  # it is the same in all rows of the patient
-            rows = np.isin(whose, whose[broken])
+            rows = np.isin(whose, whose[about])
         if (codes[rows, place] != MISSING).any():
             codes[rows, place] = MISSING
             names.append(field.name)

@@ -93,6 +93,32 @@ def test_line_13_the_kept_rows_of_a_patient_hang_on_nobody_else(place: str) -> N
     assert (other != patients_module.group_by_patient(many, VISITS, KEY).rows).any()
 
 
+@pytest.mark.parametrize("keep", ["first", "last", "window"])
+@pytest.mark.parametrize("place", PLACES)
+def test_line_13_the_kept_visits_of_a_patient_hang_on_nobody_else(place: str, keep: str) -> None:
+    draws = np.random.default_rng(seed(0))
+    many = pd.concat([visits(200).assign(line=n) for n in range(5)], ignore_index=True)
+    many["day"] = draws.integers(0, 1000, len(many))  # a patient may come twice in a day
+    days = {"name": "day", "type": "integer", "constraints": {"minimum": 0, "maximum": 999}}
+    schema = VISITS.replace(
+        fields=[*VISITS.to_dict()["fields"], days],
+        orderBy={"column": "day", "strict": False},
+        keepRows=keep,
+    )
+    new = pd.DataFrame({"patient": "new", "sex": "male", "score": 40, "day": 990}, range(60))
+
+    def kept(frame: pd.DataFrame) -> dict[str, list[tuple[int, int]]]:
+        rows = patients_module.group_by_patient(frame, schema, KEY).rows
+        cells = list(zip(frame["day"], frame["score"], strict=True))
+        whose = frame["patient"].to_numpy()[rows[:, 0]]
+        lines = [[cells[row] for row in mine if row >= 0] for mine in rows]
+        return dict(zip(whose, lines, strict=True))
+
+    before, after = kept(many), kept(with_rows(many, new, place))
+    assert len(after.pop("new")) == 3
+    assert after == before
+
+
 def test_line_13_training_draws_patients_and_not_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = watch_training(monkeypatch)
     fitted(with_new_patient(500, "middle"), VISITS, sampling_rate=1.0, steps=2)

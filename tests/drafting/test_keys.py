@@ -44,6 +44,25 @@ def test_what_no_patient_varies_in_is_proposed_as_constant() -> None:
     assert set(constant) <= set(schema.to_review)
 
 
+def test_what_puts_rows_in_time_is_proposed_for_review() -> None:
+    frame = visits()
+    draft = drafted(frame)
+    assert draft.value["orderBy"] == {"column": "visit"}
+    assert "`orderBy` names it, since each patient's rows come in its order and no" in draft.text
+    assert "visit" in draft.schema.to_review
+    # A date comes in any order of the rows, if it tells them apart; a number does not.
+    day = pd.Timestamp("2020-03-01") + pd.to_timedelta(frame["visit"].astype(int) * 9, "D")
+    mixed = frame.assign(seen=day.astype(str)).sample(frac=1, random_state=0, ignore_index=True)
+    assert drafted(mixed).value["orderBy"] == {"column": "seen"}
+    assert "orderBy" not in drafted(mixed.drop(columns="seen")).value
+    # Days on which a patient came twice: in order still, where the rows are.
+    twice = frame.assign(seen=day.astype(str)).drop(columns="visit")
+    twice.loc[:1, "seen"] = "2020-03-10"
+    assert drafted(twice).value["orderBy"] == {"column": "seen", "strict": False}
+    assert "orderBy" not in drafted(twice.sample(frac=1, random_state=0)).value
+    assert "orderBy" not in drafted(visits(patients=99)).value
+
+
 def test_one_patient_who_varies_is_asked_about_and_counted_on_the_terminal_alone() -> None:
     frame = visits()
     frame.loc[4, "sex"] = "M" if frame.loc[4, "sex"] == "F" else "F"

@@ -20,6 +20,7 @@ import synthvae.fit as fit_module
 import synthvae.pipeline as pipeline_module
 import synthvae.privacy.mechanisms as mechanisms_module
 import synthvae.synthesizer as synthesizer_module
+from synthvae._types import Ints
 from synthvae.errors import StorageError
 from synthvae.marginals import interactions as interactions_module
 from synthvae.marginals import measure as measure_module
@@ -37,7 +38,7 @@ from synthvae.synthesizer import Synthesizer
 from synthvae.table import PatientRows
 from synthvae.table import patients as patients_module
 from synthvae.table.cells import RawColumn
-from synthvae.table.codes import inspect
+from synthvae.table.codes import column_codes, inspect
 from synthvae.table.patients import SplitKey, derived_key
 
 Patch = pytest.MonkeyPatch
@@ -413,16 +414,36 @@ def a_fit_that_can_be_released_twice(patch: Patch) -> None:
 @bug("which rows of a patient are used tells who else is in the table")
 def kept_rows_that_hang_on_others(patch: Patch) -> None:
     def shuffled(frame: pd.DataFrame, schema: Schema, key: bytes | None = None) -> PatientRows:
-        whose, _ = pd.factorize(frame[schema.patientKey])
         order = np.random.default_rng(list(key or b"")).permutation(len(frame))
-        rows = np.full((whose.max() + 1, schema.rows_per_patient), -1, np.int64)
-        for patient, mine in pd.Series(order).groupby(whose[order]):
-            kept = mine.to_numpy()[: schema.rows_per_patient]
-            rows[patient, : len(kept)] = kept  # type: ignore[index]
-        return PatientRows(rows)
+        return _first_rows_of(frame, schema, order)
 
     for module in (patients_module, synthesizer_module):
         patch.setattr(module, "group_by_patient", shuffled)
+
+
+@bug("which visits of a patient are used follows from the days on which the others came")
+def kept_visits_by_others_values(patch: Patch) -> None:
+    def around_the_middle(
+        frame: pd.DataFrame, schema: Schema, key: bytes | None = None
+    ) -> PatientRows:
+        if schema.orderBy is None:
+            return group(frame, schema, key)
+        times = column_codes(frame, schema, schema.orderBy.column)
+        return _first_rows_of(frame, schema, np.argsort(np.abs(times - np.mean(times))))
+
+    group = patients_module.group_by_patient
+    for module in (patients_module, synthesizer_module):
+        patch.setattr(module, "group_by_patient", around_the_middle)
+
+
+def _first_rows_of(frame: pd.DataFrame, schema: Schema, order: Ints) -> PatientRows:
+    """Return each patient's first rows in an order of all rows, as many as are kept."""
+    whose, _ = pd.factorize(frame[schema.patientKey])
+    rows = np.full((whose.max() + 1, schema.rows_per_patient), -1, np.int64)
+    for patient, mine in pd.Series(order).groupby(whose[order]):
+        kept = mine.to_numpy()[: schema.rows_per_patient]
+        rows[patient, : len(kept)] = kept  # type: ignore[index]
+    return PatientRows(rows)
 
 
 @bug("whoever knows the published seed and an identifier knows who was trained on")
