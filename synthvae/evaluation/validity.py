@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from synthvae._text import brief, counted
-from synthvae._types import Bools, Floats
+from synthvae._types import Bools, Floats, Ints
 from synthvae.config import Rule
 from synthvae.errors import ConfigError
 from synthvae.evaluation import intervals, significance
@@ -18,7 +18,8 @@ from synthvae.evaluation.results import Interval, Score
 from synthvae.evaluation.tables import Table, Tables
 from synthvae.rules import setting
 from synthvae.rules.compiled import CompiledRule, compiled_rule
-from synthvae.rules.values import MISSING, Columns
+from synthvae.rules.steps import known_steps, rows_before
+from synthvae.rules.values import MISSING, Columns, Known
 from synthvae.schema import Schema
 
 NAMED = 5
@@ -233,14 +234,15 @@ def _agreement(table: Table, place: int) -> Bools:
 class CheckedRule:
     """A rule that fits the schema, and its figure.
 
-    `columns` are those that its codes belong to, `unique` the places whose values come once within a
-    patient, of a rule that says that.
+    `columns` are those that it may name, `unique` the places whose values come once within a patient, of
+    a rule that says that; `time` is the place of what puts rows in order, of one that looks back.
     """
 
     metric: Metric
     columns: Columns
     rule: CompiledRule | None = None
     unique: tuple[int, ...] = ()
+    time: int | None = None
 
     def judge(self, table: Table) -> tuple[Bools, Bools]:
         """Return for each row whether it breaks the rule, and whether that is decided."""
@@ -249,9 +251,36 @@ class CheckedRule:
             known = (values != MISSING).all(axis=1)
             again = pd.DataFrame(np.column_stack((table.patients, values))).duplicated()
             return known & again.to_numpy(), known
-        truth = self.rule.judge(self.columns.known(table.codes))
-        rows = (len(table.codes),)
-        return np.broadcast_to(truth.no, rows), ~np.broadcast_to(truth.unknown, rows)
+        before, rows = self._before(table), (len(table.codes),)
+        truth = self.rule.judge(self._known(table, before))
+        broken, unknown = np.broadcast_to(truth.no, rows), np.broadcast_to(truth.unknown, rows)
+        if before is None or self.time is None:
+            return broken, ~unknown
+        timeless = table.patients[table.codes[:, self.time] == MISSING]
+        undecided = (unknown & (before >= 0)) | np.isin(table.patients, timeless)
+        return broken & (before >= 0), ~undecided
+
+    def concerned(self, table: Table) -> int | None:
+        """Return of how many rows the rule says something, None where it is of all."""
+        before = self._before(table)
+        condition = None if self.rule is None else self.rule.condition
+        if before is None and condition is None:
+            return None
+        about = np.asarray(True) if before is None else before >= 0
+        if condition is not None:
+            about = about & condition.judge(self._known(table, before)).yes
+        return int(np.broadcast_to(about, (len(table.codes),)).sum())
+
+    def _before(self, table: Table) -> Ints | None:
+        """Return the row before each row, of a rule that looks back; it says nothing without."""
+        if self.time is None:
+            return None
+        return rows_before(table.codes[:, self.time], table.patients)
+
+    def _known(self, table: Table, before: Ints | None) -> Known:
+        if before is None:
+            return self.columns.known(table.codes)
+        return known_steps(self.columns, table.codes, before)
 
 
 def slug(name: str) -> str:
@@ -298,8 +327,8 @@ def read_rules(rules: Sequence[Rule], schema: Schema) -> tuple[CheckedRule, ...]
     checked = list(_schema_rules(schema, keys))
     for key, rule in zip(keys, extra, strict=True):
         where = f"the rule {brief(rule.title)}"
-        compiled = compiled_rule(rule, schema.columns, where)
-        checked.append(CheckedRule(_figure(key, rule), schema.columns, compiled))
+        compiled = compiled_rule(rule, schema.step_columns, where)
+        checked.append(_checked(_figure(key, rule), compiled, schema))
     return tuple(checked)
 
 
@@ -308,6 +337,7 @@ def _schema_rules(schema: Schema, taken: Sequence[str]) -> Iterator[CheckedRule]
     if not schema.rules:
         return
     compiled, unique = iter(schema.rule_set.declared), iter(schema.rule_set.unique)
+    steps, looking_back = iter(schema.step_rules), [rule.setting for rule in schema.step_rules]
     keys = set(taken)
     for rule in schema.rules:
         first = key = slug(rule.title)[:LONGEST_KEY]
@@ -320,7 +350,16 @@ def _schema_rules(schema: Schema, taken: Sequence[str]) -> Iterator[CheckedRule]
         if rule.unique:
             yield CheckedRule(metric, schema.columns, unique=next(unique))
         else:
-            yield CheckedRule(metric, schema.columns, next(compiled))
+            each = steps if rule in looking_back else compiled
+            yield _checked(metric, next(each), schema)
+
+
+def _checked(metric: Metric, rule: CompiledRule, schema: Schema) -> CheckedRule:
+    """Return a rule with its figure; one that looks back needs the column that puts rows in order."""
+    order, time = schema.orderBy, None
+    if order is not None and max(rule.places) >= len(schema.modelled):
+        time = schema.columns.places[order.column]
+    return CheckedRule(metric, schema.step_columns, rule, time=time)
 
 
 def _figure(key: str, rule: setting.Rule) -> Metric:
@@ -337,20 +376,19 @@ def _check(tables: Tables, rule: CheckedRule) -> Score:
     broken, decided = rule.judge(tables.synthetic)
     rows, undecided = len(broken), int((~decided).sum())
     text = f"{int(broken.sum()):,} of {counted(rows, 'row')} break it."
-    if rule.rule is not None and rule.rule.condition is not None:
-        concerned = int(rule.rule.condition.holds(tables.synthetic.codes)[0].sum())
+    concerned = rule.concerned(tables.synthetic)
+    if concerned is not None:
         text += f" It concerns {counted(concerned, 'row')}."
     if undecided:
         text += (
             f" {counted(undecided, 'row')} cannot be judged, because a value is missing or invalid,"
             " and count as keeping it."
         )
+    # Independent rows are each a patient's own, so that none comes before another.
+    besides = ("holdout", "train") if rule.time is not None else ("holdout", "train", "independent")
     return rule.metric.answer(
         _never_none(float(broken.mean())),
         intervals.clustered_share(broken, tables.synthetic.patients),
-        {
-            name: float(rule.judge(getattr(tables, name))[0].mean())
-            for name in ("holdout", "train", "independent")
-        },
+        {name: float(rule.judge(getattr(tables, name))[0].mean()) for name in besides},
         text,
     )

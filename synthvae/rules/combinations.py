@@ -72,7 +72,7 @@ class Combinations:
     def judge(self, known: Known) -> Truth:
         """Return whether a combination may be one of them; undecided where a value is missing."""
         spans = [
-            _with_missing(known(place)) if place in self.gaps else known(place)
+            with_missing(known(place)) if place in self.gaps else known(place)
             for place in self.places
         ]
         firsts = [
@@ -99,7 +99,7 @@ class Combinations:
         return Truth(some & there, some & ~(exact & there), none)
 
 
-def _with_missing(span: Range) -> Range:
+def with_missing(span: Range) -> Range:
     """Return a range in which missing is a value of its own, below all others."""
     low = np.where(span.none, GAP, span.low)
     high = np.where(span.some, span.high, GAP)

@@ -8,7 +8,7 @@ from functools import cached_property, partial, reduce
 
 import numpy as np
 
-from synthvae._text import brief, nearest
+from synthvae._text import brief
 from synthvae._types import Bools, Ints
 from synthvae.errors import ConfigError
 from synthvae.field import Field
@@ -254,6 +254,7 @@ def _turned(rule: Rule, columns: Columns, derived: set[str | None]) -> Rule:
     later, earlier, days = (columns.fields[columns.places[n or ""]] for n in (*names, rule.derive))
     suits = (
         later.is_moment
+        and later.name != columns.order
         and later.type == earlier.type
         and later.timezone is None
         and days.is_number
@@ -281,11 +282,7 @@ def _is_fine(days: Field, scale: float) -> bool:
 def _place(name: str, columns: Columns, where: str) -> int:
     if name in columns.places:
         return columns.places[name]
-    if name in columns.others:
-        raise ConfigError(
-            f"In {where}: '{name}' is an identifier, which is never modelled, or left out."
-        )
-    raise ConfigError(f"In {where}: '{name}' is no column{nearest(name, columns.places)}.")
+    raise ConfigError(f"In {where}: {columns.refusal(name)}.")
 
 
 def compiled_rule(rule: Rule, columns: Columns, where: str) -> CompiledRule:

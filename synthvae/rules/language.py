@@ -120,9 +120,9 @@ def read_statement(text: str, columns: Columns, where: str) -> Statement:
     term = reader.read()
     if term.kind != "truth":
         reader.refuse(f"it is {KINDS[term.kind]}, not a statement that holds or does not")
-    if not reader.named:
+    if not term.places:
         reader.refuse("it names no column")
-    return Statement(term, columns, frozenset(reader.named))
+    return Statement(term, columns, term.places)
 
 
 def read_value(text: str, columns: Columns, target: Field, where: str) -> Statement:
@@ -148,9 +148,9 @@ def read_value(text: str, columns: Columns, target: Field, where: str) -> Statem
         term = Term("text", partial(labelled, term.of, labels, numbers), parts=(term,))
     if term.kind != kind:
         reader.refuse(f"it is {KINDS[term.kind]}, but '{target.name}' is {KINDS[kind]}")
-    if not reader.named:
+    if not term.places:
         reader.refuse("it names no column")
-    return Statement(term, columns, frozenset(reader.named))
+    return Statement(term, columns, term.places)
 
 
 class _Reader:
@@ -160,7 +160,6 @@ class _Reader:
         self.text, self.columns, self.where = text, columns, where
         self.quoted: dict[int, str] = {}
         self.plain = _QUOTED.sub(self._hide, text)
-        self.named: set[int] = set()
 
     def _hide(self, match: re.Match[str]) -> str:
         """Put a plain word of the same length in the place of a name in backquotes."""
@@ -246,12 +245,7 @@ class _Reader:
                 return fixed("truth", name == "true", name == "true")
             if quoted is None and name == "missing":
                 self.refuse("'missing' goes with `is`: write `column is missing`", node)
-            if name in self.columns.others:
-                self.refuse(
-                    f"'{name}' is an identifier, which is never modelled, or left out", node
-                )
-            self.refuse(f"'{name}' is no column{nearest(name, places)}", node)
-        self.named.add(places[name])
+            self.refuse(self.columns.refusal(name), node)
         return column_of(self.columns.fields[places[name]], places[name])
 
     def _truth(self, node: ast.expr) -> Term:
@@ -294,7 +288,12 @@ class _Reader:
 
     def _sum(self, node: ast.BinOp) -> Term:
         left, right = self.term(node.left), self.term(node.right)
-        function = _SUMS[type(node.op)]
+        function, elapsed = _SUMS[type(node.op)], self.columns.elapsed
+        ends = left.place, right.place
+        if elapsed and isinstance(node.op, ast.Sub) and ends == (elapsed.later, elapsed.earlier):
+            unit = elapsed.unit / DAY if left.kind == "date" else elapsed.unit
+            gap = column_of(self.columns.fields[elapsed.gap], elapsed.gap)
+            return applied("number", ranges.multiply, gap, fixed("number", unit, unit))
         day = fixed("number", DAY, DAY)
         if left.kind == "date" and isinstance(node.op, ast.Sub) and right.kind == "date":
             return applied("number", ranges.divide, applied("number", function, left, right), day)

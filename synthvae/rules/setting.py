@@ -7,13 +7,14 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from synthvae._frozen import FrozenSettings
-from synthvae._text import counted
+from synthvae._text import brief, counted
 from synthvae.declared import as_label, as_tuple, first_repeated
 from synthvae.field import Basis
 
 Text = Annotated[str, Field(min_length=1, max_length=500)]
 Names = Annotated[tuple[Text, ...], BeforeValidator(as_tuple)]
 FORMS = ("rule", "then", "derive", "together", "allowed", "unique")
+BEFORE = "_prev"  # ends the name of a column of the visit before
 MOST_NAMED = 100_000  # values in the combinations of a rule
 LONGEST_TITLE = 80
 
@@ -112,6 +113,12 @@ class Rule(FrozenSettings):
         return self.rule if plain.keys() == {"rule"} else plain
 
     @property
+    def may_look_back(self) -> bool:
+        """Whether a rule may name the visit before: one that computes or numbers columns never does."""
+        texts = (self.rule, self.condition, self.then, *self.together, *self.allowed)
+        return any(BEFORE in text for text in texts if text)
+
+    @property
     def statement(self) -> str:
         """The rule in one line."""
         if self.then:
@@ -130,6 +137,17 @@ class Rule(FrozenSettings):
     def title(self) -> str:
         """The rule's name, or else what it says."""
         return self.name or self.statement
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise `ValueError` where a column has the name that another has at the visit before."""
+    for name in names:
+        if name + BEFORE in names:
+            raise ValueError(
+                f"field {brief(name + BEFORE)} is named as {brief(name)} at the visit before, which "
+                "there is with orderBy: rename it, or set `role: omit`, for rules name the visit before "
+                "without it"
+            )
 
 
 def combinations_of(lines: Sequence[str], names: Any) -> list[list[str]]:

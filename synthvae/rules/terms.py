@@ -60,6 +60,12 @@ class Term:
     operation: Callable[..., Value] | None = None
     parts: tuple["Term", ...] = ()
 
+    @property
+    def places(self) -> frozenset[int]:
+        """The places of the columns that it is made of."""
+        own = frozenset() if self.place is None else frozenset((self.place,))
+        return own.union(*(part.places for part in self.parts))
+
     def range(self, known: Known) -> Range:
         """Return the value as a range; a truth counts as 1 or 0."""
         value = self.of(known)

@@ -6,9 +6,11 @@ from functools import cached_property
 
 import numpy as np
 
+from synthvae._text import nearest
 from synthvae._types import Floats, Ints
 from synthvae.field import Field
 from synthvae.rules.ranges import Range
+from synthvae.rules.setting import BEFORE
 
 MISSING = -1  # a cell without a value
 FIRST_SPECIAL = -2  # the first of a field's special values; -3 is the next, and so on
@@ -69,11 +71,26 @@ class ColumnValues:
 
 
 @dataclass(frozen=True)
+class Elapsed:
+    """Two columns of moments or numbers, by place, and the one that holds by how much they differ."""
+
+    later: int
+    earlier: int
+    gap: int  # in steps of `unit` of their values
+    unit: float
+
+
+@dataclass(frozen=True)
 class Columns:
-    """The columns that rules may name: the fields with codes, by place, and the names of all others."""
+    """The columns that rules may name: the fields with codes, by place, and the names of all others.
+
+    `order` is the column that puts rows in time, if any does; `elapsed`, which difference is a column.
+    """
 
     fields: tuple[Field, ...]
     others: frozenset[str] = frozenset()  # identifiers, and columns that are left out
+    order: str | None = None
+    elapsed: Elapsed | None = None
 
     @cached_property
     def places(self) -> dict[str, int]:
@@ -101,6 +118,26 @@ class Columns:
         if field.is_number:
             return np.array([float(label) for label in field.categories])
         return np.array([float(self.labels[label]) for label in field.categories])
+
+    def refusal(self, name: str) -> str:
+        """Return why a name is no column's that a rule may name, and what to do."""
+        if name in self.others:
+            return f"'{name}' is an identifier, which is never modelled, or left out"
+        now = name.removesuffix(BEFORE)
+        if now == name or not (now in self.places or now in self.others):
+            return f"'{name}' is no column{nearest(name, self.places)}"
+        if now in self.others:
+            return self.refusal(now)
+        if self.order is None:
+            return (
+                f"'{name}' is '{now}' at the visit before, and rows are in no order: set `orderBy`"
+            )
+        if self.fields[self.places[now]].perPatient:
+            return f"'{now}' is perPatient, so the same at the visit before: write '{now}'"
+        return (
+            f"'{name}' is of the visit before, which only statements, `if`, `together` and `allowed` "
+            "may name"
+        )
 
     def known(self, codes: Ints) -> Known:
         """Return what a table's codes say, shape (rows, columns)."""

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from synthvae.config import Rule
+from synthvae.errors import ConfigError
 from synthvae.evaluation.results import Score
 from synthvae.evaluation.tables import prepare
 from synthvae.evaluation.validity import check_patients, check_rules, check_validity, read_rules
@@ -99,3 +100,43 @@ def test_nothing_asks_where_the_column_is_declared_or_varies() -> None:
     single = patients(50, 3).drop_duplicates("id")
     lonely = prepare(patients(50, 1), patients(30, 2), single, repeated(), generator)
     assert check_patients(lonely)[0].not_run == "no synthetic patient has two rows"
+
+
+def visits(patients: int, *steps: int, key: bool = True) -> pd.DataFrame:
+    """Return patients whose doses rise by these steps, the rows of the first ones in any order."""
+    doses = np.cumsum([1, *steps])
+    rows = [(whose, year, dose) for whose in range(patients) for year, dose in enumerate(doses)]
+    frame = pd.DataFrame(rows, columns=["id", "year", "dose"]).sample(frac=1, random_state=1)
+    return frame if key else frame.drop(columns="id")
+
+
+def test_rules_that_look_back_are_scored_within_the_patient_in_time() -> None:
+    numbers = [
+        {"name": name, "type": "integer", "constraints": {"minimum": 0, "maximum": 9}}
+        for name in ("year", "dose")
+    ]
+    schema = Schema.from_dict(
+        {
+            "patientKey": "id",
+            "maxRows": 3,
+            "orderBy": "year",
+            "fields": [{"name": "id"}, *numbers],
+            "rules": ["dose >= dose_prev", "dose < 9"],
+        }
+    )
+    asked = [Rule(name="slow", condition="year_prev == 1", then="dose - dose_prev <= 2")]
+    rules = read_rules(asked, schema)
+    real, held = visits(30, 1, 1), visits(9, 1, 3).assign(id=lambda frame: frame["id"] + 100)
+    tables = prepare(real, held, visits(20, 3, -1), schema, np.random.default_rng(0))
+    falls, high, slow = check_rules(tables, rules)
+    assert falls.value == pytest.approx(1 / 3)
+    assert falls.references == {"train": 0.0, "holdout": 0.0}
+    assert "It concerns 40 rows." in falls.detail
+    assert set(high.references) == {"train", "holdout", "independent"}
+    assert slow.value == 0.0
+    assert slow.references["holdout"] == pytest.approx(1 / 3)
+    assert "It concerns 20 rows." in slow.detail
+    loose = prepare(real, held, visits(20, 3, -1, key=False), schema, np.random.default_rng(0))
+    assert check_rules(loose, rules)[0].value == 0.0  # nobody knows who is whose
+    with pytest.raises(ConfigError, match="rows are in no order"):
+        read_rules(asked, schema.replace(orderBy=None, rules=[]))
