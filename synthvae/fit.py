@@ -12,6 +12,7 @@ from synthvae.marginals.interactions import InteractionQuery
 from synthvae.marginals.measure import measure_marginals
 from synthvae.marginals.moments import PairMoments, PairQuery
 from synthvae.model.coupling import couple, couple_untrained, population, with_sampling_error
+from synthvae.model.history_state import HistoryState
 from synthvae.model.layout import Layout
 from synthvae.model.products import Aims, find_interactions, without_products
 from synthvae.model.records import calibrate_margins
@@ -57,7 +58,7 @@ class Fit:
     fewest: int
     progress: Progress
 
-    def run(self) -> tuple[FittedState, "TrainingCurve | None"]:
+    def run(self) -> tuple[FittedState | HistoryState, "TrainingCurve | None"]:
         """Measure, train and calibrate; the model is kept before it is returned."""
         counts = self.counts()
         if counts.model is not None:

@@ -2,8 +2,9 @@
 
 Every bound and category stands in the schema because a person declared it; none is ever learned
 from the data. The additions to Table Schema (Frictionless Standards, v1) are `patientKey`,
-`patients`, `maxRows`, `releases`, `target`, `survival`, `purposes`, `dialect` (as of a Frictionless
-resource), and those of `Field`. Unlike there, a value is `required` unless the field says otherwise.
+`patients`, `maxRows`, `orderBy`, `keepRows`, `releases`, `target`, `survival`, `purposes`, `dialect`
+(as of a Frictionless resource), and those of `Field`. Unlike there, a value is `required` unless the
+field says otherwise.
 """
 
 import hashlib
@@ -11,30 +12,36 @@ import json
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, field_validator, model_validator
 from pydantic import Field as Setting
 
-from synthvae._files import read_ordinary
 from synthvae._frozen import FrozenSettings, read_mapping, write_yaml
-from synthvae._text import brief, nearest, shortened
-from synthvae.declared import as_delimiter, as_encoding, as_labels, as_tuple, first_repeated
+from synthvae._text import brief, nearest
+from synthvae.declared import (
+    as_delimiter,
+    as_encoding,
+    as_labels,
+    as_tuple,
+    first_repeated,
+    read_list,
+)
 from synthvae.errors import ConfigError, SchemaError
 from synthvae.field import Field
+from synthvae.ordering import OrderBy, as_order, check_order, gap_codes
 from synthvae.purposes import AnalysisRequest, check_purposes
 from synthvae.rows_release import PatientKey, RowsRelease, check_key
-from synthvae.rules.setting import Rule, combinations_of
+from synthvae.rules.setting import Rule, check_names, combinations_of
 
 if TYPE_CHECKING:
-    from synthvae.rules.compiled import RuleSet
+    from synthvae.rules.compiled import CompiledRule, RuleSet
     from synthvae.rules.values import Columns
 
 FINE = 20  # categories from which on a column counts as fine
 MOST_PATIENTS = 10**11  # more than have ever lived
 MOST_ROWS = 1000  # of one patient
 MOST_CATEGORIES = 200_000  # of all columns together
-LONGEST_LIST = 10_000_000  # bytes of a list of categories in a file of its own
 
 
 class Target(FrozenSettings):
@@ -97,6 +104,8 @@ class Schema(FrozenSettings):
     patientKey: PatientKey = None
     patients: Annotated[int | None, Setting(ge=1, le=MOST_PATIENTS)] = None
     maxRows: Annotated[int | None, Setting(ge=1, le=MOST_ROWS)] = None
+    orderBy: Annotated[OrderBy | None, BeforeValidator(as_order)] = None
+    keepRows: Literal["first", "last", "window"] = "window"
     releases: tuple[RowsRelease, ...] = ()
     target: Annotated[tuple[Target, ...], BeforeValidator(_as_targets)] = ()
     survival: Survival | None = None
@@ -152,6 +161,7 @@ class Schema(FrozenSettings):
             raise ValueError("every field is an identifier or left out; there is nothing to model")
         modelled = {field.name: field for field in self.modelled}
         check_purposes(self.purposes, modelled, self.survival_columns)
+        self._check_time()
         self._check_rules()
         return self
 
@@ -162,6 +172,15 @@ class Schema(FrozenSettings):
         except ConfigError as cause:
             raise ValueError(str(cause).removesuffix(".")) from None
 
+    def _check_time(self) -> None:
+        """Refuse an order in time that rows cannot have, and kept rows that need one."""
+        if self.keepRows != "window" and self.orderBy is None:
+            raise ValueError("keepRows needs orderBy, which says what comes first and what last")
+        drawn = {field.name: field for field in self.drawn}
+        check_order(self.orderBy, drawn, self.patientKey is not None)
+        if self.orderBy is not None:
+            check_names([field.name for field in self.modelled])
+
     def _check_rules(self) -> None:
         """Refuse rules that cannot be read, do not fit the fields, or clash."""
         if not self.rules:
@@ -170,31 +189,15 @@ class Schema(FrozenSettings):
         if twice is not None:
             raise ValueError(f"two rules are named {brief(twice)}; give each its own name")
         # They need numpy, which a command that only explains itself does without.
-        from synthvae.rules.domains import Domain
-        from synthvae.rules.solver import clashing
+        from synthvae.rules.consistency import check_rules, check_steps
 
         try:
             rules = self.rule_set
         except ConfigError as cause:
             raise ValueError(str(cause).removesuffix(".")) from None
-        if not self.drawn:
-            raise ValueError("every field is derived from others; there is nothing to model")
-        for derivation in rules.derivations:
-            inputs = [self.modelled[place] for place in derivation.value.places]
-            varying = [field.name for field in inputs if not field.perPatient]
-            if derivation.field.perPatient and varying:
-                raise ValueError(
-                    f"field {derivation.field.name!r} is perPatient, but derived from "
-                    f"{brief(varying[0])}, which is not"
-                )
-        domains = [Domain.whole(values) for values in self.columns.meanings]
-        clash = clashing(self.columns, domains, rules.sampled)
-        if clash:
-            titles = rules.titles(clash)
-            listed = "; ".join(map(brief, titles))
-            clashes = "the rules clash, so that no record can keep them:"
-            kept = clashes if len(titles) > 1 else "no record can keep the rule"
-            raise ValueError(f"{kept} {listed}; change one of them, or bounds and categories")
+        check_rules(rules)
+        if self.step_rules:
+            check_steps(self.rules, self.columns, rules.drawn, frozenset(self.key_columns))
 
     def _check_key(self) -> None:
         """Refuse a key of several columns all modelled, or of which one may vary within a patient."""
@@ -245,6 +248,7 @@ class Schema(FrozenSettings):
             "patientKey": self.key_columns,
             "target": [n for target in self.target for n in (target.column, *target.without)],
             "survival": self.survival_columns,
+            "orderBy": [] if self.orderBy is None else [self.orderBy.column],
         }
         uses = [(f"the purpose {brief(use.name)}", use.columns) for use in self.purposes]
         return [(where, name) for where, names in (*named.items(), *uses) for name in names]
@@ -311,8 +315,11 @@ class Schema(FrozenSettings):
     @cached_property
     def drawn(self) -> tuple[Field, ...]:
         """The fields that the model learns and draws: the modelled ones that are not derived."""
-        derived = sum(bool(rule.derive) for rule in self.rules)
-        return self.modelled[: len(self.modelled) - derived]
+        return self.modelled[: len(self.modelled) - len(self._derived)]
+
+    @property
+    def _derived(self) -> tuple[Field, ...]:
+        return self.modelled[len(self.modelled) - sum(bool(rule.derive) for rule in self.rules) :]
 
     @cached_property
     def columns(self) -> "Columns":
@@ -322,20 +329,44 @@ class Schema(FrozenSettings):
     def _columns_of(self, fields: tuple[Field, ...]) -> "Columns":
         from synthvae.rules.values import Columns
 
-        return Columns(fields, frozenset(set(self.names) - {field.name for field in fields}))
+        others = set(self.names) - {field.name for field in fields}
+        return Columns(fields, frozenset(others), self.orderBy.column if self.orderBy else None)
 
     @cached_property
     def rule_set(self) -> "RuleSet":
-        """The rules, with their meaning."""
+        """The rules about a row by itself, with their meaning."""
         from synthvae.rules.compiled import compile_rules
 
-        derived = [field.name for field in self.modelled[len(self.drawn) :]]
-        return compile_rules(self.rules, self.columns, derived, frozenset(self.key_columns))
+        steps = [rule.setting for rule in self.step_rules]
+        rules = [rule for rule in self.rules if rule not in steps]
+        derived = [field.name for field in self._derived]
+        return compile_rules(rules, self.columns, derived, frozenset(self.key_columns))
+
+    @cached_property
+    def step_columns(self) -> "Columns":
+        """The columns that rules may name, then those of the visit before, under orderBy."""
+        from synthvae.rules.steps import before_fields
+
+        before = before_fields(self.modelled) if self.orderBy else ()
+        return self._columns_of((*self.modelled, *before))
+
+    @cached_property
+    def step_rules(self) -> "tuple[CompiledRule, ...]":
+        """The rules between a visit and the one before it, over `step_columns`."""
+        from synthvae.rules.steps import step_rules
+
+        return step_rules(self.rules, self.step_columns)
 
     @property
     def rows_per_patient(self) -> int:
         """The largest number of rows that one patient contributes (1 without a patientKey)."""
         return self.maxRows or 1
+
+    @cached_property
+    def gap_codes(self) -> tuple[int, int, int] | None:
+        """The least gap between neighbouring rows, the largest and their step, in lattice steps."""
+        order = self.orderBy
+        return None if order is None else gap_codes(order, self[order.column])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -382,11 +413,11 @@ class Schema(FrozenSettings):
         for field in fields if isinstance(fields, list) else []:
             rules = field.get("constraints") if isinstance(field, dict) else None
             if isinstance(rules, dict) and isinstance(rules.get("enum"), str):
-                rules["enum"] = _read_codes(path.parent, rules["enum"])
+                rules["enum"] = read_list(path.parent, rules["enum"])
         listed = value.get("rules")
         for rule in listed if isinstance(listed, list) else []:
             if isinstance(rule, dict) and isinstance(rule.get("values"), str):
-                lines = _read_codes(path.parent, rule["values"], "combinations")
+                lines = read_list(path.parent, rule["values"], "combinations")
                 rule["values"] = combinations_of(lines, rule.get("allowed"))
         return cls.from_dict(value, str(path))
 
@@ -417,20 +448,3 @@ class Schema(FrozenSettings):
     def replace(self, **changes: Any) -> "Schema":
         """Return a copy with some top-level settings changed, validated again."""
         return Schema.from_dict(self.to_dict() | changes)
-
-
-def _read_codes(folder: Path, name: str, what: str = "categories") -> list[str]:
-    try:
-        path = (folder / name).resolve()
-        if not path.is_relative_to(folder.resolve()):
-            raise SchemaError(
-                f"The list of {what} {brief(name)} does not lie in the schema's folder; copy it "
-                "there."
-            )
-        lines = read_ordinary(path, LONGEST_LIST).decode("utf-8-sig").splitlines()
-    except (OSError, RuntimeError, ValueError) as cause:  # a circle of links is a RuntimeError
-        reason = getattr(cause, "strerror", None) or cause
-        raise SchemaError(
-            f"The list of {what} {shortened(str(folder / name), 200)} cannot be read: {reason}."
-        ) from cause
-    return [line.strip() for line in lines if line.strip()]

@@ -18,7 +18,14 @@ INTERACTION_SHARE = 0.1  # of the budget, for moments of three and four columns
 PRODUCTS_OF_SIGNAL = 0.0067  # their square root, that can be afforded per patient and epsilon
 MOST_PRODUCTS = 6000
 FEW_COLUMNS = 6  # up to which records are balanced more finely, since that is quick
+# Of few columns and one row a patient, moments tell nearly everything: margins, which are few, need less
+# to be known as well, wiggly functions count for more, and training must not blur what moments tell.
+FEW_SHARES = 0.2, 0.55, 0.22  # of the budget, for margins, pairs, and three and four columns
+FEW_TAPER, FEW_RATE = 0.25, 2e-4
+VISIT_LATENT = 8  # dimensions of what a patient keeps for good from visit to visit
 ASSUMED_PATIENTS = 5000  # sizes the model where no number of patients is declared
+MOST_CATEGORY_FUNCTIONS = 24  # of a category, without privacy
+MOST_FEATURES = 320  # of a record, that leave couplings without privacy quick
 
 
 class Settings(FrozenSettings):
@@ -27,6 +34,7 @@ class Settings(FrozenSettings):
     # Bins of a number that aim at equal mass, besides its special and missing values.
     bins: Annotated[int, Field(ge=2, le=200)]
     rank: Annotated[int, Field(ge=1, le=50)]  # most basis functions of a column
+    category_rank: Annotated[int, Field(ge=0, le=50)] = 0  # and of a category, where that is more
     taper: Annotated[float, Field(ge=0, le=4)]  # of their weights in the moments: order ** -taper
     # Largest part of one patient in the pair moments, relative to that of a patient of most rows that
     # are all typical and alike.
@@ -54,6 +62,10 @@ class Settings(FrozenSettings):
     # earlier ones left short; 0 draws rows independently.
     balance_steps: Annotated[int, Field(ge=0, le=100_000)]
 
+    def rank_of(self, *, ordered: bool) -> int:
+        """Return the most basis functions of a number or date, which are `ordered`, or of a category."""
+        return self.rank if ordered else max(self.rank, self.category_rank)
+
     @model_validator(mode="after")
     def _leaves_something_for_training(self) -> Self:
         if self.anchor_share + self.pair_share + self.interaction_share > 1 - LEAST_TRAINING:
@@ -77,6 +89,11 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
     epsilon. More of it affords finer bins, a richer basis and a larger latent, and leaves a larger
     share to dependence.
     """
+    settings = _of_rows(schema, epsilon)
+    return settings if schema.orderBy is None else _of_visits(settings)
+
+
+def _of_rows(schema: Schema, epsilon: float | None) -> Settings:
     patients = schema.patients or ASSUMED_PATIENTS
     columns = len(schema.drawn)
     rows = schema.rows_per_patient
@@ -99,10 +116,13 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
     interaction_share = INTERACTION_SHARE if interaction_rank else 0.0
     scale = (1 - training_share - interaction_share) / (anchor_share + pair_share)
     anchor_share, pair_share = scale * anchor_share, scale * pair_share
+    few = columns <= FEW_COLUMNS and rows == 1 and interaction_rank > 0 and signal > 0
+    if few:
+        anchor_share, pair_share, interaction_share = FEW_SHARES
     return Settings(
         bins=round(min(32, max(8, 20 + 8 * signal))),
         rank=rank,
-        taper=0.5,
+        taper=FEW_TAPER if few else 0.5,
         pair_bound=max(0.05, min(2.0, max(0.7, 0.7 + 0.4 * signal)) / math.sqrt(rows)),
         parents=max(columns - 1, 1) if columns <= 40 else 24,
         latent=2 if signal < 0.4 else 4,
@@ -116,13 +136,23 @@ def settings_for(schema: Schema, epsilon: float | None) -> Settings:
         steps=200,
         sampling_rate=min(1.0, min(patients / 3, 4096) / patients),
         clip_norm=3.0 * math.sqrt(rows),
-        learning_rate=0.02,
+        learning_rate=FEW_RATE if few else 0.02,
         averaging=0.98,
         kl_weight=1.0,
         kl_warmup=0.25,
         calibration_rounds=4,
         balance_steps=1600 if columns <= FEW_COLUMNS else 400,
     )
+
+
+def _of_visits(settings: Settings) -> Settings:
+    """Return the settings of visits in time: their moments tell what elsewhere training would.
+
+    A patient's latent is found in the moments of visits far apart.
+    """
+    shares = {"anchor_share": 0.38, "pair_share": 0.62 - LEAST_TRAINING, "interaction_share": 0.0}
+    latent = {"latent": VISIT_LATENT, "hidden": VISIT_LATENT, "mixture": 0, "category_rank": 0}
+    return settings.model_copy(update={**shares, **latent, "interactions": 0})
 
 
 def affordable_products(patients: int, epsilon: float) -> int:
@@ -139,21 +169,36 @@ def rank_of_interactions(schema: Schema, rank: int, products: int) -> int:
     from synthvae.marginals.interactions import affordable_rank
     from synthvae.precedence import declared_uses
 
+    return affordable_rank(_functions(schema, rank, rank), products, declared_uses(schema))
+
+
+def _functions(schema: Schema, rank: int, category_rank: int) -> list[int]:
+    """Return how many functions each column has at most, by the ranks of numbers and of categories."""
     functions = []
     for field in schema.drawn:
         values = field.lattice_size if field.is_lattice else len(field.categories)
-        functions.append(max(1, min(rank, values - 1 + field.nullable + len(field.specials))))
-    return affordable_rank(functions, products, declared_uses(schema))
+        most = rank if field.is_lattice else category_rank
+        functions.append(max(1, min(most, values - 1 + field.nullable + len(field.specials))))
+    return functions
+
+
+def _rank_of_categories(schema: Schema, rank: int) -> int:
+    """Return the largest rank of categories, beside one of numbers, that leaves couplings quick."""
+    ranks = range(MOST_CATEGORY_FUNCTIONS, rank, -1)
+    return next((r for r in ranks if sum(_functions(schema, rank, r)) <= MOST_FEATURES), rank)
 
 
 def _without_privacy(schema: Schema, rows: int, columns: int) -> Settings:
     interaction_rank = rank_of_interactions(schema, min(8, max(1, 320 // columns)), MOST_PRODUCTS)
     batch = min(max(rows / 20, 64), 1024)
     width = round(min(128, max(16, rows / 250)))  # more would learn the rows by heart
-    # Tokens beyond the rank are one to the couplings: what follows from a rare one of them is lost.
+    rank = max(min(24, 240 // columns), min(8, max(1, 320 // columns)))
     return Settings(
         bins=32,
-        rank=max(min(24, 240 // columns), min(8, max(1, 320 // columns))),
+        rank=rank,
+        # Tokens beyond the rank are one to the couplings: what follows from a rare one of them is lost.
+        # Of a number, more functions would fit the rows by heart.
+        category_rank=_rank_of_categories(schema, rank),
         taper=0.0,
         pair_bound=1.0,
         parents=max(columns - 1, 1) if columns <= 60 else 24,

@@ -12,14 +12,18 @@ from synthvae._runtime import Progress, given_or_console, machine_memory, one_bl
 from synthvae._text import brief, counted
 from synthvae.errors import ConfigError, DataError, check_positive_integer
 from synthvae.fit import Fit
+from synthvae.fit_visits import FitVisits
 from synthvae.model.conditions import parse_conditions
+from synthvae.model.history_state import HistoryState
+from synthvae.model.people import draw_people
 from synthvae.model.records import draw_records
 from synthvae.model.sampling import Sampler
 from synthvae.model.state import FittedState
-from synthvae.plan import Plan, guarantee_of, make_plan
+from synthvae.plan import Plan, make_plan
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
+from synthvae.promise import guarantee_of
 from synthvae.schema import Schema
 from synthvae.settings import Settings
 from synthvae.storage.checkpoint import KEY_BYTES, Checkpoint
@@ -97,7 +101,7 @@ class Synthesizer:
         self._plan: Plan | None = make_plan(schema, epsilon, delta, settings)
         self._settings = self._plan.settings
         self._test_seed = test_seed
-        self._state: FittedState | None = None
+        self._state: FittedState | HistoryState | None = None
         self._guarantee: Guarantee | None = None
         self._curve: TrainingCurve | None = None
 
@@ -125,14 +129,16 @@ class Synthesizer:
         shares = np.ones(1) if state.row_shares is None else state.row_shares
         return max(1, round(state.patients * float(shares @ np.arange(1, len(shares) + 1))))
 
-    def state(self) -> FittedState:
+    def state(self) -> FittedState | HistoryState:
         """Return the fitted state, or raise `ConfigError` before a fit."""
         if self._state is None:
             raise ConfigError("This synthesizer has not been fitted; call fit first, or load one.")
         return self._state
 
     @classmethod
-    def from_state(cls, schema: Schema, state: FittedState, guarantee: Guarantee) -> "Synthesizer":
+    def from_state(
+        cls, schema: Schema, state: FittedState | HistoryState, guarantee: Guarantee
+    ) -> "Synthesizer":
         """Return a fitted synthesizer from its parts; it samples, and cannot be fitted further."""
         fitted = cls.__new__(cls)
         fitted.schema, fitted._state, fitted._guarantee = schema, state, guarantee
@@ -203,7 +209,8 @@ class Synthesizer:
                 )
             kept.check_table(key, codes, patients.rows)
             with given_or_console(progress) as show:
-                state, curve = Fit(plan, codes, patients, mechanisms, kept, fewest, show).run()
+                job = Fit if self.schema.orderBy is None else FitVisits
+                state, curve = job(plan, codes, patients, mechanisms, kept, fewest, show).run()
         self._guarantee = guarantee_of(
             plan.with_patients(state.patients), state.patients, test_mode=test_mode
         )
@@ -255,6 +262,10 @@ class Synthesizer:
                 f"where is {brief(where)}; give a mapping of columns to values, such as "
                 "{'sex': 'female', 'age': (60, 80)}."
             )
+        if isinstance(state, HistoryState):
+            with one_blas_thread(), given_or_console(progress) as show:
+                codes, patients = draw_people(state.sampler, rows, int(seed), show)
+            return with_identifiers(decode(codes, self.schema), self.schema, patients)
         conditions = parse_conditions(where or {}, self.schema, state.layout.marginals)
         sampler = Sampler(state.layout, state.weights, state.offsets)
         shared = sum(field.perPatient for field in self.schema.drawn)

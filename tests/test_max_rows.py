@@ -12,11 +12,12 @@ from synthvae import max_rows
 from synthvae.baselines import make
 from synthvae.errors import BudgetError, ConfigError, DataError, OutputExistsError, SchemaError
 from synthvae.max_rows import RowHistogram, count_patients, levels_up_to, pay_for_rows
-from synthvae.plan import Plan, guarantee_of, make_plan, stages_before_fit
+from synthvae.plan import Plan, make_plan, stages_before_fit
 from synthvae.privacy.accounting import compose, gaussian_mu, squared_mu
 from synthvae.privacy.guarantee import GaussianStage
 from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
+from synthvae.promise import guarantee_of
 from synthvae.schema import Schema
 from tests.simulated import VISITS, visits
 

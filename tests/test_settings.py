@@ -72,3 +72,33 @@ def test_without_privacy_no_column_has_fewer_functions_than_under_a_budget(colum
     rank = rule(20_000, None, columns).rank
     assert rank >= rule(20_000, 100.0, columns).rank
     assert rank * columns <= max(320, columns)
+
+
+def test_without_privacy_categories_have_a_function_each_where_that_stays_quick() -> None:
+    def ranks(columns: int, categories: int) -> tuple[int, int]:
+        enum = {"enum": [f"c{k}" for k in range(categories)]}
+        fields = [
+            {"name": f"x{j}", "type": "string", "constraints": enum} for j in range(columns)
+        ] + [
+            {"name": f"y{j}", "type": "integer", "constraints": {"minimum": 0, "maximum": 99}}
+            for j in range(10)
+        ]
+        found = settings_for(Schema.from_dict({"patients": 5000, "fields": fields}), None)
+        return found.rank_of(ordered=True), found.rank_of(ordered=False)
+
+    assert ranks(14, 15) == (10, 24)  # 10 numbers of 10 functions, and 14 of 14: 296
+    assert ranks(14, 40) == (10, 15)  # 100 + 14 * 15 = 310, and 16 would be 324
+    assert ranks(40, 40) == (6, 6)  # no room
+    assert rule(5000, 10.0).rank_of(ordered=False) == rule(5000, 10.0).rank
+
+
+def test_few_columns_leave_pairs_and_triples_what_margins_need_elsewhere() -> None:
+    few = rule(80_000, 1.0, columns=4)
+    assert (few.anchor_share, few.pair_share, few.interaction_share) == (0.2, 0.55, 0.22)
+    assert (few.taper, few.learning_rate) == (0.25, 2e-4)
+    assert rule(80_000, 1.0, columns=6).pair_share == 0.55
+    # Not of more columns, of patients of several rows, nor where the signal is small.
+    others = rule(80_000, 1.0, columns=7), rule(80_000, 1.0, 4, rows=2), rule(7000, 1.0, 4)
+    for other in others:
+        assert other.anchor_share > 0.3
+        assert (other.taper, other.learning_rate) == (0.5, 0.02)

@@ -100,7 +100,8 @@ def look_at_release(case: Case, fitted: Synthesizer, seed: int) -> Observation:
     columns = [one.name for one in case.schema.modelled]
     alike = np.column_stack([_is_alike(records[name], record[name]) for name in columns])
     parts = [marginal.mass for marginal in marginals]
-    parts += [np.asarray(state.weights[name]).ravel() for name in sorted(state.weights)]
+    arrays = sorted(state.arrays().items())
+    parts += [array.ravel() for name, array in arrays if not name.startswith("columns/")]
     parts += [*state.offsets, np.array([state.patients])]
     measured = {
         RECORDS: float(alike.mean()),

@@ -250,7 +250,8 @@ def rank_of(field: Field, settings: Settings) -> int:
     """Return the number of functions in a column's basis."""
     size = ColumnMarginal.cells_of(field)
     cells = min(size, settings.bins) if field.is_lattice else size
-    return max(1, min(settings.rank, cells + field.nullable + len(field.specials) - 1))
+    rank = settings.rank_of(ordered=field.is_lattice)
+    return max(1, min(rank, cells + field.nullable + len(field.specials) - 1))
 
 
 def width_of(field: Field) -> float:

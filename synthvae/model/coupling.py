@@ -30,7 +30,7 @@ from synthvae.model.sampling import Draft, block_generator, rough_steps
 from synthvae.model.unbounding import Cohort, Unbounded, unbounded_moments
 
 COUPLING_SEED = 20_240_301
-POPULATION, LARGE_POPULATION = 8192, 65_536
+POPULATION, LARGE_POPULATION = 8192, 131_072
 FEW_COMBINATIONS = 16_384  # of tokens of all columns, for the large one
 FEWEST_RECORDS = 2048  # of the population, where the moments' noise drowns what more would show
 NARROW = 40  # columns up to which the population is whole, since time does not matter there
@@ -50,6 +50,7 @@ BOUND_ROUNDS = 8  # at most, to find the moments before the bound
 SETTLED = 1.0  # mean square of what is lacking, in units of noise, that noise explains
 # What is lacking beyond that, on average over pairs, and of the worst pair with it, when a search ends.
 NEARLY, NEARLY_ALL = 0.2, 3.0
+SAME_GOAL = 2.5  # of a moment's noise, by which no moment before the bound then moves any more
 LEAST_GAIN, PATIENCE = 0.1, 2  # of a round, and rounds without it
 SMALLEST_VARIANCE = 1e-8
 
@@ -262,6 +263,7 @@ def couple_untrained(
         idle = 0 if excess < (1 - LEAST_GAIN) * best[0] else idle + 1
         best = min(best, (excess, weights, moments), key=lambda one: one[0])
         nearly = excess < NEARLY and seen.misfit.max() < NEARLY_ALL
+        nearly = nearly and seen.furthest(moments) < SAME_GOAL
         if nearly or idle == PATIENCE:
             break
     progress(1.0)
@@ -322,6 +324,16 @@ def _alike(tokens: Ints, layout: Layout, nonlinear: Floats) -> tuple[Ints, Float
     return first, counts / len(tokens)
 
 
+@dataclass
+class Stay:
+    """How often a column keeps the class that it had in the visit before, and its tendency to."""
+
+    before: Ints  # class of the visit before, shape (rows,)
+    share: float  # of visits whose class is that of the visit before
+    ridge: float
+    tendency: float = 0.0  # what the logit of the class before gains
+
+
 def fit_column(
     spread: Floats,
     base: Floats,
@@ -332,6 +344,8 @@ def fit_column(
     margin_ridge: float = MARGIN_RIDGE,
     share: Floats | None = None,
     tolerance: float = 0.0,
+    means: Floats | float = 0.0,
+    stay: Stay | None = None,
 ) -> Floats:
     """Return the couplings of one column, shape (functions, features + 1), intercepts last.
 
@@ -353,23 +367,33 @@ def fit_column(
         Of the population that each row stands for, shape (rows,); None for all alike.
     tolerance
         How far the moments may stay from the goal, where `ridge` leaves them there.
+    means
+        Of the column's functions: zero where the column has its marginal.
+    stay
+        What is known of values that stay as they were; its tendency is fitted in place.
     """
     rows, functions = len(features), spread.shape[1]
     used = np.flatnonzero(np.isfinite(ridge).any(axis=0))
     weights = np.full(rows, 1 / rows) if share is None else share
     given = np.vstack((features[:, used].T, np.ones(rows)))  # records last: see LogNormaliser
-    goal = np.column_stack((moments[:, used], np.zeros(functions)))
+    goal = np.column_stack((moments[:, used], np.zeros(functions) + means))
     weight = np.column_stack((ridge[:, used], np.full(functions, margin_ridge)))
     free = np.isfinite(weight)
     weight = np.where(free, weight, 0.0)
     columns = np.append(used, features.shape[1])
+    # Whitened features have a curvature of about 1, and the ridge adds its own: in these units all
+    # directions bend alike, and the search takes few steps.
+    scale = 1 / np.sqrt(1 + weight[free])
     start_logits = np.ascontiguousarray(base.T)
+    everyone = np.arange(rows)
 
     def objective(flat: Floats) -> tuple[float, Floats]:
         couplings = np.zeros(weight.shape)
-        couplings[free] = flat
+        couplings[free] = scale * flat[: len(scale)]
         logits = spread @ (couplings @ given)
         logits += start_logits
+        if stay is not None:
+            logits[stay.before, everyone] += flat[-1]
         top = logits.max(axis=0)
         logits -= top
         mass = np.exp(logits, out=logits)
@@ -377,13 +401,23 @@ def fit_column(
         slope = (spread.T @ (mass * (weights / norm))) @ given.T - goal
         penalty = weight * couplings
         value = (np.log(norm) + top) @ weights - (goal * couplings).sum()
-        return value + 0.5 * (penalty * couplings).sum(), (slope + penalty)[free]
+        value += 0.5 * (penalty * couplings).sum()
+        if stay is None:
+            return value, scale * (slope + penalty)[free]
+        stays = mass[stay.before, everyone] / norm @ weights
+        value += flat[-1] * (0.5 * stay.ridge * flat[-1] - stay.share)
+        return value, np.append(
+            scale * (slope + penalty)[free], stays - stay.share + stay.ridge * flat[-1]
+        )
 
-    first = start[:, columns][free]
+    first = start[:, columns][free] / scale
     options = {"maxiter": ITERATIONS, "maxcor": MEMORY, "gtol": max(tolerance, SMALLEST_TOLERANCE)}
-    result = minimize(objective, first, jac=True, method="L-BFGS-B", options=options)
+    begun = first if stay is None else np.append(first, stay.tendency)
+    result = minimize(objective, begun, jac=True, method="L-BFGS-B", options=options)
+    if stay is not None:
+        stay.tendency = float(result.x[-1])
     couplings = np.zeros((functions, features.shape[1] + 1))
     found = np.zeros(weight.shape)
-    found[free] = result.x
+    found[free] = scale * result.x[: len(first)]
     couplings[:, columns] = found
     return couplings

@@ -46,7 +46,7 @@ class Layout:
     ) -> "Layout":
         """Return the layout for a table's marginals, with a basis for each."""
         bases = tuple(
-            basis(marginal, one.is_lattice, settings.rank)
+            basis(marginal, one.is_lattice, settings.rank_of(ordered=one.is_lattice))
             for marginal, one in zip(marginals, fields, strict=True)
         )
         masks = None if rules is None or rules.is_empty else rule_masks(marginals, rules)

@@ -155,12 +155,15 @@ class Draft:
         generator: np.random.Generator,
         firsts: Ints | None,
         steps: int,
+        latents: Floats | None = None,
     ) -> None:
         self._layout, self._weights, self._firsts = layout, weights, firsts
         self._generator, self._masks = generator, layout.masks
-        z = _latents(rows, layout.settings.latent, generator, firsts, stratified=steps > 0)
-        hidden = np.tanh(z @ weights["decoder.weight"].T + weights["decoder.bias"])
-        self._start = hidden @ weights["loadings.weight"].T
+        z = latents
+        if z is None:
+            z = draw_latents(rows, layout.settings.latent, generator, firsts, stratified=steps > 0)
+        self.hidden = np.tanh(z @ weights["decoder.weight"].T + weights["decoder.bias"])
+        self._start = self.hidden @ weights["loadings.weight"].T
         self._uniforms = generator.random((layout.columns, rows))
         self._mixture = _Mixture(layout, weights, rows) if layout.settings.mixture else None
         # Balancing is most of the time of a fit of a wide table, and there reaches few pairs anyway.
@@ -172,6 +175,11 @@ class Draft:
         self.tokens = np.empty((rows, layout.columns), np.int64)
         self.codes = np.zeros_like(self.tokens)  # of the columns that rules name
         self.stuck = np.zeros(rows, bool)
+
+    @property
+    def couplings(self) -> Floats:
+        """The weights of earlier columns' features, shape (features, features)."""
+        return self._weights["earlier.weight"]
 
     def shares(self, j: int, masks: RuleMasks | None) -> TokenShares | None:
         """Return what rules leave of a column's tokens, given the columns before."""
@@ -205,6 +213,13 @@ class Draft:
             c = c + self._layout.record_products(self.features, multiplied) @ couplings.T
         logits: Floats = c @ self._layout.bases[j].T
         return logits
+
+    def fill(self, j: int, tokens: Ints, codes: Ints) -> None:
+        """Take in a column that is known already."""
+        if self._balance is not None:
+            self._balance.add(tokens, self._layout.marginals[j].tokens)
+        self.tokens[:, j], self.codes[:, j] = tokens, codes
+        self.features[:, self._layout.span(j)] = self._layout.bases[j][tokens]
 
     def draw(
         self,
@@ -302,7 +317,7 @@ def places_within(tokens: Ints, generator: np.random.Generator, *, spread: bool)
     return np.minimum(places, LARGEST_PLACE)
 
 
-def _latents(
+def draw_latents(
     rows: int, size: int, generator: np.random.Generator, firsts: Ints | None, *, stratified: bool
 ) -> Floats:
     """Return a latent for each row, the same for all rows of a patient, shape (rows, size).

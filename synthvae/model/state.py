@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthvae._types import Floats, Ints
+from synthvae.field import Field
 from synthvae.marginals.column import ColumnMarginal
 from synthvae.marginals.interactions import LARGEST, NONE
 from synthvae.model.layout import Layout
@@ -48,6 +49,11 @@ class FittedState:
     row_shares: Floats | None
     patients: int
 
+    @property
+    def marginals(self) -> tuple[ColumnMarginal, ...]:
+        """Those of the columns."""
+        return self.layout.marginals
+
     def arrays(self) -> Arrays:
         """Return the arrays of the state, by name."""
         return {
@@ -62,10 +68,8 @@ class FittedState:
         cls, arrays: Arrays, schema: Schema, settings: Settings, patients: int
     ) -> "FittedState":
         """Return a state from its arrays, which fit schema and settings."""
-        for name, array in arrays.items():
-            if array.dtype == np.float64 and array.size and np.abs(array).max() > LARGEST_NUMBER:
-                raise ValueError(f"{name} holds a number beyond {LARGEST_NUMBER:,.0f}")
-        marginals = read_marginals(arrays, schema)
+        check_numbers(arrays)
+        marginals = read_marginals(arrays, schema.drawn)
         offsets = [arrays[f"columns/{j}/offset"] for j in range(len(marginals))]
         for field, marginal, offset in zip(schema.drawn, marginals, offsets, strict=True):
             if offset.shape != marginal.mass.shape:
@@ -82,6 +86,13 @@ class FittedState:
         if wrong:
             raise ValueError(f"its weights do not fit its settings: {min(wrong)[0]}")
         return cls(layout, weights, offsets, read_row_shares(arrays, schema), patients)
+
+
+def check_numbers(arrays: Arrays) -> None:
+    """Raise `ValueError` for a number that no fit leaves behind."""
+    for name, array in arrays.items():
+        if array.dtype == np.float64 and array.size and np.abs(array).max() > LARGEST_NUMBER:
+            raise ValueError(f"{name} holds a number beyond {LARGEST_NUMBER:,.0f}")
 
 
 def _read_products(products: NDArray[Any], layout: Layout) -> Ints:
@@ -114,10 +125,10 @@ def count_arrays(marginals: Sequence[ColumnMarginal], row_shares: Floats | None)
     return arrays if row_shares is None else arrays | {"row_shares": row_shares}
 
 
-def read_marginals(arrays: Arrays, schema: Schema) -> list[ColumnMarginal]:
-    """Return the marginals of a schema's columns."""
+def read_marginals(arrays: Arrays, fields: Sequence[Field]) -> list[ColumnMarginal]:
+    """Return the marginals of some columns, in order."""
     marginals = []
-    for j, field in enumerate(schema.drawn):
+    for j, field in enumerate(fields):
         starts, cell_mass, cell_bin, mass = (
             arrays[f"columns/{j}/{name}"] for name in MARGINAL_ARRAYS
         )

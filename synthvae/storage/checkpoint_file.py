@@ -6,6 +6,7 @@ against what the plan of the fit makes of them.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,23 @@ from typing import Any
 import numpy as np
 
 from synthvae._files import read_ordinary
-from synthvae._types import Floats
+from synthvae._types import Floats, Ints
 from synthvae.errors import ArtefactError
 from synthvae.marginals.column import ColumnMarginal
 from synthvae.marginals.interactions import InteractionMoments, affordable_factors
 from synthvae.marginals.moments import PairMoments
+from synthvae.marginals.visit_moments import BlockMoments
+from synthvae.model.histories import visit_layout
+from synthvae.model.history_state import HistoryState, read_moves, read_visit_marginals
 from synthvae.model.layout import Layout
 from synthvae.model.state import Arrays, FittedState, count_arrays, read_marginals, read_row_shares
+from synthvae.model.visit_goals import visit_query
 from synthvae.plan import Plan
 from synthvae.precedence import declared_uses
 from synthvae.storage.model_folder import INVALID, pack_arrays, reason_of, unpack_arrays
+from synthvae.timeline import Timeline
 
-FORMAT, VERSION = "synthvae checkpoint", 3
+FORMAT, VERSION = "synthvae checkpoint", 4
 LARGEST_BYTES = 2_000_000_000
 LARGEST_HEADER = 50_000_000
 # Moments of standardised features are about 1 and their noise, at the smallest epsilon and a table that
@@ -51,6 +57,9 @@ class Released:
     moments, interactions
         Of pairs, then of three and four columns: None until they are released, and again when the
         fit is finished.
+    moves, visits
+        Of visits in time: by how much columns move on, and the moments of each block in place of those
+        of pairs; None elsewhere, and as these.
     model
         What the finished fit leaves behind; None until then.
     """
@@ -60,19 +69,21 @@ class Released:
     patients: int
     moments: PairMoments | None = None
     interactions: InteractionMoments | None = None
-    model: FittedState | None = None
+    moves: Ints | None = None
+    visits: Mapping[str, BlockMoments] | None = None
+    model: FittedState | HistoryState | None = None
 
     @property
     def stage(self) -> str:
         """What was released last."""
         if self.model is not None:
             return MODEL
-        return COUNTS if self.moments is None else MOMENTS
+        return COUNTS if self.moments is None and self.visits is None else MOMENTS
 
     @classmethod
-    def finished(cls, model: FittedState) -> "Released":
+    def finished(cls, model: FittedState | HistoryState) -> "Released":
         """Return what is left to keep when the fit is finished: its model alone."""
-        return cls(tuple(model.layout.marginals), model.row_shares, model.patients, model=model)
+        return cls(model.marginals, model.row_shares, model.patients, model=model)
 
     def arrays(self) -> Arrays:
         """Return the arrays of what was released, by name."""
@@ -84,6 +95,10 @@ class Released:
         if self.interactions is not None:
             both = (self.interactions.values, self.interactions.noise)
             arrays |= dict(zip(INTERACTIONS, both, strict=True))
+        if self.moves is not None:
+            arrays["moves"] = self.moves
+        for name, block in (self.visits or {}).items():
+            arrays |= {f"visits/{name}/values": block.values, f"visits/{name}/noise": block.noise}
         return arrays
 
 
@@ -171,10 +186,14 @@ def _released(arrays: Arrays, about: dict[str, Any], plan: Plan) -> Released:
     if stage not in STAGES:
         raise ValueError(f"stage is {stage!r}, not one of {', '.join(STAGES)}")
     if stage == MODEL:
-        model = FittedState.from_arrays(arrays, plan.schema, plan.settings, patients)
-        released = Released.finished(model)
+        state = FittedState if plan.schema.orderBy is None else HistoryState
+        released = Released.finished(
+            state.from_arrays(arrays, plan.schema, plan.settings, patients)
+        )
+    elif plan.schema.orderBy is not None:
+        released = _visits(arrays, plan, patients, stage)
     else:
-        marginals = tuple(read_marginals(arrays, plan.schema))
+        marginals = tuple(read_marginals(arrays, plan.schema.drawn))
         schema = plan.schema
         layout = Layout.build(marginals, schema.drawn, plan.settings, schema.rule_set)
         moments = _moments(arrays, layout) if stage == MOMENTS else None
@@ -186,6 +205,34 @@ def _released(arrays: Arrays, about: dict[str, Any], plan: Plan) -> Released:
     if unknown:
         raise ValueError(f"it holds {min(unknown)!r}, which no checkpoint does")
     return released
+
+
+def _visits(arrays: Arrays, plan: Plan, patients: int, stage: str) -> Released:
+    """Return what a fit of visits has released."""
+    timeline = Timeline(plan.schema)
+    marginals = read_visit_marginals(arrays, timeline)
+    moves, found = read_moves(arrays, len(timeline.columns)), None
+    if stage == MOMENTS:
+        layout = visit_layout(timeline, marginals, plan.settings)
+        found = {
+            name: _block(arrays, name, size)
+            for name, size in visit_query(timeline, layout).sizes.items()
+        }
+    return Released(tuple(marginals.values()), None, patients, moves=moves, visits=found)
+
+
+def _block(arrays: Arrays, name: str, size: int) -> BlockMoments:
+    """Return the moments of one block of visits."""
+    values, noise = arrays[f"visits/{name}/values"], arrays[f"visits/{name}/noise"]
+    if not values.shape == noise.shape == (size,):
+        raise ValueError(f"the moments of visits do not fit the schema: {name}")
+    if max(np.abs(values).max(initial=0), noise.max(initial=0)) > LARGEST_MOMENT:
+        raise ValueError(
+            f"a moment of visits, or its noise, is above {LARGEST_MOMENT:g}, which no fit releases"
+        )
+    if (noise <= 0).any():
+        raise ValueError("the moments of visits have no noise")
+    return BlockMoments(values, noise)
 
 
 def _moments(arrays: Arrays, layout: Layout) -> PairMoments:

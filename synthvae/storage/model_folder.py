@@ -20,12 +20,13 @@ from synthvae._frozen import first_finding, read_mapping
 from synthvae._text import brief, one_line
 from synthvae.defects import check_is_model, damaged_model, defects_of, read_model_file
 from synthvae.errors import ArtefactError, SchemaError, SynthvaeError
+from synthvae.model.history_state import HistoryState
 from synthvae.model.state import Arrays, FittedState
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.schema import MOST_PATIENTS, Schema
 from synthvae.settings import Settings
 
-VERSION = 6
+VERSION = 7
 FILES = ("model.json", "model.safetensors", "guarantee.json", "schema.yaml")
 LARGEST_BYTES = 2_000_000_000
 LARGEST_TEXT = 50_000_000
@@ -36,7 +37,7 @@ INVALID = (KeyError, ValueError, TypeError, SynthvaeError)  # what reading value
 class SavedModel:
     """What a saved model holds, as values."""
 
-    state: FittedState
+    state: FittedState | HistoryState
     schema: Schema
     guarantee: Guarantee
 
@@ -88,7 +89,8 @@ def load_model(path: Path) -> SavedModel:
         patients = about["patients"]
         if type(patients) is not int or not 1 <= patients <= MOST_PATIENTS:
             raise ValueError(f"patients is {brief(patients)}, which is no number of patients")
-        state = FittedState.from_arrays(unpack_arrays(content), schema, settings, patients)
+        kind = FittedState if schema.orderBy is None else HistoryState
+        state = kind.from_arrays(unpack_arrays(content), schema, settings, patients)
     except ArtefactError:  # which says already what is damaged
         raise
     except INVALID as cause:
@@ -142,7 +144,7 @@ def unpack_arrays(content: bytes) -> Arrays:
     for name, array in arrays.items():
         kind = (
             np.int64
-            if name.endswith(("/starts", "/cell_bin")) or name == "products"
+            if name.endswith(("/starts", "/cell_bin")) or name in ("products", "moves")
             else np.float64
         )
         if array.dtype != kind or not np.isfinite(array).all():

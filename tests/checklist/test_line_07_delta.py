@@ -7,8 +7,9 @@ import pytest
 
 from synthvae import Synthesizer
 from synthvae.errors import BudgetError
-from synthvae.plan import guarantee_of, make_plan
+from synthvae.plan import make_plan
 from synthvae.privacy.budget import default_delta
+from synthvae.promise import guarantee_of
 from tests.simulated import CLINIC
 
 

@@ -24,9 +24,10 @@ from synthvae.marginals.interactions import NONE
 from synthvae.marginals.measure import measure_marginals
 from synthvae.model.layout import Layout
 from synthvae.model.state import weight_shapes
-from synthvae.plan import guarantee_of, make_plan
+from synthvae.plan import make_plan
 from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
+from synthvae.promise import guarantee_of
 from synthvae.schema import Schema
 from synthvae.settings import settings_for
 from synthvae.synthesizer import FittedState, Synthesizer

@@ -9,9 +9,9 @@ from synthvae.model.layout import Layout
 from synthvae.model.records import calibrate_margins
 from synthvae.model.sampling import (
     Sampler,
-    _latents,
     _raked,
     block_generator,
+    draw_latents,
     places_within,
     to_mass,
 )
@@ -104,14 +104,14 @@ def test_latents_are_normal_and_tables_vary_less_for_their_strata() -> None:
     firsts = np.repeat(np.arange(0, 600, 3), 3)
     means, plain = [], []
     for seed in range(200):
-        z = _latents(600, 3, block_generator(seed, 0), firsts, stratified=True)
+        z = draw_latents(600, 3, block_generator(seed, 0), firsts, stratified=True)
         assert (z == z[firsts]).all()
         own = z[::3]
         # One patient in each stratum, in an order of its own for each dimension.
         for column in own.T:
             assert (np.sort((ndtr(column) * 200).astype(int)) == np.arange(200)).all()
         means.append(np.tanh(own - 0.5).mean(axis=0))
-        free = _latents(600, 3, block_generator(seed, 0), firsts, stratified=False)
+        free = draw_latents(600, 3, block_generator(seed, 0), firsts, stratified=False)
         plain.append(np.tanh(free[::3] - 0.5).mean(axis=0))
     assert np.abs(np.corrcoef(own.T) - np.eye(3)).max() < 0.25
     assert np.std(means) < 0.1 * np.std(plain)
@@ -122,7 +122,7 @@ def test_latents_are_normal_and_tables_vary_less_for_their_strata() -> None:
 
 def test_one_row_has_a_latent() -> None:
     for stratified in (True, False):
-        assert _latents(1, 2, block_generator(0, 0), None, stratified=stratified).shape == (1, 2)
+        assert draw_latents(1, 2, block_generator(0, 0), None, stratified=stratified).shape == (1, 2)
 
 
 # With one row a patient, strata of latents and balance leave raking nothing to do here.

@@ -1,19 +1,13 @@
-"""Rules between columns; and what needs an order in time, which waits for it, and says so if it comes.
-
-The setting `orderBy` is the one that a schema is to have.
-"""
+"""Rules between columns, and an order in time."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from synthvae.schema import Schema
 from synthvae.table import inspect
 from tests.peers.fits import any_of, schema_of, short_fit
-
-needs_order = pytest.mark.xfail(strict=True, reason="order in time")
 
 
 def number(
@@ -131,19 +125,16 @@ DIED = {"name": "died", "type": "boolean"}
 ORDER = {"column": "seen", "strict": True}
 
 
-@needs_order
 def test_no_two_visits_at_one_time() -> None:
     made = made_by(visits_schema(moment("seen"), orderBy=ORDER), visits()[["patient", "seen"]])
     assert not made.duplicated(["patient", "seen"]).any()
 
 
-@needs_order
 def test_a_patients_rows_come_in_order() -> None:
     made = made_by(visits_schema(moment("seen"), orderBy=ORDER), visits()[["patient", "seen"]])
     assert (made.groupby("patient")["seen"].diff().dropna() > pd.Timedelta(0)).all()
 
 
-@needs_order
 def test_an_irregular_series_keeps_its_order_where_values_are_missing() -> None:
     frame = visits()[["patient", "seen"]].assign(score=any_of([1, 2, np.nan], 800))
     schema = visits_schema(moment("seen"), number("score", 9, required=False), orderBy=ORDER)
@@ -152,7 +143,6 @@ def test_an_irregular_series_keeps_its_order_where_values_are_missing() -> None:
     assert (made.groupby("patient")["seen"].diff().dropna() > pd.Timedelta(0)).all()
 
 
-@needs_order
 def test_events_alternate() -> None:
     rules = ["event != event_prev"]
     schema = visits_schema(moment("seen"), EVENT, orderBy=ORDER, rules=rules)
@@ -161,7 +151,6 @@ def test_events_alternate() -> None:
     assert (made["event"] != before)[before.notna()].all()
 
 
-@needs_order
 def test_nothing_happens_after_death() -> None:
     schema = visits_schema(moment("seen"), DIED, orderBy=ORDER, rules=["not died_prev"])
     made = made_by(schema, visits()[["patient", "seen", "died"]])

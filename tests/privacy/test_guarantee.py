@@ -11,8 +11,9 @@ import synthvae
 from synthvae._frozen import read_value
 from synthvae._runtime import code_digest
 from synthvae.errors import InputFileError, SchemaError
-from synthvae.plan import Plan, guarantee_of, make_plan
+from synthvae.plan import Plan, make_plan
 from synthvae.privacy.guarantee import AssumptionId, GaussianStage, Guarantee
+from synthvae.promise import guarantee_of
 from synthvae.schema import Schema
 from tests.simulated import CLINIC, VISITS
 

@@ -166,7 +166,7 @@ def without(name: str) -> Change:
 WIDER, MORE = "interactions", "the moments of three and four columns"
 CHANGES: list[tuple[str, Change]] = [
     ("it is no synthvae checkpoint", about("format", "synthvae model")),
-    ("has version 1, this synthvae reads 3: go on with the synthvae", about("version", 1)),
+    ("has version 1, this synthvae reads 4: go on with the synthvae", about("version", 1)),
     ("has version True", about("version", True)),
     ("its header does not say what it is of", about("identity", [])),
     ("its header is cut short", lambda found, _: found.pop("identity")),

@@ -72,7 +72,7 @@ FILE_CHANGES: dict[str, Callable[[Path], object]] = {
     "holds no model: there is no model.json": lambda m: (m / "model.json").unlink(),
     "model.json is cut short or was altered": lambda m: (m / "model.json").write_bytes(b"\xff\xfe"),
     "model.json is cut": lambda m: (m / "model.json").write_text("[" * 100_000),
-    "has version 7, .* use the synthvae that fitted it": lambda m: change_about(m, version=7),
+    "has version 8, .* use the synthvae that fitted it": lambda m: change_about(m, version=8),
     "has version 3, .* use the synthvae that fitted it": lambda m: change_about(m, version=3),
     "has version 2": lambda m: change_about(m, version=2),  # its settings lack a bound
     "has version 1": lambda m: change_about(m, version=1),  # its couplings are laid out otherwise
