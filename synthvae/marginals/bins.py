@@ -39,7 +39,9 @@ def _merge(mass: Floats, bins: int) -> Ints:
         alone = heavy
         labels[cell] = current
         filled += weight
-    if filled < 0.25 * share and current > 0 and not alone:
+    # The few beyond a point that most values pile up on are unlike them: some cost, beside none.
+    least = 0.05 if mass[labels == current - 1].sum() > 0.5 * total else 0.25
+    if filled < least * share and current > 0 and not alone:
         labels[labels == current] = current - 1
     return labels
 
