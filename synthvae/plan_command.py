@@ -100,7 +100,8 @@ def print_forecast(forecast: "Forecast", console: "Console") -> None:
     tabulate("What the fit releases", ("what", "times", "noise"), _releases(forecast))
     headings = ("figure", "expected error", "95 % of errors below", "worst")
     tabulate("How far off the synthetic table will be", headings, _errors(forecast))
-    console.print(Text(printable(_cost(forecast))))
+    for line in (*_cost(forecast), *forecast.not_forecast):
+        console.print(Text(printable(line)))
     rows = [
         (
             remedy.change,
@@ -129,7 +130,8 @@ def _head(forecast: "Forecast") -> list[str]:
     if forecast.max_rows > 1:
         mean = f"{forecast.rows_per_patient:.3g} rows of each patient are "
         mean += "assumed (--rows-per-patient says otherwise)" if forecast.rows_assumed else "given"
-        lines.append(f"maxRows is {forecast.max_rows}, to which all noise is scaled; {mean}.")
+        what = "the noise of visits" if forecast.in_time else "all noise"
+        lines.append(f"maxRows is {forecast.max_rows}, to which {what} is scaled; {mean}.")
     lines += _interactions(forecast)
     if forecast.to_review:
         names = ", ".join(shortened(name, NAME) for name in forecast.to_review[:6])
@@ -237,13 +239,15 @@ def _worst(
     return ", ".join(f"{shortened(column.name, NAME)} ({text(column)})" for column in ordered)
 
 
-def _cost(forecast: "Forecast") -> str:
+def _cost(forecast: "Forecast") -> list[str]:
+    if forecast.cost is None:
+        return []
     least, most = forecast.cost.seconds
-    return (
+    return [
         f"The fit takes about {_time(least)} to {_time(most)} on one core and "
         f"{forecast.cost.memory / 1e9:.2g} GB of memory; the model takes "
         f"{forecast.cost.disk / 1e6:.2g} MB on disk."
-    )
+    ]
 
 
 def _time(seconds: float) -> str:

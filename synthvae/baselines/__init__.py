@@ -2,6 +2,8 @@
 
     frame -> `base.tokenise` (bounded rows, marginals) -> tokens of a method -> `Baseline.sample`
 
+Of visits in time, a row of tokens is a patient (`side_by_side`), and rows become visits again.
+
 Everything is released through `synthvae.privacy.mechanisms`, whose log is a method's account.
 Private-PGM (`mst`, `aim`, `aim-3way`) needs the extra `pgm`; a method's libraries are imported when
 it is made.

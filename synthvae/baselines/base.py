@@ -3,6 +3,9 @@
 Bins, and what is drawn inside a bin, come from the private marginals (`synthvae.marginals`), so that
 methods differ in how they learn dependence and in nothing else. Derived columns are computed of what is
 drawn, and no record breaks a rule of the schema (`synthvae.baselines.ruled`).
+
+Of a schema with `orderBy`, a row is a patient, with all visits side by side
+(`synthvae.baselines.side_by_side`).
 """
 
 import abc
@@ -16,6 +19,8 @@ import pandas as pd
 
 from synthvae._types import Ints
 from synthvae.baselines.ruled import RuledRecords, sample_under_rules
+from synthvae.baselines.ruled_visits import RuledVisits
+from synthvae.baselines.side_by_side import SideBySide, columns_side_by_side
 from synthvae.errors import ConfigError, RedrawnWarning, check_positive_integer
 from synthvae.marginals.column import ColumnMarginal
 from synthvae.marginals.measure import measure_marginals, query_weights
@@ -48,6 +53,11 @@ def bins_for(schema: Schema, epsilon: float) -> int:
     return round(min(32, max(6, 12 + 8 * signal)))
 
 
+def tokens_per_patient(schema: Schema) -> int:
+    """Return the largest number of rows of tokens of one patient: 1 with visits side by side."""
+    return 1 if schema.orderBy is not None else schema.rows_per_patient
+
+
 def tokenise(
     frame: pd.DataFrame, schema: Schema, mechanisms: Mechanisms, budget: BudgetFilter, share: float
 ) -> TokenTable:
@@ -56,15 +66,19 @@ def tokenise(
     Guarantee
     ---------
     Everything but `tokens` and `patients` is a function of noisy counts, released by `mechanisms`. A
-    count changes by at most `schema.rows_per_patient` in L2 norm when a patient comes or goes.
+    count changes by at most `tokens_per_patient` in L2 norm when a patient comes or goes.
     """
-    codes = encode(frame, schema)
+    codes, fields, most = encode(frame, schema), schema.drawn, tokens_per_patient(schema)
     grouped = group_by_patient(frame, schema, mechanisms.stream.part("rows").take(32))
-    bins, most = bins_for(schema, budget.epsilon), schema.rows_per_patient
-    weights = [query_weights(field, bins) for field in schema.drawn]
+    if schema.orderBy is not None:
+        side = SideBySide(schema)
+        codes, fields = side.flatten(codes, grouped.rows), side.fields
+        grouped = PatientRows(np.arange(len(codes))[:, None])
+    bins = bins_for(schema, budget.epsilon)
+    weights = [query_weights(field, bins) for field in fields]
     noises = noises_for(weights, share * budget.left)
     kept = grouped.kept
-    marginals = measure_marginals(codes[kept], schema.drawn, noises, bins, most, mechanisms)
+    marginals = measure_marginals(codes[kept], fields, noises, bins, most, mechanisms)
     tokens = np.stack([a.encode(codes[kept, j]) for j, a in enumerate(marginals)], axis=1)
     # `kept` is sorted: a kept row's place in it is its index among the tokens.
     rows = np.where(grouped.present, np.searchsorted(kept, grouped.rows), -1)
@@ -104,7 +118,7 @@ class Baseline(abc.ABC):
         self.epsilon, self.delta = epsilon, checked_delta(epsilon, delta, schema.patients)
         budget_left(schema, self.epsilon, self.delta)  # or the error of a budget that is spent
         self._test_seed = test_seed
-        self.notes: tuple[str, ...] = ()  # what the latest fit left out, in words: public
+        self.notes: tuple[str, ...] = ()  # on what the latest fit did, in words: public
         self._marginals: tuple[ColumnMarginal, ...] = ()
         self._record: Account | None = None
 
@@ -120,6 +134,7 @@ class Baseline(abc.ABC):
         budget = BudgetFilter(self.epsilon, self.delta, spent=before)
         mechanisms = Mechanisms(RandomStream(self._test_seed), budget=budget)
         table = tokenise(frame, self.schema, mechanisms, budget, self.anchor_share)
+        self.notes = self._notes
         self._learn(table, mechanisms, budget)
         rows = self.schema.rows_per_patient
         stages = self._account(mechanisms)
@@ -134,6 +149,17 @@ class Baseline(abc.ABC):
             stages=stages,
         )
         return self
+
+    @property
+    def _notes(self) -> tuple[str, ...]:
+        """What is to be known of every fit for the schema: public."""
+        if self.schema.orderBy is None:
+            return ()
+        columns = columns_side_by_side(self.schema)
+        return (
+            f"visits stand side by side, a row a patient of {columns} columns, which leaves the order "
+            "of time to the gaps between visits.",
+        )
 
     def _account(self, mechanisms: Mechanisms) -> tuple[Stage, ...]:
         """Return what was released so far, before the fit and in it, as the stages of an account."""
@@ -150,7 +176,8 @@ class Baseline(abc.ABC):
     def sample(self, rows: int, *, seed: int) -> pd.DataFrame:
         """Draw `rows` records, the same for the same seed: post-processing.
 
-        Every row is of a patient of its own: the baselines have no notion of a patient's rows.
+        Every row is of a patient of its own, but for a schema with `orderBy`: of that, whole patients
+        are drawn, with at most `rows` visits together.
 
         Raises
         ------
@@ -163,11 +190,12 @@ class Baseline(abc.ABC):
             Many records broke a rule, and were drawn again or repaired.
         """
         records = self.draw_records(rows, seed=seed)
-        if records.repaired or records.refused > OFTEN * rows:
+        if records.repaired or records.refused > OFTEN * records.number:
+            what = "records" if records.patients is None else "patients"
             warnings.warn(
-                f"{records.refused:,} records of {self.name} broke a rule and were drawn again, for "
-                f"{rows:,} that keep them, of which {records.repaired:,} had to be repaired column by "
-                "column.",
+                f"{records.refused:,} {what} of {self.name} broke a rule and were drawn again, for "
+                f"{records.number:,} that keep them, of which {records.repaired:,} had to be repaired "
+                "column by column.",
                 RedrawnWarning,
                 stacklevel=2,
             )
@@ -187,12 +215,16 @@ class Baseline(abc.ABC):
             ]
             return np.stack(columns, axis=1)
 
+        if self.schema.orderBy is not None:
+            side = SideBySide(self.schema)
+            return RuledVisits(side, self._marginals).draw(draw, rows, generator)
         return sample_under_rules(draw, rows, self.schema.rule_set, self._marginals, generator)
 
     def table_of(self, records: RuledRecords) -> pd.DataFrame:
         """Return records as a table, with invented identifiers."""
         frame = decode(records.codes, self.schema)
-        return with_identifiers(frame, self.schema, np.arange(len(frame)))
+        patients = np.arange(len(frame)) if records.patients is None else records.patients
+        return with_identifiers(frame, self.schema, patients)
 
     @abc.abstractmethod
     def _learn(self, table: TokenTable, mechanisms: Mechanisms, budget: BudgetFilter) -> None:

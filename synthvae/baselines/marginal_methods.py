@@ -8,7 +8,8 @@ measures single columns too:
 - rare tokens are merged, as in MST, also for AIM;
 - the budget is spent in Gaussian differential privacy instead of zero-concentrated privacy
   (`synthvae.privacy.budget`), which leaves more of it to counts at the same epsilon and delta;
-- the sensitivity of a score is that of adding or removing one patient with up to m rows.
+- the sensitivity of a score is that of adding or removing one patient with up to m rows, of which visits
+  side by side make one.
 """
 
 import abc
@@ -19,7 +20,7 @@ from itertools import combinations
 import numpy as np
 
 from synthvae._types import Floats, Ints
-from synthvae.baselines.base import Baseline, TokenTable
+from synthvae.baselines.base import Baseline, TokenTable, tokens_per_patient
 from synthvae.baselines.junction import Clique
 from synthvae.baselines.pgm import GraphicalModel, Measurement
 from synthvae.privacy.budget import COUNT_SHARE, BudgetFilter, noise_for, selection_for
@@ -86,7 +87,7 @@ class _Graphical(Baseline):
         A patient's rows change the counts by at most their largest number in L2 norm (all may fall into
         one cell), and the noise is `noise_multiplier` times that.
         """
-        rows = self.schema.rows_per_patient
+        rows = tokens_per_patient(self.schema)
         noisy = mechanisms.discrete_gaussian(
             exact,
             stage="pairs" if len(columns) > 1 else "columns",
@@ -117,7 +118,7 @@ class MST(_Graphical):
     def _learn_tables(
         self, exact: dict[Clique, Ints], mechanisms: Mechanisms, budget: BudgetFilter
     ) -> None:
-        columns, rows = len(self._model.levels), self.schema.rows_per_patient
+        columns, rows = len(self._model.levels), tokens_per_patient(self.schema)
         expected = self._model.tree.margins(exact)
         scores = {pair: _distance(self._model, exact, expected, pair) for pair in expected}
         epsilon = selection_for(0.5 * budget.left / max(1, columns - 1))
@@ -165,7 +166,7 @@ class AIM(_Graphical):
     def _learn_tables(
         self, exact: dict[Clique, Ints], mechanisms: Mechanisms, budget: BudgetFilter
     ) -> None:
-        model, rows = self._model, self.schema.rows_per_patient
+        model, rows = self._model, tokens_per_patient(self.schema)
         cost = budget.left / (ROUNDS_PER_COLUMN * len(model.levels))
         expected = model.tree.margins(exact)
         for _ in range(MOST_ROUNDS_PER_COLUMN * len(model.levels)):
@@ -223,9 +224,9 @@ class ThreeWayAIM(AIM):
         order = np.argsort(cells, kind="stable")
         fits = (cells[order] <= MOST_CELLS) & (np.cumsum(cells[order]) <= MOST_CELLS_TOGETHER)
         kept = [triples[place] for place in np.sort(order[fits])]
-        self.notes = ()
+        self.notes = self._notes
         if len(kept) < len(triples):
-            self.notes = (
+            self.notes += (
                 f"{len(triples) - len(kept):,} of {len(triples):,} triples of columns were no "
                 f"candidates: a table may have {MOST_CELLS:,} cells, all together "
                 f"{MOST_CELLS_TOGETHER:,}, and the smallest came first.",

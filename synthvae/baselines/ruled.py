@@ -29,7 +29,7 @@ MOST_CELLS = 2**24  # records that are repaired together times tokens of a colum
 
 @dataclass(frozen=True)
 class RuledRecords:
-    """Records that keep the rules, and what that took.
+    """Records that keep the rules, and what that took. Of visits, a record is a whole patient.
 
     Attributes
     ----------
@@ -39,11 +39,22 @@ class RuledRecords:
         Number of records that were drawn, broke a rule, and were drawn again.
     repaired
         Number of these records that did not come out of the method alone.
+    patients
+        The patient of each row, from 0, shape (rows,); None where each row is one.
+    denied
+        Share of patients of visits side by side whose visits did not agree with their number.
     """
 
     codes: Ints
     refused: int = 0
     repaired: int = 0
+    patients: Ints | None = None
+    denied: float = 0.0
+
+    @property
+    def number(self) -> int:
+        """Number of records."""
+        return len(self.codes) if self.patients is None else int(self.patients[-1]) + 1
 
 
 def sample_under_rules(
@@ -100,28 +111,40 @@ def repair(codes: Ints, rules: RuleSet, masks: RuleMasks, generator: np.random.G
     codes, waiting = codes.copy(), np.arange(len(codes))
     begun = np.ones(len(codes), bool)
     for _ in range(MOST_REPAIRS):
-        walked, stuck = _walk(codes[waiting], begun[waiting], masks, generator)
+        walked, stuck = walk(codes[waiting], begun[waiting], masks, generator)
         codes[waiting] = rules.completed(walked)
         waiting = waiting[stuck | _broken(rules, codes[waiting])]
         begun[waiting] = False
         if not len(waiting):
             return codes
-    raise ConfigError(
-        f"{counted(len(waiting), 'record')} could not be drawn in {MOST_REPAIRS} trials: the rules "
+    raise repair_error(len(waiting), "record")
+
+
+def repair_error(waiting: int, what: str) -> ConfigError:
+    """Return the error of records that cannot be repaired."""
+    return ConfigError(
+        f"{counted(waiting, what)} could not be drawn in {MOST_REPAIRS} trials: the rules "
         "leave next to nothing of what the columns hold. Check them against the fields' bounds, or "
         "derive a column that others determine."
     )
 
 
-def _walk(
-    codes: Ints, begun: Bools, masks: RuleMasks, generator: np.random.Generator
+def walk(
+    codes: Ints,
+    begun: Bools,
+    masks: RuleMasks,
+    generator: np.random.Generator,
+    drawn: Sequence[int] | None = None,
 ) -> tuple[Ints, Bools]:
     """Return records with each ruled column drawn in turn, and which of them ran into a dead end.
 
-    Those that are `begun` keep the values that the rules allow, given the columns before.
+    Those that are `begun` keep the values that the rules allow, given the columns before. Others than
+    the columns to be `drawn` stay as they are; None draws all.
     """
     codes, stuck = codes.copy(), np.zeros(len(codes), bool)
     for column in map(int, masks.ruled):
+        if drawn is not None and column not in drawn:
+            continue
         shares = masks.shares(column, codes)
         if shares is None:
             continue

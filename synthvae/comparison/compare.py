@@ -22,13 +22,14 @@ from synthvae._frozen import read_value
 from synthvae._runtime import Progress, code_digest, silent
 from synthvae._text import epsilon_text
 from synthvae.baselines import NEEDS_PGM, installed
+from synthvae.baselines.side_by_side import why_unfit
 from synthvae.comparison.page import render
 from synthvae.comparison.results import OURS, Cell, Comparison, Log, Outcome, advise, summarise
 from synthvae.comparison.scorer import Scorer, meanings
 from synthvae.comparison.worker import Job, run_alone
 from synthvae.config import RunConfig
 from synthvae.errors import ConfigError, EvaluationError, SynthvaeError
-from synthvae.pipeline import load_schema, load_source, override_settings, split
+from synthvae.pipeline import load_schema, load_source, load_table, override_settings, split
 from synthvae.plan import check_reviewed
 from synthvae.privacy.budget import checked_delta
 from synthvae.schema import Schema
@@ -60,8 +61,16 @@ class Contestant:
     settings: dict[str, float] = field(default_factory=dict)
 
 
-def contestants(config: RunConfig) -> tuple[Contestant, ...]:
-    """Return the methods and variants of a config.
+def left_out(config: RunConfig, schema: Schema) -> dict[str, str]:
+    """Return the methods that make no sense for a schema, with why; what a config names is not."""
+    if config.compare.methods is not None:
+        return {}
+    reasons = {name: why_unfit(name, schema) for name in installed()}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+def contestants(config: RunConfig, schema: Schema | None = None) -> tuple[Contestant, ...]:
+    """Return the methods and variants of a config, without those that make no sense for a schema.
 
     Raises
     ------
@@ -76,8 +85,10 @@ def contestants(config: RunConfig) -> tuple[Contestant, ...]:
                 f"'synthvae[pgm]', or leave out {', '.join(NEEDS_PGM)}."
             )
     base = {name: float(value) for name, value in config.settings.items()}
+    unfit = {} if schema is None else left_out(config, schema)
+    named = [name for name in compared.methods or available if name not in unfit]
     return (
-        *(Contestant(n, n, base if n == OURS else {}) for n in compared.methods or available),
+        *(Contestant(n, n, base if n == OURS else {}) for n in named),
         *(
             Contestant(v.name, OURS, base | {n: float(x) for n, x in v.settings.items()})
             for v in compared.variants
@@ -132,12 +143,12 @@ def compare(config: RunConfig, progress: Progress = silent, *, force: bool = Fal
         another process is at work on the same folder.
     """
     schema = load_schema(config)
-    methods = contestants(config)
+    methods = contestants(config, schema)
     check(config, schema, methods)
     folder = config.folder / FOLDER / "custodian"
-    inputs = [config.schema_path, *([config.data.path] if config.data.path else [])]
+    inputs = (config.schema_path, *config.data.files)
     log_file = folder / LOG
-    _files.check_output(log_file, True, inputs=tuple(inputs))
+    _files.check_output(log_file, True, inputs=inputs)
     with _files.storage_errors(folder):
         _files.private_folder(folder)
     with _files.locked(folder / LOCK, folder):
@@ -167,7 +178,7 @@ class SizedTables:
         self._config, self._schema, self._key = config, schema, key
         # A simulated table is another one at each size.
         grows = config.data.is_simulated and bool(config.compare.sizes)
-        self._frame = None if grows else load_source(config.data, schema.dialect)
+        self._frame = None if grows else load_table(config.data, schema)
         self._latest: dict[int | None, Scorer] = {}
 
     def digests(self) -> tuple[str, str]:
@@ -343,7 +354,13 @@ def _write_results(
         references=tuple(references),
         summaries=summarise(outcomes, cells),
         variants=tuple(variant.name for variant in config.compare.variants),
-        advice=advise(schema, patients, budgets(config)),
+        advice=(
+            *advise(schema, patients, budgets(config)),
+            *(
+                f"{name} was left out: {reason}. Name it under compare, methods, to run it all the same."
+                for name, reason in left_out(config, schema).items()
+            ),
+        ),
         software={name: number for name, number in _versions().items() if number},
     )
     for name, text in ((VALUES, result.to_json()), (PAGE, render(result))):

@@ -300,7 +300,12 @@ def advise(schema: Schema, patients: int | None, epsilons: Sequence[float]) -> t
     advice = []
     for epsilon in sorted(set(epsilons)):
         signal = None if patients is None else patients * epsilon
-        if signal is not None and signal < 1000:
+        if schema.orderBy is not None:
+            use = (
+                f"{OURS}: the only one that draws visit after visit; the others see a patient's visits "
+                "side by side, in so many columns that little is known of each"
+            )
+        elif signal is not None and signal < 1000:
             use = (
                 "independent: so little can be learned about dependence that most of a larger "
                 "model would be noise; use synthvae if conditions or targets matter"
@@ -319,7 +324,7 @@ def advise(schema: Schema, patients: int | None, epsilons: Sequence[float]) -> t
         else:
             use = f"{OURS}: many or continuous columns, of which pairs alone say too little"
         advice.append(f"At epsilon {epsilon_text(epsilon)}, {use}.")
-    if columns > 40:
+    if columns > 40 and schema.orderBy is None:
         advice.append(
             f"With {columns} columns, aim looks at {math.comb(columns, 2):,} pairs in each round, and "
             f"aim-3way at up to {math.comb(columns, 3):,} triples: expect them to take much longer than "

@@ -14,6 +14,7 @@ from synthvae._types import Floats
 from synthvae.attacks.density import distances
 from synthvae.attacks.membership import CLOSEST
 from synthvae.attacks.setup import sample_patients
+from synthvae.comparison.next_visit import NEXT_VISIT, NextVisit
 from synthvae.comparison.results import Meaning, Reference
 from synthvae.evaluation import intervals, joint, learners, marginals, prediction_task, regression
 from synthvae.evaluation.analyses import C_INDEX
@@ -96,7 +97,8 @@ def meanings(schema: Schema) -> tuple[Meaning, ...]:
         for target in schema.target
     )
     survival = () if why_no_survival(schema) else (_SURVIVAL,)
-    return (*_FIDELITY, *targets, _UTILITY, *survival, *_SAFETY)
+    visits = () if schema.orderBy is None else NEXT_VISIT
+    return (*_FIDELITY, *visits, *targets, _UTILITY, *survival, *_SAFETY)
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class Scorer:
         """Return the figures of real rows, at a size of the table."""
         real = self._real
         whose = self._generator().integers(len(real.train), size=self.rows)
-        distances = self._distances(real.train.take(whose))
+        distances = self._distances(real.train.take(whose)) | self._next_visit(real.holdout)
         return Reference(
             size=size,
             patients=self.schema.patients,
@@ -145,7 +147,8 @@ class Scorer:
         tables = self._prepare(synthetic)
         rows = tables.synthetic
         utility, membership = self._utility(tables), self._membership(rows)
-        return self._figures(tables, rows, self._distances(rows), utility, membership)
+        distances = self._distances(rows) | self._next_visit(rows)
+        return self._figures(tables, rows, distances, utility, membership)
 
     def _figures(
         self,
@@ -183,6 +186,11 @@ class Scorer:
             values = [marginals.variation(real, tokens, levels, margin) for margin in margins]
             figures[marginals.DISTANCES[size].key] = float(np.mean(values)) if values else None
         return figures
+
+    def _next_visit(self, other: Table) -> Figures:
+        if self.schema.orderBy is None:
+            return {}
+        return NextVisit(self._real.train, self.schema).figures(other)
 
     def _separation(self, other: Table) -> float:
         generator = self._generator()

@@ -162,8 +162,14 @@ def _draw_baseline(baseline: "Baseline", job: Job) -> tuple["pd.DataFrame", dict
     """Return a baseline's records, and what `Done` tells of baselines alone."""
     records = baseline.draw_records(job.rows, seed=job.seed)
     told: dict[str, Any] = {"notes": baseline.notes}
+    if records.denied:
+        told["notes"] += (
+            f"{records.denied:.0%} of patients had visits that did not agree with their number or with "
+            "the end of time: what was lacking was drawn from the columns' margins.",
+        )
     if baseline.schema.rules:
-        told |= {"refused": records.refused / job.rows, "repaired": records.repaired / job.rows}
+        number = records.number
+        told |= {"refused": records.refused / number, "repaired": records.repaired / number}
     return baseline.table_of(records), told
 
 

@@ -1,6 +1,6 @@
 """The forecast of a fit as a value, and the warnings of one that would leave little but noise."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from synthvae._frozen import Frozen
 from synthvae._text import brief, counted
@@ -14,6 +14,7 @@ from synthvae.forecast.prospect import (
     rank_of,
 )
 from synthvae.forecast.remedies import Remedy, find_remedies
+from synthvae.marginals.visit_counts import VisitNoise
 from synthvae.plan import Plan, make_plan, stages_before_fit
 from synthvae.precedence import favoured
 from synthvae.schema import Schema
@@ -22,6 +23,10 @@ from synthvae.table.arguments import check_schema
 
 LARGE_SHARE_ERROR = 0.05  # expected of a share, from which on a fit warns
 LARGE_MEAN_ERROR = 0.1  # expected of a mean, in widths of the bounds
+OF_VISITS = (
+    "Not forecast for visits in time: how far off the number of visits, the times between them and what "
+    "hangs together within and between visits will be, and what the fit takes.",
+)
 
 
 class ReleaseForecast(Frozen):
@@ -50,7 +55,9 @@ class Forecast(Frozen):
     columns: tuple[ColumnForecast, ...]
     pairs: PairForecast | None
     interactions: InteractionForecast | None
-    cost: FitCost
+    cost: FitCost | None
+    in_time: bool = False  # whether rows are visits in time
+    not_forecast: tuple[str, ...] = ()  # in sentences
     remedies: tuple[Remedy, ...]
     warnings: tuple[str, ...]
 
@@ -98,7 +105,11 @@ def make_forecast(
         columns=prospect.columns,
         pairs=prospect.pairs,
         interactions=interactions,
-        cost=fit_cost(whole, ranks, 0 if interactions is None else interactions.products),
+        cost=None
+        if prospect.in_time
+        else fit_cost(whole, ranks, 0 if interactions is None else interactions.products),
+        in_time=prospect.in_time,
+        not_forecast=OF_VISITS if prospect.in_time else (),
         remedies=remedies,
         warnings=_warnings(prospect, remedies),
     )
@@ -115,13 +126,11 @@ def _releases(plan: Plan) -> Iterator[ReleaseForecast]:
             noise=(min(noises), max(noises)),
             unit="patients",
         )
-    counts = [rows * noise for column in plan.column_noise for noise in column]
-    yield ReleaseForecast(
-        what="counts of columns",
-        times=len(counts),
-        noise=(min(counts), max(counts)),
-        unit="rows in each count",
-    )
+    if plan.visit_noise is None:
+        counts = [rows * noise for column in plan.column_noise for noise in column]
+        yield _counts("counts of columns", counts, "rows in each count")
+    else:
+        yield from _counts_of_visits(plan, plan.visit_noise)
     for what, noise in (
         ("number of patients", plan.count_noise),
         ("numbers of patients by their rows", plan.rows_noise),
@@ -129,8 +138,10 @@ def _releases(plan: Plan) -> Iterator[ReleaseForecast]:
         if noise is not None:
             yield ReleaseForecast(what=what, times=1, noise=(noise, noise), unit="patients")
     unit = "times the largest part of one patient"
+    pairs = "moments of pairs of columns"
+    pairs += "" if plan.visit_noise is None else ", within and between visits"
     for what, noise in (
-        ("moments of pairs of columns", plan.pair_noise),
+        (pairs, plan.pair_noise),
         ("moments of three and four columns", plan.interaction_noise),
     ):
         if noise is not None:
@@ -143,6 +154,26 @@ def _releases(plan: Plan) -> Iterator[ReleaseForecast]:
             noise=(noise, noise),
             unit="times the largest gradient of one patient",
         )
+
+
+def _counts(what: str, noise: Sequence[float], unit: str) -> ReleaseForecast:
+    return ReleaseForecast(what=what, times=len(noise), noise=(min(noise), max(noise)), unit=unit)
+
+
+def _counts_of_visits(plan: Plan, of_visits: VisitNoise) -> Iterator[ReleaseForecast]:
+    """Yield the counts of visits in time, by what one patient changes."""
+    most, once, each = plan.schema.rows_per_patient, list[float](), list[float]()
+    for field, column in zip(plan.schema.drawn, plan.column_noise, strict=True):
+        (once if field.perPatient else each).extend(column)
+    once += [*of_visits.visits, *of_visits.first]
+    what = "counts of columns of patients, of numbers of visits and of first times"
+    yield _counts(what, once, "patients in each count")
+    each = [most * noise for noise in each]
+    yield _counts("counts of columns of visits", each, "visits in each count")
+    between = [(most - 1) * noise for noise in (*of_visits.gap, *of_visits.moves)]
+    if between:
+        what = "counts of times between visits and of steps of numbers"
+        yield _counts(what, between, "pairs of visits in each count")
 
 
 def warnings_of(

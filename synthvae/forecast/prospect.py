@@ -36,7 +36,9 @@ class ColumnForecast(Frozen):
     name: str
     kind: Literal["categories", "number", "date"]
     categories: int | None = None
-    noise: float  # standard deviation of a count, in rows
+    noise: (
+        float  # standard deviation of a count, in rows, or patients where it is counted for these
+    )
     share: ExpectedError | None = None
     misplaced: float | None = None
     mean: ExpectedError | None = None
@@ -110,12 +112,19 @@ class Prospect:
         """Each modelled column's forecast."""
         plan = self.plan
         return tuple(
-            self._column(field, plan.schema.rows_per_patient * noise[-1])
+            self._column(field, noise[-1])
             for field, noise in zip(plan.schema.drawn, plan.column_noise, strict=True)
         )
 
-    def _column(self, field: Field, noise: float) -> ColumnForecast:
-        relative = noise / self.rows
+    @property
+    def in_time(self) -> bool:
+        """Whether a patient's rows are visits in time."""
+        return self.plan.visit_noise is not None
+
+    def _column(self, field: Field, noise_multiplier: float) -> ColumnForecast:
+        once = self.in_time and field.perPatient  # counted once a patient
+        noise = noise_multiplier * (1 if once else self.plan.schema.rows_per_patient)
+        relative = noise / (self.patients if once else self.rows)
         if not field.is_lattice:
             share, misplaced = error.share_error(field, relative)
             size = len(field.categories)
@@ -139,9 +148,9 @@ class Prospect:
 
     @cached_property
     def pairs(self) -> PairForecast | None:
-        """The pairs' forecast; None where there is one column."""
+        """The pairs' forecast; None where there is one column, and of visits in time."""
         fields = self.plan.schema.drawn
-        if len(fields) < 2:
+        if len(fields) < 2 or self.in_time:
             return None
         noise = self.correlation_noise()
         upper = np.triu_indices(len(fields), 1)

@@ -111,9 +111,9 @@ def _changes(prospect: Prospect) -> Iterator[_Change]:
         # The mean number of rows keeps its place between 1 and the most: the root stays the root.
         rows = fewer ** (math.log(prospect.rows_per_patient) / math.log(most))
         new = planned(schema.replace(maxRows=fewer), rows=rows)
-        yield _Change(
-            f"maxRows {most} -> {fewer}, which divides counts' noise by {most / fewer:g}", new
-        )
+        counts = "counts of visits'" if prospect.in_time else "counts'"
+        words = f"maxRows {most} -> {fewer}, which divides {counts} noise by {most / fewer:g}"
+        yield _Change(words, new)
     if 2 * epsilon <= LARGEST_EPSILON:
         words = f"epsilon {epsilon:g} -> {2 * epsilon:g}"
         yield _Change(words, planned(schema, 2 * epsilon), is_spending=True)

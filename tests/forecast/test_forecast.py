@@ -67,7 +67,31 @@ def test_what_is_released_is_that_of_the_plan() -> None:
     assert by_what["moments of pairs of columns"].noise == 2 * plan.pairs.noise_multipliers
     assert "moments of three and four columns" not in by_what  # 600 patients afford none
     assert by_what["steps of training"].noise[0] == plan.training.noise_multiplier
+    assert forecast.cost is not None
     assert forecast.cost.seconds[0] < forecast.cost.seconds[1]
+
+
+def test_of_visits_in_time_what_is_counted_once_a_patient_has_that_noise() -> None:
+    fields = [{**VISITS["fields"][1], "perPatient": True}, *VISITS["fields"][2:]]
+    day = {"name": "day", "type": "integer", "constraints": {"minimum": 0, "maximum": 99}}
+    schema = Schema.from_dict(VISITS | {"orderBy": "day", "fields": [{"name": "id"}, day, *fields]})
+    plan, forecast = make_plan(schema, 1.0), make_forecast(schema, 1.0, rows_per_patient=2.0)
+    noise = dict(zip([f.name for f in schema.drawn], plan.column_noise, strict=True))
+    columns = {column.name: column for column in forecast.columns}
+    assert columns["postcode"].noise == noise["postcode"][-1]
+    assert columns["smoker"].noise == 5 * noise["smoker"][-1]
+    # As many counts as the account has, each with the noise that it has there.
+    counted = forecast.releases[:3]
+    assert sum(release.times for release in counted) == plan.marginals.queries
+    pairs = zip(plan.marginals.noise_multipliers, plan.marginals.sensitivities or (), strict=True)
+    scales = [noise * change for noise, change in pairs]
+    assert max(release.noise[1] for release in counted) == max(scales)
+    assert min(release.noise[0] for release in counted) == min(scales)
+    assert (forecast.pairs, forecast.interactions, forecast.cost) == (None, None, None)
+    assert forecast.not_forecast[0].startswith("Not forecast for visits in time")
+    assert make_forecast(FEW, 1.0).not_forecast == ()
+    change = next(remedy.change for remedy in forecast.remedies if "maxRows" in remedy.change)
+    assert change == "maxRows 5 -> 2, which divides counts of visits' noise by 2.5"
 
 
 def test_two_columns_have_no_interactions_and_a_plan_with_them_says_what_they_cost() -> None:
