@@ -109,13 +109,16 @@ class EvaluationRequest(FrozenSettings):
 
 
 class Source(FrozenSettings):
-    """Where the table comes from: a file, a data set that a dependency ships, or a simulated one.
+    """Where the table comes from: a file, two of them, or a data set that is shipped or simulated.
 
-    `rows` goes with a simulated data set, and is its number of rows. `delimiter`, `encoding`, `sheet`
-    and `header` say how a file is laid out, in place of the schema's `dialect`.
+    Of two files, `patients` has a row a patient and `visits` many. `rows` goes with a simulated data
+    set, and is its number of rows. `delimiter`, `encoding`, `sheet` and `header` say how the files are
+    laid out, in place of the schema's `dialect`.
     """
 
     path: AnyPath | None = None
+    patients: AnyPath | None = None
+    visits: AnyPath | None = None
     dataset: Literal["clinic", "randhie"] | None = None
     rows: Annotated[Whole, Field(ge=100, le=10_000_000)] | None = None
     delimiter: Annotated[str, BeforeValidator(as_delimiter)] | None = None
@@ -130,11 +133,36 @@ class Source(FrozenSettings):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.path is None) == (self.dataset is None):
-            raise ValueError("give either path (a table's file) or dataset (clinic or randhie)")
+        if (self.patients is None) != (self.visits is None):
+            one, other = ("patients", "visits") if self.visits is None else ("visits", "patients")
+            raise ValueError(f"{one} is given without {other}; name both files, or one under path")
+        if [self.path, self.patients, self.dataset].count(None) != 2:
+            raise ValueError(
+                "give either path (a table's file), or patients and visits (two files), or dataset "
+                "(clinic or randhie)"
+            )
+        if self.visits is not None and self.visits == self.patients:
+            raise ValueError(
+                "patients and visits name one file; a table in one file goes under path"
+            )
         if self.rows is not None and not self.is_simulated:
             raise ValueError("rows goes with `dataset: clinic`, which is simulated; leave it out")
         return self
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that are named: the patients' first."""
+        return tuple(path for path in (self.path, self.patients, self.visits) if path is not None)
+
+    @property
+    def of_patients(self) -> "Source":
+        """The file of patients by itself."""
+        return self.model_copy(update={"path": self.patients, "patients": None, "visits": None})
+
+    @property
+    def of_visits(self) -> "Source":
+        """The file of visits by itself."""
+        return self.model_copy(update={"path": self.visits, "patients": None, "visits": None})
 
     @property
     def is_simulated(self) -> bool:
@@ -256,9 +284,11 @@ class RunConfig(FrozenSettings):
     def load(cls, path: str | Path) -> Self:
         """Read a run's settings from a YAML or JSON file.
 
-        Paths of the table and the schema are relative to the file, `out` to the working folder.
+        Paths of tables and the schema are relative to the file, `out` to the working folder.
         """
         config, folder = super().load(path), Path(path).parent
-        path_of_table = config.data.path and folder / config.data.path
-        data = config.data.model_copy(update={"path": path_of_table})
+        named = {name: getattr(config.data, name) for name in ("path", "patients", "visits")}
+        data = config.data.model_copy(
+            update={name: folder / file for name, file in named.items() if file is not None}
+        )
         return config.model_copy(update={"data": data, "schema_path": folder / config.schema_path})

@@ -18,12 +18,12 @@ from synthvae._text import counted, delta_text, epsilon_text, printable, say
 from synthvae.config import Depth, EvaluationRequest, RunConfig
 from synthvae.errors import ConfigError, DataError, InputFileError, StorageError, SynthvaeError
 from synthvae.field import Field
+from synthvae.ordering import WHEN_MET
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.schema import Schema
 from synthvae.terminal_notes import notes_on_terminal
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import Console
 
     from synthvae.comparison.results import Comparison
@@ -161,10 +161,38 @@ def print_earlier_spending(output: Path, release: Path, *, force: bool, start_ov
         )
 
 
-def print_sample(frame: "pd.DataFrame", path: Path, guarantee: Guarantee) -> None:
-    """Say how many rows were drawn, and that this spent nothing more."""
+def check_table_files(
+    out: Path, visits: Path | None, force: bool, inputs: tuple[Path, ...] = ()
+) -> tuple[Path, ...]:
+    """Return the files that a table is to go to, refused where `check_file` refuses one of them."""
+    from synthvae.table.writing import ENDINGS
+
+    files = (out,) if visits is None else (out, visits)
+    for file in files:
+        check_file(file, force, *ENDINGS, inputs=inputs)
+    if visits is not None and visits.resolve() == out.resolve():
+        raise ConfigError(f"out and visits are both {out}; give each table a file of its own.")
+    return files
+
+
+def check_tables(files: Sequence[Path], schema: Schema, rows: int | None) -> None:
+    """Refuse files that could not hold a schema's table, or its patients and its visits."""
+    from synthvae.table import check_writable
+    from synthvae.table.two_files import check_key
+
+    if len(files) > 1:
+        check_key(schema)
+    for file in files:
+        check_writable(file, schema, rows)
+
+
+def print_sample(rows: Sequence[int], files: Sequence[Path], guarantee: Guarantee) -> None:
+    """Say how many rows of each file were drawn, and that this spent nothing more."""
     spending = spending_of(guarantee).replace("Spent", "Nothing more was spent than the model's")
-    say(f"Wrote {len(frame):,} synthetic rows to {path}. {spending}")
+    kinds = ("rows",) if len(rows) == 1 else ("patients", "visits")
+    each = zip(rows, kinds, files, strict=True)
+    wrote = " and ".join(f"{number:,} synthetic {kind} to {file}" for number, kind, file in each)
+    say(f"Wrote {wrote}. {spending}")
 
 
 def print_model_check(check: "ModelCheck", path: Path, *, as_json: bool) -> None:
@@ -350,12 +378,18 @@ def read_evaluation_request(config: Path | None, depth: str | None) -> Evaluatio
 
 
 def read_conditions(texts: list[str], schema: Schema) -> dict[str, Any]:
-    """Return conditions from `column=value`, `column=a|b`, `column=low..high` and `column=`."""
+    """Return conditions from `column=value`, `column=a|b`, `column=low..high` and `column=`.
+
+    Of visits in time, `first:` or `any:` may stand before the column.
+    """
     conditions: dict[str, Any] = {}
+    columns = {name: name for name in schema.names}
+    if schema.orderBy is not None:
+        columns = {f"{when}{name}": name for when in WHEN_MET for name in schema.names} | columns
     fields = {field.name: field for field in schema.modelled}
     for text in texts:
         # Column names may hold equals signs: the longest one that fits is meant.
-        names = [name for name in schema.names if text.startswith(f"{name}=")]
+        names = [name for name in columns if text.startswith(f"{name}=")]
         if not names and "=" not in text:
             raise ConfigError(f"where is {text!r}; write it as column=value.")
         name = max(names, key=len) if names else text.partition("=")[0]
@@ -364,7 +398,8 @@ def read_conditions(texts: list[str], schema: Schema) -> dict[str, Any]:
                 f"where names {name!r} twice; give one condition a column: column=a|b for several "
                 "categories, column=low..high for a range."
             )
-        conditions[name] = _read_condition(text[len(name) + 1 :], fields.get(name))
+        field = fields.get(columns.get(name, name))
+        conditions[name] = _read_condition(text[len(name) + 1 :], field)
     return conditions
 
 

@@ -1,8 +1,5 @@
 """The main job: a table and a budget in; records, scores and a report out."""
 
-import hashlib
-import shutil
-import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,13 +16,14 @@ from synthvae.errors import ConfigError, DataError, EvaluationError, SynthvaeErr
 from synthvae.evaluation.results import Evaluation
 from synthvae.privacy.budget import check_budget
 from synthvae.privacy.guarantee import Guarantee
+from synthvae.release_folder import TWO_FILES, WHOLE, digest_of, write_release
 from synthvae.report.run_facts import RunContext, TrainingCurve, data_dictionary
 from synthvae.request import check_request
 from synthvae.schema import Dialect, Schema
 from synthvae.settings import Settings, settings_for
 from synthvae.storage.checkpoint import UnfinishedWork, is_begun, unfinished_work
 from synthvae.synthesizer import FEWEST_PATIENTS, Synthesizer, check_memory
-from synthvae.table import encode_with_notes, identify_patients, split_by_patient, write_table
+from synthvae.table import encode_with_notes, identify_patients, join_visits, split_by_patient
 from synthvae.table.arguments import check_frame, check_schema
 from synthvae.table.files import dialect_of, open_table
 from synthvae.table.patients import SplitKey, kept_split_key
@@ -35,14 +33,6 @@ if TYPE_CHECKING:
     from synthvae.report.document import Report
 
 RELEASE, CUSTODIAN = "release", "custodian"
-RELEASE_NOTE = """\
-This folder holds what the guarantee covers, and nothing else:
-
-  synthetic.csv     synthetic records, none copied from a patient (one may equal a real row by chance)
-  model/            the model that they were drawn from
-  schema.yaml       public facts about the table
-  guarantee.json    what is promised, and the log to recompute it from
-"""
 CUSTODIAN_NOTE = """\
 NOT FOR RELEASE. This folder holds figures computed from real records: the evaluation, the report
 and the training curve. The differential privacy guarantee does not cover them. They are for the
@@ -67,11 +57,6 @@ in release/, but nobody has looked at how good or how safe it is. The same comma
 again: without a budget nothing is kept to go on from. To score this instead, give `synthvae evaluate`
 the table's two parts: synthvae.pipeline.split returns them again, with the key that
 synthvae.pipeline.read_split_key reads from custodian/split.json.
-"""
-VOID_NOTE = """\
-{why}
-
-Nothing in this folder has a privacy guarantee. Treat it as if it held the real records.
 """
 
 
@@ -101,6 +86,7 @@ class RunProducts:
 
     synthesizer: Synthesizer
     split_key: SplitKey | None = None
+    parts: tuple[str, ...] = WHOLE  # files of the table, as the real one came
     context: RunContext | None = None
     synthetic: pd.DataFrame | None = None
     evaluation: "Evaluation | None" = None
@@ -125,6 +111,20 @@ def load_source(source: Source, declared: Dialect | None = None) -> pd.DataFrame
     for note in table.notes:
         say(f"Note: {note}.", error=True)
     return table.frame
+
+
+def load_table(source: Source, schema: Schema) -> pd.DataFrame:
+    """Return the table that a run's settings name, of two files joined: see `load_source`.
+
+    Raises
+    ------
+    DataError
+        The two files do not fit each other or the schema.
+    """
+    if source.visits is None:
+        return load_source(source, schema.dialect)
+    patients = load_source(source.of_patients, schema.dialect)
+    return join_visits(patients, load_source(source.of_visits, schema.dialect), schema)
 
 
 def load_schema(config: RunConfig) -> Schema:
@@ -157,20 +157,20 @@ def run(
             f"config is {brief(config)}, not a RunConfig; read the file with RunConfig.load(path) of "
             "synthvae.config."
         )
-    inputs = [config.schema_path, *([config.data.path] if config.data.path else [])]
-    check_output(config.folder, force, inputs=tuple(inputs), folder_of=(RELEASE, CUSTODIAN))
+    inputs = (config.schema_path, *config.data.files)
+    check_output(config.folder, force, inputs=inputs, folder_of=(RELEASE, CUSTODIAN))
     schema = load_schema(config)
     synthesizer = plan_fit(config, schema)
     progress("reading and checking", 0.0)
     with unfinished_work(config.folder, force=force, start_over=start_over) as work:
         # Before anything is read: a run that is stopped goes on with the same two parts.
         key = kept_split_key(work.folder, config, going_on=is_begun(work.folder))
-        frame = load_source(config.data, schema.dialect)
+        frame = load_table(config.data, schema)
         train, holdout = split(frame, schema, config, key.secret)
         progress("reading and checking", 1.0)
         with without_reading_warnings():  # `split` has given those of the whole table
             synthesizer.fit(train, progress, checkpoint=work.folder)
-        products = RunProducts(synthesizer, key)
+        products = RunProducts(synthesizer, key, WHOLE if config.data.visits is None else TWO_FILES)
         try:
             _sample_and_score(products, train, holdout, schema, config, progress)
         except (Exception, KeyboardInterrupt) as cause:
@@ -261,7 +261,7 @@ def _sample_and_score(
     products.synthetic = synthesizer.sample(config.rows, seed=config.seed, progress=progress)
     from synthvae.scoring import evaluate
 
-    digest = _digest_of(products.synthetic, synthesizer.schema, config.folder)
+    digest = digest_of(products.synthetic, synthesizer.schema, products.parts, config.folder)
     products.context = products.context.model_copy(update={"synthetic_digest": digest})
     products.evaluation = evaluate(
         train,
@@ -286,16 +286,6 @@ def _refit(config: RunConfig, schema: Schema, rows: pd.DataFrame) -> Synthesizer
     """Return a synthesizer fitted to other rows by the same plan."""
     with without_reading_warnings():
         return plan_fit(config, schema).fit(rows, silent)
-
-
-def _digest_of(synthetic: pd.DataFrame, schema: Schema, output: Path) -> str:
-    """Return the SHA-256 of the file that synthetic rows become, which the report names."""
-    beside = output.resolve().parent
-    with tempfile.TemporaryDirectory(".partial", f".{output.name}.", beside) as draft:
-        file = Path(draft) / "synthetic.csv"
-        write_table(synthetic, file, schema)
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _report(products: RunProducts) -> None:
@@ -367,22 +357,8 @@ def make_context(config: RunConfig, schema: Schema, synthesizer: Synthesizer) ->
 
 
 def _write_products(folder: Path, products: RunProducts) -> None:
-    write_release(folder / RELEASE, products.synthesizer, products.synthetic)
+    write_release(folder / RELEASE, products.synthesizer, products.synthetic, products.parts)
     write_custodian(folder / CUSTODIAN, products)
-
-
-def write_release(folder: Path, synthesizer: Synthesizer, synthetic: pd.DataFrame | None) -> None:
-    """Write what the guarantee covers: table, model, schema, guarantee."""
-    folder.mkdir(parents=True)
-    guarantee = synthesizer.guarantee
-    name = "synthetic.csv" if guarantee.valid else "NOT_PRIVATE-synthetic.csv"
-    if synthetic is not None:
-        write_table(synthetic, folder / name, synthesizer.schema)
-    synthesizer.save(folder / "model")
-    for file in ("schema.yaml", "guarantee.json"):
-        shutil.copyfile(folder / "model" / file, folder / file)
-    note = RELEASE_NOTE if guarantee.valid else VOID_NOTE.format(why=guarantee.why_void)
-    (folder / "README.txt").write_text(note, encoding="utf-8")
 
 
 def write_custodian(folder: Path, products: RunProducts) -> None:

@@ -30,6 +30,25 @@ def test_paths_are_relative_to_the_file_and_results_to_the_working_folder(tmp_pa
     assert config.test_split_seed is None  # real use splits by a secret
 
 
+def test_a_table_may_be_two_files(tmp_path: Path) -> None:
+    two = {"patients": "p.csv", "visits": "/data/v.csv", "delimiter": ";"}
+    data = load(tmp_path, data=two).data
+    assert data.files == (tmp_path / "p.csv", Path("/data/v.csv"))
+    assert data.of_visits.files == (Path("/data/v.csv"),)
+    assert data.of_patients.delimiter == ";"
+    wrong = [
+        ({"patients": "p.csv"}, "patients is given without visits; name both files, or one under"),
+        (
+            {"path": "t.csv", "patients": "p.csv", "visits": "v.csv"},
+            "give either path .* or patients",
+        ),
+        ({"patients": "p.csv", "visits": "p.csv"}, "patients and visits name one file"),
+    ]
+    for given, message in wrong:
+        with pytest.raises(ConfigError, match=message):
+            load(tmp_path, data=given)
+
+
 def test_absolute_paths_and_the_home_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from synthvae._frozen import write_yaml
 from synthvae._text import brief, counted, one_line
 from synthvae.declared import first_repeated
-from synthvae.drafting import header, redcap_values
+from synthvae.drafting import header, redcap_values, two_tables
 from synthvae.drafting.columns import ColumnDraft, draft_column, draft_profile
 from synthvae.drafting.keys import Column, KeyDraft, propose_key
 from synthvae.drafting.order_proposal import propose_order
@@ -42,6 +42,7 @@ PATIENTS = """\
 MAX_ROWS_NOTE = (
     "Rows kept per patient; noise grows with it, so take a public number that few patients exceed."
 )
+WITHOUT_NOTE = "Some patients have no visits, which was seen in the data: is that publicly known?"
 ORDER_NOTE = "What puts a patient's rows in time; the field's own remarks say why it seems so"
 LEFT_OUT_SHOWN = 20
 MOST_MENDINGS = 3
@@ -141,6 +142,7 @@ def draft_table(
     titles: Mapping[str, str] | None = None,
     known: Known | None = None,
     has_header: bool | None = None,
+    patients: pd.DataFrame | None = None,
 ) -> Draft:
     """Draft a schema, with what the file itself and other files say about its columns.
 
@@ -156,6 +158,8 @@ def draft_table(
     has_header
         Whether the file is known to have names of columns, or none; else a first line that looks like
         data is refused.
+    patients
+        Where the table is joined of two files (`two_tables.beside`), that of patients.
 
     Raises
     ------
@@ -170,7 +174,15 @@ def draft_table(
         Column(_draft_one(each, profile, labels or {}, titles or {}, known or {}), profile)
         for each, profile in zip(names, profiles, strict=True)
     ]
+    if patients is not None:
+
+        def draft_one(each: str, profile: Profile) -> ColumnDraft:
+            return _draft_one(each, profile, labels or {}, titles or {}, known or {})
+
+        columns = two_tables.with_patients(columns, patients, draft_one)
     key, drafts = propose_key(columns, frame)
+    if patients is not None:
+        drafts = two_tables.in_their_files(drafts[0], columns, patients)
     value = _table_facts(name, missing, dialect, key)
     drafts = [
         _with_signs(draft, column.profile, missing)
@@ -185,6 +197,8 @@ def draft_table(
             for draft in drafts
         ]
         value |= {"orderBy": order.value, "fields": [draft.field for draft in drafts]}
+        if patients is not None and two_tables.some_without_visits(patients, frame):
+            value["visitsOptional"] = True
     proposals = propose_rules(frame, Schema.from_dict(value, "the draft"))
     if proposals:
         value["rules"] = [proposal.rule for proposal in proposals]
@@ -371,6 +385,9 @@ def _render(
         if "orderBy" in value:
             parts += _remarks([ORDER_NOTE])
             parts.append(write_yaml({"orderBy": value["orderBy"]}))
+        if "visitsOptional" in value:
+            parts += _remarks([WITHOUT_NOTE])
+            parts.append(write_yaml({"visitsOptional": True}))
     else:
         parts += _remarks(key.row_remarks)
     parts += [PATIENTS, write_yaml({"missingValues": value["missingValues"]}), "fields:\n"]

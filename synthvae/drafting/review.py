@@ -17,7 +17,7 @@ from synthvae._types import Bools
 from synthvae.drafting.schema_text import SchemaText
 from synthvae.field import Field
 from synthvae.rows_release import RowsRelease
-from synthvae.rules.setting import Rule
+from synthvae.rules.setting import BEFORE, Rule
 from synthvae.schema import Schema
 from synthvae.table import cells
 
@@ -158,6 +158,12 @@ class SchemaReview:
         """Leave a column out of the model and of the output, with the open rules that name it."""
         place = self.schema.columns.places.get(name)
         naming = [each.setting for each in self.schema.rule_set.declared if place in each.places]
+        fields = self.schema.step_columns.fields if self.schema.step_rules else ()
+        naming += [
+            each.setting
+            for each in self.schema.step_rules
+            if name in {fields[at].name.removesuffix(BEFORE) for at in each.places}
+        ]
         self.drop_rules([rule for rule in self.open_rules if rule in naming])
         value = {k: v for k, v in self._reviewed(name).items() if k not in ("perPatient", "basis")}
         self._answer({name: value | {"role": "omit"}})

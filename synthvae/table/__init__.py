@@ -24,7 +24,8 @@ from synthvae.table.patients import (
     split_by_patient,
     with_identifiers,
 )
-from synthvae.table.writing import check_writable, formulas, write_table
+from synthvae.table.two_files import inspect_files, join_visits, split_visits
+from synthvae.table.writing import check_writable, formulas, write_in_files, write_table
 
 __all__ = [
     "MISSING",
@@ -41,9 +42,13 @@ __all__ = [
     "identities",
     "inspect",
     "inspect_cells",
+    "inspect_files",
+    "join_visits",
     "open_table",
     "read_table",
     "split_by_patient",
+    "split_visits",
     "with_identifiers",
+    "write_in_files",
     "write_table",
 ]

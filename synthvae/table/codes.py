@@ -22,6 +22,7 @@ from synthvae.field import OTHER, Field
 from synthvae.rules.values import FIRST_SPECIAL, MISSING
 from synthvae.schema import Schema
 from synthvae.table import cells
+from synthvae.table.no_visits import misplaced_rows, without_visit
 from synthvae.table.order_problems import with_order
 from synthvae.table.problems import Inspection, Problem
 from synthvae.table.rule_problems import with_rules
@@ -133,20 +134,28 @@ def inspect_cells(frame: pd.DataFrame, schema: Schema) -> Inspection:
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     problems, notes = _column_problems(frame, schema), list[Problem]()
     times = Counter(frame.columns)
-    shape = (len(frame), len(schema.modelled))
+    shape, absent = (len(frame), len(schema.modelled)), without_visit(frame, schema)
     codes, invalid = np.full(shape, MISSING, np.int64), np.zeros(shape, bool)
     for j, field in enumerate(schema.modelled):
         if times[field.name] != 1:
             invalid[:, j] = True
             continue
-        column = _encode_column(field, frame[field.name], schema.missingValues)
+        there = ~absent | field.perPatient
+        column = _encode_column(field, frame[field.name], schema.missingValues, there)
         codes[:, j], invalid[:, j] = column.codes, column.invalid
         problems += column.problems
         notes += column.notes
     problems += _identifier_problems(frame, schema)
     problems += _left_out_problems(frame, schema)
-    problems = problems or _patient_problems(frame, codes, schema)
+    problems = problems or _patient_problems(frame, codes, schema, absent)
     return Inspection(codes, invalid, problems, notes)
+
+
+def cell_problems(frame: pd.DataFrame, names: Sequence[str], schema: Schema) -> list[Problem]:
+    """Return what is wrong with the keys, and with the cells of some columns that stand in a table."""
+    fields = [field for field in schema.modelled if field.name in names]
+    read = [_encode_column(field, frame[field.name], schema.missingValues) for field in fields]
+    return [*_identifier_problems(frame, schema), *(p for column in read for p in column.problems)]
 
 
 def _column_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
@@ -228,8 +237,10 @@ def _identifier_blanks(values: pd.Series, schema: Schema) -> tuple[Bools, list[P
     return blank, [Problem.where(lossy, str(values.name), rule, way_out)]
 
 
-def _patient_problems(frame: pd.DataFrame, codes: Ints, schema: Schema) -> list[Problem]:
-    """Return the per-patient columns whose values differ between rows of a patient."""
+def _patient_problems(
+    frame: pd.DataFrame, codes: Ints, schema: Schema, absent: Bools
+) -> list[Problem]:
+    """Return the per-patient columns whose values differ between rows of a patient, and odd rows."""
     if not schema.key_columns or not set(schema.key_columns) <= set(frame.columns):
         return []
     whose, _ = pd.factorize(identify_patients(frame, schema))
@@ -237,7 +248,7 @@ def _patient_problems(frame: pd.DataFrame, codes: Ints, schema: Schema) -> list[
     first[whose[::-1]] = np.arange(len(whose))[::-1]
     rule = "another value than in the patient's first row"
     way_out = "correct them, or take `perPatient` off the field"
-    return [
+    return misplaced_rows(absent, whose, schema) + [
         Problem.where(differs, field.name, rule, way_out)
         for j, field in enumerate(schema.modelled)
         if field.perPatient and (differs := codes[:, j] != codes[first[whose], j]).any()
@@ -258,7 +269,10 @@ def _left_out_problems(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
     return problems
 
 
-def _encode_column(field: Field, values: pd.Series, missing: Sequence[str]) -> _Column:
+def _encode_column(
+    field: Field, values: pd.Series, missing: Sequence[str], there: Bools | None = None
+) -> _Column:
+    """Return a column's codes; a value is required where there is a visit that it could be of."""
     raw = cells.RawColumn(values)
     blank = raw.blank(missing)
     codes = np.full(len(values), MISSING, np.int64)
@@ -275,6 +289,7 @@ def _encode_column(field: Field, values: pd.Series, missing: Sequence[str]) -> _
             zoned = cells.zoned(raw) & ~blank
             why = "to keep the zone, declare `timezone`"
             column.note(zoned, "the time zone is dropped; the clock's own time is kept", why)
+    blank = blank if there is None else blank & there
     if not field.nullable and blank.any():
         column.invalid |= blank
         rule = "a missing value where one is required"

@@ -24,6 +24,7 @@ from synthvae.config import RunConfig
 from synthvae.errors import ArtefactError, ConfigError
 from synthvae.schema import Schema
 from synthvae.table.codes import column_codes, encode, identify_patients
+from synthvae.table.no_visits import without_visit
 
 SPLIT = "split.json"
 BYTES = 32
@@ -149,9 +150,10 @@ def split_by_patient(
 def with_identifiers(frame: pd.DataFrame, schema: Schema, patients: Ints) -> pd.DataFrame:
     """Return records with invented identifiers, in the schema's order of columns.
 
-    `patients` numbers the patient of each row from 0, shape (rows,).
+    `patients` numbers the patient of each row from 0, shape (rows,). A patient without visits has no
+    identifier of one.
     """
-    columns = {}
+    columns, absent = {}, without_visit(frame, schema)
     for field in schema.fields:
         if field.role == "omit":
             continue
@@ -161,9 +163,13 @@ def with_identifiers(frame: pd.DataFrame, schema: Schema, patients: Ints) -> pd.
         if field.name not in schema.identifiers:
             columns[field.name] = frame[field.name]
             continue
-        numbers = (patients if field.name in schema.key_columns else np.arange(len(frame))) + 1
+        is_patients = field.perPatient or field.name in schema.key_columns
+        numbers = (patients if is_patients else np.arange(len(frame))) + 1
         texts = [] if field.is_number else [f"synthetic-{number:07d}" for number in numbers]
-        columns[field.name] = pd.Series(numbers if field.is_number else texts)
+        invented = pd.Series(numbers if field.is_number else texts)
+        if absent.any() and not is_patients:
+            invented = invented.astype("Int64" if field.is_number else object).mask(absent, None)
+        columns[field.name] = invented
     return pd.DataFrame(columns)
 
 

@@ -14,6 +14,7 @@ from synthvae.rules.derivation import Derivation
 from synthvae.rules.steps import broken_steps, own_places, rows_before
 from synthvae.rules.values import MISSING
 from synthvae.schema import Schema
+from synthvae.table.no_visits import coded_without_visit
 from synthvae.table.problems import Inspection, Problem
 
 WAY_OUT = (
@@ -46,7 +47,10 @@ class _Judge:
     def broken(self, rule: CompiledRule, codes: Ints) -> Bools:
         """Return the rows that break a rule, shape (rows,)."""
         if self.before is None or not self._looks_back(rule):
-            return self.schema.rule_set.broken(codes, [rule])
+            broken = self.schema.rule_set.broken(codes, [rule])
+            once = all(self.schema.modelled[place].perPatient for place in rule.places)
+            # Of a visit that there is not, no rule says anything.
+            return broken if once else broken & ~coded_without_visit(codes, self.schema)
         return broken_steps(rule, self.schema.step_columns, codes, self.before)
 
     def cells(self, rule: CompiledRule, rows: Bools) -> Iterator[tuple[int, Bools]]:

@@ -5,8 +5,10 @@ chose them, so records hold them as they are: quoting does not stop a spreadshee
 would no longer be the schema's. What can be done is to say so.
 """
 
+import contextlib
 import csv
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from synthvae.schema import Schema
 from synthvae.table import cell_text, statistical_output, workbook_output
 from synthvae.table.cells import as_float
 from synthvae.table.csv_files import DELIMITERS
+from synthvae.table.two_files import split_visits
 
 TEXT = (".csv", ".txt", ".tsv", ".tab")
 PARQUET = (".parquet", ".pq")
@@ -84,18 +87,36 @@ def write_table(frame: pd.DataFrame, path: str | Path, schema: Schema) -> None:
     StorageError
         The disk is full, or the folder cannot be written; nothing half-made is left behind.
     """
-    path = Path(path)
-    kind = file_kind(path) if path.name.lower().endswith(ENDINGS) else ".csv"
-    check_writable(path if kind != ".csv" else path.with_suffix(".csv"), schema, len(frame))
-    with whole_file(path) as draft:
-        if kind in PARQUET:
-            frame.to_parquet(draft, index=False)
-        elif kind == ".xlsx":
-            workbook_output.write_workbook(frame, draft, schema)
-        elif kind in STATISTICAL:
-            statistical_output.write_statistical(frame, draft, kind, schema)
-        else:
-            _write_text(frame, draft, schema, packed=path.name.lower().endswith(".gz"), kind=kind)
+    _write([(frame, Path(path))], schema)
+
+
+def write_in_files(frame: pd.DataFrame, files: Sequence[Path], schema: Schema) -> list[int]:
+    """Write a typed table as `write_table` does: to one file, or to one of patients and one of visits.
+
+    Neither is there before both are written. Returns the rows of each.
+    """
+    parts = (frame,) if len(files) == 1 else split_visits(frame, schema)
+    _write([*zip(parts, files, strict=True)], schema)
+    return [len(part) for part in parts]
+
+
+def _write(tables: list[tuple[pd.DataFrame, Path]], schema: Schema) -> None:
+    with contextlib.ExitStack() as drafts:
+        for frame, path in tables:
+            kind = file_kind(path) if path.name.lower().endswith(ENDINGS) else ".csv"
+            check_writable(path if kind != ".csv" else path.with_suffix(".csv"), schema, len(frame))
+            _write_draft(frame, drafts.enter_context(whole_file(path)), path, kind, schema)
+
+
+def _write_draft(frame: pd.DataFrame, draft: Path, path: Path, kind: str, schema: Schema) -> None:
+    if kind in PARQUET:
+        frame.to_parquet(draft, index=False)
+    elif kind == ".xlsx":
+        workbook_output.write_workbook(frame, draft, schema)
+    elif kind in STATISTICAL:
+        statistical_output.write_statistical(frame, draft, kind, schema)
+    else:
+        _write_text(frame, draft, schema, packed=path.name.lower().endswith(".gz"), kind=kind)
 
 
 def _write_text(
