@@ -22,7 +22,14 @@ from synthvae.marginals.measure import query_weights
 from synthvae.marginals.visit_counts import VisitNoise, visit_counts, visit_weights
 from synthvae.precedence import declared_uses
 from synthvae.privacy import accounting, guarantee
-from synthvae.privacy.budget import COUNT_SHARE, check_budget, default_delta, noise_for, noises_for
+from synthvae.privacy.budget import (
+    COUNT_SHARE,
+    ROUNDING,
+    check_budget,
+    default_delta,
+    noise_for,
+    noises_for,
+)
 from synthvae.schema import Schema
 from synthvae.settings import ASSUMED_PATIENTS, Settings, settings_for
 from synthvae.timeline import Timeline
@@ -66,16 +73,14 @@ class Plan:
     def marginals(self) -> guarantee.GaussianStage:
         """All counts together, as one stage of the account."""
         rows = self.schema.rows_per_patient
-        once = 1.0 if self.visit_noise is not None else float(rows)
-        counts = [
-            (noise, once if field.perPatient else float(rows))
-            for field, column in zip(self.schema.drawn, self.column_noise, strict=True)
-            for noise in column
-        ]
+        if self.visit_noise is None:
+            counts = [(noise, float(rows)) for column in self.column_noise for noise in column]
+        else:
+            names = [field.name for field in self.schema.drawn]
+            own = dict(zip(names, self.column_noise, strict=True))
+            counts = visit_counts(Timeline(self.schema), own, self.visit_noise)
         patients = [noise for noise in (self.rows_noise, self.count_noise) if noise is not None]
         counts += [(noise, 1.0) for noise in patients]
-        if self.visit_noise is not None:
-            counts += visit_counts(Timeline(self.schema), self.visit_noise)
         return guarantee.GaussianStage(
             queries=len(counts),
             noise_multipliers=tuple(noise for noise, _ in counts),
@@ -243,7 +248,7 @@ def plan_counts(
     weights = [query_weights(field, settings.bins) for field in schema.drawn]
     in_time = schema.orderBy is not None
     counts_rows = schema.patientKey is not None and not in_time
-    share = settings.interaction_share
+    share = 0.0 if in_time else settings.interaction_share  # of visits none are measured
     if epsilon is None:
         exact = tuple((0.0,) * len(column) for column in weights)
         rows, interactions = 0.0 if counts_rows else None, 0.0 if share else None
@@ -259,7 +264,7 @@ def plan_counts(
         counts += visit_weights(Timeline(schema), settings.bins)
     unit = settings.anchor_share * budget / sum(map(sum, counts))
     noises = noises_for(counts, settings.anchor_share * budget)
-    return Plan(
+    plan = Plan(
         schema,
         settings,
         epsilon,
@@ -272,6 +277,21 @@ def plan_counts(
         None,
         visit_noise(schema, settings, unit) if in_time else None,
     )
+    return _with_the_rest(plan, budget) if in_time else plan
+
+
+def _with_the_rest(plan: Plan, budget: float) -> Plan:
+    """Return a plan of visits whose moments take what its counts leave, since no training follows.
+
+    `BudgetError` where they leave nothing.
+    """
+    rest = budget * (1 - ROUNDING) - accounting.squared_mu((plan.marginals,))
+    if rest < LEAST_LEFT * budget:
+        raise BudgetError(
+            f"anchor_share is {plan.settings.anchor_share:g}: the counts alone would spend epsilon "
+            f"{plan.epsilon:g}, and hardly anything is left for the moments of visits; lower it."
+        )
+    return replace(plan, pair_noise=1 / math.sqrt(rest))
 
 
 def visit_noise(schema: Schema, settings: Settings, unit: float) -> VisitNoise:

@@ -57,7 +57,9 @@ def case_of(config: Path, epsilon: float | None, patients: int) -> Case:
         )
     planned = plan_fit(settings, load_schema(settings))
     schema = planned.schema
-    if schema.rule_set.unique:  # the record has its values in all of its rows
+    if schema.orderBy is not None:  # of visits in time, rules shape what is drawn, and no release
+        schema = schema.replace(rules=[])
+    elif schema.rule_set.unique:  # the record has its values in all of its rows
         schema = schema.replace(rules=[r.to_plain() for r in schema.rules if not r.unique])
     return Case(schema, planned.settings, settings.epsilon, settings.delta, patients)
 

@@ -115,10 +115,11 @@ def check_one_run(case: Case, canaries: int, confidence: float) -> None:
             f"trials is {canaries}; one run takes at least {FEWEST_CANARIES} canaries: "
             "raise trials, or ask for another kind of audit."
         )
-    if case.schema.rows_per_patient > 1 or case.schema.patients is None:
+    schema = case.schema
+    if schema.rows_per_patient > 1 or schema.orderBy is not None or schema.patients is None:
         raise ConfigError(
-            "one run takes a schema with one row a patient and a declared number of patients; audit "
-            "this one in two worlds."
+            "one run takes a schema with one row a patient, without orderBy, and a declared number of "
+            "patients; audit this one in two worlds."
         )
 
 

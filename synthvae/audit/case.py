@@ -29,6 +29,7 @@ from synthvae.settings import Settings, settings_for
 from synthvae.table import decode
 from synthvae.table.patients import with_identifiers
 from synthvae.table.reading_warnings import without_reading_warnings
+from synthvae.timeline import Timeline
 
 DECLARED = 10  # patients of a simulated table's schema: the fewest that a fit takes
 MOST = 100_000
@@ -66,9 +67,14 @@ class Case:
 
     @property
     def training(self) -> TrainingStage:
-        """The stage of private training, which every plan with a budget has."""
+        """The stage of private training, which every plan with a budget has, but of visits in time."""
         assert self.plan.training is not None
         return self.plan.training
+
+    @property
+    def steps(self) -> int:
+        """Steps of training; none for visits in time."""
+        return 0 if self.plan.training is None else self.plan.training.steps
 
     def claim(self, *stages: Stage) -> Claim:
         """Return what some stages of a fit promise, by default all."""
@@ -110,11 +116,28 @@ class Case:
         kept: Ints = repair(codes[None], rules, masks, np.random.default_rng(0))[0]
         return kept
 
+    @cached_property
+    def rows(self) -> Ints:
+        """Codes of the record's rows, the most that are used, shape (rows, columns).
+
+        They are alike. In time, the last stands at the end of the time's range, the others before it.
+        """
+        order, most = self.schema.orderBy, self.schema.rows_per_patient
+        if order is None:
+            return np.repeat(self.record[None], most, axis=0)
+        timeline = Timeline(self.schema)
+        rows = np.repeat(self.record[None], timeline.most_visits, axis=0)
+        time = [field.name for field in self.schema.modelled].index(order.column)
+        rows[:, time] -= timeline.gap_low * np.arange(len(rows))[::-1]
+        return rows
+
     def table(self, with_record: bool) -> pd.DataFrame:
         """Return the table of one world: a row of each usual patient, the most rows of the record's."""
-        rows = self.schema.rows_per_patient * with_record
-        codes = np.repeat([self.usual, self.record], [self.patients, rows], axis=0)
-        patients = np.repeat(np.arange(self.patients + 1), [1] * self.patients + [rows])
+        codes = np.repeat(self.usual[None], self.patients, axis=0)
+        patients = np.arange(self.patients)
+        if with_record:
+            codes = np.concatenate((codes, self.rows))
+            patients = np.append(patients, np.full(len(self.rows), self.patients))
         return frame_of(codes, patients, self.schema)
 
 

@@ -28,7 +28,9 @@ from synthvae.audit.releases import (
     Training,
     moment_releases,
 )
+from synthvae.audit.visit_effects import VisitsOf
 from synthvae.errors import RedrawnWarning
+from synthvae.model.history_state import HistoryState
 from synthvae.model.layout import Layout
 from synthvae.synthesizer import Synthesizer
 
@@ -75,15 +77,23 @@ def look_inside(
     generator
         Draws the record's latent where it took no part: the observer knows one either way.
     """
-    layout = fitted.state().layout
+    state, layout = fitted.state(), fitted.state().layout
     kept = Observation(shape=_public_shape(case, fitted), log=_log(seen))
+    if isinstance(state, HistoryState):
+        _score_visits(case, state, seen, with_record, kept)
+        return kept
     kept.ratios[COUNTS] = _score_counts(case, seen, kept)
     for release in moment_releases(case.plan, layout):
-        kept.ratios[release.stage] = _score_moments(case, layout, release, seen, with_record, kept)
+        usual, record = (features_of(codes[None], layout) for codes in (case.usual, case.record))
+        one = release.effect(usual)
+        effect = release.effect(np.repeat(record, release.rows_per_patient, axis=0))
+        kept.ratios[release.stage] = _score_moments(
+            release, seen, case.patients * one, effect, with_record, kept
+        )
     measured = sum(kept.ratios.values())
     training = 0.0
-    for one in seen.trainings:
-        training += _score_training(case, layout, one, with_record, generator, kept)
+    for ran in seen.trainings:
+        training += _score_training(case, layout, ran, with_record, generator, kept)
     kept.ratios[TRAINING] = training
     kept.ratios[EVERYTHING] = measured + training
     return kept
@@ -146,13 +156,14 @@ def _log(seen: FitReleases) -> dict[str, int]:
 def expected_log(case: Case) -> dict[str, int]:
     """Return how often the account says that each kind of release is made."""
     plan = case.plan
+    patients = (plan.count_noise is not None) + (plan.rows_noise is not None)
     return {
-        "counts of columns": sum(len(column) for column in plan.column_noise),
-        "counts of patients": (plan.count_noise is not None) + (plan.rows_noise is not None),
+        "counts of columns": plan.marginals.queries - patients,
+        "counts of patients": patients,
         "moments of pairs": 1,
         "moments of three and four columns": len(plan.interactions),
-        "trainings": 1,
-        "steps": case.training.steps,
+        "trainings": int(plan.training is not None),
+        "steps": case.steps,
     }
 
 
@@ -190,21 +201,43 @@ def _score_counts(case: Case, seen: FitReleases, kept: Observation) -> float:
     return total
 
 
+def _score_visits(
+    case: Case, state: HistoryState, seen: FitReleases, with_record: bool, kept: Observation
+) -> None:
+    """Keep the ratios and the noise of a fit of visits in time.
+
+    Of a column that is counted several times, the first count is looked at: the cells of the others
+    depend on noise.
+    """
+    usual, record = (VisitsOf(case.plan, state, codes) for codes in (case.usual[None], case.rows))
+    total, noise, scales = 0.0, [], []
+    for number, sigma in usual.first_counts:
+        known, effect = case.patients * usual.counts[number], record.counts[number]
+        total += _ratio(seen.columns[number].released - known, effect, sigma)
+        scales.append(sigma)
+    for count in (*seen.columns, *seen.patients):
+        noise += (count.released - count.exact).tolist()
+    if case.plan.count_noise is not None:
+        counted = seen.patients[0].released - float(case.patients)
+        total += _ratio(counted, np.ones(1), case.plan.count_noise)
+    kept.noise[COUNTS], kept.ratios[COUNTS] = (tuple(noise), min(scales)), total
+    known, effect = case.patients * usual.moments, record.moments
+    kept.ratios[PAIRS] = _score_moments(usual.release, seen, known, effect, with_record, kept)
+    kept.ratios[EVERYTHING] = total + kept.ratios[PAIRS]
+
+
 def _score_moments(
-    case: Case,
-    layout: Layout,
     release: MomentRelease,
     seen: FitReleases,
+    known: Floats,
+    effect: Floats,
     with_record: bool,
     kept: Observation,
 ) -> float:
-    """Return the ratio of some moments, and keep their noise; all patients but the record are alike."""
-    usual, record = (features_of(codes[None], layout) for codes in (case.usual, case.record))
-    one = release.effect(usual)
-    effect = release.effect(np.repeat(record, release.rows_per_patient, axis=0))
+    """Return the ratio of some moments, and keep their noise: known is what all but the record add."""
     total, noise = 0.0, []
     for moments in seen.of(release.stage):
-        rest = moments.released - case.patients * one
+        rest = moments.released - known
         total += _ratio(rest, effect, release.sigma)
         noise += (rest - with_record * effect).astype(np.int64).tolist()
     kept.noise[release.stage] = (tuple(noise), release.sigma)

@@ -21,6 +21,7 @@ from torch.optim.optimizer import Optimizer
 from synthvae._types import Floats, Ints
 from synthvae.marginals.interactions import InteractionQuery
 from synthvae.marginals.moments import PairQuery
+from synthvae.marginals.visit_moments import VisitQuery
 from synthvae.model.clipping import GhostClippedModule
 from synthvae.model.layout import Layout
 from synthvae.model.training import kl_weight
@@ -185,7 +186,7 @@ class MomentRelease:
     """One release of moments, as the plan has it: the query, and its noise by the claimed bound."""
 
     stage: Literal["pairs", "interactions"]
-    query: PairQuery | InteractionQuery
+    query: PairQuery | InteractionQuery | VisitQuery
     noise_multiplier: float
     rows_per_patient: int
 

@@ -97,8 +97,8 @@ def audit_worlds(
         lower=first.lower,
         ceiling=first.ceiling,
         patients=case.patients,
-        sampling_rate=case.settings.sampling_rate,
-        steps=case.settings.steps,
+        sampling_rate=case.settings.sampling_rate if case.steps else 1.0,
+        steps=case.steps,
         trials=(without, with_record),
         trials_asked=trials,
         interrupted=fits.interrupted,
@@ -267,13 +267,17 @@ def check_noise(fits: Trials) -> Check:
 
 
 def _white_scores(case: Case, fits: Trials) -> list[Scores]:
-    plan, training = case.plan, case.claim(case.training)
+    plan, in_time = case.plan, case.schema.orderBy is not None
+    moments = "noisy moments of visits" if in_time else "noisy moments of pairs of columns"
+    everything = "every count and moment" if in_time else "every count, moment and gradient"
     stages = {
-        observers.EVERYTHING: (case.claim(), "every count, moment and gradient"),
+        observers.EVERYTHING: (case.claim(), everything),
         observers.COUNTS: (case.claim(plan.marginals), "noisy counts of columns and patients"),
-        observers.PAIRS: (case.claim(plan.pairs), "noisy moments of pairs of columns"),
-        observers.TRAINING: (training, "noisy gradients of all layers"),
+        observers.PAIRS: (case.claim(plan.pairs), moments),
     }
+    training = case.claim() if plan.training is None else case.claim(plan.training)
+    if plan.training is not None:
+        stages[observers.TRAINING] = (training, "noisy gradients of all layers")
     if plan.interactions:
         claim, sees = case.claim(*plan.interactions), "noisy moments of three and four columns"
         stages[observers.INTERACTIONS] = (claim, sees)

@@ -4,6 +4,7 @@ import pytest
 
 from tests.model.conftest import features, layout
 from tests.simulated import simulate_fewer
+from tests.simulated_visits import draw_fewer
 
 __all__ = ["features", "layout"]
 
@@ -11,3 +12,4 @@ __all__ = ["features", "layout"]
 @pytest.fixture(autouse=True)
 def few_simulated_records(monkeypatch: pytest.MonkeyPatch) -> None:
     simulate_fewer(monkeypatch)
+    draw_fewer(monkeypatch)

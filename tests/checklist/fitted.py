@@ -90,21 +90,24 @@ class Release:
     exact: np.ndarray
     sigma: float
     noisy: np.ndarray
+    what: str = ""
+    sensitivity: float = 0.0
 
 
 def watch_releases(monkeypatch: pytest.MonkeyPatch, *, noise: bool = True) -> list[Release]:
     """Record everything that is released with discrete noise; without `noise`, add none."""
     seen: list[Release] = []
     release, add = Mechanisms.discrete_gaussian, mechanisms_module.add_discrete_gaussian
-    stages: list[str] = []
+    asked: list[dict[str, Any]] = []
 
     def watch_stage(self: Mechanisms, exact: np.ndarray, **facts: Any) -> np.ndarray:
-        stages.append(facts["stage"])
+        asked.append(facts)
         return release(self, exact, **facts)
 
     def watch(exact: np.ndarray, sigma: float, stream: RandomStream) -> np.ndarray:
-        noisy = add(exact, sigma, stream) if noise else exact
-        seen.append(Release(stages[-1], exact.copy(), sigma, noisy.copy()))
+        noisy, facts = add(exact, sigma, stream) if noise else exact, asked[-1]
+        what, sensitivity = facts["what"], facts["sensitivity"]
+        seen.append(Release(facts["stage"], exact.copy(), sigma, noisy.copy(), what, sensitivity))
         return noisy
 
     monkeypatch.setattr(Mechanisms, "discrete_gaussian", watch_stage)

@@ -5,12 +5,14 @@ extreme record then shows in every bin and in every value that is made.
 """
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from synthvae import Synthesizer
 from synthvae.marginals.measure import query_weights
 from tests.checklist.fitted import ODD, fitted, watch_releases
 from tests.simulated import CLINIC, PLACES, clinic, with_rows
+from tests.simulated_visits import SHORT, one_journey
 
 
 def public_shape(synthesizer: Synthesizer) -> dict[str, object]:
@@ -56,3 +58,16 @@ def test_line_1_the_first_grid_lies_between_the_declared_bounds(
     starts = np.linspace(0, 251, 17).astype(int)[:-1]  # 16 cells over 0.0, 0.1, ..., 25.0
     assert len(cells) == 16
     assert cells[np.searchsorted(starts, round(10 * value), side="right") - 1] == 50
+
+
+@pytest.mark.parametrize("days", [140, 150])
+def test_line_1_the_grid_of_gaps_lies_between_the_declared_bounds(
+    days: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = [one_journey(f"p{n}", [0, days, 2 * days], "ill", 5.0) for n in range(50)]
+    seen = watch_releases(monkeypatch, noise=False)
+    fitted(pd.concat(people, ignore_index=True), SHORT)
+    cells = next(part.exact for part in seen if part.what == "counts of gap")
+    starts = np.linspace(0, 174, 17).astype(int)[:-1]  # 16 cells over 7, 8, ..., 180 days
+    assert len(cells) == 16
+    assert cells[np.searchsorted(starts, days - 7, side="right") - 1] == 2 * 50

@@ -5,6 +5,7 @@ a secret: one patient more or less then shows in every weight.
 """
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
@@ -12,6 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from synthvae.plan import make_plan
 from tests.checklist.fitted import Watched, fitted, seed, training_of, watch_training
 from tests.simulated import CLINIC, clinic, quick
+from tests.simulated_visits import SHORT, journeys, one_journey
 
 
 def test_line_3_sizes_rates_and_noise_ignore_the_true_number_of_rows() -> None:
@@ -19,6 +21,21 @@ def test_line_3_sizes_rates_and_noise_ignore_the_true_number_of_rows() -> None:
     assert few.guarantee == many.guarantee
     assert few.settings == many.settings
     assert few.default_rows == many.default_rows == 400
+
+
+def test_line_3_sizes_and_noise_of_visits_ignore_who_is_in_the_table() -> None:
+    frame = journeys(60)
+    long = one_journey("long", list(range(0, 1300, 8)), "severe", 20.0)
+    few, many = (fitted(table, SHORT) for table in (frame, pd.concat([frame, long])))
+    assert few.guarantee == many.guarantee
+    assert few.settings == many.settings
+    for one, other in zip(few.state().marginals, many.state().marginals, strict=True):
+        assert (one.size, one.specials, one.nullable) == (
+            other.size,
+            other.specials,
+            other.nullable,
+        )
+    assert few.state().arrays().keys() == many.state().arrays().keys()
 
 
 @pytest.mark.parametrize("patients", [50, 399, 401])

@@ -13,11 +13,14 @@ from scipy.stats import chi2, norm
 
 from synthvae.marginals.interactions import InteractionQuery
 from synthvae.marginals.moments import PairQuery
+from synthvae.marginals.visit_moments import VisitQuery
 from synthvae.plan import make_plan
 from synthvae.privacy.accounting import compose, gaussian_mu
+from synthvae.privacy.guarantee import GaussianStage
 from synthvae.schema import Schema
 from tests.checklist.fitted import fitted, seed, training_of, watch_releases, watch_training
 from tests.simulated import CLINIC, VISITS, clinic, visits
+from tests.simulated_visits import MOST, SHORT, journeys
 
 TABLES = [(CLINIC, clinic(50)), (VISITS, visits(60)), (VISITS.replace(patients=None), visits(60))]
 
@@ -113,6 +116,54 @@ def test_line_4_data_are_released_as_often_and_with_the_noise_that_the_log_says(
         scales = [part.sigma for part in seen if part.stage == stage.stage]
         assert scales == [multiplier * sensitivities[stage.stage]]
         assert stage.queries == 1
+
+
+# By what one patient changes a count: of the patient, of each visit, of each two neighbours.
+VISITS_CHANGE = {
+    "counts of severity": 1,
+    "counts of number of visits": 1,
+    "counts of day first": 1,
+    "counts of day": MOST,
+    "counts of state": MOST,
+    "counts of lab": MOST,
+    "counts of gap": MOST - 1,
+    "steps of lab from visit to visit": MOST - 1,
+    "the number of patients": 1,
+}
+
+
+@pytest.mark.parametrize(
+    "schema", [SHORT, SHORT.replace(patients=None)], ids=["declared", "undeclared"]
+)
+def test_line_4_visits_are_released_as_often_and_with_the_noise_that_the_log_says(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds: list[int] = []
+    release = VisitQuery.release
+
+    def watched(query: VisitQuery, *arguments: Any) -> Any:
+        bounds.append(query.sensitivity)
+        return release(query, *arguments)
+
+    monkeypatch.setattr(VisitQuery, "release", watched)
+    seen = watch_releases(monkeypatch)
+    counts, moments = fitted(journeys(60), schema).guarantee.stages
+    assert isinstance(counts, GaussianStage)
+    assert isinstance(moments, GaussianStage)
+    assert counts.sensitivities is not None
+    counted = [part for part in seen if part.stage != "pairs"]
+    for part in counted:
+        assert part.sensitivity == VISITS_CHANGE[part.what]
+    logged = zip(counts.sensitivities, counts.noise_multipliers, strict=True)
+    assert sorted((part.sensitivity, part.sigma) for part in counted) == sorted(
+        (changes, changes * noise) for changes, noise in logged
+    )
+    whats = {part.what for part in counted}
+    declared = set() if schema.patients is None else {"the number of patients"}
+    assert whats == set(VISITS_CHANGE) - declared
+    (scale,) = (part.sigma for part in seen if part.stage == "pairs")
+    assert [scale] == [moments.noise_multipliers[0] * bound for bound in bounds]
+    assert (moments.stage, moments.queries) == ("pairs", 1)
 
 
 def test_line_4_training_takes_the_steps_of_the_log_and_no_more(

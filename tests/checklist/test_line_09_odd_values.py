@@ -14,10 +14,15 @@ import pandas as pd
 import pytest
 
 from synthvae.errors import DataError
+from synthvae.model.visit_goals import visit_query
+from synthvae.privacy.mechanisms import Mechanisms
+from synthvae.privacy.stream import RandomStream
 from synthvae.schema import Schema
 from synthvae.table import encode, identities, inspect
-from tests.checklist.fitted import ODD, fitted
+from synthvae.timeline import Timeline
+from tests.checklist.fitted import ODD, fitted, watch_releases
 from tests.simulated import CLINIC, PLACES, clinic, with_rows
+from tests.simulated_visits import SHORT, journeys
 
 COUNTS = {"minimum": 0, "maximum": 99, "required": False}
 DAYS = {"minimum": "2012-01-01", "maximum": "2012-12-31", "required": False}
@@ -102,3 +107,22 @@ def test_line_9_a_cell_is_read_by_itself(cells: list[Any], dtype: Any) -> None:
             assert (together.invalid[row] == alone.invalid[0]).all()
             name = identities(names.iloc[list(order)], KINDS["age"]).iloc[row]
             assert name == identities(names.iloc[[i]], KINDS["age"]).iloc[0]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+def test_line_9_odd_features_of_one_patient_spoil_nobody_elses_moments(
+    value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = fitted(journeys(60), SHORT).state().layout
+    query = visit_query(Timeline(SHORT), layout)
+    width = 1 + max(int(block.right.max()) for block in query.blocks.values())
+    features = np.random.default_rng(0).normal(0, 1, (24, width))
+    odd, rows = features.copy(), np.arange(24).reshape(4, 6)
+    odd[12] = value
+    exact = []
+    for table, people in ((features, rows[[0, 1, 3]]), (odd, rows)):
+        with monkeypatch.context() as patch:
+            seen = watch_releases(patch, noise=False)
+            query.release(table, people, 2.0, Mechanisms(RandomStream(test_seed=0)))
+        exact.append(seen[0].exact.astype(float))
+    assert np.linalg.norm(exact[1] - exact[0]) <= query.sensitivity

@@ -6,6 +6,7 @@ are never used and not given back.
 
 import pytest
 
+from synthvae.errors import BudgetError
 from synthvae.plan import make_plan
 from synthvae.privacy.accounting import compose
 from synthvae.privacy.guarantee import GaussianStage
@@ -13,6 +14,7 @@ from synthvae.schema import Schema
 from tests.checklist.fitted import fitted, watch_releases
 from tests.hospital import ONE_ROW, SCHEMA
 from tests.simulated import CLINIC, VISITS, clinic, visits
+from tests.simulated_visits import JOURNEYS, SHORT, journeys
 
 SCHEMAS = {
     "rows": CLINIC,
@@ -23,8 +25,12 @@ SCHEMAS = {
     "a hospital": SCHEMA,
     "a hospital's rows": ONE_ROW,
     "a million": CLINIC.replace(patients=10**6),
+    "visits in time": JOURNEYS,
+    "visits in time, undeclared": JOURNEYS.replace(patients=None),
+    "first visits": JOURNEYS.replace(maxRows=1),
 }
 QUICK = [("rows", 0.1, None), ("patients, undeclared", 1.0, None), ("a hospital", 8.0, 1e-9)]
+QUICK += [("visits in time", 20.0, None), ("visits in time, undeclared", 1.0, None)]
 MANY = [
     pytest.param(name, epsilon, delta, marks=pytest.mark.slow)
     for name in SCHEMAS
@@ -68,6 +74,22 @@ def test_line_10_every_query_of_the_log_is_asked_and_none_besides(
     assert made.guarantee.epsilon <= made.guarantee.epsilon_budget
     names = [part.stage for part in made.guarantee.stages]
     assert names == ["anchors", "pairs", *["interactions"] * ("interactions" in asked), "training"]
+
+
+def test_line_10_of_visits_nothing_is_accounted_that_is_not_made_nor_made_unaccounted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = watch_releases(monkeypatch)
+    # Moments of three columns and a training are not of visits, whatever the settings say of them.
+    schema = SHORT.replace(patients=None)
+    made = fitted(journeys(60), schema, interaction_share=0.2, interactions=100, pair_share=0.3)
+    stages = made.guarantee.stages
+    assert [part.stage for part in stages] == ["anchors", "pairs"]
+    assert len(seen) == sum(part.queries for part in stages if isinstance(part, GaussianStage))
+    assert made.guarantee.epsilon == pytest.approx(1.0, rel=1e-6)
+    assert made.guarantee.epsilon <= 1.0
+    with pytest.raises(BudgetError, match=r"anchor_share is 0\.99: the counts alone"):
+        fitted(journeys(60), schema, anchor_share=0.99, pair_share=0.005)
 
 
 def test_line_10_a_stage_that_is_left_out_is_missed() -> None:

@@ -22,6 +22,7 @@ from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import BYTES_PER_KEY, RandomStream
 from tests.checklist.fitted import fitted, seed, watch_releases, watch_training
 from tests.simulated import CLINIC, PLACES, clinic, inserted
+from tests.simulated_visits import SHORT, journeys
 
 STAGE = TrainingStage(
     sampling_rate=1.0, noise_multiplier=1.0, steps=3, clip_norm=1.0, expected_batch=60.0
@@ -216,3 +217,22 @@ def test_line_11_a_fixed_seed_voids_the_guarantee() -> None:
     assert not guarantee.valid
     assert guarantee.why_void is not None
     assert "TEST MODE" in guarantee.why_void
+
+
+def test_line_11_two_fits_of_visits_differ_whatever_the_seed_of_sampling(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    noises, records = [], []
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            seen = watch_releases(patch)
+            records.append(fitted(journeys(60), SHORT).sample(50, seed=7))
+        noises.append([part.noisy - part.exact for part in seen])
+    same = [
+        (one == other).all()
+        for one, other in zip(*noises, strict=True)
+        if len(one) == len(other) >= 4  # as above
+    ]
+    assert len(same) > 3
+    assert not any(same)
+    assert not records[0].equals(records[1])

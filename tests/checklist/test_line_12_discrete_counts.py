@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 import opendp.prelude as dp
+import pandas as pd
 import pytest
 from scipy.stats import chisquare
 
 from synthvae.privacy.mechanisms import add_discrete_gaussian
 from synthvae.privacy.stream import RandomStream
+from synthvae.schema import Schema
 from tests.checklist.fitted import fitted, watch_releases
 from tests.simulated import VISITS, visits
+from tests.simulated_visits import SHORT, journeys
 
 SIGMA, DRAWS = 0.6, 20_000
 
@@ -36,8 +39,11 @@ def test_line_12_noise_of_counts_is_the_discrete_gaussian_and_no_rounded_one() -
     assert not fits_the_discrete_gaussian(rounded)
 
 
+@pytest.mark.parametrize(
+    ("schema", "frame"), [(VISITS, visits(60)), (SHORT, journeys(60))], ids=["rows", "in time"]
+)
 def test_line_12_everything_released_before_training_is_whole_and_from_opendp(
-    monkeypatch: pytest.MonkeyPatch,
+    schema: Schema, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scales: list[float] = []
     make = dp.m.make_gaussian
@@ -49,7 +55,7 @@ def test_line_12_everything_released_before_training_is_whole_and_from_opendp(
 
     monkeypatch.setattr(dp.m, "make_gaussian", watch)
     seen = watch_releases(monkeypatch)
-    fitted(visits(60), VISITS)
+    fitted(frame, schema)
     assert scales == [part.sigma for part in seen]
     for part in seen:
         assert part.noisy.dtype == part.exact.dtype == np.int64

@@ -3,6 +3,9 @@
 Broken where rows, not patients, are the unit: a patient with 500 visits then counts 500 times.
 """
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,13 +13,19 @@ import pytest
 from synthvae.marginals.column import LIMIT
 from synthvae.marginals.interactions import InteractionQuery, affordable_factors
 from synthvae.marginals.moments import PairQuery
+from synthvae.marginals.visit_moments import UNIT, VisitQuery
+from synthvae.model.histories import Histories, visit_codes
+from synthvae.model.visit_goals import history_features, visit_query
 from synthvae.precedence import DeclaredUses
 from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.privacy.stream import RandomStream
+from synthvae.synthesizer import Synthesizer
 from synthvae.table import encode
 from synthvae.table import patients as patients_module
+from synthvae.timeline import Timeline
 from tests.checklist.fitted import fitted, seed, watch_releases, watch_training
 from tests.simulated import PLACES, VISITS, clinic, visits, with_rows
+from tests.simulated_visits import MOST, SHORT, journeys, one_journey
 
 KEY = bytes(32)
 
@@ -159,3 +168,141 @@ def test_line_13_an_unusual_patient_moves_no_sum_of_products_further(
             query.release(features, np.array([rows]), 2.0, mechanisms)
         moved = seen[0].exact.astype(float)
         assert 0.9 * query.sensitivity < np.linalg.norm(moved) <= query.sensitivity
+
+
+# Patients who weigh as much as anybody can: all visits alike, or each as far from the last as may be.
+LIVES = {
+    "one visit": one_journey("new", [1300], "severe", 20.0),
+    "two visits": one_journey("new", [0, 180], "severe", 20.0),
+    "all alike": one_journey("new", list(range(0, 1300, 7)), "severe", 20.0),
+    "to and fro": one_journey("new", [7 * n for n in range(MOST)], "well", 0.0).assign(
+        state=["well", "severe"] * 3, lab=[0.0, 20.0] * 3
+    ),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("life", LIVES)
+def test_line_13_a_patients_visits_move_counts_no_more_than_they_are_accounted_for(
+    life: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for frame in (journeys(60), with_rows(journeys(60), LIVES[life], place)):
+        with monkeypatch.context() as patch:
+            seen = watch_releases(patch, noise=False)
+            fitted(frame, SHORT, test_seed=seed(1))
+        first = {part.what: part for part in reversed(seen)}  # later grids follow the counts
+        found.append({what: part for what, part in first.items() if part.stage == "columns"})
+    before, after = found
+    assert before.keys() == after.keys()
+    kept = min(len(LIVES[life]), MOST)
+    for what, part in after.items():
+        moved = np.linalg.norm(part.exact - before[what].exact)
+        assert moved <= part.sensitivity
+        if what in ("counts of severity", "counts of number of visits", "counts of day first"):
+            assert moved == part.sensitivity == 1
+        elif "gap" in what or "from visit to visit" in what:
+            assert part.sensitivity == MOST - 1
+            assert life == "to and fro" or moved == kept - 1
+        else:
+            assert part.sensitivity == MOST
+            assert life == "to and fro" or what == "counts of day" or moved == kept
+
+
+def moments_of(made: Synthesizer, frame: pd.DataFrame) -> tuple[VisitQuery, np.ndarray, np.ndarray]:
+    """Return what a fit measures of visits, their features, and the visits of each patient."""
+    timeline, state = Timeline(made.schema), made.state()
+    rows = patients_module.group_by_patient(frame, made.schema, KEY).rows
+    codes, rows = visit_codes(timeline, encode(frame, made.schema), rows)
+    histories = Histories(codes, state.layout.tokens(codes), rows)
+    moves = np.zeros(state.layout.columns, np.int64)
+    features = history_features(timeline, state.layout, histories, moves)
+    return visit_query(timeline, state.layout), features, rows
+
+
+def exact_sums(query: VisitQuery, features: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the whole numbers of a release before their noise."""
+    with pytest.MonkeyPatch.context() as patch:
+        seen = watch_releases(patch, noise=False)
+        query.release(features, rows, 2.0, Mechanisms(RandomStream(test_seed=0)))
+    assert seen[0].sigma == 2.0 * query.sensitivity
+    return seen[0].exact
+
+
+@pytest.fixture
+def travelled() -> Synthesizer:
+    return fitted(journeys(60), SHORT)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("life", LIVES)
+def test_line_13_a_patients_visits_move_the_moments_no_more_than_they_are_accounted_for(
+    life: str, place: str, travelled: Synthesizer
+) -> None:
+    frame = journeys(60)
+    query, *before = moments_of(travelled, frame)
+    _, *after = moments_of(travelled, with_rows(frame, LIVES[life], place))
+    moved = exact_sums(query, *after) - exact_sums(query, *before)
+    assert 0 < np.linalg.norm(moved.astype(float)) <= query.sensitivity
+    # Nobody else's part is another one for the company.
+    alone = exact_sums(query, *moments_of(travelled, LIVES[life])[1:])
+    assert (moved == alone).all()
+    # A count is of at most one patient, and all blocks of the sums together are within the bound.
+    blocks = len(query.blocks)
+    assert moved[-blocks:].max() <= query.sensitivity / math.hypot(10, math.sqrt(blocks))
+    assert np.linalg.norm(moved[:-blocks].astype(float)) <= query.bound * UNIT
+
+
+@pytest.mark.parametrize("size", [LIMIT, 1e3])
+def test_line_13_an_unusual_patient_moves_no_moment_of_visits_further(
+    size: float, travelled: Synthesizer
+) -> None:
+    query, features, _ = moments_of(travelled, journeys(60))
+    signs = {"alike": np.ones(MOST), "to and fro": np.resize([1.0, -1.0], MOST)}
+    for turns in signs.values():
+        odd = size * turns[:, None] * np.ones(features.shape[1])
+        for number in (1, 2, 3, MOST):
+            rows = np.where(np.arange(MOST) < number, np.arange(MOST), -1)[None]
+            moved = exact_sums(query, odd, rows).astype(float)
+            assert 0.9 * query.sensitivity < np.linalg.norm(moved) <= query.sensitivity
+    # Each block by itself, the others zero: none escapes the norm.
+    for name in query.blocks:
+        alone = replace(query, blocks={name: query.blocks[name]})
+        moved = exact_sums(alone, odd, rows).astype(float)
+        assert np.linalg.norm(moved) <= alone.sensitivity, name
+
+
+def test_line_13_of_visits_too_sums_are_the_same_in_any_company(travelled: Synthesizer) -> None:
+    query, features, rows = moments_of(travelled, journeys(60))
+    draws = np.random.default_rng(seed(0))
+    features = draws.normal(0, 2, features.shape)
+    together = exact_sums(query, features, rows)
+    for pieces in (2, 7, len(rows)):
+        parts = np.array_split(rows[draws.permutation(len(rows))], pieces)
+        assert (sum(exact_sums(query, features, part) for part in parts) == together).all()
+
+
+def test_line_13_a_patient_without_visits_counts_once_for_what_never_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    schema, more = SHORT.replace(visitsOptional=True), journeys(60).astype(object)
+    more.loc[len(more)] = ["new", "high", None, None, None]
+    found = []
+    for frame in (more[:-1], more):
+        with monkeypatch.context() as patch:
+            seen = watch_releases(patch, noise=False)
+            fitted(frame, schema, test_seed=seed(1))
+        counts = [part for part in reversed(seen) if part.stage == "columns"]
+        found.append({part.what: part for part in counts})
+    before, after = found
+    moved = {what: np.abs(part.exact - before[what].exact).sum() for what, part in after.items()}
+    once = {"counts of severity", "counts of number of visits", "counts of day first"}
+    assert {what for what, by in moved.items() if by} == once
+    assert all(moved[what] == after[what].sensitivity == 1 for what in once)
+    # Of the moments, only those of what never changes have a part of such a patient.
+    query, *alone = moments_of(fitted(more, schema), more[-1:])
+    part, blocks = exact_sums(query, *alone), list(query.blocks)
+    static = np.concatenate([np.full(query.sizes[name], name == "static") for name in blocks])
+    shown = np.append(static, [name == "static" for name in blocks])
+    assert (part[~shown] == 0).all()
+    assert 0 < np.linalg.norm(part.astype(float)) <= query.sensitivity

@@ -15,7 +15,12 @@ import pytest
 from safetensors import safe_open
 
 from synthvae.errors import ConfigError, StorageError
+from synthvae.fit_visits import FitVisits
 from synthvae.storage.checkpoint import FILE
+from synthvae.synthesizer import Synthesizer
+from tests.checklist.fitted import watch_releases
+from tests.simulated import quick
+from tests.simulated_visits import SHORT, journeys
 from tests.storage.killed_fits import (
     STEPS,
     Moments,
@@ -91,3 +96,31 @@ def test_line_15_what_a_killed_fit_leaves_holds_no_row(tmp_path: Path) -> None:
         *("starts", "cell_mass", "cell_bin", "mass", "row_shares", "pairs/values", "pairs/noise"),
         *("interactions/values", "interactions/noise"),
     }
+
+
+@pytest.mark.parametrize("moment", ["_visit_moments", "_shown"], ids=["counts", "moments"])
+def test_line_15_a_killed_fit_of_visits_releases_nothing_twice(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def fit() -> Synthesizer:
+        settings = quick(SHORT, 1.0)
+        made = Synthesizer(SHORT, 1.0, settings=settings)
+        return made.fit(journeys(60), lambda *_: None, tmp_path / "fit")
+
+    seen = watch_releases(monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(FitVisits, moment, killed)
+        with pytest.raises(KeyboardInterrupt):
+            fit()
+    made = fit()
+    assert sum(part.what == "moments of visits" for part in seen) == 1
+    counts, moments = made.guarantee.stages
+    assert len(seen) == counts.queries + moments.queries
+    again = fit()  # it is finished, and the same
+    assert len(seen) == counts.queries + moments.queries
+    for name, array in made.state().arrays().items():
+        assert np.array_equal(array, again.state().arrays()[name]), name
+    assert made.guarantee == again.guarantee

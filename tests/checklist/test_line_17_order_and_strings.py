@@ -16,6 +16,7 @@ from synthvae.synthesizer import Synthesizer
 from tests.checklist.fitted import fitted, seed, watch_releases
 from tests.model.gradients import no_latents
 from tests.simulated import CLINIC, VISITS, clinic, visits
+from tests.simulated_visits import SHORT, journeys
 
 # Every number begins with so many letters that the bytes of weights do not spell them by chance.
 NUMBER = "NHS number"
@@ -70,9 +71,12 @@ TABLES = [
     # Of whom all rows are kept: which ones would be, otherwise, is a draw of its own.
     (VISITS, visits(60).groupby("patient", sort=False).head(3).reset_index(drop=True)),
 ]
+IN_TIME = (SHORT, journeys(60))
 
 
-@pytest.mark.parametrize(("schema", "frame"), TABLES, ids=["rows", "patients"])
+@pytest.mark.parametrize(
+    ("schema", "frame"), [*TABLES, IN_TIME], ids=["rows", "patients", "in time"]
+)
 def test_line_17_permuted_rows_give_the_same_counts_and_moments(
     schema: Schema, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load
 
-from synthvae.pipeline import write_release
+from synthvae.release_folder import write_release
 from synthvae.schema import Schema
 from synthvae.settings import Settings
 from synthvae.synthesizer import Synthesizer

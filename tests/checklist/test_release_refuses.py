@@ -12,7 +12,7 @@ import pytest
 import typer.main
 
 from synthvae.cli import app
-from synthvae.pipeline import write_release
+from synthvae.release_folder import write_release
 from tests.checklist.fitted import fitted
 from tests.simulated import clinic
 

@@ -17,6 +17,7 @@ import torch
 
 import synthvae.baselines.plain_vae as plain_vae_module
 import synthvae.fit as fit_module
+import synthvae.fit_visits as fit_visits_module
 import synthvae.pipeline as pipeline_module
 import synthvae.privacy.mechanisms as mechanisms_module
 import synthvae.synthesizer as synthesizer_module
@@ -24,8 +25,10 @@ from synthvae._types import Ints
 from synthvae.errors import StorageError
 from synthvae.marginals import interactions as interactions_module
 from synthvae.marginals import measure as measure_module
+from synthvae.marginals import visit_counts as visit_counts_module
 from synthvae.marginals.interactions import InteractionQuery
 from synthvae.marginals.moments import PairQuery
+from synthvae.marginals.visit_moments import MARGIN, VisitQuery
 from synthvae.model import training as training_module
 from synthvae.model.clipping import ACTIVATION_STEP, GhostClippedModule
 from synthvae.model.training import GaussianOptimizer, PrivateTraining
@@ -40,6 +43,7 @@ from synthvae.table import patients as patients_module
 from synthvae.table.cells import RawColumn
 from synthvae.table.codes import column_codes, inspect
 from synthvae.table.patients import SplitKey, derived_key
+from synthvae.timeline import Timeline
 
 Patch = pytest.MonkeyPatch
 DECODER = slice(4, 6)  # weights and biases of the decoder's layer, among those that are trained
@@ -444,6 +448,74 @@ def _first_rows_of(frame: pd.DataFrame, schema: Schema, order: Ints) -> PatientR
         kept = mine.to_numpy()[: schema.rows_per_patient]
         rows[patient, : len(kept)] = kept  # type: ignore[index]
     return PatientRows(rows)
+
+
+def _counts_of_visits(patch: Patch, change: Callable[..., tuple[Any, int]]) -> None:
+    """Change what is counted together of visits, and for how many of a patient: `change` says how."""
+    measure, marginals = fit_visits_module.measure_visits, visit_counts_module.measure_marginals
+
+    def changed(timeline: Timeline, codes: Ints, *more: Any) -> Any:
+        def counted(part: Ints, fields: Any, noises: Any, bins: int, most: int, door: Any) -> Any:
+            part, most = change(timeline, codes, part, most)
+            return marginals(part, fields, noises, bins, most, door)
+
+        with Patch.context() as inner:
+            inner.setattr(visit_counts_module, "measure_marginals", counted)
+            return measure(timeline, codes, *more)
+
+    patch.setattr(fit_visits_module, "measure_visits", changed)
+
+
+@bug("times between visits get the noise for one of them where a patient has several")
+def a_lag_counted_for_one_row(patch: Patch) -> None:
+    def for_one(timeline: Timeline, _: Ints, part: Ints, most: int) -> tuple[Ints, int]:
+        return part, 1 if most == timeline.schema.rows_per_patient - 1 else most
+
+    _counts_of_visits(patch, for_one)
+
+
+@bug("what never changes is counted at every visit, with the noise for one")
+def static_columns_counted_by_visit(patch: Patch) -> None:
+    def by_visit(timeline: Timeline, codes: Ints, part: Ints, most: int) -> tuple[Ints, int]:
+        return (codes[:, : timeline.static] if most == 1 else part), most
+
+    _counts_of_visits(patch, by_visit)
+
+
+@bug("the longest time between two visits in the table shows in every bin of such times")
+def a_gaps_bounds_from_the_data(patch: Patch) -> None:
+    fit = Synthesizer.fit
+
+    def fit_within(self: Synthesizer, frame: pd.DataFrame, *more: Any, **named: Any) -> Synthesizer:
+        order, plan = self.schema.orderBy, self._plan
+        if order is not None and plan is not None:
+            times = frame.sort_values([order.column]).groupby(self.schema.patientKey)[order.column]
+            gap = order.gap.model_copy(update={"maximum": float(times.diff().max())})
+            declared = {"column": order.column, "gap": gap.model_dump()}
+            self.schema = self.schema.replace(orderBy=declared)
+            self._plan = replace(plan, schema=self.schema)
+        return fit(self, frame, *more, **named)
+
+    patch.setattr(Synthesizer, "fit", fit_within)
+
+
+@bug("an unusual patient moves the moments of visits without limit")
+def moments_of_visits_without_a_bound(patch: Patch) -> None:
+    patch.setattr(VisitQuery, "_shares", lambda _self, part: np.ones(len(part)))
+
+
+@bug("products of a visit with the one before it are not in the norm that is bounded")
+def lags_left_out_of_the_norm(patch: Patch) -> None:
+    def without(self: VisitQuery, part: Any) -> Any:
+        ends = np.cumsum(list(self.sizes.values()))
+        blocks = dict(zip(self.sizes, np.split(part, ends[:-1], axis=1), strict=True))
+        norms = np.linalg.norm(
+            np.concatenate([block for name, block in blocks.items() if name != "step"], axis=1),
+            axis=1,
+        )
+        return np.minimum(1.0, self.bound * MARGIN / np.maximum(norms, 1e-300))
+
+    patch.setattr(VisitQuery, "_shares", without)
 
 
 @bug("whoever knows the published seed and an identifier knows who was trained on")
