@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from synthvae import command_options, console, plan_command
+from synthvae import command_options, console, plan_command, sample_command
 from synthvae._files import check_output, write_whole
 from synthvae._runtime import console_progress, steps_of
 from synthvae._text import say
@@ -107,6 +107,7 @@ def fit(
     schema: command_options.SchemaFile,
     epsilon: Annotated[str, typer.Option(help="Privacy budget, or none for no privacy.")],
     out: Annotated[Path, typer.Option(help="Folder for the model.")],
+    visits: command_options.Visits = None,
     delta: command_options.Delta = None,
     patients: command_options.Patients = None,
     delimiter: command_options.Delimiter = None,
@@ -121,14 +122,14 @@ def fit(
     from synthvae.storage.model_folder import FILES
     from synthvae.synthesizer import Synthesizer
 
-    check_output(out, force, inputs=(table, schema), folder_of=FILES)
+    inputs = (table, schema, *([] if visits is None else [visits]))
+    check_output(out, force, inputs=inputs, folder_of=FILES)
     declared = command_options.load_schema(schema, patients)
     budget = console.read_epsilon(epsilon)
     synthesizer = Synthesizer(declared, budget, delta)
     plan_command.print_warnings(declared, budget, delta)
-    frame = command_options.open_with_notes(
-        table, (delimiter, encoding, sheet, header), declared.dialect
-    ).frame
+    options = (delimiter, encoding, sheet, header)
+    frame = command_options.open_joined(table, visits, options, declared)
     console.print_earlier_spending(out, out, force=force, start_over=start_over)
     with unfinished_work(out, force=force, start_over=start_over) as work:
         with console_progress() as progress:
@@ -148,26 +149,24 @@ def sample(
     where: Annotated[
         list[str] | None,
         typer.Option(
-            help="A condition: column=value, column=a|b, or column=low..high; repeatable."
+            help="A condition: column=value, column=a|b, or column=low..high; of visits in time, "
+            "first:column=value, or any:column=value for any visit; repeatable."
         ),
     ] = None,
     seed: Seed = None,
+    visits: Annotated[
+        Path | None, typer.Option(help="Table of visits to write; --out has a row a patient then.")
+    ] = None,
+    given: Annotated[
+        Path | None,
+        typer.Option(help="Patients with their visits so far, to go on from: NOT FOR RELEASE."),
+    ] = None,
     force: command_options.Force = False,
 ) -> None:
-    """Draw synthetic records from a model."""
-    from synthvae.synthesizer import Synthesizer
-    from synthvae.table.writing import ENDINGS, check_writable, write_table
-
-    console.check_file(out, force, *ENDINGS)
-    synthesizer = Synthesizer.load(model)
-    check_writable(out, synthesizer.schema, rows)
-    conditions = console.read_conditions(where or [], synthesizer.schema)
-    with console_progress() as progress:
-        frame = synthesizer.sample(rows, where=conditions, seed=seed, progress=progress)
-    write_table(frame, out, synthesizer.schema)
-    console.write_void_note(out, synthesizer.guarantee)
-    print_left_out(synthesizer.schema)
-    console.print_sample(frame, out, synthesizer.guarantee)
+    """Draw synthetic records from a model, or what follows given histories."""
+    files = console.check_table_files(out, visits, force, () if given is None else (given,))
+    asked = sample_command.SampleRequest(model, files, rows, tuple(where or ()), seed, given)
+    sample_command.draw_records(asked)
 
 
 @app.command("check-model")

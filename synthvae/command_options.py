@@ -24,6 +24,12 @@ Patients = Annotated[
     int | None, typer.Option(help="Declared number of patients, in place of the schema's.")
 ]
 Table = Annotated[Path, typer.Argument(help="CSV, Excel, Parquet, SAS, Stata or SPSS file.")]
+Visits = Annotated[
+    Path | None,
+    typer.Option(
+        "--visits", help="File of visits, joined by patientKey; the table has a row a patient then."
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
 Delimiter = Annotated[
     str | None,
@@ -78,6 +84,27 @@ def open_with_notes(
     for note in table.notes:
         say(f"Note: {note}.", error=True)
     return table
+
+
+def open_two_files(
+    paths: tuple[Path, Path], options: Options, declared: Dialect, *, guess: bool = False
+) -> "tuple[pd.DataFrame, pd.DataFrame]":
+    """Read a file of patients and one of visits, as `open_with_notes` does."""
+    patients, visits = (
+        open_with_notes(path, options, declared, guess=guess).frame for path in paths
+    )
+    return patients, visits
+
+
+def open_joined(
+    table: Path, visits: Path | None, options: Options, schema: Schema
+) -> "pd.DataFrame":
+    """Read a table, joined with its visits where these have a file of their own."""
+    if visits is None:
+        return open_with_notes(table, options, schema.dialect).frame
+    from synthvae.table import join_visits
+
+    return join_visits(*open_two_files((table, visits), options, schema.dialect), schema)
 
 
 def read_with_notes(

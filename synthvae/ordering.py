@@ -13,6 +13,8 @@ from synthvae.field import Field
 
 Span = Annotated[float | int | str | None, BeforeValidator(as_bound)]
 DAY, MINUTE = 86_400, 60  # seconds: in these, a number says how far dates and date-times are apart
+# At which visit a condition on a column that varies is meant, before the column's name.
+WHEN_MET = FIRST, ANY = "first:", "any:"
 SPANS = ("day", DAY), ("h", 3600), ("min", MINUTE), ("s", 1)
 
 
@@ -45,15 +47,21 @@ def as_order(value: Any) -> Any:
     return {"column": value} if isinstance(value, str) else value
 
 
-def check_order(order: OrderBy | None, fields: Mapping[str, Field], has_key: bool) -> None:
+def check_order(
+    order: OrderBy | None, fields: Mapping[str, Field], has_key: bool, needy: Mapping[str, bool]
+) -> None:
     """Raise `ValueError` where rows cannot be ordered as it is declared.
 
     Parameters
     ----------
     fields
         The fields that a model draws, by name: neither identifiers nor derived ones.
+    needy
+        Settings that mean nothing without an order, and whether they are set.
     """
     if order is None:
+        for name in (name for name, is_set in needy.items() if is_set):
+            raise ValueError(f"{name} needs orderBy, which says what comes first and what last")
         return
     column = brief(order.column)
     if not has_key:

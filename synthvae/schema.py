@@ -2,9 +2,9 @@
 
 Every bound and category stands in the schema because a person declared it; none is ever learned
 from the data. The additions to Table Schema (Frictionless Standards, v1) are `patientKey`,
-`patients`, `maxRows`, `orderBy`, `keepRows`, `releases`, `target`, `survival`, `purposes`, `dialect`
-(as of a Frictionless resource), and those of `Field`. Unlike there, a value is `required` unless the
-field says otherwise.
+`patients`, `maxRows`, `orderBy`, `keepRows`, `visitsOptional`, `releases`, `target`, `survival`,
+`purposes`, `dialect` (as of a Frictionless resource), and those of `Field`. Unlike there, a value is
+`required` unless the field says otherwise.
 """
 
 import hashlib
@@ -106,6 +106,7 @@ class Schema(FrozenSettings):
     maxRows: Annotated[int | None, Setting(ge=1, le=MOST_ROWS)] = None
     orderBy: Annotated[OrderBy | None, BeforeValidator(as_order)] = None
     keepRows: Literal["first", "last", "window"] = "window"
+    visitsOptional: bool = False
     releases: tuple[RowsRelease, ...] = ()
     target: Annotated[tuple[Target, ...], BeforeValidator(_as_targets)] = ()
     survival: Survival | None = None
@@ -174,10 +175,9 @@ class Schema(FrozenSettings):
 
     def _check_time(self) -> None:
         """Refuse an order in time that rows cannot have, and kept rows that need one."""
-        if self.keepRows != "window" and self.orderBy is None:
-            raise ValueError("keepRows needs orderBy, which says what comes first and what last")
         drawn = {field.name: field for field in self.drawn}
-        check_order(self.orderBy, drawn, self.patientKey is not None)
+        needy = {"keepRows": self.keepRows != "window", "visitsOptional": self.visitsOptional}
+        check_order(self.orderBy, drawn, self.patientKey is not None, needy)
         if self.orderBy is not None:
             check_names([field.name for field in self.modelled])
 

@@ -19,6 +19,7 @@ schema_app = typer.Typer(help="Draft or check a schema file.", no_args_is_help=T
 def schema_init(
     table: command_options.Table,
     out: Annotated[Path, typer.Option(help="The schema file to write.")],
+    visits: command_options.Visits = None,
     dictionary: Annotated[
         Path | None, typer.Option(help="The study's REDCap data dictionary, as exported.")
     ] = None,
@@ -29,14 +30,20 @@ def schema_init(
     force: command_options.Force = False,
 ) -> None:
     """Draft a schema from a table; whatever was read off the data is marked for review."""
-    from synthvae.drafting import draft_table, redcap
+    from synthvae.drafting import draft_table, redcap, two_tables
     from synthvae.drafting.schema_text import refuse_forgetting
 
-    inputs = (table, *([] if dictionary is None else [dictionary]))
+    inputs = (table, *(file for file in (visits, dictionary) if file is not None))
     check_output(out, force, inputs=inputs)
     refuse_forgetting(out)
-    read = command_options.open_with_notes(table, (delimiter, encoding, sheet, header), guess=True)
-    if dictionary is None and redcap.is_redcap(read.frame):
+    options = (delimiter, encoding, sheet, header)
+    read = command_options.open_with_notes(table, options, guess=True)
+    frame, patients = read.frame, None
+    if visits is not None:
+        patients = read.frame
+        read = two_tables.beside(read, command_options.open_with_notes(visits, options, guess=True))
+        frame = read.frame
+    if dictionary is None and visits is None and redcap.is_redcap(read.frame):
         write_whole(out, redcap.redcap_yaml(read.frame, table.name.partition(".")[0]))
         say(f"{table} is a REDCap data dictionary. Wrote {out}, for which no record was read.")
         return
@@ -45,21 +52,23 @@ def schema_init(
         declared = command_options.open_with_notes(
             dictionary, (None, None, None, None), guess=True
         ).frame
-        known = redcap.fields_from_redcap(declared, list(read.frame.columns), read.frame)
+        known = redcap.fields_from_redcap(declared, list(frame.columns), frame)
     draft = draft_table(
-        read.frame,
+        frame,
         table.name.partition(".")[0],
         dialect=read.dialect,
         labels=read.labels,
         titles=read.titles,
         known=known,
         has_header=header,
+        patients=patients,
     )
     write_whole(out, draft.text)
     console.print_lines(draft.summary)
+    of_table = f" {table}" if visits is None else ""
     say(
-        f"Wrote {out}; `synthvae schema review {out} {table}` goes through what it marks, and asks for "
-        "`patients`."
+        f"Wrote {out}; `synthvae schema review {out}{of_table}` goes through what it marks, and asks "
+        "for `patients`."
     )
 
 
@@ -67,25 +76,35 @@ def schema_init(
 def schema_check(
     schema: command_options.SchemaArgument,
     table: command_options.Table,
+    visits: command_options.Visits = None,
     delimiter: command_options.Delimiter = None,
     encoding: command_options.Encoding = None,
     sheet: command_options.Sheet = None,
     header: command_options.Header = None,
 ) -> None:
     """Compare a schema with a table and list every problem at once."""
-    from synthvae.table import formulas, inspect
+    from synthvae.table import formulas, inspect, inspect_files
     from synthvae.table.reading_warnings import cell_notes, reading_notes
 
     declared = Schema.load(schema)
-    options = (delimiter, encoding, sheet, header)
-    read = command_options.open_with_notes(table, options, declared.dialect, guess=True)
-    found = inspect(read.frame, declared)
+    options, dialect = (delimiter, encoding, sheet, header), declared.dialect
+    if visits is None:
+        frame = command_options.open_with_notes(table, options, dialect, guess=True).frame
+    else:
+        files = command_options.open_two_files((table, visits), options, dialect, guess=True)
+        joined, problems = inspect_files(*files, declared)
+        if joined is None:
+            console.print_problems(problems, formulas(declared), declared.to_review)
+            return
+        frame = joined
+    found = inspect(frame, declared)
     notes = cell_notes(found.notes)
     if not found.problems:
-        notes = reading_notes(read.frame, found.codes, found.notes, declared)
+        notes = reading_notes(frame, found.codes, found.notes, declared)
     console.print_problems(found.problems, [*formulas(declared), *notes], declared.to_review)
     waits = " It is to be reviewed before a private fit." if declared.to_review else ""
-    say(f"{table} fits {schema}.{waits}")
+    what = f"{table} fits" if visits is None else f"{table} and {visits} fit"
+    say(f"{what} {schema}.{waits}")
 
 
 @schema_app.command("rows")
@@ -100,6 +119,7 @@ def schema_rows(
         float, typer.Option(help="Share of the patients that may have more rows than maxRows.")
     ] = 0.05,
     most: Annotated[int, typer.Option(help="The largest maxRows that is considered.")] = 20,
+    visits: command_options.Visits = None,
     delimiter: command_options.Delimiter = None,
     encoding: command_options.Encoding = None,
     sheet: command_options.Sheet = None,
@@ -110,8 +130,8 @@ def schema_rows(
     from synthvae.privacy.mechanisms import Mechanisms
     from synthvae.privacy.stream import RandomStream
 
-    options, dialect = (delimiter, encoding, sheet, header), Schema.load(schema).dialect
-    frame = command_options.open_with_notes(table, options, dialect).frame
+    options = (delimiter, encoding, sheet, header)
+    frame = command_options.open_joined(table, visits, options, Schema.load(schema))
     paid = pay_for_rows(
         schema,
         frame,

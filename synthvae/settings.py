@@ -12,6 +12,7 @@ from synthvae._frozen import FrozenSettings
 from synthvae.schema import Schema
 
 LEAST_SIGNAL = 1000  # patients times epsilon, below which hardly more than margins can be learned
+VISIT_PARENTS = 24  # most columns that one of a visit is coupled to, or as many as the schema has
 LEAST_TRAINING = 1e-3  # of the budget, for noise that can be accounted for
 TRAINING_SHARE = 0.03  # of the budget, where nothing is known for training to learn
 INTERACTION_SHARE = 0.1  # of the budget, for moments of three and four columns
@@ -150,9 +151,12 @@ def _of_visits(settings: Settings) -> Settings:
 
     A patient's latent is found in the moments of visits far apart.
     """
-    shares = {"anchor_share": 0.38, "pair_share": 0.62 - LEAST_TRAINING, "interaction_share": 0.0}
+    shares = {"anchor_share": 0.45, "pair_share": 0.545, "interaction_share": 0.0}
     latent = {"latent": VISIT_LATENT, "hidden": VISIT_LATENT, "mixture": 0, "category_rank": 0}
-    return settings.model_copy(update={**shares, **latent, "interactions": 0})
+    # Of a visit and the one before it there are more columns than the schema has.
+    parents = max(settings.parents, VISIT_PARENTS)
+    update = {**shares, **latent, "interactions": 0, "parents": parents}
+    return settings.model_copy(update=update)
 
 
 def affordable_products(patients: int, epsilon: float) -> int:

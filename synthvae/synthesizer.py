@@ -14,11 +14,13 @@ from synthvae.errors import ConfigError, DataError, check_positive_integer
 from synthvae.fit import Fit
 from synthvae.fit_visits import FitVisits
 from synthvae.model.conditions import parse_conditions
+from synthvae.model.given_visits import draw_continued
 from synthvae.model.history_state import HistoryState
 from synthvae.model.people import draw_people
 from synthvae.model.records import draw_records
 from synthvae.model.sampling import Sampler
 from synthvae.model.state import FittedState
+from synthvae.model.visit_conditions import parse_visit_conditions
 from synthvae.plan import Plan, make_plan
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.privacy.mechanisms import Mechanisms
@@ -28,8 +30,16 @@ from synthvae.schema import Schema
 from synthvae.settings import Settings
 from synthvae.storage.checkpoint import KEY_BYTES, Checkpoint
 from synthvae.storage.model_folder import SavedModel, load_model, save_model
-from synthvae.table import decode, encode_with_notes, group_by_patient, with_identifiers
+from synthvae.table import (
+    decode,
+    encode,
+    encode_with_notes,
+    group_by_patient,
+    identify_patients,
+    with_identifiers,
+)
 from synthvae.table.arguments import check_frame, check_schema
+from synthvae.table.no_visits import coded_without_visit
 from synthvae.table.reading_warnings import warn_of_reading
 
 if TYPE_CHECKING:
@@ -237,6 +247,8 @@ class Synthesizer:
             Conditions by column: a value, a list of categories, a pair (low, high) for numbers and
             dates, or None for missing. Records are drawn from the model given these, by
             importance resampling over the order of the columns, each of a patient of its own.
+            Of visits in time, whole patients are drawn who meet the conditions: `"sex"` for a column
+            that never changes, `"first:age"` for the first visit, `"any:admitted"` for any visit.
         seed
             The same seed and number of rows give the same records on every machine; by default
             from the operating system.
@@ -253,10 +265,8 @@ class Synthesizer:
         """
         state = self.state()
         rows = self.default_rows if rows is None else check_positive_integer("rows", rows)
-        seed = secrets.randbits(63) if seed is None else seed
+        seed = _checked_seed(seed)
         check_memory(rows, self.schema)
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-            raise ConfigError(f"seed is {seed!r}; it must be a whole number of at least 0.")
         if not isinstance(where, Mapping | None):
             raise ConfigError(
                 f"where is {brief(where)}; give a mapping of columns to values, such as "
@@ -264,7 +274,9 @@ class Synthesizer:
             )
         if isinstance(state, HistoryState):
             with one_blas_thread(), given_or_console(progress) as show:
-                codes, patients = draw_people(state.sampler, rows, int(seed), show)
+                visits = state.sampler
+                asked = parse_visit_conditions(where or {}, visits.timeline, visits.layout)
+                codes, patients = draw_people(visits, rows, seed, show, asked)
             return with_identifiers(decode(codes, self.schema), self.schema, patients)
         conditions = parse_conditions(where or {}, self.schema, state.layout.marginals)
         sampler = Sampler(state.layout, state.weights, state.offsets)
@@ -277,10 +289,68 @@ class Synthesizer:
                 state.row_shares,
                 shared,
                 rows,
-                int(seed),
+                seed,
                 show,
             )
         return with_identifiers(decode(codes, self.schema), self.schema, patients)
+
+    def sample_given(
+        self, frame: pd.DataFrame, *, seed: int | None = None, progress: Progress | None = None
+    ) -> pd.DataFrame:
+        """Return histories that are given, gone on with: each patient's visits, then drawn ones.
+
+        A patient may have no further visit, as many as `maxRows` at most in all. Keys stay as they are
+        given; other identifiers are invented.
+
+        Parameters
+        ----------
+        frame
+            Patients with their visits so far, as the schema has them.
+        seed
+            As of `sample`.
+
+        Guarantee
+        ---------
+        None for the patients of `frame`: their records stand in the result, and what is drawn follows
+        from them. Unless they are synthetic, it is NOT FOR RELEASE.
+
+        Raises
+        ------
+        ConfigError
+            The model is not fitted, or its records are no visits in time.
+        DataError
+            The table does not fit the schema, or a patient has more visits than `maxRows`.
+        """
+        state, schema = self.state(), self.schema
+        if not isinstance(state, HistoryState):
+            raise ConfigError(
+                "The model's rows are in no order, so nothing follows given ones: only a model whose "
+                "schema has orderBy goes on from histories."
+            )
+        seed = _checked_seed(seed)
+        frame = check_frame(frame, "frame")
+        codes = encode(frame, schema)
+        whose, names = pd.factorize(identify_patients(frame, schema))
+        most = int(np.bincount(whose).max(initial=0))
+        if not len(names) or most > schema.rows_per_patient:
+            raise DataError(
+                f"The table has {'no patient' if not most else f'a patient with {most} visits'}; the "
+                f"model goes on from 1 to {schema.rows_per_patient} (maxRows): leave out what is beyond."
+            )
+        if coded_without_visit(codes, schema).any():
+            raise DataError(
+                "The table has patients without visits; the model goes on from visits: leave them out."
+            )
+        check_memory(len(names) * schema.rows_per_patient, schema)
+        rows = group_by_patient(frame, schema).rows
+        with one_blas_thread(), given_or_console(progress) as show:
+            codes, patients = draw_continued(state.sampler, codes, rows, seed, show)
+        drawn = with_identifiers(decode(codes, schema), schema, patients)
+        firsts = rows[patients, 0]
+        for name in schema.key_columns:
+            keys = frame[name].iloc[firsts].reset_index(drop=True)
+            drawn[name] = pd.to_numeric(keys) if schema[name].is_number else keys
+        return drawn
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the model to a folder: safetensors and JSON, with nothing of the real rows.
@@ -303,6 +373,14 @@ class Synthesizer:
         """
         saved = load_model(Path(path))
         return cls.from_state(saved.schema, saved.state, saved.guarantee)
+
+
+def _checked_seed(seed: object) -> int:
+    """Return a seed as a number, by default one from the operating system."""
+    seed = secrets.randbits(63) if seed is None else seed
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ConfigError(f"seed is {seed!r}; it must be a whole number of at least 0.")
+    return int(seed)
 
 
 def check_memory(rows: int, schema: Schema) -> None:

@@ -4,7 +4,8 @@ A model of visits draws a patient's static columns, the number of visits and the
 visit after visit, given all of that, the visit before, its own place, and the time since. So what the
 model of one row does for a table's columns it does for these:
 
-    static | number of visits | first time | the visit before | place | gap | time | the visit's columns
+    static | number of visits | first time | the visit before | place | visits that follow | gap | time |
+    the visit's columns
 
 Which columns there are follows from the schema alone.
 """
@@ -24,6 +25,7 @@ from synthvae.schema import Schema
 
 __all__ = ["BEFORE", "FIRST", "GAP", "PLACE", "VISITS", "Timeline"]
 VISITS, FIRST, PLACE, GAP = "number of visits", "first", "place of the visit", "gap"
+LEFT = "visits that follow"
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,11 @@ class Timeline:
         before = before_fields((self.order, *self.varying))
         return (
             *self.shared,
-            _count(self._own(VISITS), 1, most),
-            time,
+            _count(self._own(VISITS), self.least_visits, most),
+            time if self.least_visits else _optional(time),
             *before,
             _count(self._own(PLACE), 1, most),
+            _count(self._own(LEFT), 0, most - 1),
             _count(self._own(GAP), low, high, step),
             self.order,
             *self.varying,
@@ -143,19 +146,24 @@ class Timeline:
         return self.static + 1 + len(self.varying)
 
     @property
+    def left(self) -> int:
+        """The column that holds how many visits follow: nothing does after a death, say."""
+        return self.place + 1
+
+    @property
     def gap(self) -> int:
         """The column that holds the time since the visit before."""
-        return self.place + 1
+        return self.place + 2
 
     @property
     def time(self) -> int:
         """The column that holds a visit's time."""
-        return self.place + 2
+        return self.place + 3
 
     @property
     def own(self) -> range:
         """The columns that are drawn anew for each visit, but for gap and time."""
-        return range(self.place + 3, self.place + 3 + len(self.varying))
+        return range(self.time + 1, self.time + 1 + len(self.varying))
 
     @property
     def before(self) -> range:
@@ -178,6 +186,11 @@ class Timeline:
         return (self.schema.gap_codes or (0, 0, 1))[2]
 
     @property
+    def least_visits(self) -> int:
+        """How many visits a patient has at least: none where the schema says that they are optional."""
+        return 0 if self.schema.visitsOptional else 1
+
+    @property
     def most_visits(self) -> int:
         """How many visits a patient may have: those that are kept, and for which there is time."""
         most, low = self.schema.rows_per_patient, self.gap_low
@@ -188,6 +201,11 @@ class Timeline:
         """The place among these columns of each column that the schema's model draws, in its order."""
         places = {field.name: place for place, field in enumerate(self.columns)}
         return [places[field.name] for field in self.schema.drawn]
+
+
+def _optional(field: Field) -> Field:
+    constraints = field.constraints.model_copy(update={"required": False})
+    return field.model_copy(update={"constraints": constraints})
 
 
 def _count(name: str, low: int, high: int, step: int = 1) -> Field:

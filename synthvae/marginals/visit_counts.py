@@ -16,7 +16,7 @@ from synthvae.privacy.mechanisms import Mechanisms
 from synthvae.timeline import Timeline
 
 LARGEST_MOVE = 3  # lattice steps from visit to visit that are counted
-GAP_WEIGHT = 2.0  # precision of the gap, on which all that follows rests, relative to one marginal
+GAP_WEIGHT = 4.0  # precision of the gap, on which all that follows rests, relative to one marginal
 MOVES_WEIGHT = 0.02  # precision of the steps of a number, relative to one marginal
 LEAST_MOVING = 0.2  # share of visits that move on by as much, if it is to count as their way
 
@@ -40,9 +40,11 @@ class VisitCounts:
 
 
 def counted_columns(timeline: Timeline) -> list[int]:
-    """Return the timeline's columns that are counted, in the order of a fit."""
-    gap = [timeline.gap] if timeline.schema.rows_per_patient > 1 else []
-    return [*range(timeline.static), *gap, timeline.time, *timeline.own]
+    """Return the timeline's columns that have a marginal of their own, in order.
+
+    That of the gap is counted only where a patient may have two visits.
+    """
+    return [*range(timeline.static), timeline.gap, timeline.time, *timeline.own]
 
 
 def moving_columns(timeline: Timeline) -> list[int]:
@@ -64,13 +66,30 @@ def visit_weights(timeline: Timeline, bins: int) -> list[tuple[float, ...]]:
     ]
 
 
-def visit_counts(timeline: Timeline, noise: VisitNoise) -> list[tuple[float, float]]:
-    """Return the noise multiplier and the sensitivity of each count of a `VisitNoise`."""
-    between = float(timeline.schema.rows_per_patient - 1)
-    return [
-        *((one, 1.0) for one in (*noise.visits, *noise.first)),
-        *((one, between) for one in (*noise.gap, *noise.moves)),
-    ]
+def visit_counts(
+    timeline: Timeline, column_noise: Mapping[str, tuple[float, ...]], noise: VisitNoise
+) -> list[tuple[float, float]]:
+    """Return the noise multiplier and the sensitivity of each count, in the order of a fit."""
+    groups = count_groups(timeline, column_noise, noise)
+    return [(one, changes) for counts, changes in groups for one in counts]
+
+
+def count_groups(
+    timeline: Timeline, column_noise: Mapping[str, tuple[float, ...]], noise: VisitNoise
+) -> list[tuple[tuple[float, ...], float]]:
+    """Return the noise multipliers of each column's counts, with their sensitivity, as `visit_counts`.
+
+    The first of them is over public cells.
+    """
+    most = float(timeline.schema.rows_per_patient)
+    shared, own = (
+        [column_noise[field.name] for field in fields]
+        for fields in (timeline.shared, (timeline.order, *timeline.varying))
+    )
+    groups = [(counts, 1.0) for counts in (*shared, noise.visits, noise.first)]
+    groups += [(counts, most) for counts in own]
+    between = (noise.gap, *((one,) for one in noise.moves))
+    return groups + [(counts, most - 1) for counts in between if counts]
 
 
 def measure_visits(
@@ -99,8 +118,8 @@ def measure_visits(
     fields, most = timeline.columns, timeline.schema.rows_per_patient
     places = codes[:, timeline.place]
     groups: list[tuple[Sequence[int], Ints, int]] = [
-        (range(timeline.static), codes[places == 0], 1),
-        ([timeline.time, *timeline.own], codes, most),
+        (range(timeline.static), codes[places <= 0], 1),  # with those of patients without visits
+        ([timeline.time, *timeline.own], codes[places >= 0], most),
     ]
     if most > 1:
         groups.append(([timeline.gap], codes[places > 0], most - 1))

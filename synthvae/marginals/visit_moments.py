@@ -99,7 +99,9 @@ class VisitQuery:
         Parameters
         ----------
         features
-            Of each visit with the one before it, shape (all visits, features).
+            Of each visit with the one before it, shape (all visits, features); the last is one in every
+            visit, and zero in the only entry of a patient without visits, who counts for what never
+            changes alone.
         rows
             Visits of each patient in the order of time, padded with -1, shape (patients, visits).
 
@@ -178,7 +180,10 @@ class VisitQuery:
         for first in range(0, len(rows), step):
             chunk = rows[first : first + step]
             present = chunk >= 0
-            values = np.clip(features[np.maximum(chunk, 0)], -LIMIT, LIMIT) * present[:, :, None]
+            # A basis is within its limit already: the bound must not depend on that.
+            values = np.nan_to_num(features[np.maximum(chunk, 0)], nan=0.0)
+            values = np.clip(values, -LIMIT, LIMIT) * present[:, :, None]
+            present &= values[:, :, -1] != 0
             yield (
                 np.concatenate([self._sums(name, values) for name in self.blocks], axis=1),
                 present,

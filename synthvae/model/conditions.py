@@ -6,7 +6,7 @@ rule that these records keep besides.
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -14,19 +14,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthvae._text import nearest
-from synthvae._types import Floats
+from synthvae._text import brief, nearest
+from synthvae._types import Bools, Floats, Ints
 from synthvae.errors import ConfigError
 from synthvae.field import Field
 from synthvae.marginals.column import ColumnMarginal
+from synthvae.model.layout import rule_masks
+from synthvae.model.masks import RuleMasks
 from synthvae.rules import ranges
-from synthvae.rules.compiled import CompiledRule
+from synthvae.rules.compiled import CompiledRule, RuleSet
+from synthvae.rules.domains import Domain
 from synthvae.rules.ranges import Range, Truth
+from synthvae.rules.solver import clashing
 from synthvae.rules.values import MISSING, ColumnValues, Known
 from synthvae.schema import Schema
 from synthvae.table import inspect
 from synthvae.table.cells import as_float, spelled_number
 
+UNLIKELY = 1e-3  # probability of conditions, below which records that meet them rest on little
+# Or a larger one, where it is this part of what it would be if the columns were independent.
+RARE, RARE_PART = 0.02, 0.1
 TRUTHS = {"true": True, "t": True, "yes": True, "y": True, "1": True}
 TRUTHS |= {"false": False, "f": False, "no": False, "n": False, "0": False}
 
@@ -41,6 +48,14 @@ class Condition:
     # exactly 1234.56 is unlikely as such: what tells is how likely values like it are.
     fineness: float = 1.0
     text: str = ""  # the condition in words
+
+    def met(self, codes: Ints, marginal: ColumnMarginal) -> Bools:
+        """Return which codes of the column meet the condition."""
+        met: Bools = self.shares[marginal.encode(codes)] > 0
+        if self.limits is not None:
+            low, high = self.limits
+            met = met & ((codes < 0) | ((codes >= low) & (codes <= high)))
+        return met
 
     def as_rule(self, values: ColumnValues, place: int) -> CompiledRule:
         """Return the condition as a rule about the column at a place."""
@@ -100,13 +115,79 @@ def parse_conditions(
             )
         j = names.index(name)
         field = schema.modelled[j]
-        marginal = marginals[j] if j < len(marginals) else _uniform(field)
+        marginal = marginals[j] if j < len(marginals) else uniform_marginal(field)
         condition = _condition(field, marginal, value, schema)
         conditions[j] = replace(condition, text=_condition_text(name, value))
     return conditions
 
 
-def _uniform(field: Field) -> ColumnMarginal:
+def listed(conditions: Iterable[Condition]) -> str:
+    """Return conditions in words."""
+    texts = [brief(condition.text) for condition in conditions]
+    return " and ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
+
+
+def condition_masks(
+    rules: RuleSet,
+    marginals: Sequence[ColumnMarginal],
+    asked: Sequence[CompiledRule],
+    conditions: Iterable[Condition],
+    who: str,
+) -> RuleMasks:
+    """Return the masks of rules together with conditions, some of which are `asked` for as rules.
+
+    Raises
+    ------
+    ConfigError
+        Nobody can keep the rules and meet the conditions, whoever that is: a record, say.
+    """
+    whole = [Domain.whole(values) for values in rules.columns.meanings]
+    clash = clashing(rules.columns, whole, (*rules.sampled, *asked))
+    if clash:
+        titles = rules.titles([rule for rule in clash if rule not in asked])
+        against = f" with {', '.join(map(brief, titles))}" if titles else ""
+        raise ConfigError(
+            f"where asks for {listed(conditions)}, which no {who} can meet{against}; change the "
+            "condition, or the rules."
+        )
+    return rule_masks(marginals, rules, asked)
+
+
+@dataclass(frozen=True)
+class Rarity:
+    """How likely conditions are together, beside what independent columns would give."""
+
+    probability: float
+    independent: float
+
+    @property
+    def part(self) -> float:
+        """What is left of the probability under independence."""
+        return self.probability / max(self.independent, 1e-300)
+
+    @property
+    def is_rare(self) -> bool:
+        """Whether records that meet the conditions rest on little."""
+        unlike = self.probability < RARE and self.part < RARE_PART
+        return self.probability < UNLIKELY or unlike
+
+    @property
+    def odds(self) -> str:
+        """The probability in words."""
+        if self.probability <= 1e-9:
+            return "less than 1 in a billion"
+        return f"about 1 in {1 / self.probability:,.0f}"
+
+    @property
+    def fewer(self) -> str:
+        """By how much columns depend on each other, where that makes the conditions rare."""
+        if not self.is_rare or self.part >= RARE_PART:
+            return ""
+        times = f"{1 / self.part:,.0f}" if self.part > 1e-6 else "over a million"
+        return f", {times} times fewer than if the columns did not depend on each other"
+
+
+def uniform_marginal(field: Field) -> ColumnMarginal:
     """Return a marginal for a column that is derived, which has none: all that it may hold, alike."""
     size = field.lattice_size if field.is_lattice else len(field.categories)
     starts = np.arange(1 if field.is_lattice else size)

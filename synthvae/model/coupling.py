@@ -30,7 +30,7 @@ from synthvae.model.sampling import Draft, block_generator, rough_steps
 from synthvae.model.unbounding import Cohort, Unbounded, unbounded_moments
 
 COUPLING_SEED = 20_240_301
-POPULATION, LARGE_POPULATION = 8192, 131_072
+POPULATION, LARGE_POPULATION = 8192, 65_536
 FEW_COMBINATIONS = 16_384  # of tokens of all columns, for the large one
 FEWEST_RECORDS = 2048  # of the population, where the moments' noise drowns what more would show
 NARROW = 40  # columns up to which the population is whole, since time does not matter there
@@ -326,12 +326,17 @@ def _alike(tokens: Ints, layout: Layout, nonlinear: Floats) -> tuple[Ints, Float
 
 @dataclass
 class Stay:
-    """How often a column keeps the class that it had in the visit before, and its tendency to."""
+    """How often a column keeps to the class that the visit before leads to, and its tendency to."""
 
-    before: Ints  # class of the visit before, shape (rows,)
-    share: float  # of visits whose class is that of the visit before
+    before: Ints  # the class that it leads to, -1 for none, shape (rows,)
+    share: float  # of visits which have that class
     ridge: float
-    tendency: float = 0.0  # what the logit of the class before gains
+    tendency: float = 0.0  # what the logit of that class gains
+
+    @property
+    def on(self) -> Ints:
+        """The rows that have such a class."""
+        return np.flatnonzero(self.before >= 0)
 
 
 def fit_column(
@@ -385,7 +390,8 @@ def fit_column(
     # directions bend alike, and the search takes few steps.
     scale = 1 / np.sqrt(1 + weight[free])
     start_logits = np.ascontiguousarray(base.T)
-    everyone = np.arange(rows)
+    on = np.arange(0) if stay is None else stay.on
+    before = on if stay is None else stay.before[on]
 
     def objective(flat: Floats) -> tuple[float, Floats]:
         couplings = np.zeros(weight.shape)
@@ -393,7 +399,7 @@ def fit_column(
         logits = spread @ (couplings @ given)
         logits += start_logits
         if stay is not None:
-            logits[stay.before, everyone] += flat[-1]
+            logits[before, on] += flat[-1]
         top = logits.max(axis=0)
         logits -= top
         mass = np.exp(logits, out=logits)
@@ -404,7 +410,7 @@ def fit_column(
         value += 0.5 * (penalty * couplings).sum()
         if stay is None:
             return value, scale * (slope + penalty)[free]
-        stays = mass[stay.before, everyone] / norm @ weights
+        stays = mass[before, on] / norm[on] @ weights[on]
         value += flat[-1] * (0.5 * stay.ridge * flat[-1] - stay.share)
         return value, np.append(
             scale * (slope + penalty)[free], stays - stay.share + stay.ridge * flat[-1]

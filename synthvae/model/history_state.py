@@ -42,9 +42,11 @@ class HistoryState:
 
     @property
     def row_shares(self) -> Floats:
-        """Share of patients with 1, 2, ... visits."""
+        """Share of patients with 1, 2, ... rows; one without visits has a row, too."""
         marginal = self.layout.marginals[self.sampler.timeline.visits]
         points = np.repeat(marginal.cell_mass / marginal.cell_sizes, marginal.cell_sizes)
+        if not self.sampler.timeline.least_visits:
+            points = np.append(points[0] + points[1], points[2:])
         return np.asarray(points / points.sum())
 
     @property

@@ -6,16 +6,16 @@ All of it is post-processing.
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from synthvae._runtime import Progress
-from synthvae._text import brief, counted
+from synthvae._text import counted
 from synthvae._types import Bools, Floats, Ints
 from synthvae.errors import ConfigError, RedrawnWarning, UnlikelyConditionWarning
-from synthvae.model.conditions import Condition
-from synthvae.model.layout import Layout, rule_masks
+from synthvae.model.conditions import Condition, Rarity, condition_masks, listed
+from synthvae.model.layout import Layout
 from synthvae.model.masks import RuleMasks
 from synthvae.model.sampling import (
     ROUGH_STEPS,
@@ -24,17 +24,12 @@ from synthvae.model.sampling import (
     places_within,
     repeated_rows,
 )
-from synthvae.rules.compiled import CompiledRule, RuleSet
-from synthvae.rules.domains import Domain
-from synthvae.rules.solver import clashing
+from synthvae.rules.compiled import RuleSet
 
 BLOCK = 65_536  # rows that are balanced together, at most
 CONDITIONED_BLOCK = 4096  # candidates, before resampling
 MOST_CELLS = 2**26  # rows of a block times tokens of a column: half a gigabyte of probabilities
 OVERSAMPLING = 8  # candidates for each record that is drawn under a condition
-UNLIKELY = 1e-3  # probability of conditions, below which records that meet them rest on little
-# Or a larger one, where it is this part of what it would be if the columns were independent.
-RARE, RARE_PART = 0.02, 0.1
 LEAST_WORTH = 0.1  # of records, as independent ones
 CALIBRATION_SEED = 20_240_229
 POPULATION = 16_384  # rows whose margins are calibrated; fewer of more than 40 columns
@@ -227,23 +222,14 @@ class _Asked:
             if place >= rules.drawn:  # what a derived column is computed from, too
                 ruled |= rule.places
         asked = [rule for rule, place in zip(resolved, conditions, strict=True) if place in ruled]
-        self._masks: RuleMasks | None = self._with_conditions(asked) if asked else None
+        marginals = sampler.layout.marginals
+        self._masks: RuleMasks | None = None
+        if asked:
+            held = conditions.values()
+            self._masks = condition_masks(rules, marginals, asked, held, "record")
         named = ruled if self._masks is None else ruled | {int(j) for j in self._masks.ruled}
         self._named = named & set(range(rules.drawn))
         self._alone = {j: c for j, c in conditions.items() if j not in ruled}
-
-    def _with_conditions(self, asked: list[CompiledRule]) -> RuleMasks:
-        rules = self._rules
-        whole = [Domain.whole(values) for values in rules.columns.meanings]
-        clash = clashing(rules.columns, whole, (*rules.sampled, *asked))
-        if clash:
-            titles = rules.titles([rule for rule in clash if rule not in asked])
-            against = f" with {', '.join(map(brief, titles))}" if titles else ""
-            raise ConfigError(
-                f"where asks for {_listed(self._conditions.values())}, which no record can meet"
-                f"{against}; change the condition, or the rules."
-            )
-        return rule_masks(self._sampler.layout.marginals, rules, asked)
 
     def draw(self, candidates: int, generator: np.random.Generator) -> tuple[Ints, Floats]:
         """Return codes, and the log-likelihood of the conditions for each candidate."""
@@ -269,7 +255,7 @@ class _Asked:
         """What is said where no record is found."""
         together = " together" if len(self._conditions) > 1 else ""
         return (
-            f"where asks for {_listed(self._conditions.values())}, which the model holds impossible"
+            f"where asks for {listed(self._conditions.values())}, which the model holds impossible"
             f"{together}: none of its records can meet it; leave a condition out, or widen it."
         )
 
@@ -282,11 +268,6 @@ class _Asked:
             if j < len(marginals)
         )
         _warn_if_unlikely([*self._conditions.values()], log_weights, rows, independent)
-
-
-def _listed(conditions: Iterable[Condition]) -> str:
-    texts = [brief(condition.text) for condition in conditions]
-    return " and ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
 
 
 def _warn_if_unlikely(
@@ -303,24 +284,16 @@ def _warn_if_unlikely(
     largest = float(logs.max())
     weights = np.exp(logs - largest)
     probability = math.exp(min(0.0, largest + math.log(float(weights.mean()))))
-    part = probability / max(independent, 1e-300)
+    rarity = Rarity(probability, independent)
     worth = min(float(weights.sum() ** 2 / (weights**2).sum()), rows)
-    is_rare = probability < UNLIKELY or (probability < RARE and part < RARE_PART)
-    if not is_rare and worth >= LEAST_WORTH * rows:
+    if not rarity.is_rare and worth >= LEAST_WORTH * rows:
         return
     together = " together" if len(conditions) > 1 else ""
-    held = f"nearly impossible{together}" if is_rare else f"seldom{together}"
-    odds = (
-        f"about 1 in {1 / probability:,.0f}" if probability > 1e-9 else "less than 1 in a billion"
-    )
-    fewer = ""
-    if is_rare and part < RARE_PART:
-        times = f"{1 / part:,.0f}" if part > 1e-6 else "over a million"
-        fewer = f", {times} times fewer than if the columns did not depend on each other"
+    held = f"nearly impossible{together}" if rarity.is_rare else f"seldom{together}"
     warnings.warn(
-        f"The model holds {_listed(conditions)} {held}: {odds} of its records{fewer}. The {rows:,} rows "
-        f"that were asked for are worth about {worth:,.0f} independent ones, and rest on the model's "
-        "noise more than on what such patients are like.",
+        f"The model holds {listed(conditions)} {held}: {rarity.odds} of its records{rarity.fewer}. The "
+        f"{rows:,} rows that were asked for are worth about {worth:,.0f} independent ones, and rest on "
+        "the model's noise more than on what such patients are like.",
         UnlikelyConditionWarning,
         stacklevel=5,
     )

@@ -122,7 +122,7 @@ class Sampler:
             if conditions is not None:
                 shares = draft.shares(j, conditions)
                 mass, met = draft.masses(logits, shares)
-                log_weights += _log_evidence(logits, met, left)
+                log_weights += log_evidence(logits, met, left)
             if allowed is not None and j in allowed:
                 mass *= allowed[j]
                 evidence = mass.sum(axis=1, keepdims=True)
@@ -136,7 +136,7 @@ class Sampler:
         return Drawn(draft.tokens, draft.codes, log_weights, draft.stuck)
 
 
-def _log_evidence(logits: Floats, met: Floats | None, left: Floats | None) -> Floats:
+def log_evidence(logits: Floats, met: Floats | None, left: Floats | None) -> Floats:
     """Return the log of the share that conditions leave of what rules leave; None: of everything."""
     if met is None:
         return np.zeros(len(logits))

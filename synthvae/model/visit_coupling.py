@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from synthvae._types import Floats, Ints
+from synthvae._types import Bools, Floats, Ints
 from synthvae.marginals.moments import PairMoments
 from synthvae.marginals.visit_moments import BlockMoments, VisitQuery
 from synthvae.model.coupling import (
@@ -35,6 +35,8 @@ from synthvae.model.histories import (
     HistorySampler,
     Ways,
     moved_codes,
+    out_of_reach,
+    way_tokens,
 )
 from synthvae.model.layout import PADDED, Layout
 from synthvae.model.sampling import Draft, block_generator, places_within, rough_steps, to_mass
@@ -129,8 +131,8 @@ class VisitFit:
         """How many patients of the model's own a fit looks at."""
         visits = self.layout.marginals[self.timeline.visits]
         points = np.repeat(visits.cell_mass / visits.cell_sizes, visits.cell_sizes)
-        mean = float((points / points.sum()) @ np.arange(1, len(points) + 1))
-        return max(FEWEST_PATIENTS, min(PATIENTS, round(VISITS / mean)))
+        mean = float((points / points.sum()) @ np.arange(len(points))) + self.timeline.least_visits
+        return max(FEWEST_PATIENTS, min(PATIENTS, round(VISITS / max(mean, 1.0))))
 
     def _drawn(self, generator: np.random.Generator) -> Histories:
         return self.sampler().draw(self.patients, generator, rough_steps(self.layout))
@@ -180,11 +182,12 @@ class VisitFit:
         """Rake the margins of whole patients' visits to the marginals (`records.calibrate_margins`)."""
         for _ in range(CALIBRATION_ROUNDS):
             histories = self._drawn(block_generator(CALIBRATION_SEED, 0))
-            half = 0.5 / len(histories.tokens)
+            tokens = histories.tokens[histories.codes[:, self.timeline.place] >= 0]
+            half = 0.5 / len(tokens)
             for j in self.timeline.own:
                 mass = self.layout.marginals[j].mass
-                drawn = np.bincount(histories.tokens[:, j], minlength=len(mass))
-                step = np.log((mass + half) / (drawn / len(histories.tokens) + half))
+                drawn = np.bincount(tokens[:, j], minlength=len(mass))
+                step = np.log((mass + half) / (drawn / len(tokens) + half))
                 moved = self.offsets[j] + CALIBRATION_STEP * step
                 self.offsets[j] = np.clip(moved, -LARGEST_OFFSET, LARGEST_OFFSET)
 
@@ -206,7 +209,7 @@ class _Round:
         static = self._draft("static", patients, None)
         for j in range(timeline.static):
             self._column("static", static, j, np.arange(layout.ends[j]))
-        counts = static.codes[:, timeline.visits] + 1
+        counts = static.codes[:, timeline.visits] + timeline.least_visits
         whose = np.repeat(np.arange(patients), counts)
         places = np.arange(len(whose)) - np.repeat(np.cumsum(counts) - counts, counts)
         latents = block_generator(LATENT_SEED, 0).standard_normal(
@@ -232,7 +235,7 @@ class _Round:
         """Fit the visits that follow others: what first visits, a share of all, have is taken off."""
         timeline, layout, moments = self.fit_.timeline, self.fit_.layout, self.goals.moments
         own = np.flatnonzero(layout.owner >= timeline.own.start)
-        known = (timeline.place, timeline.time)
+        known = (timeline.place, timeline.left, timeline.time)
         is_known = (layout.owner < timeline.static) | np.isin(layout.owner, known)
         beside = np.flatnonzero(is_known | (layout.owner >= timeline.own.start))
         values = moments.values.copy()
@@ -262,6 +265,8 @@ class _Round:
         for j in range(timeline.static):
             draft.fill(j, static.tokens[whose, j], static.codes[whose, j])
         draft.fill(timeline.place, marginals[timeline.place].encode(places), places)
+        left = static.codes[whose, timeline.visits] + timeline.least_visits - 1 - places
+        draft.fill(timeline.left, marginals[timeline.left].encode(left), left)
         draft.fill(timeline.time, marginals[timeline.time].encode(times), times)
 
     def _times(self, static: Draft, whose: Ints, places: Ints) -> Ints:
@@ -286,8 +291,7 @@ class _Round:
         fit.ways.same[j] = float(np.clip(goals.stay[count + number] / share, 0.0, 1.0))
         ridge = max(STAY_RIDGE * float(goals.stay_noise[number]) ** 2, SMALLEST_STAY_RIDGE)
         moved = moved_codes(fit.layout, j, before, int(fit.ways.moves[j]))
-        tokens = fit.layout.marginals[j].encode(moved)
-        return Stay(tokens, share, ridge, float(fit.ways.tendency[j]))
+        return Stay(way_tokens(fit.layout, j, moved), share, ridge, float(fit.ways.tendency[j]))
 
     def _column(
         self,
@@ -322,7 +326,9 @@ class _Round:
         )
         is_ruled = layout.masks is not None and j in layout.masks.ruled
         least = RULED_RIDGE if is_ruled else 0.0
-        spread, base = self._base(draft, j, whole=stay is not None)
+        unreached = self._unreached(draft, j)
+        spread, base = self._base(draft, j, whole=stay is not None or unreached is not None)
+        base = base if unreached is None else np.where(unreached, PADDED, base)
         if stay is not None and stay.tendency == 0.0:
             stay.tendency = _first_tendency(stay, base)
         couplings = fit_column(
@@ -361,15 +367,25 @@ class _Round:
             base += layout.class_log_shares(j, shares)
         return spread, base
 
+    def _unreached(self, draft: Draft, j: int) -> Bools | None:
+        """Return the tokens of a first time that the number of visits excludes, missing or others."""
+        timeline = self.fit_.timeline
+        if timeline.least_visits or j != timeline.first:
+            return None
+        marginal = self.fit_.layout.marginals[j]
+        visits = draft.codes[:, timeline.visits]
+        return out_of_reach(marginal, np.where(visits > 0, marginal.size, MISSING))
+
     def _draw(self, draft: Draft, j: int, c: Floats, stay: Stay | None) -> None:
         """Draw a column from its coefficients, and the values of its tokens."""
         fit, layout = self.fit_, self.fit_.layout
         marginal, rows = layout.marginals[j], np.arange(len(c))
         logits = c @ layout.bases[j].T + np.log(marginal.mass)
         if stay is not None:
-            logits[rows, stay.before] += stay.tendency
-        shares = draft.shares(j, layout.masks)
+            logits[stay.on, stay.before[stay.on]] += stay.tendency
+        shares, unreached = draft.shares(j, layout.masks), self._unreached(draft, j)
         logits = logits if shares is None else shares.balanced(logits)
+        logits = logits if unreached is None else np.where(unreached, PADDED, logits)
         draft.draw(j, draft.masses(logits, shares)[0], shares=shares)
         if layout.masks is not None and j in layout.masks.ruled:
             return
@@ -388,6 +404,9 @@ class _Round:
 
 def _first_tendency(stay: Stay, base: Floats) -> float:
     """Return what the logit of the class before gains where a column follows nothing else."""
-    mass = to_mass(base)[np.arange(len(base)), stay.before].mean()
-    odds = stay.share / (1 - stay.share) * (1 - mass) / max(mass, 1e-9)
+    if not len(stay.on):
+        return 0.0
+    mass = to_mass(base[stay.on])[np.arange(len(stay.on)), stay.before[stay.on]].mean()
+    share = min(stay.share * len(base) / len(stay.on), 1 - LEAST_MOVING)
+    odds = share / (1 - share) * (1 - mass) / max(mass, 1e-9)
     return math.log(max(odds, 1e-9))

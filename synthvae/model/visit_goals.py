@@ -14,7 +14,7 @@ import numpy as np
 from synthvae._types import Bools, Floats, Ints
 from synthvae.marginals.moments import PairMoments
 from synthvae.marginals.visit_moments import BlockMoments, VisitQuery
-from synthvae.model.histories import Histories, moved_codes
+from synthvae.model.histories import Histories, moved_codes, way_tokens
 from synthvae.model.layout import Layout
 from synthvae.model.unbounding import LEAST_CURVATURE
 from synthvae.timeline import Timeline
@@ -43,7 +43,7 @@ def query_pairs(timeline: Timeline, layout: Layout) -> dict[str, tuple[Ints, Int
     static = np.flatnonzero(owner < timeline.static)
     drawn = np.flatnonzero(owner >= timeline.own.start)
     gap = np.flatnonzero(owner == timeline.gap)
-    known = np.flatnonzero(np.isin(owner, (timeline.place, timeline.time)))
+    known = np.flatnonzero(np.isin(owner, (timeline.place, timeline.left, timeline.time)))
     before = np.flatnonzero(np.isin(owner, timeline.before))
     earlier = owner[:, None] < owner[None, :]
     beside = np.concatenate((static[order[static] <= STATIC_ORDER], known))
@@ -80,21 +80,23 @@ def history_features(
     """Return features of visits with the visits before, zero where there is none.
 
     Then, of each own column, whether it keeps its token, moved on by `moves` from the visit before, and
-    whether its value; and a one. Shape (visits, features + 2 own columns + 1).
+    whether its value; and a one, if there is a visit at all. Shape (visits, features + 2 own columns
+    + 1).
     """
     tokens, codes = histories.tokens, histories.codes
-    later = codes[:, timeline.place] > 0
+    later, visited = codes[:, timeline.place] > 0, codes[:, timeline.place] >= 0
     features = np.zeros((len(tokens), layout.features))
     unknown = {timeline.time_before, *timeline.before, timeline.gap}
     for j in range(layout.columns):
-        there = later if j in unknown else np.ones(len(tokens), bool)
+        there = later if j in unknown else visited | (j < timeline.static)
         features[np.ix_(there, layout.span(j))] = layout.bases[j][tokens[there, j]]
     kept = np.zeros((len(tokens), 2 * len(timeline.own)))
     for number, (j, before) in enumerate(zip(timeline.own, timeline.before, strict=True)):
         moved = moved_codes(layout, j, codes[:, before], int(moves[j]))
-        kept[:, number] = later & (tokens[:, j] == layout.marginals[j].encode(moved))
-        kept[:, len(timeline.own) + number] = later & (codes[:, j] == moved)
-    return np.concatenate((features, kept, np.ones((len(tokens), 1))), axis=1)
+        way = way_tokens(layout, j, moved)
+        kept[:, number] = later & (tokens[:, j] == way)
+        kept[:, len(timeline.own) + number] = later & (codes[:, j] == moved) & (way >= 0)
+    return np.concatenate((features, kept, visited[:, None]), axis=1)
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class Goals:
         whole, bounded = query.means(features, histories.rows)
         weight = query.shares(features, histories.rows)[histories.whose]
         place = histories.codes[:, timeline.place]
-        parts = {"static": place == 0, "visit": place >= 0, "step": place > 0}
+        parts = {"static": place <= 0, "visit": place >= 0, "step": place > 0}
         seen = {
             name: _Seen.of(layout, histories.tokens[part], weight[part])
             for name, part in parts.items()

@@ -88,7 +88,7 @@ class _Ahead:
             if at.time in rule.places <= {at.time, at.time_before, at.gap, at.place}
         ]
         given = {at.time_before: times.exact(np.arange(min(times.size, MOST_TIMES)))}
-        given[at.place] = Range(*map(np.asarray, (2.0, float(len(hulls)), True, False)))
+        given[at.place] = self._later_place
 
         def known_with(gap: Range) -> Known:
             known = given | {at.gap: gap}
@@ -106,6 +106,12 @@ class _Ahead:
                 elif code >= 0:
                     break
         return least
+
+    @property
+    def _later_place(self) -> Range:
+        """The place of a visit that follows another."""
+        most = max(2, self.columns.meanings[self.at.visits].size)
+        return Range(np.asarray(2.0), np.asarray(float(most)), np.asarray(True), np.asarray(False))
 
     @cached_property
     def kind(self) -> Kind:
@@ -214,8 +220,8 @@ class _Ahead:
     def of_lives(self) -> Iterator[CompiledRule]:
         """Yield how many visits may follow the values of columns that rules tie to the visit before."""
         most = self.columns.meanings[self.at.visits].size
-        later = list(self.hulls)  # a visit that follows another is not the first
-        later[self.at.place] = Range(*map(np.asarray, (2.0, float(max(most, 2)), True, False)))
+        later = list(self.hulls)
+        later[self.at.place] = self._later_place
         for state, tying in self._states():
             named = {*state.own, *state.before}
             about = [rule for rule in self.rules.sampled if rule.places & named]

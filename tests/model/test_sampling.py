@@ -122,7 +122,10 @@ def test_latents_are_normal_and_tables_vary_less_for_their_strata() -> None:
 
 def test_one_row_has_a_latent() -> None:
     for stratified in (True, False):
-        assert draw_latents(1, 2, block_generator(0, 0), None, stratified=stratified).shape == (1, 2)
+        assert draw_latents(1, 2, block_generator(0, 0), None, stratified=stratified).shape == (
+            1,
+            2,
+        )
 
 
 # With one row a patient, strata of latents and balance leave raking nothing to do here.
