@@ -144,7 +144,11 @@ def sample(
     model: Annotated[Path, typer.Argument(help="The folder of a fitted model.")],
     out: Annotated[Path, typer.Option(help="Table to write: .csv, .parquet, .xlsx, .dta, ...")],
     rows: Annotated[
-        int | None, typer.Option(help="Rows to make; by default the declared table's.")
+        int | None,
+        typer.Option(
+            help="Rows to make, at most where orderBy keeps patients whole; by default the declared "
+            "table's."
+        ),
     ] = None,
     where: Annotated[
         list[str] | None,
@@ -159,12 +163,14 @@ def sample(
     ] = None,
     given: Annotated[
         Path | None,
-        typer.Option(help="Patients with their visits so far, to go on from: NOT FOR RELEASE."),
+        typer.Option(
+            help="One table of patients with their visits so far, to go on from: NOT FOR RELEASE."
+        ),
     ] = None,
     force: command_options.Force = False,
 ) -> None:
     """Draw synthetic records from a model, or what follows given histories."""
-    files = console.check_table_files(out, visits, force, () if given is None else (given,))
+    files = sample_command.check_files(out, visits, given, force)
     asked = sample_command.SampleRequest(model, files, rows, tuple(where or ()), seed, given)
     sample_command.draw_records(asked)
 

@@ -1,8 +1,9 @@
 """Where a table of synthetic histories comes from: how a model drew it, so that it can be drawn again.
 
-`synthvae sample` keeps an origin beside each table of visits. Anybody could write such a file, or copy
-it to another table, so it is believed only where the model, asked the same with the same seed, draws the
-very table: nobody is in it then but the model's patients.
+`synthvae sample` and a run keep an origin beside each table of visits. It follows from the model, the
+table and what was asked for, and is covered as they are. Anybody could write such a file, or copy it to
+another table, so it is believed only where the model, asked the same with the same seed, draws the very
+table: nobody is in it then but the model's patients.
 """
 
 import hashlib
@@ -70,8 +71,8 @@ class Origin(Frozen):
         schema = synthesizer.schema
         if self.model != model_digest(synthesizer) or self.table != table_digest(frame, schema):
             return False
-        if not 0 <= self.rows - len(frame) < schema.rows_per_patient:
-            return False  # whole patients are drawn, up to this number: no other comes out
+        if not abs(self.rows - len(frame)) < schema.rows_per_patient:
+            return False  # whole patients are drawn, up to this number, or one who is longer
         try:
             with warnings.catch_warnings():  # which whoever drew it has read
                 warnings.simplefilter("ignore")

@@ -14,6 +14,7 @@ from synthvae._text import brief, counted, say
 from synthvae.config import RunConfig, Source
 from synthvae.errors import ConfigError, DataError, EvaluationError, SynthvaeError
 from synthvae.evaluation.results import Evaluation
+from synthvae.origin import Origin
 from synthvae.privacy.budget import check_budget
 from synthvae.privacy.guarantee import Guarantee
 from synthvae.release_folder import TWO_FILES, WHOLE, digest_of, write_release
@@ -89,6 +90,7 @@ class RunProducts:
     parts: tuple[str, ...] = WHOLE  # files of the table, as the real one came
     context: RunContext | None = None
     synthetic: pd.DataFrame | None = None
+    origin: Origin | None = None  # of a table of visits
     evaluation: "Evaluation | None" = None
     report: "Report | None" = None
     pages: dict[str, str] = field(default_factory=dict)
@@ -258,7 +260,10 @@ def _sample_and_score(
 ) -> None:
     synthesizer = products.synthesizer
     products.context = make_context(config, schema, synthesizer)
-    products.synthetic = synthesizer.sample(config.rows, seed=config.seed, progress=progress)
+    rows = synthesizer.default_rows if config.rows is None else config.rows
+    products.synthetic = synthesizer.sample(rows, seed=config.seed, progress=progress)
+    if synthesizer.schema.orderBy is not None:
+        products.origin = Origin.of(synthesizer, products.synthetic, rows, (), config.seed)
     from synthvae.scoring import evaluate
 
     digest = digest_of(products.synthetic, synthesizer.schema, products.parts, config.folder)
@@ -357,7 +362,13 @@ def make_context(config: RunConfig, schema: Schema, synthesizer: Synthesizer) ->
 
 
 def _write_products(folder: Path, products: RunProducts) -> None:
-    write_release(folder / RELEASE, products.synthesizer, products.synthetic, products.parts)
+    write_release(
+        folder / RELEASE,
+        products.synthesizer,
+        products.synthetic,
+        products.parts,
+        products.origin,
+    )
     write_custodian(folder / CUSTODIAN, products)
 
 

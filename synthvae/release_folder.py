@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from synthvae.origin import Origin, origin_file, write_origin
 from synthvae.schema import Schema
 from synthvae.synthesizer import Synthesizer
 from synthvae.table import write_in_files
@@ -14,6 +15,7 @@ from synthvae.table import write_in_files
 # What follows `synthetic` in the name of each file of a table.
 WHOLE, TWO_FILES = ("",), ("_patients", "_visits")
 RECORDS = "synthetic records, none copied from a patient (one may equal a real row by chance)"
+ORIGIN = "how the model drew these records, so that they can be drawn again"
 RELEASE_NOTE = """\
 This folder holds what the guarantee covers, and nothing else:
 
@@ -34,20 +36,29 @@ def write_release(
     synthesizer: Synthesizer,
     synthetic: pd.DataFrame | None,
     parts: tuple[str, ...] = WHOLE,
+    origin: Origin | None = None,
 ) -> None:
-    """Write what the guarantee covers: the table in its parts, model, schema, guarantee."""
+    """Write what the guarantee covers: the table in its parts, model, schema, guarantee.
+
+    Beside a table in one file, its origin, from which `synthvae sample --given` draws it again.
+    """
     folder.mkdir(parents=True)
     guarantee = synthesizer.guarantee
     start = "synthetic" if guarantee.valid else "NOT_PRIVATE-synthetic"
     files = [folder / f"{start}{part}.csv" for part in parts]
     if synthetic is not None:
         write_in_files(synthetic, files, synthesizer.schema)
+    if origin is not None and len(files) == 1:
+        write_origin(files[0], origin)
     synthesizer.save(folder / "model")
     for file in ("schema.yaml", "guarantee.json"):
         shutil.copyfile(folder / "model" / file, folder / file)
     note = VOID_NOTE.format(why=guarantee.why_void)
     if guarantee.valid:
-        note = RELEASE_NOTE.format(records=_described(files))
+        records = _described(files)
+        if origin_file(files[0]).exists():
+            records += f"\n  {origin_file(files[0]).name}\n  {'':<17} {ORIGIN}"
+        note = RELEASE_NOTE.format(records=records)
     (folder / "README.txt").write_text(note, encoding="utf-8")
 
 

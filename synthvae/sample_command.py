@@ -36,6 +36,23 @@ class SampleRequest:
     given: Path | None
 
 
+def check_files(
+    out: Path, visits: Path | None, given: Path | None, force: bool
+) -> tuple[Path, ...]:
+    """Return the files that a table is to go to, refused where an input would be lost.
+
+    Other commands read `--visits`. Whoever takes it here for the second file of the given histories must
+    not lose that, so beside `--given` it never replaces a file, `force` or not.
+    """
+    if given is not None and visits is not None and visits.exists():
+        raise ConfigError(
+            f"visits is {visits}, which exists, and would be written: --given takes one joined table "
+            "for now, and --visits is where drawn visits go. Join patients and visits with "
+            "synthvae.table.join_visits; to write two files, name a new one."
+        )
+    return console.check_table_files(out, visits, force, () if given is None else (given,))
+
+
 def draw_records(request: SampleRequest) -> None:
     """Draw records, write them, and say so."""
     from synthvae.synthesizer import Synthesizer
@@ -52,8 +69,8 @@ def draw_records(request: SampleRequest) -> None:
     seed = secrets.randbits(63) if request.seed is None else request.seed
     with console_progress() as progress:
         frame = synthesizer.sample(rows, where=conditions, seed=seed, progress=progress)
-    _unmark(files)
     written = write_in_files(frame, files, schema)
+    _unmark(files)
     if schema.orderBy is not None and len(files) == 1:
         write_origin(files[0], Origin.of(synthesizer, frame, rows, request.where, seed))
     _print_written(synthesizer, files, written)
@@ -77,22 +94,23 @@ def _go_on(request: SampleRequest, given: Path, synthesizer: "Synthesizer") -> N
         _refuse_released(files)
     with console_progress() as progress:
         drawn = synthesizer.sample_given(frame, seed=request.seed, progress=progress)
-    _unmark(files)
     if not own:  # before the tables, so that they never lie there without
         note = NOT_FOR_RELEASE.format(given=given.name, origin=origin_file(given).name)
         for file in files:
             write_whole(_mark(file), note)
     written = write_in_files(drawn, files, schema)
     if own:
+        _unmark(files)
         _print_written(synthesizer, files, written)
         return
     for file in files:
+        origin_file(file).unlink(missing_ok=True)
         console.write_void_note(file, synthesizer.guarantee)
-    print_left_out(schema)
     added = len(drawn) - len(frame)
+    keys = " and ".join(schema.key_columns)
     say(
         f"Wrote {len(frame):,} given rows and {added:,} synthetic ones to "
-        f"{' and '.join(map(str, files))}. NOT FOR RELEASE: the model's guarantee does not cover the "
+        f"{' and '.join(map(str, files))}, with the {keys} that were given. NOT FOR RELEASE: the model's guarantee does not cover the "
         f"patients of {given}."
     )
 
@@ -111,7 +129,10 @@ def _mark(file: Path) -> Path:
 
 
 def _unmark(files: Sequence[Path]) -> None:
-    """Remove what is said beside tables that are about to be replaced."""
+    """Remove what was said beside tables that have been replaced.
+
+    Never before: where the new ones cannot be written, the old ones keep their marks.
+    """
     for file in files:
         _mark(file).unlink(missing_ok=True)
         origin_file(file).unlink(missing_ok=True)

@@ -39,7 +39,6 @@ from synthvae.table import (
     with_identifiers,
 )
 from synthvae.table.arguments import check_frame, check_schema
-from synthvae.table.no_visits import coded_without_visit
 from synthvae.table.reading_warnings import warn_of_reading
 
 if TYPE_CHECKING:
@@ -299,7 +298,8 @@ class Synthesizer:
     ) -> pd.DataFrame:
         """Return histories that are given, gone on with: each patient's visits, then drawn ones.
 
-        A patient may have no further visit, as many as `maxRows` at most in all. Keys stay as they are
+        A patient may have no further visit, as many as `maxRows` at most in all; who is without visits
+        remains so. Keys stay as they are
         given; other identifiers are invented.
 
         Parameters
@@ -336,10 +336,6 @@ class Synthesizer:
             raise DataError(
                 f"The table has {'no patient' if not most else f'a patient with {most} visits'}; the "
                 f"model goes on from 1 to {schema.rows_per_patient} (maxRows): leave out what is beyond."
-            )
-        if coded_without_visit(codes, schema).any():
-            raise DataError(
-                "The table has patients without visits; the model goes on from visits: leave them out."
             )
         check_memory(len(names) * schema.rows_per_patient, schema)
         rows = group_by_patient(frame, schema).rows

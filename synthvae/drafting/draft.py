@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import pandas as pd
@@ -42,7 +43,10 @@ PATIENTS = """\
 MAX_ROWS_NOTE = (
     "Rows kept per patient; noise grows with it, so take a public number that few patients exceed."
 )
-WITHOUT_NOTE = "Some patients have no visits, which was seen in the data: is that publicly known?"
+WITHOUT_NOTE = (
+    "some patients have no visits, which was seen in the data, and `visitsOptional: true` drafted: is "
+    "it publicly known that there may be such patients?"
+)
 ORDER_NOTE = "What puts a patient's rows in time; the field's own remarks say why it seems so"
 LEFT_OUT_SHOWN = 20
 MOST_MENDINGS = 3
@@ -192,13 +196,15 @@ def draft_table(
     value["fields"] = [draft.field for draft in drafts]
     order = propose_order(frame, Schema.from_dict(value, "the draft"))
     if order is not None:
+        reasons = [order.reason]
+        if patients is not None and two_tables.some_without_visits(patients, frame):
+            value["visitsOptional"] = True
+            reasons.append(WITHOUT_NOTE)
         drafts = [
-            draft.for_review(order.reason) if draft.name == order.column else draft
+            reduce(ColumnDraft.for_review, reasons, draft) if draft.name == order.column else draft
             for draft in drafts
         ]
         value |= {"orderBy": order.value, "fields": [draft.field for draft in drafts]}
-        if patients is not None and two_tables.some_without_visits(patients, frame):
-            value["visitsOptional"] = True
     proposals = propose_rules(frame, Schema.from_dict(value, "the draft"))
     if proposals:
         value["rules"] = [proposal.rule for proposal in proposals]
@@ -386,7 +392,6 @@ def _render(
             parts += _remarks([ORDER_NOTE])
             parts.append(write_yaml({"orderBy": value["orderBy"]}))
         if "visitsOptional" in value:
-            parts += _remarks([WITHOUT_NOTE])
             parts.append(write_yaml({"visitsOptional": True}))
     else:
         parts += _remarks(key.row_remarks)

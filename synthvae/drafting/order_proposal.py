@@ -72,8 +72,9 @@ def _steps(times: Ints, whose: Ints) -> Ints:
 def _draft(field: Field, *, falls: bool, ties: bool) -> OrderDraft:
     value = {"column": field.name} | ({"strict": False} if ties else {})
     seen = " and ".join(filter(None, ("" if falls else SORTED, "" if ties else TIMED)))
+    loose = "; `strict: false`, since some rows of one patient have one time" if ties else ""
     return OrderDraft(
         value,
-        f"`orderBy` names it, since {seen}: does it say when a row was recorded? If the protocol says "
-        "how far apart rows are, declare that as `gap`; if it is no time, take `orderBy` out",
+        f"`orderBy` names it, since {seen}{loose}: does it say when a row was recorded? If the protocol "
+        "says how far apart rows are, declare that as `gap`; if it is no time, take `orderBy` out",
     )

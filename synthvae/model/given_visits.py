@@ -23,6 +23,7 @@ from synthvae.model.histories import Histories, HistorySampler, visit_codes
 from synthvae.model.partial_history import Begun, Visit
 from synthvae.model.people import broken_patients, schema_codes
 from synthvae.model.sampling import Draft, block_generator
+from synthvae.table.no_visits import coded_without_visit
 
 CANDIDATES, ROUNDS = 128, 3  # latents of a patient in each round
 BLOCK = 16_384  # candidates at once
@@ -208,14 +209,15 @@ def draw_continued(
     Parameters
     ----------
     codes
-        Of the columns that the schema models, of each given visit.
+        Of the columns that the schema models, of each given visit, or patient without visits.
     rows
         The visits of each patient in order, padded with -1, shape (patients, visits).
 
     Returns
     -------
     tuple
-        Codes of all visits, those of a patient one after the other, given ones first; and the patient
+        Of patients without visits what is given, since theirs is a history that has ended. Of others
+        codes of all visits, those of a patient one after the other, given ones first; and the patient
         of each visit, as a row of `rows`.
 
     Warns
@@ -223,7 +225,8 @@ def draw_continued(
     RedrawnWarning
         The rules let nothing follow the visits of some patients, who keep those that are given.
     """
-    given = GivenVisits.of(sampler, codes, rows)
+    visited = np.flatnonzero(~coded_without_visit(codes, sampler.timeline.schema)[rows[:, 0]])
+    given = GivenVisits.of(sampler, codes, rows[visited])
     size = max(1, BLOCK // CANDIDATES)
     parts, owners, ended = [], [], 0
     for block, first in enumerate(range(0, len(given), size)):
@@ -236,7 +239,7 @@ def draw_continued(
             broken = broken_patients(sampler.timeline, histories, whole)
             kept = ~broken[histories.whose] & ~_is_given(histories, left.counts)
             parts.append(whole[kept])
-            owners.append(first + going[histories.whose[kept]])
+            owners.append(visited[first + going[histories.whose[kept]]])
             going, left = going[broken], left.take(np.flatnonzero(broken))
             if not len(going):
                 break

@@ -101,7 +101,7 @@ def read_moves(arrays: Arrays, columns: int) -> Ints:
     """Return by how many steps each column moves on from visit to visit."""
     moves = arrays["moves"]
     is_whole = moves.dtype == np.int64 and moves.shape == (columns,)
-    if not is_whole or np.abs(moves).max(initial=0) > LARGEST_MOVE:
+    if not is_whole or (moves < -LARGEST_MOVE).any() or (moves > LARGEST_MOVE).any():
         raise ValueError("moves are no steps of its columns")
     return moves
 

@@ -110,8 +110,8 @@ def draw_people(
     if tally.broken > OFTEN * tally.asked:
         warnings.warn(
             f"{counted(tally.broken, 'patient')} of {tally.asked:,} ran into a dead end of the rules; "
-            "others were drawn in their place, so that whoever has many visits is rarer than the model "
-            "says.",
+            "others were drawn in their place, so that those whom the rules stop more often are rarer "
+            "than the model says.",
             RedrawnWarning,
             stacklevel=3,
         )
@@ -178,7 +178,7 @@ def broken_patients(timeline: Timeline, histories: Histories, codes: Ints) -> Bo
     broken = rules.broken(whole)
     without = histories.codes[:, timeline.place] == MISSING
     if without.any():  # of a visit that there is not, no rule says anything
-        once = [rule for rule in rules.declared if max(rule.places, default=0) < timeline.static]
+        once = [rule for rule in rules.declared if max(rule.places, default=0) < timeline.visits]
         broken[without] = rules.broken(whole[without], once)
     for unique in timeline.schema.rule_set.unique:
         broken |= repeated_rows(whose, codes[:, list(unique)])

@@ -183,8 +183,8 @@ class VisitFit:
         for _ in range(CALIBRATION_ROUNDS):
             histories = self._drawn(block_generator(CALIBRATION_SEED, 0))
             tokens = histories.tokens[histories.codes[:, self.timeline.place] >= 0]
-            half = 0.5 / len(tokens)
-            for j in self.timeline.own:
+            half = 0.5 / max(len(tokens), 1)
+            for j in self.timeline.own if len(tokens) else ():
                 mass = self.layout.marginals[j].mass
                 drawn = np.bincount(tokens[:, j], minlength=len(mass))
                 step = np.log((mass + half) / (drawn / len(tokens) + half))
@@ -211,6 +211,8 @@ class _Round:
             self._column("static", static, j, np.arange(layout.ends[j]))
         counts = static.codes[:, timeline.visits] + timeline.least_visits
         whose = np.repeat(np.arange(patients), counts)
+        if not len(whose):  # noise has left nobody a visit
+            return
         places = np.arange(len(whose)) - np.repeat(np.cumsum(counts) - counts, counts)
         latents = block_generator(LATENT_SEED, 0).standard_normal(
             (patients, layout.settings.latent)

@@ -214,6 +214,10 @@ def _not_tested(evaluation: Evaluation) -> tuple[Untested, ...]:
         ("Attacks that guess facts about patients", "none was run"): not evaluation.risks,
         ("Declared analyses", "none was declared"): not evaluation.analyses,
         ("Protected groups", "none was looked at"): not _has_groups(evaluation),
+        (
+            "Patients over time: visits of a patient, gaps, what follows from visit to visit",
+            "figures are of rows so far",
+        ): (evaluation.tables.most_rows or 1) > 1,
         ("Stronger attacks", "the evaluation was a screen"): evaluation.depth == "screen",
     }
     gaps = [

@@ -77,6 +77,8 @@ def test_a_draft_of_two_files_fits_them(here: Path, run: Run) -> None:
     assert run("schema", "init", "p.csv", "--visits", "v.csv", "--out", "draft.yaml").code == 0
     draft = Schema.load("draft.yaml")
     assert (draft.patientKey, draft.visitsOptional) == ("id", True)
+    assert "day" in draft.to_review  # that some have no visits was seen in the data
+    assert "some patients have no visits" in Path("draft.yaml").read_text(encoding="utf-8")
     assert {field.name for field in draft.fields if field.perPatient} == {"sex", "ward"}
     assert run("schema", "check", "draft.yaml", "p.csv", "--visits", "v.csv").code == 0
     visits.rename(columns={"day": "sex"}).to_csv("v.csv", index=False)

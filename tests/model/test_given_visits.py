@@ -9,9 +9,12 @@ import pytest
 
 from synthvae.errors import ConfigError, DataError
 from synthvae.model.given_visits import GivenVisits, weights_of
+from synthvae.schema import Schema
+from synthvae.synthesizer import Synthesizer
 from synthvae.table import encode, find_problems, group_by_patient
 from tests import hospital
 from tests.courses import COURSES, courses, fitted
+from tests.simulated_visits import draw_fewer
 
 FEW, REPEATS, PLAIN = 4, 60, 6000
 
@@ -78,6 +81,30 @@ def test_what_no_model_can_go_on_from_is_refused() -> None:
         fitted().sample_given(begun().assign(age=50))
     with pytest.raises(DataError, match="no patient"):
         fitted().sample_given(begun().iloc[:0])
+
+
+def test_who_has_no_visit_is_passed_through() -> None:
+    optional = Schema.from_dict(COURSES.to_dict() | {"visitsOptional": True})
+    varying = [field.name for field in optional.modelled if not field.perPatient]
+    table = courses().astype(object)
+    ended = table["patient"].isin([f"p{number}" for number in range(90)])
+    table.loc[ended, varying] = None
+    table = table[~ended | ~table["patient"].duplicated()]
+    with pytest.MonkeyPatch.context() as patch:
+        draw_fewer(patch, 512)
+        model = Synthesizer(optional, None, test_seed=1)
+        model.fit(table)
+    own = model.sample(200, seed=1)
+    absent = own["year"].isna()
+    assert absent.any()
+    drawn = model.sample_given(own, seed=2)
+    assert list(drawn["patient"].unique()) == list(own["patient"].unique())
+    assert len(drawn) > len(own)
+    assert not find_problems(drawn, optional)
+    kept = drawn[drawn["year"].isna()].reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, own[absent].reset_index(drop=True))
+    alone = model.sample_given(own[absent], seed=2)
+    pd.testing.assert_frame_equal(alone, kept, check_dtype=False)
 
 
 def test_rows_in_no_order_are_gone_on_from_by_nobody() -> None:

@@ -103,3 +103,28 @@ def test_who_has_no_visit_counts_for_static_columns_alone(people: pd.DataFrame) 
     for name in ("visit", "step", "stay", "far"):
         np.testing.assert_allclose(whole[name], visits_alone[name])
     assert not np.allclose(whole["static"], visits_alone["static"])
+
+
+def test_where_noise_leaves_nobody_a_visit_there_is_still_a_model(people: pd.DataFrame) -> None:
+    few = people[people["id"].isin([f"p{number}" for number in range(12)])]
+    schema = Schema.from_dict(FACTS | {"patients": 12})
+    fewest = 12
+    for seed in range(8):  # of which some have a noisy share of 0 of every number of visits
+        model = Synthesizer(schema, 0.05, test_seed=seed).fit(few)
+        sampled = model.sample(20, seed=1)
+        fewest = min(fewest, int(sampled["day"].notna().sum()))
+        assert len(sampled)
+    assert fewest == 0
+
+
+def test_what_is_derived_from_the_time_forbids_no_patient_without_visits(
+    people: pd.DataFrame,
+) -> None:
+    since = {"name": "since", "type": "integer", "constraints": {"minimum": 0, "maximum": 99}}
+    derived = [*FACTS["rules"], {"derive": "since", "as": "day - 0"}]
+    schema = Schema.from_dict(FACTS | {"rules": derived, "fields": [*FACTS["fields"], since]})
+    frame = people.assign(since=people["day"])
+    model = Synthesizer(schema, None, test_seed=1).fit(frame)
+    sampled = model.sample(seed=1)
+    whole = sampled.groupby("id")["day"].count()
+    assert 0.25 < (whole == 0).mean() < 0.45
