@@ -110,8 +110,8 @@ def _go_on(request: SampleRequest, given: Path, synthesizer: "Synthesizer") -> N
     keys = " and ".join(schema.key_columns)
     say(
         f"Wrote {len(frame):,} given rows and {added:,} synthetic ones to "
-        f"{' and '.join(map(str, files))}, with the {keys} that were given. NOT FOR RELEASE: the model's guarantee does not cover the "
-        f"patients of {given}."
+        f"{' and '.join(map(str, files))}, with the {keys} that were given. NOT FOR RELEASE: the "
+        f"model's guarantee does not cover the patients of {given}."
     )
 
 
