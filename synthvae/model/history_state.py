@@ -17,7 +17,6 @@ from synthvae.timeline import Timeline
 
 SHARED = ("decoder.weight", "decoder.bias")  # weights that are the same in all parts
 WEIGHTS = ("earlier.weight", "earlier.bias", "loadings.weight", *SHARED)
-WAYS = ("moves", "tendency", "same")
 
 
 @dataclass(frozen=True)
